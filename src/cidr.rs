@@ -1,0 +1,79 @@
+//! An address range: `10.0.0.0/8`, `::1`.
+//!
+//! Owns: the notation and the test. May touch: nothing of ours.
+
+use std::{net::IpAddr, str::FromStr};
+
+/// A range of IP addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cidr {
+    network: IpAddr,
+    prefix: u8,
+}
+
+impl Cidr {
+    /// Whether `address` lies within; an IPv4-mapped IPv6 address counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.network, address.to_canonical()) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0);
+                network.to_bits() & mask == address.to_bits() & mask
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0);
+                network.to_bits() & mask == address.to_bits() & mask
+            }
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Cidr {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let network: IpAddr =
+            address.parse().map_err(|_| format!("`{address}` is no IP address"))?;
+        let longest = if network.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            None => longest,
+            Some(prefix) => prefix
+                .parse()
+                .ok()
+                .filter(|prefix| *prefix <= longest)
+                .ok_or_else(|| format!("`/{prefix}` is no prefix length from 0 to {longest}"))?,
+        };
+        Ok(Self { network, prefix })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contains(range: &str, address: &str) -> bool {
+        range.parse::<Cidr>().expect("range").contains(address.parse().expect("address"))
+    }
+
+    #[test]
+    fn membership() {
+        assert!(contains("10.0.0.0/8", "10.255.0.1"));
+        assert!(!contains("10.0.0.0/8", "11.0.0.1"));
+        assert!(contains("0.0.0.0/0", "1.2.3.4"));
+        assert!(contains("192.0.2.1", "192.0.2.1"));
+        assert!(!contains("192.0.2.1", "192.0.2.2"));
+        assert!(contains("10.0.0.0/8", "::ffff:10.1.1.1"));
+        assert!(contains("2001:db8::/32", "2001:db8:1::1"));
+        assert!(!contains("::/0", "1.2.3.4"));
+    }
+
+    #[test]
+    fn errors() {
+        assert!("10.0.0.0/33".parse::<Cidr>().is_err());
+        assert!("x/8".parse::<Cidr>().is_err());
+    }
+}

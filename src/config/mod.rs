@@ -1,0 +1,66 @@
+//! What the user wrote: plain values with every default filled in, checked as a whole.
+//!
+//! Owns: reading the TOML text, one file per table, and the rules across tables ([`check`]).
+//! May touch: [`crate::template`] and [`crate::cidr`], the two notations that config and requests
+//! share; no tokio, no sockets. Next: [`crate::snapshot::build`] turns a [`Config`] into what runs.
+
+mod access_log;
+mod admin;
+mod check;
+mod document;
+pub mod error;
+mod files;
+mod health_check;
+mod listener;
+mod load;
+mod log;
+mod retry;
+mod route;
+mod server;
+mod site;
+mod upstream;
+pub mod units;
+
+pub use access_log::{AccessLog, AccessLogFormat};
+pub use admin::Admin;
+pub use error::{ConfigError, Diagnostic, Severity};
+pub use files::{FileCache, Files};
+pub use health_check::{HealthCheck, StatusRange};
+pub use listener::{Certificate, Listener, ListenerLimits, ListenerTimeouts, Tls};
+pub use load::{Loaded, load, parse};
+pub use log::{Log, LogFormat};
+pub use retry::{Retry, RetryOn};
+pub use route::{Action, HeaderEdits, PathPattern, Redirect, Respond, Route, RouteTimeouts};
+pub use server::Server;
+pub use site::{HostPattern, Site};
+pub use upstream::{Strategy, Upstream, WhenAllDown};
+
+use crate::cidr::Cidr;
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+
+/// One whole configuration, valid in itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Threads that serve requests; `None` is `"auto"`, one per core.
+    pub workers: Option<NonZeroUsize>,
+    /// How long a stop waits for requests in flight.
+    pub shutdown_timeout: Duration,
+    /// How long `/ready` says 503 before a stop closes the listeners.
+    pub drain_delay: Duration,
+    /// Who may speak for a client with `X-Forwarded-*`.
+    pub trusted_proxies: Vec<Cidr>,
+    /// In the order of the file.
+    pub listeners: Vec<Listener>,
+    /// In the order of the file.
+    pub upstreams: Vec<Upstream>,
+    /// In the order of the file.
+    pub sites: Vec<Site>,
+    /// `None` when `[access_log]` is absent.
+    pub access_log: Option<AccessLog>,
+    /// The daemon's own log.
+    pub log: Log,
+    /// The admin address; `[admin]` may be absent, the default address is used then.
+    pub admin: Admin,
+    /// Every file besides the config that it names and whose change must be noticed (certificates, keys).
+    pub watched: Vec<PathBuf>,
+}

@@ -1,0 +1,3 @@
+//! sheave: a layer-7 load-balancing reverse proxy.
+pub mod cidr;
+pub mod template;

@@ -1,0 +1,199 @@
+//! A text with variables: `https://{host}{uri}`.
+//!
+//! Owns: the notation and its errors. May touch: nothing of ours; config parses templates, requests
+//! render them ([`crate::message::context`]). `{{` and `}}` are literal braces.
+
+use http::HeaderName;
+
+/// A parsed text with variables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Template {
+    parts: Vec<Part>,
+}
+
+/// A piece of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Text as written.
+    Literal(String),
+    /// What the request fills in.
+    Variable(Variable),
+}
+
+/// What a request fills in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Variable {
+    /// `{client_ip}`: the client, as told by trusted proxies.
+    ClientIp,
+    /// `{host}`: without port.
+    Host,
+    /// `{uri}`: path and query as received.
+    Uri,
+    /// `{path}`: as received.
+    Path,
+    /// `{query}`: without `?`.
+    Query,
+    /// `{method}`.
+    Method,
+    /// `{scheme}`: `http` or `https`.
+    Scheme,
+    /// `{route}`: its name.
+    Route,
+    /// `{upstream}`: its name, or empty.
+    Upstream,
+    /// `{server}`: the address tried last, or empty.
+    Server,
+    /// `{request_id}`.
+    RequestId,
+    /// `{header.NAME}`: the first value of a request header, or empty.
+    Header(HeaderName),
+    /// `{cookie.NAME}`: a cookie's value, or empty.
+    Cookie(String),
+}
+
+/// Why a text is no template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateError {
+    /// Byte offset in the text.
+    pub offset: usize,
+    /// Bytes that are wrong.
+    pub length: usize,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+/// The variables without an argument, by name.
+const NAMED: [(&str, Variable); 11] = [
+    ("client_ip", Variable::ClientIp),
+    ("host", Variable::Host),
+    ("uri", Variable::Uri),
+    ("path", Variable::Path),
+    ("query", Variable::Query),
+    ("method", Variable::Method),
+    ("scheme", Variable::Scheme),
+    ("route", Variable::Route),
+    ("upstream", Variable::Upstream),
+    ("server", Variable::Server),
+    ("request_id", Variable::RequestId),
+];
+
+impl Template {
+    /// Parses `text`.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let mut parts = Vec::new();
+        let mut literal = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find(['{', '}']) {
+            let offset = text.len() - rest.len() + at;
+            literal.push_str(&rest[..at]);
+            let tail = &rest[at..];
+            if tail.starts_with("{{") || tail.starts_with("}}") {
+                literal.push_str(&tail[..1]);
+                rest = &tail[2..];
+                continue;
+            }
+            let end = match tail.find('}') {
+                Some(end) if end > 0 => end,
+                _ => {
+                    return Err(TemplateError {
+                        offset,
+                        length: 1,
+                        message: format!("a lone `{}`", &tail[..1]),
+                        hint: Some("write `{{` or `}}` for a brace that is no variable".into()),
+                    });
+                }
+            };
+            let variable = variable(&tail[1..end]).map_err(|(message, hint)| TemplateError {
+                offset,
+                length: end + 1,
+                message,
+                hint,
+            })?;
+            if !literal.is_empty() {
+                parts.push(Part::Literal(std::mem::take(&mut literal)));
+            }
+            parts.push(Part::Variable(variable));
+            rest = &tail[end + 1..];
+        }
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            parts.push(Part::Literal(literal));
+        }
+        Ok(Self { parts })
+    }
+
+    /// The pieces, in order; neighbouring literals are one.
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// The text, where it has no variable.
+    pub fn as_literal(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [] => Some(""),
+            [Part::Literal(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether any piece is `variable`.
+    pub fn uses(&self, variable: &Variable) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Variable(it) if it == variable))
+    }
+}
+
+fn variable(name: &str) -> Result<Variable, (String, Option<String>)> {
+    if let Some((_, variable)) = NAMED.iter().find(|(known, _)| *known == name) {
+        return Ok(variable.clone());
+    }
+    if let Some(header) = name.strip_prefix("header.") {
+        return HeaderName::from_bytes(header.as_bytes())
+            .map(Variable::Header)
+            .map_err(|_| (format!("`{header}` is no header name"), None));
+    }
+    if let Some(cookie) = name.strip_prefix("cookie.") {
+        return Ok(Variable::Cookie(cookie.to_owned()));
+    }
+    let nearest = NAMED
+        .iter()
+        .map(|(known, _)| (strsim::damerau_levenshtein(known, name), *known))
+        .min()
+        .filter(|(distance, _)| *distance <= 2)
+        .map(|(_, known)| format!("did you mean `{{{known}}}`?"));
+    let all = NAMED.iter().map(|(known, _)| format!("{{{known}}}")).collect::<Vec<_>>().join(" ");
+    let hint = nearest
+        .unwrap_or_else(|| format!("known are {all} {{header.NAME}} {{cookie.NAME}}"));
+    Err((format!("unknown variable `{{{name}}}`"), Some(hint)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_variables_and_braces() {
+        let template = Template::parse("https://{host}:8443{uri}{{x}}").expect("parses");
+        assert_eq!(
+            template.parts(),
+            [
+                Part::Literal("https://".into()),
+                Part::Variable(Variable::Host),
+                Part::Literal(":8443".into()),
+                Part::Variable(Variable::Uri),
+                Part::Literal("{x}".into()),
+            ]
+        );
+        assert_eq!(Template::parse("plain").expect("parses").as_literal(), Some("plain"));
+    }
+
+    #[test]
+    fn errors_name_the_place_and_a_remedy() {
+        let error = Template::parse("a{clientip}").expect_err("unknown");
+        assert_eq!((error.offset, error.length), (1, 10));
+        assert_eq!(error.hint.as_deref(), Some("did you mean `{client_ip}`?"));
+        assert_eq!(Template::parse("a}").expect_err("lone").offset, 1);
+        assert_eq!(Template::parse("{host").expect_err("lone").offset, 0);
+    }
+}
