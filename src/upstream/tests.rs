@@ -36,7 +36,9 @@ fn upstream(kind: StrategyKind, members: Vec<Member>) -> Upstream {
 
 fn tried(indices: &[usize]) -> Tried {
     let mut tried = Tried::default();
-    indices.iter().for_each(|index| tried.insert(*index));
+    for index in indices {
+        tried.insert(*index);
+    }
     tried
 }
 
@@ -246,7 +248,9 @@ fn without_fail_open_there_is_a_time_to_ask_again() {
 fn max_conns_is_strict_over_threads() {
     for kind in KINDS {
         let mut members = members(&[1; 3]);
-        members.iter_mut().for_each(|member| member.max_conns = 5);
+        for member in &mut members {
+            member.max_conns = 5;
+        }
         let upstream = upstream(kind, members);
         let held: Vec<Lease> = std::thread::scope(|scope| {
             let grab = || (0..20).filter_map(|_| upstream.pick(&tried(&[]), 7, 0).ok()).collect();

@@ -59,7 +59,7 @@ impl Strategy for ConsistentHash {
 
 /// How many points a weight has.
 fn count(weight: u32, shift: u32) -> u64 {
-    if weight == 0 { 0 } else { (u64::from(weight) * POINTS_PER_WEIGHT >> shift).max(1) }
+    if weight == 0 { 0 } else { ((u64::from(weight) * POINTS_PER_WEIGHT) >> shift).max(1) }
 }
 
 /// How often the points are to be halved to keep to the limit. Halving, rather than an exact fit,

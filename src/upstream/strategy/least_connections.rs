@@ -40,16 +40,16 @@ impl Strategy for LeastConnections {
         let mut tied = false;
         for i in 0..candidates.len() {
             let load = Load::of(candidates, i);
-            let (better, equal) = match best {
-                None => (true, false),
-                Some((_, least)) => (load.is_below(least), !least.is_below(load)),
-            };
-            // The load is compared first: most servers lose by it, and need no further look.
-            if (better || equal) && candidates.is_eligible(i) {
-                tied = !better;
-                if better {
+            // The load is compared first: most servers lose by it and need no further look, and
+            // whether an equal one is eligible will be asked when its turn comes.
+            match best {
+                Some((_, least)) if least.is_below(load) => {}
+                Some((_, least)) if !load.is_below(least) => tied = true,
+                _ if candidates.is_eligible(i) => {
                     best = Some((i, load));
+                    tied = false;
                 }
+                _ => {}
             }
         }
         let (first, least) = best?;
