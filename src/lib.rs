@@ -1,3 +1,5 @@
 //! sheave: a layer-7 load-balancing reverse proxy.
 pub mod cidr;
+pub mod files;
+pub mod message;
 pub mod template;
