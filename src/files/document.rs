@@ -131,7 +131,7 @@ fn read(mut file: &File, length: u64) -> io::Result<Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     #[test]
     fn small_files_are_held_and_large_ones_are_not() {
@@ -158,11 +158,7 @@ mod tests {
         let copy = place.path().join("b.txt");
         fs::copy(&path, &copy).expect("copied");
         assert!(!old.is_still(&fs::metadata(&copy).expect("there")));
-        fs::set_permissions(
-            &path,
-            fs::Permissions::from(std::os::unix::fs::PermissionsExt::from_mode(0o600)),
-        )
-        .expect("changed");
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("changed");
         assert!(!old.is_still(&fs::metadata(&path).expect("there")));
     }
 

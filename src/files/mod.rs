@@ -67,7 +67,7 @@ enum OnDisk {
     /// The file that is kept.
     Same,
     /// Another one, or one that was not kept.
-    Other(Document),
+    Other(Box<Document>),
     Directory,
 }
 
@@ -121,18 +121,31 @@ impl Files {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return answer::not_allowed();
         }
-        let with = |document: &Document| answer::with_document(document, method, headers);
-        let found = match &self.memory {
-            Some(memory) => {
-                self.remember(memory, path).await.map(|kept| kept.map(|kept| with(&kept.document)))
-            }
-            None => self.open(path, READ_AT_ONCE).await.map(|opened| opened.as_ref().map(with)),
-        };
-        match found {
+        let mut answered = self.answer(method, headers, path).await;
+        if matches!(answered, Ok(None)) && uri.path().ends_with('/') {
+            // The route took the slash away (`strip_prefix = "/static/"`) or wrote another path:
+            // a redirect would come back here for ever.
+            answered = self.answer(method, headers, &format!("{path}/")).await;
+        }
+        match answered {
             Ok(Some(response)) => response,
             Ok(None) => answer::to_directory(uri),
             Err(refusal) => answer::refusal(&refusal),
         }
+    }
+
+    /// Steps 2 to 5; `None` for a directory without a slash.
+    async fn answer(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        path: &str,
+    ) -> Result<Option<Response<FileBody>>, Refusal> {
+        let with = |document: &Document| answer::with_document(document, method, headers);
+        Ok(match &self.memory {
+            Some(memory) => self.remember(memory, path).await?.map(|kept| with(&kept.document)),
+            None => self.open(path, READ_AT_ONCE).await?.as_ref().map(with),
+        })
     }
 
     /// Step 2: the file from memory, or from the disk and into memory; `None` for a directory.
@@ -166,7 +179,7 @@ impl Files {
                 memory.unchanged(&check, looked_at);
                 Ok(Some(Arc::clone(&check.kept)))
             }
-            Ok(OnDisk::Other(document)) => Ok(Some(memory.keep(path, document, looked_at))),
+            Ok(OnDisk::Other(document)) => Ok(Some(memory.keep(path, *document, looked_at))),
             Ok(OnDisk::Directory) => {
                 memory.forget(path);
                 Ok(None)
@@ -198,7 +211,9 @@ impl Files {
 fn compare(tree: &Tree, path: &str, kept: &Document, hold: u64) -> Result<OnDisk, Refusal> {
     match tree.find(path)? {
         Found::File(_, metadata) if kept.is_still(&metadata) => Ok(OnDisk::Same),
-        Found::File(file, _) => document::open(&file, hold).map(OnDisk::Other),
+        Found::File(file, _) => {
+            document::open(&file, hold).map(|other| OnDisk::Other(Box::new(other)))
+        }
         Found::Directory => Ok(OnDisk::Directory),
     }
 }

@@ -140,6 +140,12 @@ async fn directories() {
     let response =
         files.serve(&Method::GET, &Uri::from_static("/static"), &HeaderMap::new(), "").await;
     assert_eq!(header(&response, header::LOCATION), "/static/");
+    // Behind a prefix that takes the slash along.
+    for (uri, path, content) in [("/static/", "", "<h1>home</h1>"), ("/s/docs/", "/docs", "docs")] {
+        let uri = Uri::from_static(uri);
+        let response = files.serve(&Method::GET, &uri, &HeaderMap::new(), path).await;
+        assert_eq!(text(response).await, content);
+    }
 }
 
 #[tokio::test]
@@ -280,6 +286,58 @@ async fn a_reload_keeps_what_is_kept() {
     assert_eq!((same.hits(), same.misses()), (1, 1));
     let other = Settings { dotfiles: true, ..files.settings().clone() };
     assert_eq!(Files::new(other, Some(&files)).kept_size(), 0);
+}
+
+/// What hyper writes for one request, while `meanwhile` is called as soon as the head is out.
+async fn on_the_wire(files: &Files, request: &str, meanwhile: impl FnOnce()) -> Vec<u8> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (mut client, server) = tokio::io::duplex(1 << 16);
+    let service = hyper::service::service_fn(async |request: http::Request<_>| {
+        let _: &hyper::body::Incoming = request.body();
+        let (method, uri) = (request.method(), request.uri());
+        Ok::<_, io::Error>(files.serve(method, uri, request.headers(), uri.path()).await)
+    });
+    let serving = hyper::server::conn::http1::Builder::new()
+        .serve_connection(hyper_util::rt::TokioIo::new(server), service);
+    let asking = async {
+        client.write_all(request.as_bytes()).await.expect("asked");
+        let mut answer = vec![client.read_u8().await.expect("a first byte")];
+        meanwhile();
+        client.read_to_end(&mut answer).await.expect("answered");
+        answer
+    };
+    let (_, answer) = tokio::join!(serving, asking);
+    answer
+}
+
+#[tokio::test]
+async fn hyper_writes_what_is_meant() {
+    let place = place();
+    let files = files(place.path(), Some(CACHE));
+    let nothing = || {};
+    for (request, first, length, end) in [
+        ("GET /index.html", "HTTP/1.1 200 ", "content-length: 13\r\n", "\r\n\r\n<h1>home</h1>"),
+        ("HEAD /index.html", "HTTP/1.1 200 ", "content-length: 13\r\n", "\r\n\r\n"),
+        ("GET /none", "HTTP/1.1 404 ", "content-length: 0\r\n", "\r\n\r\n"),
+        ("PUT /index.html", "HTTP/1.1 405 ", "content-length: 0\r\n", "\r\n\r\n"),
+    ] {
+        let request = format!("{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let answer = String::from_utf8(on_the_wire(&files, &request, nothing).await).expect("text");
+        assert!(answer.starts_with(first) && answer.contains(length), "{answer}");
+        assert!(answer.ends_with(end), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_shrinks_on_its_way_breaks_the_connection() {
+    let place = place();
+    let path = place.path().join("root/huge.bin");
+    fs::write(&path, vec![7; 8 << 20]).expect("written");
+    let files = files(place.path(), Some(CACHE));
+    let request = "GET /huge.bin HTTP/1.1\r\nhost: x\r\n\r\n";
+    let answer = on_the_wire(&files, request, || fs::write(&path, "short").expect("written")).await;
+    // It is not closed by request, so that it ended at all is the break.
+    assert!(answer.len() < 8 << 20);
 }
 
 #[test]
