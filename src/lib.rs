@@ -1,4 +1,6 @@
 //! sheave: a layer-7 load-balancing reverse proxy.
 pub mod cidr;
+pub mod files;
+pub mod message;
 pub mod template;
 pub mod upstream;

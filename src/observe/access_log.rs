@@ -34,7 +34,7 @@ pub struct Line<'a> {
     /// The request.
     pub context: &'a Context,
     /// The host as the client sent it.
-    pub host: &'a str,
+    pub host: &'a [u8],
     /// The route's name, or empty.
     pub route: &'a str,
     /// The upstream's name, or empty.
@@ -234,7 +234,7 @@ fn json(out: &mut Vec<u8>, line: &Line<'_>) {
     string(out, "client", context.client_ip_text().as_bytes());
     string(out, "listener", context.peer.listener.as_bytes());
     string(out, "method", head.method.as_str().as_bytes());
-    string(out, "host", line.host.as_bytes());
+    string(out, "host", line.host);
     string(out, "uri", uri(line).as_bytes());
     string(out, "protocol", protocol(head.version).as_bytes());
     let Line { sent, received, .. } = line;

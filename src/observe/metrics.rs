@@ -82,6 +82,8 @@ impl Outcome {
 pub struct Metrics {
     registry: Registry,
     durations: HistogramVec,
+    /// Requests that no route took; the label `route` is empty.
+    pub unrouted: RouteMetrics,
     attempts: IntCounterVec,
     retries: IntCounterVec,
     ejections: IntCounterVec,
@@ -176,8 +178,10 @@ impl Metrics {
         );
         let server = ["upstream", "server"];
         let process = ProcessCollector::for_self();
+        let durations = make.register("http_request_duration_seconds", durations);
         let metrics = Self {
-            durations: make.register("http_request_duration_seconds", durations),
+            unrouted: RouteMetrics::new("".into(), durations.clone()),
+            durations,
             attempts: make.counters("sheave_upstream_attempts_total", "Attempts at servers, by how they ended.", &["upstream", "server", "outcome"]),
             retries: make.counters("sheave_upstream_retries_total", "Attempts after a failed one of the same request.", &["upstream"]),
             ejections: make.counters("sheave_upstream_ejections_total", "Servers taken out after max_fails failures.", &server),

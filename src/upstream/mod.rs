@@ -7,9 +7,12 @@
 //! Every `now` is monotonic milliseconds since process start, given in by the caller.
 
 mod budget;
+pub mod connect;
 pub mod eligible;
 pub mod health;
 mod lease;
+pub mod pool;
+pub mod resolve;
 pub mod server;
 pub mod strategy;
 mod tried;

@@ -3,6 +3,7 @@
 //! Owns: the words for it. [`passive`] learns from the traffic; active checks ask the server.
 //! Next: `eligible` decides what follows from it.
 
+pub mod active;
 pub mod passive;
 
 /// What the active checks say of a server.
