@@ -43,7 +43,9 @@ impl<'d> Table<'d> {
     /// The value of a key, which is known from now on.
     pub(super) fn value(&self, key: &'static str) -> Option<&'d Value> {
         let entry = self.entries.iter().find(|entry| entry.key == key);
-        self.asked.borrow_mut().push(key);
+        if !self.asked.borrow().contains(&key) {
+            self.asked.borrow_mut().push(key);
+        }
         self.document.asked(key, self.pattern_of(key), entry.is_some(), &self.label);
         // What the parser made of a garbled line is not what the user wrote.
         entry.map(|it| &it.value).filter(|it| !self.document.is_garbled(&it.span))
@@ -237,6 +239,11 @@ impl Drop for Table<'_> {
 }
 
 impl Value {
+    /// Whether it is an array with nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(&self.kind, Kind::Array(values) if values.is_empty())
+    }
+
     /// The string, where it is one.
     pub(super) fn as_text(&self) -> Option<&Text> {
         match &self.kind {

@@ -12,7 +12,7 @@ use super::{
 use crate::template::Template;
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
-impl Table<'_> {
+impl<'d> Table<'d> {
     /// A string of the user's own.
     pub(super) fn string(&self, key: &'static str) -> Option<String> {
         self.text(key).map(|text| text.value.clone())
@@ -60,6 +60,16 @@ impl Table<'_> {
             self.error(value.span.clone(), message, Some(hint));
         }
         within
+    }
+
+    /// The values of an array, where the key is written.
+    pub(super) fn array(&self, key: &'static str) -> Option<&'d [Value]> {
+        let value = self.value(key)?;
+        if let Kind::Array(values) = &value.kind {
+            return Some(values);
+        }
+        self.wrong_kind(key, value, "an array", Some(format!("write `{key} = [ … ]`")));
+        None
     }
 
     /// `true` or `false`; it may come from the environment as a string.
