@@ -183,10 +183,7 @@ impl<'a> Document<'a> {
         let mut diagnostics = self.found.take();
         diagnostics.sort_by_key(|it| it.span.start);
         diagnostics.dedup();
-        Finished {
-            diagnostics,
-            defaulted: keys.asked.difference(&keys.written).cloned().collect(),
-        }
+        Finished { diagnostics, defaulted: keys.asked.difference(&keys.written).cloned().collect() }
     }
 
     /// Takes in the parser's errors; the first of a line says it all.

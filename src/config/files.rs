@@ -1,9 +1,6 @@
 //! `files = { … }` of a route: a directory served.
 
-use super::{
-    table::Table,
-    tree::Kind,
-};
+use super::{table::Table, tree::Kind};
 use std::{path::PathBuf, time::Duration};
 
 /// A directory served.

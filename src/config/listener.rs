@@ -1,9 +1,6 @@
 //! `[listener.NAME]`: a socket that we accept on, its TLS, timeouts and limits.
 
-use super::{
-    table::Table,
-    tree::Text,
-};
+use super::{table::Table, tree::Text};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
@@ -100,7 +97,11 @@ impl Tls {
             table.tables("certificates", example).iter().map(Certificate::read).collect();
         if certificates.is_empty() && table.value("certificates").is_none_or(|it| it.is_empty()) {
             let message = format!("{} has no certificates", table.label);
-            table.absent(table.value_span("certificates"), message, Some(format!("add `{example}`")));
+            table.absent(
+                table.value_span("certificates"),
+                message,
+                Some(format!("add `{example}`")),
+            );
         }
         Self {
             certificates,
@@ -138,8 +139,11 @@ impl ListenerLimits {
             request_line: table.size("request_line", 8 << 10),
             request_head: table.size("request_head", 32 << 10),
             headers: table.number("headers", 100, 1..=10_000),
-            requests_per_connection: table
-                .number("requests_per_connection", 10_000, 0..=u64::from(u32::MAX)),
+            requests_per_connection: table.number(
+                "requests_per_connection",
+                10_000,
+                0..=u64::from(u32::MAX),
+            ),
             connection_age: table.duration("connection_age", Duration::from_secs(3600)),
             connections: table.number("connections", 0, 0..=u64::from(u32::MAX)),
             http2_streams: table.number("http2_streams", 100, 1..=65_535),
@@ -182,7 +186,8 @@ pub(super) fn socket_address(table: &Table<'_>, text: &Text) -> SocketAddr {
         _ if written.parse::<Ipv6Addr>().is_ok() => {
             format!("an IPv6 address stands in brackets before its port: `\"[{written}]:8080\"`")
         }
-        _ => "write an IP address and a port: `\"127.0.0.1:8080\"`, `\"[::]:80\"` or `\":80\"`".into(),
+        _ => "write an IP address and a port: `\"127.0.0.1:8080\"`, `\"[::]:80\"` or `\":80\"`"
+            .into(),
     };
     table.error(text.span.clone(), format!("`{written}` is no address to listen on"), Some(hint));
     NOWHERE

@@ -12,6 +12,7 @@ mod document;
 mod environment;
 pub mod error;
 mod files;
+mod header_edits;
 mod health_check;
 mod listener;
 mod load;
@@ -25,8 +26,8 @@ mod shadow;
 mod site;
 mod table;
 mod tree;
-mod upstream;
 pub mod units;
+mod upstream;
 mod values;
 
 pub use access_log::{AccessLog, AccessLogFormat};

@@ -177,7 +177,8 @@ mod tests {
         assert_eq!(hint("::1"), "write brackets and a port: `\"[::1]:80\"`");
         assert_eq!(hint("http://a/b"), "write host and port alone: `\"a:80\"`");
         assert_eq!(hint("https://a:8443"), "write host and port alone: `\"a:8443\"`");
-        for wrong in ["", ":80", "a:0", "a:65536", "a:b", "1.2.3:80", "a b:80", "a..b:80", "a:1/x"] {
+        for wrong in ["", ":80", "a:0", "a:65536", "a:b", "1.2.3:80", "a b:80", "a..b:80", "a:1/x"]
+        {
             assert!(server_address(wrong).is_err(), "{wrong}");
         }
     }
@@ -188,10 +189,7 @@ mod tests {
         assert_eq!(host_pattern("API.example.com."), exact("api.example.com"));
         assert_eq!(host_pattern("127.0.0.1"), exact("127.0.0.1"));
         assert_eq!(host_pattern("[::1]"), exact("[::1]"));
-        assert_eq!(
-            host_pattern("*.example.com"),
-            Ok(HostPattern::Wildcard("example.com".into()))
-        );
+        assert_eq!(host_pattern("*.example.com"), Ok(HostPattern::Wildcard("example.com".into())));
         for wrong in ["", "*", "a.*", "*a.com", "a:80", "::1", "http://a", "a/b", "é.com", "a b"] {
             assert!(host_pattern(wrong).is_err(), "{wrong}");
         }
@@ -204,7 +202,9 @@ mod tests {
         assert_eq!(path_pattern("/"), Ok(PathPattern::Exact("/".into())));
         assert_eq!(path_pattern("/x/"), Ok(PathPattern::Exact("/x/".into())));
         assert_eq!(path_pattern("*.css"), Ok(PathPattern::Suffix(".css".into())));
-        for wrong in ["", "x", "*", "*css", "/x*", "/x/*/y", "/a//b", "/../a", "/a?b", "//*", "/a/*.c"] {
+        for wrong in
+            ["", "x", "*", "*css", "/x*", "/x/*/y", "/a//b", "/../a", "/a?b", "//*", "/a/*.c"]
+        {
             assert!(path_pattern(wrong).is_err(), "{wrong}");
         }
     }

@@ -1,8 +1,6 @@
 //! `retry = { … }` of an upstream or a route.
 
-use super::{
-    table::Table,
-};
+use super::table::Table;
 use std::time::Duration;
 
 /// When a request is tried at another server.
@@ -69,7 +67,12 @@ impl Retry {
             let mut on: Vec<_> =
                 texts.iter().filter_map(|text| table.chosen("on", text, &RETRY_ON)).collect();
             let mut seen = Vec::new();
-            on.retain(|it| !seen.contains(it) && { seen.push(*it); true });
+            on.retain(|it| {
+                !seen.contains(it) && {
+                    seen.push(*it);
+                    true
+                }
+            });
             on
         });
         Self {

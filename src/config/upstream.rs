@@ -71,8 +71,7 @@ impl Upstream {
             let message = format!("{} has no servers", table.label);
             table.absent(table.value_span("servers"), message, Some(format!("add `{example}`")));
         }
-        let all_down =
-            [("fail_open", WhenAllDown::FailOpen), ("error", WhenAllDown::Error)];
+        let all_down = [("fail_open", WhenAllDown::FailOpen), ("error", WhenAllDown::Error)];
         Self {
             name,
             strategy: Strategy::read(table),
