@@ -139,7 +139,7 @@ impl Route {
             let colon = if methods.is_empty() { "" } else { ":" };
             format!("{site}:{path}{colon}{methods}")
         };
-        let name = names.claim(table.string("name").unwrap_or_else(default_name));
+        let name = names.claim(&table.string("name").unwrap_or_else(default_name));
         let action = Action::read(table);
         let base = match &action {
             Action::Forward(name) => upstreams.iter().find(|it| it.name == *name),

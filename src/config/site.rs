@@ -35,7 +35,7 @@ impl Site {
     ) -> Self {
         let (hosts, first_host) = Self::read_hosts(table);
         let wanted = table.string("name").unwrap_or(first_host);
-        let name = names.site.claim(wanted);
+        let name = names.site.claim(&wanted);
         let routes: Vec<_> = (table.tables("route", "[[site.route]]").iter())
             .map(|route| Route::read(route, &name, upstreams, &mut names.route))
             .collect();
@@ -83,8 +83,8 @@ pub(super) struct Taken(HashSet<String>);
 
 impl Taken {
     /// `wanted`, or `wanted-2` and so on where it is taken.
-    pub(super) fn claim(&mut self, wanted: String) -> String {
-        let mut name = wanted.clone();
+    pub(super) fn claim(&mut self, wanted: &str) -> String {
+        let mut name = wanted.to_owned();
         let mut number = 2;
         while !self.0.insert(name.clone()) {
             name = format!("{wanted}-{number}");
