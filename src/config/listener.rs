@@ -95,7 +95,9 @@ impl Tls {
         let example = "certificates = [{ cert = \"site.pem\", key = \"site.key\" }]";
         let certificates: Vec<_> =
             table.tables("certificates", example).iter().map(Certificate::read).collect();
-        if certificates.is_empty() && table.value("certificates").is_none_or(super::tree::Value::is_empty) {
+        if certificates.is_empty()
+            && table.value("certificates").is_none_or(super::tree::Value::is_empty)
+        {
             let message = format!("{} has no certificates", table.label);
             table.absent(
                 table.value_span("certificates"),
