@@ -5,7 +5,7 @@
 //! document, for places. Next: [`super::load`] gives the verdict.
 
 use super::{
-    Action, Config, HostPattern, Upstream, certificate, document::Document, nearest::did_you_mean,
+    Config, HostPattern, Upstream, certificate, document::Document, nearest::did_you_mean,
     shadow::shadowed_by,
 };
 use std::{
@@ -31,6 +31,10 @@ pub(super) fn check(document: &Document<'_>, config: &Config) {
     listener_names(document, config);
     upstream_names(document, config);
     shadows(document, config);
+    // A mistake may be all that leaves something unused.
+    if document.errors() == 0 {
+        unused(document, config);
+    }
 }
 
 fn something_is_served(document: &Document<'_>, config: &Config) {
@@ -76,6 +80,7 @@ fn addresses(document: &Document<'_>, config: &Config) {
                 None => "choose another port, or give `[admin]` another `address`",
             };
             document.error(at, message, Some(hint.into()));
+            break;
         }
     }
 }
@@ -176,10 +181,8 @@ fn taken(
 
 fn listener_names(document: &Document<'_>, config: &Config) {
     let known: Vec<_> = config.listeners.iter().map(|it| it.name.as_str()).collect();
-    let mut used = BTreeSet::new();
     for (index, site) in config.sites.iter().enumerate() {
         for (place, name) in site.listeners.iter().enumerate() {
-            used.insert(name.as_str());
             if !known.contains(&name.as_str()) {
                 let at = document.value_at(&format!("site[{index}].listeners[{place}]"));
                 let hint = did_you_mean(name, known.iter().copied(), "listeners");
@@ -187,31 +190,19 @@ fn listener_names(document: &Document<'_>, config: &Config) {
             }
         }
     }
-    for name in known.iter().filter(|name| !used.contains(*name) && !config.sites.is_empty()) {
-        let hint = Some("name it in the `listeners` of a site, or remove it".into());
-        let at = document.value_at(&format!("listener.{name}"));
-        document.warning(at, format!("no site uses [listener.{name}]"), hint);
-    }
 }
 
 fn upstream_names(document: &Document<'_>, config: &Config) {
     let known: Vec<_> = config.upstreams.iter().map(|it| it.name.as_str()).collect();
-    let mut used = BTreeSet::new();
     for (index, site) in config.sites.iter().enumerate() {
         for (place, route) in site.routes.iter().enumerate() {
-            let Action::Forward(name) = &route.action else { continue };
-            used.insert(name.as_str());
-            if !known.contains(&name.as_str()) {
+            let Some(name) = route.action.upstream() else { continue };
+            if !known.contains(&name) {
                 let at = document.value_at(&format!("site[{index}].route[{place}].upstream"));
                 let hint = did_you_mean(name, known.iter().copied(), "upstreams");
                 document.error(at, format!("there is no upstream `{name}`"), Some(hint));
             }
         }
-    }
-    for name in known.iter().filter(|name| !used.contains(*name)) {
-        let hint = Some("name it in the `upstream` of a route, or remove it".into());
-        let at = document.value_at(&format!("upstream.{name}"));
-        document.warning(at, format!("no route uses [upstream.{name}]"), hint);
     }
 }
 
@@ -224,6 +215,24 @@ fn shadows(document: &Document<'_>, config: &Config) {
             let message = format!("this route never matches: the one on line {line} takes all");
             let hint = Some("put the narrower route first: the first that matches wins".into());
             document.error(document.value_at(&path(place)), message, hint);
+        }
+    }
+}
+
+fn unused(document: &Document<'_>, config: &Config) {
+    let listeners: BTreeSet<_> = config.sites.iter().flat_map(|it| &it.listeners).collect();
+    for name in config.listeners.iter().map(|it| &it.name).filter(|it| !listeners.contains(it)) {
+        let hint = Some("name it in the `listeners` of a site, or remove it".into());
+        let at = document.value_at(&format!("listener.{name}"));
+        document.warning(at, format!("no site uses [listener.{name}]"), hint);
+    }
+    let routes = config.sites.iter().flat_map(|it| &it.routes);
+    let upstreams: BTreeSet<_> = routes.filter_map(|it| it.action.upstream()).collect();
+    for name in config.upstreams.iter().map(|it| it.name.as_str()) {
+        if !upstreams.contains(name) {
+            let hint = Some("name it in the `upstream` of a route, or remove it".into());
+            let at = document.value_at(&format!("upstream.{name}"));
+            document.warning(at, format!("no route uses [upstream.{name}]"), hint);
         }
     }
 }

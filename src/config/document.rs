@@ -8,6 +8,7 @@ use super::{
     Diagnostic, Severity,
     environment::Lookup,
     nearest::nearest,
+    syntax::{self, Sound},
     table::Table,
     tree::{Entry, Place, Span, Walk},
 };
@@ -26,6 +27,8 @@ pub(super) struct Document<'a> {
     places: HashMap<String, Place>,
     /// Lines that are no TOML: what the parser made of them is not worth a word.
     garbled: BTreeSet<usize>,
+    /// Strings with a `${…}` that could not be filled in: nothing more is said of them.
+    unfilled: Vec<Span>,
     found: RefCell<Vec<Diagnostic>>,
     strays: RefCell<Vec<Stray>>,
     keys: RefCell<Keys>,
@@ -62,7 +65,8 @@ pub(super) struct Finished {
 impl<'a> Document<'a> {
     /// Parses `source`, keeping what is sound where some is not.
     pub(super) fn parse(source: &'a str, file: &'a Path, lookup: Lookup<'a>) -> Self {
-        let (tree, faults) = DeTable::parse_recoverable(source);
+        let Sound { text, faults } = syntax::sound(source);
+        let (tree, _) = DeTable::parse_recoverable(&text);
         let mut walk = Walk { source, lookup, places: HashMap::new(), unfilled: Vec::new() };
         let entries = walk.table(tree.get_ref(), "");
         let Walk { places, unfilled, .. } = walk;
@@ -72,15 +76,22 @@ impl<'a> Document<'a> {
             entries,
             places,
             garbled: BTreeSet::new(),
+            unfilled: Vec::new(),
             found: RefCell::default(),
             strays: RefCell::default(),
             keys: RefCell::default(),
             errors: Cell::new(0),
         };
-        for (span, fault) in unfilled {
-            document.error(span, fault.message, Some(fault.hint));
+        document.garbled = faults.iter().map(|fault| document.line(&fault.span)).collect();
+        for fault in faults {
+            document.error(fault.span, fault.message, fault.hint);
         }
-        document.syntax(&faults);
+        let mut strings = Vec::new();
+        for (string, span, fault) in unfilled {
+            document.error(span, fault.message, Some(fault.hint));
+            strings.push(string);
+        }
+        document.unfilled = strings;
         document
     }
 
@@ -113,6 +124,9 @@ impl<'a> Document<'a> {
     }
 
     fn find(&self, severity: Severity, span: Span, message: String, hint: Option<String>) {
+        if self.unfilled.iter().any(|it| it.start <= span.start && span.end <= it.end) {
+            return;
+        }
         let found = Diagnostic::new(severity, self.file, self.source, span, message, hint);
         self.found.borrow_mut().push(found);
     }
@@ -147,6 +161,11 @@ impl<'a> Document<'a> {
             }
             path = &path[..path.rfind(['.', '['])?];
         }
+    }
+
+    /// The source at a place.
+    pub(super) fn written(&self, span: &Span) -> &str {
+        self.source.get(span.clone()).unwrap_or_default()
     }
 
     /// The line of a place, to name it in the message about another.
@@ -186,43 +205,10 @@ impl<'a> Document<'a> {
         Finished { diagnostics, defaulted: keys.asked.difference(&keys.written).cloned().collect() }
     }
 
-    /// Takes in the parser's errors; the first of a line says it all.
-    fn syntax(&mut self, faults: &[toml::de::Error]) {
-        let mut found = Vec::new();
-        for fault in faults {
-            let span = fault.span().unwrap_or(self.source.len()..self.source.len());
-            if self.garbled.insert(self.line(&span)) {
-                let (message, hint) = explained(fault.message(), &self.source[span.clone()]);
-                let file = self.file;
-                let source = self.source;
-                found.push(Diagnostic::new(Severity::Error, file, source, span, message, hint));
-            }
-        }
-        self.errors.set(self.errors.get() + found.len());
-        self.found.borrow_mut().extend(found);
-    }
-
     /// Whether the parser gave up on this line.
     pub(super) fn is_garbled(&self, span: &Span) -> bool {
         self.garbled.contains(&self.line(span))
     }
-}
-
-/// The parser's message with what to do about it.
-fn explained(message: &str, written: &str) -> (String, Option<String>) {
-    let hint = if message.starts_with("duplicate key") {
-        return (
-            format!("`{written}` is written twice"),
-            Some("a key stands once in its table; several sites are `[[site]]`".into()),
-        );
-    } else if message.starts_with("string values must be quoted") {
-        Some(format!("write `\"{}\"`", written.trim()))
-    } else if message.contains("expected `=`") {
-        Some("write `key = value`, or `[table]`".into())
-    } else {
-        None
-    };
-    (message.to_owned(), hint)
 }
 
 fn stray_hint(stray: &Stray, keys: &Keys) -> String {

@@ -37,7 +37,7 @@ fn read_fields(table: &Table<'_>) -> Vec<(HeaderName, Template)> {
         let name = name(table, &entry.key, entry.key_span.clone());
         let Some(text) = entry.value.as_text() else {
             if !table.is_garbled(&entry.value.span) {
-                table.wrong_kind(&entry.key, &entry.value, "a string", None);
+                table.not_a_string(&entry.key, &entry.value, "a string");
             }
             continue;
         };

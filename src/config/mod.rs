@@ -24,6 +24,7 @@ mod route;
 mod server;
 mod shadow;
 mod site;
+mod syntax;
 mod table;
 mod tree;
 pub mod units;

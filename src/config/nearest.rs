@@ -3,11 +3,13 @@
 //! Owns: how near is near enough, and the words of other load balancers. May touch: nothing.
 
 /// What people who know nginx, `HAProxy`, Envoy, Caddy or Traefik write first.
-const ELSEWHERE: [(&str, &str); 29] = [
+const ELSEWHERE: [(&str, &str); 32] = [
+    ("attempts", "tries"),
     ("backend", "upstream"),
     ("backends", "servers"),
     ("balance", "strategy"),
     ("bind", "address"),
+    ("cert", "certificates"),
     ("certificate", "certificates"),
     ("cluster", "upstream"),
     ("endpoints", "servers"),
@@ -33,6 +35,7 @@ const ELSEWHERE: [(&str, &str); 29] = [
     ("uri", "path"),
     ("vhost", "site"),
     ("virtual_host", "site"),
+    ("warning", "warn"),
 ];
 
 /// The known word that was probably meant.
@@ -49,10 +52,17 @@ pub(super) fn nearest<'a>(
     let limit = (plain.chars().count() / 3).max(1);
     known
         .into_iter()
+        .filter(|word| !differs_by_number(&plain, word))
         .map(|word| (strsim::damerau_levenshtein(&plain, &word.to_lowercase()), word))
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)
+}
+
+/// `http_500` is another thing than `http_502`, no slip of the finger.
+fn differs_by_number(written: &str, known: &str) -> bool {
+    let letters = |word: &str| word.replace(|c: char| c.is_ascii_digit(), "");
+    written != known && known.len() > letters(known).len() && letters(written) == letters(known)
 }
 
 /// `` did you mean `x`? ``, or the list of what there is.

@@ -197,6 +197,14 @@ fn read_rewrite(table: &Table<'_>) -> Option<Template> {
 }
 
 impl Action {
+    /// The name of the upstream that it forwards to.
+    pub(super) fn upstream(&self) -> Option<&str> {
+        match self {
+            Self::Forward(name) => Some(name),
+            _ => None,
+        }
+    }
+
     fn read(table: &Table<'_>) -> Self {
         let upstream = table.text("upstream");
         let files = table.optional_table("files").map(|files| Files::read(&files));

@@ -146,7 +146,7 @@ impl<'d> Table<'d> {
         let value = self.value(key)?;
         let text = value.as_text();
         if text.is_none() {
-            self.wrong_kind(key, value, "a string", None);
+            self.not_a_string(key, value, "a string");
         }
         text
     }
@@ -177,10 +177,19 @@ impl<'d> Table<'d> {
         for value in values {
             match value.as_text() {
                 Some(text) => texts.push(text),
-                None => self.wrong_kind(key, value, "an array of strings", None),
+                None => self.not_a_string(key, value, "an array of strings"),
             }
         }
         Some(texts)
+    }
+
+    /// A value that is no string, with its quotes in the hint where that is all it lacks.
+    pub(super) fn not_a_string(&self, key: &str, value: &Value, want: &str) {
+        let hint = match value.kind {
+            Kind::Array(_) | Kind::Table(_) => "write one string, in quotes".into(),
+            _ => format!("write it in quotes: `\"{}\"`", self.written(&value.span)),
+        };
+        self.wrong_kind(key, value, want, Some(hint));
     }
 
     /// A value has another type than its key takes.

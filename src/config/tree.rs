@@ -95,8 +95,8 @@ pub(super) struct Walk<'a> {
     pub(super) lookup: Lookup<'a>,
     /// Every value's place by its path, as `site[0].route[2].path`.
     pub(super) places: HashMap<String, Place>,
-    /// What the environment did not have.
-    pub(super) unfilled: Vec<(Span, Unfilled)>,
+    /// What the environment did not have: the string, the place in it, the fault.
+    pub(super) unfilled: Vec<(Span, Span, Unfilled)>,
 }
 
 impl Walk<'_> {
@@ -158,7 +158,7 @@ impl Walk<'_> {
                 Some(start) => start + fault.offset..start + fault.offset + fault.length,
                 None => span.clone(),
             };
-            self.unfilled.push((place, fault));
+            self.unfilled.push((span.clone(), place, fault));
         }
         Text { value, span, verbatim: None, from_environment: true }
     }

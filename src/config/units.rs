@@ -135,14 +135,15 @@ fn size_error(text: &str, number: &str, unit: &str, tail: &str) -> UnitError {
     let likely = if number.is_empty() || !tail.is_empty() {
         None
     } else {
-        match unit.trim().to_lowercase().as_str() {
+        let known = SIZE_UNITS.iter().map(|(name, _)| *name).find(|name| *name == unit.trim());
+        known.or(match unit.trim().to_lowercase().as_str() {
             "b" | "byte" | "bytes" => Some("B"),
             "k" | "kb" | "kib" | "kbytes" => Some("KiB"),
             "m" | "mb" | "mib" | "mbytes" => Some("MiB"),
             "g" | "gb" | "gib" => Some("GiB"),
             "t" | "tb" | "tib" => Some("TiB"),
             _ => None,
-        }
+        })
     };
     let written = if text.is_empty() { "an empty text".into() } else { format!("`{text}`") };
     UnitError {

@@ -45,16 +45,19 @@ impl<'d> Table<'d> {
                     Kind::Text(text) => text.value.trim().parse::<u64>().ok(),
                     _ => None,
                 };
-                let hint = hint.map(|it| format!("write `{it}` without quotes"));
-                self.wrong_kind(key, value, "a whole number", hint);
+                let hint = hint.map_or_else(
+                    || format!("write a whole number from {first} to {last}"),
+                    |it| format!("write `{it}` without quotes"),
+                );
+                self.wrong_kind(key, value, "a whole number", Some(hint));
                 return None;
             }
         };
         let within = written.filter(|it| range.contains(it));
         if within.is_none() {
-            let message = match written {
-                Some(number) => format!("`{key}` cannot be {number}"),
-                None => format!("`{key}` cannot be this"),
+            let message = match value.as_text() {
+                Some(text) => format!("`{key}` cannot be `{}`", text.value),
+                None => format!("`{key}` cannot be {}", self.written(&value.span)),
             };
             let hint = format!("write a whole number from {first} to {last}");
             self.error(value.span.clone(), message, Some(hint));
@@ -194,8 +197,8 @@ impl<'d> Table<'d> {
     /// A path, taken from the config file's directory when it is relative.
     pub(super) fn path_in(&self, text: &Text) -> PathBuf {
         if text.value.is_empty() {
-            let hint = Some("a relative path starts at the config file's directory".into());
-            self.error(text.span.clone(), "an empty path", hint);
+            let hint = "write a path; a relative one starts at the config file's directory";
+            self.error(text.span.clone(), "an empty path", Some(hint.into()));
         }
         self.directory().join(&text.value)
     }
