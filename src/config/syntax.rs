@@ -5,6 +5,7 @@
 //! [`super::document`] reads what remains.
 
 use super::tree::Span;
+use std::collections::BTreeSet;
 use toml::de::DeTable;
 
 /// A text that parses, and what had to be taken out of it.
@@ -20,35 +21,41 @@ pub(super) struct Fault {
     pub(super) span: Span,
     pub(super) message: String,
     pub(super) hint: Option<String>,
+    /// It is the notation of another program.
+    foreign: bool,
 }
 
-/// So many lines are told; past them the file is something else than TOML.
+/// So many faults are told; past them the file is something else than TOML.
 const MOST: usize = 12;
+
+/// So often is the text parsed again.
+const ROUNDS: usize = 200;
 
 /// Takes out of `source` what is no TOML.
 pub(super) fn sound(source: &str) -> Sound {
     let mut text = source.to_owned();
     let mut faults: Vec<Fault> = Vec::new();
+    let mut blanked = BTreeSet::new();
     loop {
         let (_, errors) = DeTable::parse_recoverable(&text);
         let end = text.len();
         let place = |error: &toml::de::Error| error.span().unwrap_or(end..end);
         let Some(error) = errors.iter().min_by_key(|error| place(error).start) else { break };
-        let span = place(error);
-        let fault = explained(error.message(), source, span.clone());
-        let line = line_of(source, span.start);
-        // The same line again: blanking it did not help, the fault is elsewhere.
-        let again = faults.iter().any(|it| line_of(source, it.span.start) == line);
-        if !again {
+        let fault = explained(error.message(), source, place(error));
+        let line = line_of(source, place(error).start);
+        // Another notation is told once, not at each of its lines.
+        if !(fault.foreign && faults.last().is_some_and(|it| it.message == fault.message)) {
             faults.push(fault);
         }
-        if again || faults.len() == MOST {
+        // The same line again: blanking it did not help, the fault is elsewhere.
+        if !blanked.insert(line.start) || faults.len() == MOST || blanked.len() == ROUNDS {
             text = " ".repeat(source.len());
             break;
         }
-        text.replace_range(line.clone(), &blank(&source[line]));
+        text.replace_range(line.clone(), &blank(&source[line], blanked.len()));
     }
     faults.sort_by_key(|it| it.span.start);
+    faults.dedup_by_key(|it| line_of(source, it.span.start));
     Sound { text, faults }
 }
 
@@ -62,38 +69,36 @@ fn line_of(source: &str, at: usize) -> Span {
 }
 
 /// Spaces for a line; a header becomes that of a table which nobody reads, so that the keys below
-/// it do not fall to the table above.
-fn blank(line: &str) -> String {
-    let spaces = " ".repeat(line.len());
-    let indent = line.len() - line.trim_start().len();
-    let header = format!("[[{UNREAD}]]");
-    if line.trim_start().starts_with('[') && indent + header.len() <= line.len() {
-        let rest = line.len() - indent - header.len();
-        return format!("{}{header}{}", " ".repeat(indent), " ".repeat(rest));
+/// it do not fall to the table above. Its line is garbled, so the table is not told as unknown.
+fn blank(line: &str, number: usize) -> String {
+    let header = format!("[_{number}]");
+    if line.starts_with('[') && header.len() <= line.len() {
+        return format!("{header}{}", " ".repeat(line.len() - header.len()));
     }
-    spaces
+    " ".repeat(line.len())
 }
-
-/// The name of the table that stands for broken headers; its line is garbled, so it is not told.
-const UNREAD: &str = "_";
 
 /// The parser's message in our words, with what to do about it.
 fn explained(message: &str, source: &str, span: Span) -> Fault {
     let line = source[line_of(source, span.start)].trim();
     let written = source.get(span.clone()).unwrap_or_default();
-    let fault =
-        |span, message: String, hint: &str| Fault { span, message, hint: Some(hint.to_owned()) };
+    let fault = |span, message: &str, hint: &str| Fault {
+        span,
+        message: message.to_owned(),
+        hint: Some(hint.to_owned()),
+        foreign: false,
+    };
     if message.starts_with("duplicate key") {
         let hint = "join the two: only `[[site]]` and `[[site.route]]` may stand more than once";
-        return fault(span, format!("`{written}` is written twice"), hint);
+        return fault(span, &format!("`{written}` is written twice"), hint);
     }
-    if line.ends_with(['{', '}', ';']) && !line.contains('=') {
-        let hint = "write `key = value` below a `[table]`: no braces, no semicolons";
-        return fault(span, "this is no TOML, though nginx would take it".into(), hint);
+    if let Some((other, hint)) = foreign(line) {
+        let message = format!("this is no TOML, though {other} would take it");
+        return Fault { span, message, hint: Some(hint.to_owned()), foreign: true };
     }
-    if (line.ends_with(':') || line.contains(": ")) && !line.contains('=') {
-        let hint = "write `key = value` below a `[table]`, with `=` and not `:`";
-        return fault(span, "this is no TOML, though YAML would take it".into(), hint);
+    if line.starts_with('[') && message.contains("quoted") {
+        let hint = "close it with `]` before this line";
+        return fault(span, "an array above is not closed", hint);
     }
     if let Some(word) = bare_word(message, source, &span) {
         let text = &source[word.clone()];
@@ -102,22 +107,51 @@ fn explained(message: &str, source: &str, span: Span) -> Fault {
             "False" | "no" | "off" => "write `false`".to_owned(),
             _ => format!("a string stands in quotes: `\"{text}\"`"),
         };
-        return fault(word, format!("`{text}` is no value"), &hint);
+        return fault(word, &format!("`{text}` is no value"), &hint);
     }
-    let hint = if message.contains("basic string") || message.contains("literal string") {
-        Some("close the string with the quote that opened it")
-    } else if message.contains("expected `=`") {
-        Some("write `key = value`")
-    } else if message.contains("expected `]`") {
-        Some("close it with `]`")
-    } else if message.contains("expected `}`") || message.contains("inline table") {
-        Some("an inline table is `{ key = value, key = value }`")
-    } else if message.contains("value") {
-        Some("write a value after the `=`: `\"text\"`, `10`, `true`, `[ … ]` or `{ … }`")
-    } else {
-        None
-    };
-    Fault { span, message: message.to_owned(), hint: hint.map(str::to_owned) }
+    let known = REMEDIES.iter().find(|(start, _, _)| message.starts_with(start));
+    match known {
+        Some((_, "", hint)) => fault(span, message, hint),
+        Some((_, ours, hint)) => fault(span, ours, hint),
+        None => Fault { span, message: message.to_owned(), hint: None, foreign: false },
+    }
+}
+
+/// How the parser's messages start, what we say instead where that is clearer, and what to do.
+const REMEDIES: [(&str, &str, &str); 14] = [
+    ("extra `=`", "", "write one `=`"),
+    ("invalid basic string", "a string is not closed", "close it with `\"`"),
+    ("invalid literal string", "a string is not closed", "close it with `'`"),
+    ("invalid inline table element", "", "an inline table is `{ key = value, key = value }`"),
+    ("invalid unquoted key", "", "a key is letters, digits, `-` and `_`, and then a `=`"),
+    ("key with no value", "a key without a value", "write `key = value`"),
+    ("missing comma", "a comma is missing", "separate the values by `,`"),
+    ("missing key", "a key is missing", "an inline table is `{ key = value, key = value }`"),
+    ("string values must be quoted", "a value is missing", "write a string, a number, `true`, …"),
+    ("unclosed array table", "a header is not closed", "close it with `]]`"),
+    ("unclosed array", "an array is not closed", "close it with `]`"),
+    ("unclosed inline table", "an inline table is not closed", "close it with `}`"),
+    ("unclosed table", "a header is not closed", "close it with `]`"),
+    (
+        "unexpected key or value",
+        "the line goes on too long",
+        "a line ends after its header or value",
+    ),
+];
+
+/// Whose notation a line is, and what ours is.
+fn foreign(line: &str) -> Option<(&'static str, &'static str)> {
+    if line.contains('=') {
+        return None;
+    }
+    if line.ends_with(['{', '}', ';']) {
+        let hint = "write `key = value` below a `[table]`: no braces, no semicolons";
+        return Some(("nginx", hint));
+    }
+    if line.ends_with(':') || line.contains(": ") {
+        return Some(("YAML", "write `key = value` below a `[table]`, with `=` and not `:`"));
+    }
+    None
 }
 
 /// The whole word where a value was expected that the parser saw only a part of.

@@ -99,7 +99,9 @@ impl<'d> Table<'d> {
         let Some(value) = self.value(key) else { return Vec::new() };
         let hint = || Some(format!("write `{example}`"));
         let Kind::Array(values) = &value.kind else {
-            self.wrong_kind(key, value, "an array of tables", hint());
+            // A garbled `[[site]]` leaves `[[site.route]]` to make a table of it.
+            let message = format!("`{key}` is an array of tables, not {}", value.kind.describe());
+            self.absent(value.span.clone(), message, hint());
             return Vec::new();
         };
         let mut tables = Vec::with_capacity(values.len());
