@@ -43,19 +43,20 @@ pub(super) fn sound(source: &str) -> Sound {
         let Some(error) = errors.iter().min_by_key(|error| place(error).start) else { break };
         let fault = explained(error.message(), source, place(error));
         let line = line_of(source, place(error).start);
+        // The same line again: blanking it did not help, the fault is elsewhere.
+        let again = !blanked.insert(line.start);
         // Another notation is told once, not at each of its lines.
-        if !(fault.foreign && faults.last().is_some_and(|it| it.message == fault.message)) {
+        let known = fault.foreign && faults.last().is_some_and(|it| it.message == fault.message);
+        if !again && !known {
             faults.push(fault);
         }
-        // The same line again: blanking it did not help, the fault is elsewhere.
-        if !blanked.insert(line.start) || faults.len() == MOST || blanked.len() == ROUNDS {
+        if again || faults.len() == MOST || blanked.len() == ROUNDS {
             text = " ".repeat(source.len());
             break;
         }
         text.replace_range(line.clone(), &blank(&source[line], blanked.len()));
     }
     faults.sort_by_key(|it| it.span.start);
-    faults.dedup_by_key(|it| line_of(source, it.span.start));
     Sound { text, faults }
 }
 
@@ -132,11 +133,7 @@ const REMEDIES: [(&str, &str, &str); 14] = [
     ("unclosed array", "an array is not closed", "close it with `]`"),
     ("unclosed inline table", "an inline table is not closed", "close it with `}`"),
     ("unclosed table", "a header is not closed", "close it with `]`"),
-    (
-        "unexpected key or value",
-        "the line goes on too long",
-        "a line ends after its header or value",
-    ),
+    ("unexpected key or value", "nothing may follow here", "a line ends after its header or value"),
 ];
 
 /// Whose notation a line is, and what ours is.
@@ -156,9 +153,9 @@ fn foreign(line: &str) -> Option<(&'static str, &'static str)> {
 
 /// The whole word where a value was expected that the parser saw only a part of.
 fn bare_word(message: &str, source: &str, span: &Span) -> Option<Span> {
-    let kinds =
-        ["invalid float", "invalid integer", "invalid date", "string values must be quoted"];
-    if !kinds.iter().any(|kind| message.starts_with(kind)) && !message.contains("invalid number") {
+    let kinds = ["boolean", "date", "float", "integer", "number", "string values must be quoted"];
+    let message = message.trim_start_matches("invalid ");
+    if !kinds.iter().any(|kind| message.starts_with(kind)) {
         return None;
     }
     let ends = |c: char| c.is_whitespace() || "=,[]{}#\"'".contains(c);
