@@ -301,3 +301,32 @@ fn any_text_is_read_or_refused() {
         }
     }
 }
+
+#[test]
+fn a_byte_order_mark_and_windows_line_ends_are_no_mistake() {
+    let text = MINIMAL.replace('\n', "\r\n");
+    assert_eq!(accepted(&format!("\u{feff}{text}")), accepted(MINIMAL));
+    let wrong = parse("\u{feff}worker = 4\r\n", Path::new("a.toml"), &environment);
+    let error = wrong.expect_err("unknown key").to_string();
+    assert!(error.contains("1 | ") && !error.contains('\r'), "{error}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_is_too_odd(text in "[\\[\\]{}\"'=.,#$ \n\r\tabxé€0-9_\\\\-]{0,80}") {
+        if let Err(error) = parse(&text, Path::new("odd.toml"), &environment) {
+            proptest::prop_assert!(error.to_string().contains("-->"));
+        }
+    }
+
+    #[test]
+    fn no_slip_is_too_odd(at in 0usize..8000, length in 0usize..40, slip in "[\\[\\]{}\"'=.é\n$]{0,3}") {
+        let full = fs::read_to_string(root().join("config/full.toml")).expect("full.toml");
+        let at = full.floor_char_boundary(at.min(full.len()));
+        let end = full.floor_char_boundary((at + length).min(full.len()));
+        let text = format!("{}{slip}{}", &full[..at], &full[end..]);
+        if let Err(error) = parse(&text, Path::new("odd.toml"), &environment) {
+            proptest::prop_assert!(error.to_string().contains("-->"));
+        }
+    }
+}

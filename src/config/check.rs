@@ -142,13 +142,17 @@ fn hosts(document: &Document<'_>, config: &Config) {
                 if matches!(host, Some(HostPattern::Exact(unread)) if unread.is_empty()) {
                     continue;
                 }
-                let here = (index, document.line(at));
-                let Some(first) = owners.insert((listener.as_str(), *host), here) else { continue };
+                let here = (index, at.start);
+                let first = *owners.entry((listener.as_str(), *host)).or_insert(here);
+                if first == here {
+                    continue;
+                }
                 // Once is enough, however many listeners the two share.
                 if !reported.insert(at.start) {
                     continue;
                 }
-                let (message, hint) = taken(*host, first, index, listener);
+                let (message, hint) =
+                    taken(*host, (first.0, document.line(&(first.1..first.1))), index, listener);
                 document.error(at.clone(), message, Some(hint));
             }
         }

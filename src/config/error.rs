@@ -125,6 +125,7 @@ impl ConfigError {
     pub(super) fn unreadable(file: &Path, cause: &std::io::Error) -> Self {
         let hint = match cause.kind() {
             std::io::ErrorKind::NotFound => Some("name another with `--config FILE`".into()),
+            std::io::ErrorKind::InvalidData => Some("save it as UTF-8".into()),
             _ => None,
         };
         let diagnostic = Diagnostic {
@@ -137,7 +138,11 @@ impl ConfigError {
             hint,
             source_line: String::new(),
         };
-        Self { file: file.to_owned(), diagnostics: vec![diagnostic], unreadable: true }
+        Self {
+            file: file.to_owned(),
+            diagnostics: vec![diagnostic],
+            unreadable: cause.kind() != std::io::ErrorKind::InvalidData,
+        }
     }
 
     /// The errors among the diagnostics.

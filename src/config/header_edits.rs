@@ -2,7 +2,11 @@
 //!
 //! Owns: reading [`HeaderEdits`]. May touch: [`crate::template`]. Next: the route keeps them.
 
-use super::{HeaderEdits, table::Table, tree::Span};
+use super::{
+    HeaderEdits,
+    table::Table,
+    tree::{Span, Text},
+};
 use crate::template::{Part, Template};
 use http::HeaderName;
 
@@ -42,14 +46,7 @@ fn read_fields(table: &Table<'_>) -> Vec<(HeaderName, Template)> {
             continue;
         };
         let Some((name, template)) = name.zip(table.template_in(text)) else { continue };
-        let unfit = template.parts().iter().any(|part| match part {
-            Part::Literal(text) => text.bytes().any(|b| (b < b' ' && b != b'\t') || b == 0x7f),
-            Part::Variable(_) => false,
-        });
-        if unfit {
-            let hint = Some("leave out line ends and control characters".into());
-            table.error(text.span.clone(), "this cannot be sent in a header", hint);
-        }
+        check_sendable(table, text, &template);
         if fields.iter().any(|(other, _)| *other == name) {
             let hint = Some("header names are the same in upper and lower case".into());
             table.error(entry.key_span.clone(), format!("`{name}` is written twice"), hint);
@@ -57,6 +54,18 @@ fn read_fields(table: &Table<'_>) -> Vec<(HeaderName, Template)> {
         fields.push((name, template));
     }
     fields
+}
+
+/// A field value has no line ends; variables are made safe when they are filled in.
+pub(super) fn check_sendable(table: &Table<'_>, text: &Text, template: &Template) {
+    let unfit = template.parts().iter().any(|part| match part {
+        Part::Literal(text) => text.bytes().any(|b| (b < b' ' && b != b'\t') || b == 0x7f),
+        Part::Variable(_) => false,
+    });
+    if unfit {
+        let hint = Some("leave out line ends and control characters".into());
+        table.error(text.span.clone(), "this cannot be sent in a header", hint);
+    }
 }
 
 fn name(table: &Table<'_>, written: &str, span: Span) -> Option<HeaderName> {

@@ -2,6 +2,7 @@
 
 use super::{
     Files, Retry, Upstream,
+    header_edits::check_sendable,
     names::{method, path_pattern},
     site::Taken,
     table::Table,
@@ -31,7 +32,7 @@ pub struct Route {
     pub response_headers: HeaderEdits,
     /// `timeouts`.
     pub timeouts: RouteTimeouts,
-    /// `retry`, default the upstream's; only with `upstream`.
+    /// `retry`, default the upstream's, key by key; only with `upstream`.
     pub retry: Option<Retry>,
     /// `response_buffer`: bytes taken off a server ahead of a slow client, default 32 KiB, 0 = none.
     pub response_buffer: usize,
@@ -260,7 +261,12 @@ impl Redirect {
             let hint = Some("write 301, 302, 303, 307 or 308".into());
             table.error(table.value_span("status"), format!("{status} is no redirect"), hint);
         }
-        Self { to: to.and_then(|text| table.template_in(text)).unwrap_or_default(), status }
+        let to = to.and_then(|text| {
+            let to = table.template_in(text)?;
+            check_sendable(table, text, &to);
+            Some(to)
+        });
+        Self { to: to.unwrap_or_default(), status }
     }
 }
 

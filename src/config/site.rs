@@ -48,7 +48,18 @@ impl Site {
             let hint = Some("leave `listeners` out for all of them".into());
             table.error(table.value_span("listeners"), "a site has no listeners", hint);
         }
-        let chosen = chosen.map(|texts| texts.iter().map(|text| text.value.clone()).collect());
+        let chosen = chosen.map(|texts| {
+            let mut chosen: Vec<String> = Vec::new();
+            for text in texts {
+                if chosen.contains(&text.value) {
+                    let message = format!("`{}` is written twice", text.value);
+                    table.error(text.span.clone(), message, Some("leave one of them out".into()));
+                } else {
+                    chosen.push(text.value.clone());
+                }
+            }
+            chosen
+        });
         Self { name, hosts, listeners: chosen.unwrap_or_else(|| listeners.to_vec()), routes }
     }
 
