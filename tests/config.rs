@@ -322,9 +322,9 @@ proptest::proptest! {
     #[test]
     fn no_slip_is_too_odd(at in 0usize..8000, length in 0usize..40, slip in "[\\[\\]{}\"'=.é\n$]{0,3}") {
         let full = fs::read_to_string(root().join("config/full.toml")).expect("full.toml");
-        let at = full.floor_char_boundary(at.min(full.len()));
-        let end = full.floor_char_boundary((at + length).min(full.len()));
-        let text = format!("{}{slip}{}", &full[..at], &full[end..]);
+        let before: String = full.chars().take(at).collect();
+        let after: String = full.chars().skip(at + length).collect();
+        let text = format!("{before}{slip}{after}");
         if let Err(error) = parse(&text, Path::new("odd.toml"), &environment) {
             proptest::prop_assert!(error.to_string().contains("-->"));
         }

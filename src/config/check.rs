@@ -38,13 +38,17 @@ pub(super) fn check(document: &Document<'_>, config: &Config) {
 }
 
 fn something_is_served(document: &Document<'_>, config: &Config) {
-    if config.listeners.is_empty() && document.key_at("listener").is_empty() {
+    // A table that is there but empty is as good as none, unless its fault is told already.
+    let clean = document.errors() == 0;
+    if config.listeners.is_empty() && (clean || document.key_at("listener").is_empty()) {
         let hint = "add `[listener.http]` with `address = \"127.0.0.1:8080\"`";
-        document.error(0..0, "there is no listener: nothing would be served", Some(hint.into()));
+        let at = document.key_at("listener");
+        document.error(at, "there is no listener: nothing would be served", Some(hint.into()));
     }
-    if config.sites.is_empty() && document.key_at("site").is_empty() {
+    if config.sites.is_empty() && (clean || document.key_at("site").is_empty()) {
         let hint = "add a `[[site]]` with a `[[site.route]]`";
-        document.error(0..0, "there is no site: nothing would be served", Some(hint.into()));
+        let at = document.key_at("site");
+        document.error(at, "there is no site: nothing would be served", Some(hint.into()));
     }
 }
 
