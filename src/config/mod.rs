@@ -6,20 +6,30 @@
 
 mod access_log;
 mod admin;
+mod certificate;
 mod check;
 mod document;
+mod environment;
 pub mod error;
 mod files;
+mod header_edits;
 mod health_check;
 mod listener;
 mod load;
 mod log;
+mod names;
+mod nearest;
 mod retry;
 mod route;
 mod server;
+mod shadow;
 mod site;
-mod upstream;
+mod syntax;
+mod table;
+mod tree;
 pub mod units;
+mod upstream;
+mod values;
 
 pub use access_log::{AccessLog, AccessLogFormat};
 pub use admin::Admin;

@@ -24,7 +24,7 @@ use crate::{
 };
 use http::{Method, Response, StatusCode};
 use hyper::body::Incoming;
-use std::{borrow::Cow, future::poll_fn, io, task::Poll, time::Instant};
+use std::{future::poll_fn, io, task::Poll, time::Instant};
 
 /// Gets an answer from one of the route's servers.
 pub async fn forward(
@@ -57,7 +57,7 @@ pub async fn forward(
         facts.attempts += 1;
         facts.member = Some(lease.index());
         let begun = Instant::now();
-        match attempt(proxy, forward, facts, &lease, &target, body).await {
+        match attempt(proxy, forward, facts, &lease, target.as_deref(), body).await {
             Ok(mut answer) => {
                 facts.upstream_time = Some(begun.elapsed());
                 let status = answer.head.parts.status;
@@ -105,14 +105,15 @@ async fn attempt(
     forward: &Forward,
     facts: &Facts,
     lease: &Lease,
-    target: &str,
+    target: Option<&str>,
     mut body: RequestBody,
 ) -> Result<Answer, Box<Failed>> {
     let metrics = &proxy.live.metrics;
     let server = lease.server();
     let method = &facts.context.head.method;
+    let received = facts.context.head.uri.path_and_query().map_or("/", |it| it.as_str());
     let forwarding = Forwarding {
-        target,
+        target: target.unwrap_or(received),
         host: facts.host.as_ref(),
         length: body.length(),
         edited: forward.edited,
@@ -281,11 +282,9 @@ fn key(route: &Route, forward: &Forward, facts: &Facts) -> u64 {
     }
 }
 
-/// Path and query as the server gets them.
-fn target<'a>(route: &Route, forward: &Forward, facts: &'a Facts, path: &str) -> Cow<'a, str> {
+/// Path and query for the server, where they are not the client's.
+fn target(route: &Route, forward: &Forward, facts: &Facts, path: &str) -> Option<String> {
     let uri = &facts.context.head.uri;
-    if forward.target.is_identity() {
-        return uri.path_and_query().map_or("/", |it| it.as_str()).into();
-    }
-    forward.target.uri(uri.path(), uri.query(), path, &facts.scope(route)).into()
+    (!forward.target.is_identity())
+        .then(|| forward.target.uri(uri.path(), uri.query(), path, &facts.scope(route)))
 }

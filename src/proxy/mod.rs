@@ -227,7 +227,7 @@ async fn files(
         true => Cow::Borrowed(path),
         false => Cow::Owned(action.target.path(path, &facts.scope(route))),
     };
-    let response = action.files.serve(&head.method, &head.headers, &looked_up, &head.uri).await;
+    let response = action.files.serve(&head.method, &head.uri, &head.headers, &looked_up).await;
     response.map(Source::File)
 }
 

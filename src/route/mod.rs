@@ -16,7 +16,7 @@ pub use matcher::{PathMatcher, RouteMatcher};
 pub use router::{Router, Sites};
 pub use target::Target;
 
-use crate::{filter::Chain, observe::metrics::RouteMetrics};
+use crate::{filter::Chain, observe::RouteMetrics};
 use std::sync::Arc;
 
 /// Match → action, ready to run.

@@ -18,6 +18,12 @@ pub struct Lease {
     owes_verdict: bool,
 }
 
+impl std::fmt::Debug for Lease {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Lease").field(&self.server.address()).finish()
+    }
+}
+
 /// By which door the attempt came in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
