@@ -2,7 +2,7 @@
 //! reachable.
 //!
 //! Owns: those rules; what one table can judge by itself is judged where it is read. May touch: the
-//! document, for places. Next: [`super::load`] gives the verdict.
+//! document, for places. Next: [`super::parse`] gives the verdict.
 
 use super::{
     Config, HostPattern, Upstream, certificate, document::Document, nearest::did_you_mean,

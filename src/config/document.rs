@@ -1,7 +1,7 @@
 //! One config text while it is read: its values, and everything found wrong so far.
 //!
 //! Owns: parsing with recovery, collecting findings, unknown keys, and the places by path for the
-//! rules across tables. May touch: `toml`. Next: [`super::table`] reads keys; [`super::load`]
+//! rules across tables. May touch: `toml`. Next: [`super::table`] reads keys; [`super::parse`]
 //! decides by what [`Document::finish`] gives.
 
 use super::{

@@ -1,6 +1,6 @@
 //! What the user wrote: plain values with every default filled in, checked as a whole.
 //!
-//! Owns: reading the TOML text, one file per table, and the rules across tables ([`check`]).
+//! Owns: reading the TOML text, one file per table, and the rules across tables (`check.rs`).
 //! May touch: [`crate::template`] and [`crate::cidr`], the two notations that config and requests
 //! share; no tokio, no sockets. Next: [`crate::snapshot::build`] turns a [`Config`] into what runs.
 
