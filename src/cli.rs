@@ -1,11 +1,13 @@
 //! The command line.
 //!
 //! Owns: flags, what they lead to, and what is printed. May touch: [`crate::config`],
-//! [`crate::daemon`]. `main.rs` turns its answer into the exit code.
+//! [`crate::daemon`], [`crate::demo`], [`crate::health`]. `main.rs` turns its answer into the exit
+//! code.
 
 use crate::{
     config::{self, Loaded},
     daemon::{self, StartError},
+    demo, health,
     snapshot::{
         build::{BuildError, build},
         live::Resources,
@@ -20,15 +22,21 @@ sheave: a layer-7 load-balancing reverse proxy
 Usage:
   sheave [run] [--config FILE]   serve, by the config file
   sheave check [--config FILE]   say everything that is wrong with the config file
+  sheave health [--url URL]      ask a running daemon whether it is alive
   sheave demo                    see it work: no file and no server needed
 
 Options:
   -c, --config FILE   default: config/sheave.toml, then /etc/sheave/sheave.toml
+  --url URL           what `health` asks, default http://127.0.0.1:9900/live
+  --http ADDRESS      the demo's addresses, default 127.0.0.1:8080,
+  --https ADDRESS     127.0.0.1:8443
+  --admin ADDRESS     and 127.0.0.1:9900; with port 0 the system chooses
   -h, --help          this text
   -V, --version       the version
 
 Signals: SIGHUP reloads, SIGTERM and SIGINT drain and stop, SIGUSR1 reopens log files.
-Exit codes: 0 done, 1 the config is wrong, 2 the command line is wrong, 3 the system refused.
+Exit codes: 0 done, 1 the config is wrong (or `health`: not alive), 2 the command line is wrong,
+3 the system refused.
 ";
 
 /// Where the config is looked for.
@@ -37,6 +45,8 @@ const PLACES: [&str; 2] = ["config/sheave.toml", "/etc/sheave/sheave.toml"];
 enum Command {
     Run(PathBuf),
     Check(PathBuf),
+    Health(String),
+    Demo(demo::Options),
     Help,
     Version,
 }
@@ -44,8 +54,16 @@ enum Command {
 /// Does what the command line says; gives the exit code.
 pub fn run() -> u8 {
     match parse(Parser::from_env()) {
-        Ok(Command::Run(path)) => serve(&path),
+        Ok(Command::Run(path)) => ended(daemon::run(&path)),
         Ok(Command::Check(path)) => check(&path),
+        Ok(Command::Health(url)) => match health::ask(&url) {
+            Ok(()) => 0,
+            Err(error) => {
+                complain(&format!("{error}\n"));
+                1
+            }
+        },
+        Ok(Command::Demo(options)) => ended(demo::run(&options)),
         Ok(Command::Help) => print(HELP),
         Ok(Command::Version) => print(concat!("sheave ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(error) => {
@@ -55,23 +73,53 @@ pub fn run() -> u8 {
     }
 }
 
+/// Options before and after the command, which alone says which of them it knows.
+#[derive(Default)]
+struct Options {
+    command: Option<String>,
+    config: Option<PathBuf>,
+    url: Option<String>,
+    demo: demo::Options,
+}
+
 fn parse(mut arguments: Parser) -> Result<Command, lexopt::Error> {
-    let (mut command, mut path) = (None, None);
+    let mut options = Options::default();
     while let Some(argument) = arguments.next()? {
         match argument {
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
             Arg::Short('V') | Arg::Long("version") => return Ok(Command::Version),
-            Arg::Short('c') | Arg::Long("config") => path = Some(arguments.value()?.parse()?),
-            Arg::Value(word) if command.is_none() => command = Some(word.string()?),
+            Arg::Short('c') | Arg::Long("config") => {
+                options.config = Some(arguments.value()?.into());
+            }
+            Arg::Long("url") => options.url = Some(arguments.value()?.string()?),
+            Arg::Long("http") => options.demo.http = Some(arguments.value()?.parse()?),
+            Arg::Long("https") => options.demo.https = Some(arguments.value()?.parse()?),
+            Arg::Long("admin") => options.demo.admin = Some(arguments.value()?.parse()?),
+            Arg::Value(word) if options.command.is_none() => options.command = Some(word.string()?),
             other => return Err(other.unexpected()),
         }
     }
-    let path = path.unwrap_or_else(default_path);
-    match command.as_deref() {
-        None | Some("run") => Ok(Command::Run(path)),
-        Some("check") => Ok(Command::Check(path)),
-        Some("help") => Ok(Command::Help),
-        Some(other) => Err(format!("unknown command `{other}`").into()),
+    options.command()
+}
+
+impl Options {
+    fn command(self) -> Result<Command, lexopt::Error> {
+        let Self { command, config, url, demo } = self;
+        let (no_config, no_url) = (config.is_none(), url.is_none());
+        let no_demo = demo == demo::Options::default();
+        let word = command.as_deref().unwrap_or("run");
+        let (command, fits) = match word {
+            "run" => (Command::Run(config.unwrap_or_else(default_path)), no_url && no_demo),
+            "check" => (Command::Check(config.unwrap_or_else(default_path)), no_url && no_demo),
+            "health" => {
+                let url = url.unwrap_or_else(|| health::DEFAULT_URL.to_owned());
+                (Command::Health(url), no_config && no_demo)
+            }
+            "demo" => (Command::Demo(demo), no_config && no_url),
+            "help" => (Command::Help, true),
+            other => return Err(format!("unknown command `{other}`").into()),
+        };
+        if fits { Ok(command) } else { Err(format!("an option is not one of `{word}`").into()) }
     }
 }
 
@@ -81,8 +129,8 @@ fn default_path() -> PathBuf {
     found.unwrap_or_else(|| PathBuf::from(PLACES[0]))
 }
 
-fn serve(path: &std::path::Path) -> u8 {
-    match daemon::run(path) {
+fn ended(outcome: Result<(), StartError>) -> u8 {
+    match outcome {
         Ok(()) => 0,
         Err(error) => {
             complain(&format!("{error}\n"));

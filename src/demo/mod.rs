@@ -1,0 +1,154 @@
+//! `sheave demo`: the real daemon with everything around it that a newcomer has not set up yet.
+//!
+//! Owns: a temporary directory with a config and a certificate, and the order of starting. May
+//! touch: [`crate::daemon`], [`crate::health`]. [`servers`] are the upstream servers, [`text`] is
+//! what is written and printed.
+
+pub mod servers;
+pub mod text;
+
+use crate::{
+    daemon::{self, StartError},
+    health,
+};
+use servers::Servers;
+use std::{
+    fs::{self, DirBuilder},
+    io::{self, Write},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+use text::Places;
+
+/// The daemon is ready long before.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Addresses that the user asks for; those left out have a default and give way where it is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `--http`, default `127.0.0.1:8080`.
+    pub http: Option<SocketAddr>,
+    /// `--https`, default `127.0.0.1:8443`.
+    pub https: Option<SocketAddr>,
+    /// `--admin`, default `127.0.0.1:9900`.
+    pub admin: Option<SocketAddr>,
+}
+
+/// Runs the demo until it is told to stop.
+pub fn run(options: &Options) -> Result<(), StartError> {
+    let directory = Directory::new().map_err(StartError::System)?;
+    let servers = servers::start().map_err(StartError::System)?;
+    let places = choose(options, servers, directory.0.clone())?;
+    write_files(&places).map_err(StartError::System)?;
+    let config = places.config();
+    let announcing = thread::Builder::new().name("demo-text".into());
+    announcing.spawn(move || announce(&places)).map_err(StartError::System)?;
+    daemon::run(&config)
+}
+
+/// Prints once the daemon serves, so that what is printed is true; if it does not start, its error
+/// is all there is to say.
+fn announce(places: &Places) {
+    let url = format!("http://{}/ready", places.admin.address);
+    let begun = Instant::now();
+    while health::ask(&url).is_err() {
+        if begun.elapsed() > PATIENCE {
+            tracing::warn!(%url, "the demo does not get ready");
+            return;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    let mut out = io::stdout().lock();
+    // A closed pipe is the reader's choice, no error.
+    let _ = out.write_all(text::guide(places).as_bytes()).and_then(|()| out.flush());
+}
+
+/// A directory of ours alone, gone when dropped.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> io::Result<Self> {
+        // A name that somebody else took first is an error, never a place to write a key to.
+        let path = std::env::temp_dir().join(format!("sheave-demo-{}", std::process::id()));
+        let made = DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|it| io::Error::new(it.kind(), format!("{}: {it}", path.display())))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            let directory = self.0.display();
+            tracing::warn!(%directory, %error, "can't be removed");
+        }
+    }
+}
+
+/// An address of the proxy.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Where it will listen.
+    pub address: SocketAddr,
+    /// The default port, where something else has it.
+    pub instead_of: Option<u16>,
+}
+
+fn choose(options: &Options, servers: Servers, directory: PathBuf) -> Result<Places, StartError> {
+    // All are held until all are chosen, so that no two are the same.
+    let mut held = Vec::new();
+    Ok(Places {
+        http: place("--http", options.http, 8080, &mut held)?,
+        https: place("--https", options.https, 8443, &mut held)?,
+        admin: place("--admin", options.admin, 9900, &mut held)?,
+        servers,
+        directory,
+    })
+}
+
+/// Port 0 becomes a number here, not in the daemon, for the config and the guide to name it.
+fn place(
+    option: &str,
+    wanted: Option<SocketAddr>,
+    default_port: u16,
+    held: &mut Vec<TcpListener>,
+) -> Result<Place, StartError> {
+    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut hold = |address: SocketAddr| {
+        let socket = TcpListener::bind(address)?;
+        let bound = socket.local_addr()?;
+        held.push(socket);
+        Ok(bound)
+    };
+    let refused = |address| {
+        move |error: io::Error| StartError::Bind { what: option.to_owned(), address, error }
+    };
+    let (address, instead_of) = match wanted {
+        Some(address) => (hold(address).map_err(refused(address))?, None),
+        None => match hold(local(default_port)) {
+            Ok(address) => (address, None),
+            Err(_) => (hold(local(0)).map_err(refused(local(0)))?, Some(default_port)),
+        },
+    };
+    Ok(Place { address, instead_of })
+}
+
+fn write_files(places: &Places) -> io::Result<()> {
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    let own = places.https.address.ip();
+    if !own.is_unspecified() && !is_among(own, &names) {
+        names.push(own.to_string());
+    }
+    let made = rcgen::generate_simple_self_signed(names).map_err(io::Error::other)?;
+    let directory: &Path = &places.directory;
+    fs::write(directory.join("localhost.pem"), made.cert.pem())?;
+    fs::write(directory.join("localhost.key"), made.signing_key.serialize_pem())?;
+    fs::write(places.config(), text::config(places))
+}
+
+fn is_among(ip: IpAddr, names: &[String]) -> bool {
+    names.iter().any(|name| name.parse() == Ok(ip))
+}

@@ -1,0 +1,112 @@
+//! `sheave health`: asks a running daemon whether it is alive.
+//!
+//! Owns: one small HTTP request over a plain socket, so that a container image needs no curl. May
+//! touch: nothing of ours. It does not read the config: a file that is being edited says nothing
+//! about the daemon, which runs on with the one before.
+
+use std::{
+    io::{self, Read, Write},
+    net::{TcpStream, ToSocketAddrs},
+    time::Duration,
+};
+
+/// What is asked without `--url`: the default admin address.
+pub const DEFAULT_URL: &str = "http://127.0.0.1:9900/live";
+
+/// For each of connecting, sending and receiving: below the timeouts of what usually asks.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Whether `url` answers with 2xx; otherwise says why not.
+pub fn ask(url: &str) -> Result<(), String> {
+    let Some((authority, path)) = split(url) else {
+        return Err(format!("`{url}` is no URL that can be asked: write `{DEFAULT_URL}`"));
+    };
+    let line = status_line(authority, path).map_err(|error| format!("{url}: {error}"))?;
+    match line.split_once(' ') {
+        Some((version, status)) if version.starts_with("HTTP/1.") && status.starts_with('2') => {
+            Ok(())
+        }
+        _ => Err(format!("{url}: it answered `{line}`")),
+    }
+}
+
+/// The authority, and the path or else `/live`.
+fn split(url: &str) -> Option<(&str, &str)> {
+    let rest = url.strip_prefix("http://")?;
+    let (authority, path) = match rest.find('/') {
+        Some(at) => rest.split_at(at),
+        None => (rest, "/live"),
+    };
+    // Neither may end the line that it is sent in.
+    let is_clean = !url.bytes().any(|byte| byte.is_ascii_control() || byte == b' ');
+    (is_clean && !authority.is_empty()).then_some((authority, path))
+}
+
+fn status_line(authority: &str, path: &str) -> io::Result<String> {
+    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let place = if has_port { authority.to_owned() } else { format!("{authority}:80") };
+    let mut stream = connect(&place)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: {authority}\r\nuser-agent: sheave-health\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes())?;
+    // Whatever is longer than this has said its status by then.
+    let mut head = Vec::new();
+    stream.take(1024).read_to_end(&mut head)?;
+    let head = String::from_utf8_lossy(&head);
+    Ok(head.lines().next().unwrap_or_default().to_owned())
+}
+
+/// Tries every address of a name, as `localhost` has two.
+fn connect(place: &str) -> io::Result<TcpStream> {
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in place.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{net::TcpListener, thread};
+
+    /// Asks a server that gives `answer`.
+    fn asked(answer: &'static str) -> Result<(), String> {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("socket");
+        let url = format!("http://{}", socket.local_addr().expect("address"));
+        let server = thread::spawn(move || {
+            let (mut stream, _) = socket.accept().expect("connection");
+            let mut request = [0; 512];
+            let length = stream.read(&mut request).expect("request");
+            stream.write_all(answer.as_bytes()).expect("answer");
+            String::from_utf8_lossy(&request[..length]).into_owned()
+        });
+        let told = ask(&url);
+        assert!(server.join().expect("server").starts_with("GET /live HTTP/1.1\r\nhost: 127."));
+        told
+    }
+
+    #[test]
+    fn only_2xx_is_well() {
+        assert_eq!(asked("HTTP/1.1 200 OK\r\n\r\n"), Ok(()));
+        let told = asked("HTTP/1.1 503 Service Unavailable\r\n\r\n").expect_err("503");
+        assert!(told.ends_with("it answered `HTTP/1.1 503 Service Unavailable`"), "{told}");
+        assert!(asked("SSH-2.0-Open 2\r\n").is_err());
+        assert!(asked("").is_err());
+    }
+
+    #[test]
+    fn urls() {
+        assert_eq!(split("http://localhost:9900"), Some(("localhost:9900", "/live")));
+        assert_eq!(split("http://[::1]:9900/ready?x"), Some(("[::1]:9900", "/ready?x")));
+        assert_eq!(split("https://localhost"), None);
+        assert_eq!(split("http:///live"), None);
+        assert_eq!(split("http://a/b c"), None);
+    }
+}
