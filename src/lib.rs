@@ -29,9 +29,10 @@
 //! | [`upstream::Server`] | in-flight count, health, addresses | across reloads |
 //! | [`proxy::Proxy`] | a worker's connections to servers | its worker |
 //!
-//! Imports go strictly down: `cli` → `daemon` → `admin`, `proxy` → `snapshot` → `route` →
-//! `filter`, `files`, `upstream` → `message`, `observe`, `tls`, `task`, `config` → `template`,
-//! `cidr`, `clock`; `tests/layering.rs` holds it.
+//! Imports go strictly down: `cli` → `demo` → `daemon`, `health` → `admin`, `proxy` → `snapshot` →
+//! `route` → `filter`, `files`, `upstream` → `observe` → `message`, `tls`, `task` → `config` →
+//! `template`, `cidr`, `clock`. Rooms between two arrows do not know each other.
+//! `tests/layering.rs` reads this and holds it.
 
 pub mod admin;
 pub mod cidr;
