@@ -117,7 +117,7 @@ fn place(
     held: &mut Vec<TcpListener>,
 ) -> Result<Place, StartError> {
     let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut hold = |address: SocketAddr| {
+    let mut bind = |address: SocketAddr| {
         let socket = TcpListener::bind(address)?;
         let bound = socket.local_addr()?;
         held.push(socket);
@@ -127,10 +127,10 @@ fn place(
         move |error: io::Error| StartError::Bind { what: option.to_owned(), address, error }
     };
     let (address, instead_of) = match wanted {
-        Some(address) => (hold(address).map_err(refused(address))?, None),
-        None => match hold(local(default_port)) {
+        Some(address) => (bind(address).map_err(refused(address))?, None),
+        None => match bind(local(default_port)) {
             Ok(address) => (address, None),
-            Err(_) => (hold(local(0)).map_err(refused(local(0)))?, Some(default_port)),
+            Err(_) => (bind(local(0)).map_err(refused(local(0)))?, Some(default_port)),
         },
     };
     Ok(Place { address, instead_of })
