@@ -2,22 +2,17 @@
 //!
 //! Owns: the only way to make a [`Snapshot`]. May touch: everything below it, and certificate and
 //! log files. A server that both configs have keeps its [`Server`]: health, counts and pooled
-//! connections survive. A failure leaves everything as it was.
+//! connections survive. A failure leaves everything as it was. Routes are compiled by `routes`.
 
-use super::{ListenerParts, Snapshot, TlsParts, live::Resources};
+use super::{
+    ListenerParts, Snapshot, TlsParts,
+    live::Resources,
+    routes::{Compiler, status},
+};
 use crate::{
     config::{self, Config, HostPattern},
-    files::{self, Files},
-    filter::{
-        Chain, Filter,
-        header_edits::{Edits, HeaderEdits},
-    },
-    message::forwarded::Edited,
     observe::access_log::{self, AccessLog},
-    route::{
-        Action, FilesRoute, Forward, Group, Key, PathMatcher, Redirect, Respond, Retry, RetryOn,
-        Route, RouteMatcher, Router, Sites, Target, Text, Timeouts,
-    },
+    route::{Group, Router, Sites},
     tls::{self, Certificates, TlsError},
     upstream::{
         ActiveHealth, Member, Server, StrategyKind, Upstream,
@@ -25,7 +20,7 @@ use crate::{
         pool,
     },
 };
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use std::{collections::HashMap, fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
 /// Why a valid config can't be run.
@@ -59,8 +54,7 @@ pub fn build(
     let groups: Vec<_> =
         config.upstreams.iter().map(|it| Arc::new(group(it, previous, resources))).collect();
     let by_name = config.upstreams.iter().zip(&groups).map(|it| (it.0.name.as_str(), it)).collect();
-    let mut compiler =
-        Compiler { upstreams: by_name, directories: directories(previous), resources };
+    let mut compiler = Compiler::new(by_name, previous, resources);
     let mut router = Router::default();
     let mut sites: HashMap<&str, Sites> = HashMap::new();
     for site in &config.sites {
@@ -231,162 +225,8 @@ fn check(wanted: &config::HealthCheck) -> Check {
     }
 }
 
-/// The directories that are served now, whose hot files are worth keeping.
-fn directories(previous: Option<&Snapshot>) -> Vec<Arc<Files>> {
-    let routes = previous.map(|it| it.router.routes()).unwrap_or_default();
-    let files = routes.iter().filter_map(|route| match &route.action {
-        Action::Files(route) => Some(Arc::clone(&route.files)),
-        _ => None,
-    });
-    files.collect()
-}
-
-struct Compiler<'a> {
-    upstreams: HashMap<&'a str, (&'a config::Upstream, &'a Arc<Group>)>,
-    directories: Vec<Arc<Files>>,
-    resources: &'a Resources,
-}
-
-impl Compiler<'_> {
-    fn route(&mut self, wanted: &config::Route) -> Route {
-        let name: Arc<str> = wanted.name.as_str().into();
-        Route {
-            metrics: Arc::new(self.resources.metrics.route(Arc::clone(&name))),
-            name,
-            matcher: RouteMatcher { path: path(&wanted.path), methods: wanted.methods.clone() },
-            filters: filters(wanted),
-            action: self.action(wanted),
-            max_body: wanted.max_body,
-        }
-    }
-
-    fn action(&mut self, wanted: &config::Route) -> Action {
-        match &wanted.action {
-            config::Action::Respond(respond) => Action::Respond(self::respond(respond)),
-            config::Action::Redirect(redirect) => Action::Redirect(Redirect {
-                to: redirect.to.clone(),
-                status: status(redirect.status),
-            }),
-            config::Action::Files(files) => {
-                Action::Files(FilesRoute { files: self.files(files), target: target(wanted) })
-            }
-            config::Action::Forward(upstream) => {
-                Action::Forward(Box::new(self.forward(wanted, upstream)))
-            }
-        }
-    }
-
-    fn files(&mut self, wanted: &config::Files) -> Arc<Files> {
-        let settings = files::Settings {
-            root: wanted.root.clone(),
-            index: wanted.index.clone(),
-            dotfiles: wanted.dotfiles,
-            cache: wanted.cache.as_ref().map(|cache| files::CacheSettings {
-                max_size: cache.max_size,
-                max_file: cache.max_file,
-                check_interval: cache.check_interval,
-            }),
-        };
-        if let Some(known) = self.directories.iter().find(|it| *it.settings() == settings) {
-            return Arc::clone(known);
-        }
-        let files = Arc::new(Files::new(settings));
-        self.directories.push(Arc::clone(&files));
-        files
-    }
-
-    fn forward(&self, wanted: &config::Route, upstream: &str) -> Forward {
-        let (settings, group) = self.upstreams[upstream];
-        let config::Route { timeouts, request_headers: edits, .. } = wanted;
-        let edited: Vec<_> = edits.set.iter().chain(&edits.add).map(|(name, _)| name).collect();
-        let edited = || edited.iter().copied().chain(&edits.remove);
-        Forward {
-            group: Arc::clone(group),
-            key: key(settings),
-            target: target(wanted),
-            timeouts: Timeouts {
-                connect: timeouts.connect,
-                send: timeouts.send,
-                response_head: timeouts.response_head,
-                read: timeouts.read,
-                body_idle: timeouts.body_idle,
-            },
-            retry: retry(wanted.retry.as_ref().unwrap_or(&settings.retry)),
-            response_buffer: wanted.response_buffer,
-            edited: Edited::of(edited()),
-            edits_host: edited().any(|name| *name == header::HOST),
-        }
-    }
-}
-
-fn path(wanted: &config::PathPattern) -> PathMatcher {
-    match wanted {
-        config::PathPattern::Prefix(prefix) if prefix == "/" => PathMatcher::Any,
-        config::PathPattern::Prefix(prefix) => PathMatcher::Prefix(prefix.clone()),
-        config::PathPattern::Exact(exact) => PathMatcher::Exact(exact.clone()),
-        config::PathPattern::Suffix(suffix) => PathMatcher::Suffix(suffix.clone()),
-    }
-}
-
-fn filters(wanted: &config::Route) -> Chain {
-    let edits = |it: &config::HeaderEdits| Edits::new(&it.set, &it.add, &it.remove);
-    let headers = HeaderEdits::new(edits(&wanted.request_headers), edits(&wanted.response_headers));
-    Chain::new(headers.into_iter().map(|it| Box::new(it) as Box<dyn Filter>).collect())
-}
-
-fn respond(wanted: &config::Respond) -> Respond {
-    let body = match wanted.body.as_literal() {
-        Some(text) => Text::Fixed(text.to_owned().into()),
-        None => Text::Template(wanted.body.clone()),
-    };
-    let content_type = HeaderValue::from_str(&wanted.content_type);
-    Respond {
-        status: status(wanted.status),
-        body,
-        content_type: content_type.unwrap_or(HeaderValue::from_static("text/plain")),
-    }
-}
-
-fn target(wanted: &config::Route) -> Target {
-    Target { strip_prefix: wanted.strip_prefix.clone(), rewrite: wanted.rewrite.clone() }
-}
-
-fn key(upstream: &config::Upstream) -> Key {
-    match &upstream.strategy {
-        config::Strategy::IpHash => Key::ClientIp,
-        config::Strategy::ConsistentHash(template) => Key::Text(template.clone()),
-        _ => Key::None,
-    }
-}
-
-fn retry(wanted: &config::Retry) -> Retry {
-    let mut on = RetryOn::default();
-    for cause in &wanted.on {
-        match cause {
-            config::RetryOn::Connect => on.connect = true,
-            config::RetryOn::Reset => on.reset = true,
-            config::RetryOn::Timeout => on.timeout = true,
-            config::RetryOn::Status(code) => on.statuses.push(status(*code)),
-        }
-    }
-    Retry {
-        on,
-        tries: wanted.tries,
-        timeout: wanted.timeout,
-        non_idempotent: wanted.non_idempotent,
-        max_body: wanted.max_body,
-        budget_percent: wanted.budget_percent,
-        budget_min: wanted.budget_min,
-    }
-}
-
 fn statuses(codes: &[u16]) -> Vec<StatusCode> {
     codes.iter().map(|code| status(*code)).collect()
-}
-
-/// The config has checked that it is one.
-fn status(code: u16) -> StatusCode {
-    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 fn millis(duration: Duration) -> u64 {

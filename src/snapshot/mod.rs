@@ -6,6 +6,7 @@
 
 pub mod build;
 pub mod live;
+mod routes;
 
 pub use live::Live;
 

@@ -1,0 +1,186 @@
+//! From the config's routes to routes.
+//!
+//! Owns: what is compiled of one route. May touch: [`crate::route`] and what its actions are made
+//! of. Called by [`super::build`]; next: the router.
+
+use super::{Snapshot, live::Resources};
+use crate::{
+    config,
+    files::{self, Files},
+    filter::{
+        Chain, Filter,
+        header_edits::{Edits, HeaderEdits},
+    },
+    message::forwarded::Edited,
+    route::{
+        Action, FilesRoute, Forward, Group, Key, PathMatcher, Redirect, Respond, Retry, RetryOn,
+        Route, RouteMatcher, Target, Text, Timeouts,
+    },
+};
+use http::{HeaderValue, StatusCode, header};
+use std::{collections::HashMap, sync::Arc};
+
+/// The directories that are served now, whose hot files are worth keeping.
+fn directories(previous: Option<&Snapshot>) -> Vec<Arc<Files>> {
+    let routes = previous.map(|it| it.router.routes()).unwrap_or_default();
+    let files = routes.iter().filter_map(|route| match &route.action {
+        Action::Files(route) => Some(Arc::clone(&route.files)),
+        _ => None,
+    });
+    files.collect()
+}
+
+/// Compiles the routes of one config.
+pub(super) struct Compiler<'a> {
+    upstreams: HashMap<&'a str, (&'a config::Upstream, &'a Arc<Group>)>,
+    directories: Vec<Arc<Files>>,
+    resources: &'a Resources,
+}
+
+impl<'a> Compiler<'a> {
+    /// `upstreams` by name; directories that `previous` serves, too, keep their hot files.
+    pub(super) fn new(
+        upstreams: HashMap<&'a str, (&'a config::Upstream, &'a Arc<Group>)>,
+        previous: Option<&Snapshot>,
+        resources: &'a Resources,
+    ) -> Self {
+        Self { upstreams, directories: directories(previous), resources }
+    }
+
+    /// One route.
+    pub(super) fn route(&mut self, wanted: &config::Route) -> Route {
+        let name: Arc<str> = wanted.name.as_str().into();
+        Route {
+            metrics: Arc::new(self.resources.metrics.route(Arc::clone(&name))),
+            name,
+            matcher: RouteMatcher { path: path(&wanted.path), methods: wanted.methods.clone() },
+            filters: filters(wanted),
+            action: self.action(wanted),
+            max_body: wanted.max_body,
+        }
+    }
+
+    fn action(&mut self, wanted: &config::Route) -> Action {
+        match &wanted.action {
+            config::Action::Respond(respond) => Action::Respond(self::respond(respond)),
+            config::Action::Redirect(redirect) => Action::Redirect(Redirect {
+                to: redirect.to.clone(),
+                status: status(redirect.status),
+            }),
+            config::Action::Files(files) => {
+                Action::Files(FilesRoute { files: self.files(files), target: target(wanted) })
+            }
+            config::Action::Forward(upstream) => {
+                Action::Forward(Box::new(self.forward(wanted, upstream)))
+            }
+        }
+    }
+
+    fn files(&mut self, wanted: &config::Files) -> Arc<Files> {
+        let settings = files::Settings {
+            root: wanted.root.clone(),
+            index: wanted.index.clone(),
+            dotfiles: wanted.dotfiles,
+            cache: wanted.cache.as_ref().map(|cache| files::CacheSettings {
+                max_size: cache.max_size,
+                max_file: cache.max_file,
+                check_interval: cache.check_interval,
+            }),
+        };
+        if let Some(known) = self.directories.iter().find(|it| *it.settings() == settings) {
+            return Arc::clone(known);
+        }
+        let files = Arc::new(Files::new(settings));
+        self.directories.push(Arc::clone(&files));
+        files
+    }
+
+    fn forward(&self, wanted: &config::Route, upstream: &str) -> Forward {
+        let (settings, group) = self.upstreams[upstream];
+        let config::Route { timeouts, request_headers: edits, .. } = wanted;
+        let edited: Vec<_> = edits.set.iter().chain(&edits.add).map(|(name, _)| name).collect();
+        let edited = || edited.iter().copied().chain(&edits.remove);
+        Forward {
+            group: Arc::clone(group),
+            key: key(settings),
+            target: target(wanted),
+            timeouts: Timeouts {
+                connect: timeouts.connect,
+                send: timeouts.send,
+                response_head: timeouts.response_head,
+                read: timeouts.read,
+                body_idle: timeouts.body_idle,
+            },
+            retry: retry(wanted.retry.as_ref().unwrap_or(&settings.retry)),
+            response_buffer: wanted.response_buffer,
+            edited: Edited::of(edited()),
+            edits_host: edited().any(|name| *name == header::HOST),
+        }
+    }
+}
+
+fn path(wanted: &config::PathPattern) -> PathMatcher {
+    match wanted {
+        config::PathPattern::Prefix(prefix) if prefix == "/" => PathMatcher::Any,
+        config::PathPattern::Prefix(prefix) => PathMatcher::Prefix(prefix.clone()),
+        config::PathPattern::Exact(exact) => PathMatcher::Exact(exact.clone()),
+        config::PathPattern::Suffix(suffix) => PathMatcher::Suffix(suffix.clone()),
+    }
+}
+
+fn filters(wanted: &config::Route) -> Chain {
+    let edits = |it: &config::HeaderEdits| Edits::new(&it.set, &it.add, &it.remove);
+    let headers = HeaderEdits::new(edits(&wanted.request_headers), edits(&wanted.response_headers));
+    Chain::new(headers.into_iter().map(|it| Box::new(it) as Box<dyn Filter>).collect())
+}
+
+fn respond(wanted: &config::Respond) -> Respond {
+    let body = match wanted.body.as_literal() {
+        Some(text) => Text::Fixed(text.to_owned().into()),
+        None => Text::Template(wanted.body.clone()),
+    };
+    let content_type = HeaderValue::from_str(&wanted.content_type);
+    Respond {
+        status: status(wanted.status),
+        body,
+        content_type: content_type.unwrap_or(HeaderValue::from_static("text/plain")),
+    }
+}
+
+fn target(wanted: &config::Route) -> Target {
+    Target { strip_prefix: wanted.strip_prefix.clone(), rewrite: wanted.rewrite.clone() }
+}
+
+fn key(upstream: &config::Upstream) -> Key {
+    match &upstream.strategy {
+        config::Strategy::IpHash => Key::ClientIp,
+        config::Strategy::ConsistentHash(template) => Key::Text(template.clone()),
+        _ => Key::None,
+    }
+}
+
+fn retry(wanted: &config::Retry) -> Retry {
+    let mut on = RetryOn::default();
+    for cause in &wanted.on {
+        match cause {
+            config::RetryOn::Connect => on.connect = true,
+            config::RetryOn::Reset => on.reset = true,
+            config::RetryOn::Timeout => on.timeout = true,
+            config::RetryOn::Status(code) => on.statuses.push(status(*code)),
+        }
+    }
+    Retry {
+        on,
+        tries: wanted.tries,
+        timeout: wanted.timeout,
+        non_idempotent: wanted.non_idempotent,
+        max_body: wanted.max_body,
+        budget_percent: wanted.budget_percent,
+        budget_min: wanted.budget_min,
+    }
+}
+
+/// The config has checked that it is a status.
+pub(super) fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
