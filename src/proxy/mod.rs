@@ -147,7 +147,8 @@ async fn route(
     Ok(response)
 }
 
-fn context(
+/// What is known of a request when its head has been read.
+pub fn context(
     proxy: &Proxy,
     snapshot: &Snapshot,
     peer: &Arc<Peer>,
