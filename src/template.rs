@@ -163,8 +163,8 @@ fn variable(name: &str) -> Result<Variable, (String, Option<String>)> {
         .filter(|(distance, _)| *distance <= 2)
         .map(|(_, known)| format!("did you mean `{{{known}}}`?"));
     let all = NAMED.iter().map(|(known, _)| format!("{{{known}}}")).collect::<Vec<_>>().join(" ");
-    let hint = nearest
-        .unwrap_or_else(|| format!("known are {all} {{header.NAME}} {{cookie.NAME}}"));
+    let hint =
+        nearest.unwrap_or_else(|| format!("known are {all} {{header.NAME}} {{cookie.NAME}}"));
     Err((format!("unknown variable `{{{name}}}`"), Some(hint)))
 }
 

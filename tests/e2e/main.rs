@@ -1,0 +1,14 @@
+//! The daemon from outside: the real binary, real sockets, servers that misbehave on command.
+//!
+//! One module per part of the interface; each test's name says what it shows. `rig` is what they are
+//! built from.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test that cannot go on says so and stops; nobody imports it"
+)]
+
+mod rig;
