@@ -5,10 +5,27 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::disallowed_methods,
     clippy::print_stderr,
     missing_docs,
     unreachable_pub,
     reason = "a test that cannot go on says so and stops; nobody imports it"
 )]
 
+mod admin;
+mod balance;
+mod check;
+mod faults;
+mod fields;
+mod files;
+mod framing;
+mod health;
+mod limits;
+mod logs;
+mod reload;
+mod responses;
+mod retry;
 mod rig;
+mod routes;
+mod stop;
+mod tls;

@@ -6,7 +6,7 @@ use super::{
 };
 use std::{
     io::{self, ErrorKind, Read, Write},
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::{SocketAddr, TcpStream},
 };
 
 /// One connection, plain or (with [`super::secure`]) over TLS.
@@ -25,16 +25,6 @@ impl Client {
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
         Ok(Self::over(stream))
-    }
-
-    /// No more will be sent.
-    pub fn finish(&self) {
-        let _ = self.reader.stream.shutdown(Shutdown::Write);
-    }
-
-    /// The socket, for options.
-    pub fn stream(&self) -> &TcpStream {
-        &self.reader.stream
     }
 }
 
@@ -86,10 +76,6 @@ impl<S: Read + Write> Client<S> {
 
     pub fn head(&mut self) -> io::Result<super::wire::Head> {
         self.reader.head()
-    }
-
-    pub fn exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
-        self.reader.exactly(length)
     }
 
     /// Fails unless the daemon closes without another byte.

@@ -46,37 +46,38 @@ impl Config {
 
     /// Keys above all tables.
     pub fn top(mut self, lines: &str) -> Self {
-        self.top += &format!("{lines}\n");
+        push_line(&mut self.top, lines);
         self
     }
 
     /// Keys of `[listener.http]`.
     pub fn listener(mut self, lines: &str) -> Self {
-        self.listener += &format!("{lines}\n");
+        push_line(&mut self.listener, lines);
         self
     }
 
     /// Keys of `[upstream.app]`.
     pub fn upstream(mut self, lines: &str) -> Self {
-        self.upstream += &format!("{lines}\n");
+        push_line(&mut self.upstream, lines);
         self
     }
 
     /// Keys of the route that takes everything.
     pub fn route(mut self, lines: &str) -> Self {
-        self.route += &format!("{lines}\n");
+        push_line(&mut self.route, lines);
         self
     }
 
     /// A whole route ahead of the one that takes everything.
     pub fn route_before(mut self, lines: &str) -> Self {
-        self.routes_before += &format!("[[site.route]]\n{lines}\n");
+        push_line(&mut self.routes_before, "[[site.route]]");
+        push_line(&mut self.routes_before, lines);
         self
     }
 
     /// Whole tables at the end.
     pub fn rest(mut self, lines: &str) -> Self {
-        self.rest += &format!("{lines}\n");
+        push_line(&mut self.rest, lines);
         self
     }
 
@@ -114,4 +115,9 @@ impl Config {
         }
         text
     }
+}
+
+fn push_line(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
 }

@@ -272,9 +272,8 @@ impl Connection<'_> {
             Step::Pause(time) => thread::sleep(*time),
             Step::Wait(gate) => gate.wait(),
             Step::Hang => self.read_to_end(),
-            Step::Close => return Ok(Ending::Close),
+            Step::Close | Step::CloseIdle(Duration::ZERO) => return Ok(Ending::Close),
             Step::Reset => return Ok(Ending::Reset),
-            Step::CloseIdle(Duration::ZERO) => return Ok(Ending::Close),
             Step::CloseIdle(time) => self.reader.stream.set_read_timeout(Some(*time))?,
         }
         Ok(Ending::Go)
