@@ -1,3 +1,52 @@
 //! sheave: a layer-7 load-balancing reverse proxy.
+//!
+//! # The way of a request
+//!
+//! | step | where |
+//! |---|---|
+//! | a connection is accepted | [`daemon::listener`] |
+//! | TLS, then HTTP/1 or HTTP/2 | [`daemon::connection`] |
+//! | one snapshot, one context | [`proxy::handle`] |
+//! | the head keeps the rules | [`proxy::admission`] |
+//! | site and route | [`route::Router`] |
+//! | the filters see the request | [`filter::Chain`] |
+//! | respond, redirect, files or forward | [`route::Action`] |
+//! | a server is chosen | [`upstream::Upstream::pick`] |
+//! | a connection, pooled or new | [`upstream::pool`], [`upstream::connect`] |
+//! | the request goes out, the head comes in | [`mod@proxy::exchange`] |
+//! | the verdict; another try goes back to the choice | [`mod@proxy::forward`] |
+//! | the filters see the response | [`filter::Chain`] |
+//! | the body flows; its end returns lease and connection | [`proxy::server_body`] |
+//! | counted and logged | [`proxy::record`] |
+//!
+//! # Who owns what
+//!
+//! | type | owns | lives |
+//! |---|---|---|
+//! | [`config::Config`] | what was written | until the next one |
+//! | [`snapshot::Snapshot`] | router, filters, upstreams, certificates | until its last request ends |
+//! | [`snapshot::Live`] | the one swap, metrics, the clock | the process |
+//! | [`upstream::Server`] | in-flight count, health, addresses | across reloads |
+//! | [`proxy::Proxy`] | a worker's connections to servers | its worker |
+//!
+//! Imports go strictly down: `cli` → `daemon` → `admin`, `proxy` → `snapshot` → `route` →
+//! `filter`, `files`, `upstream` → `message`, `observe`, `tls`, `task`, `config` → `template`,
+//! `cidr`, `clock`; `tests/layering.rs` holds it.
+
+//pub mod admin;
 pub mod cidr;
+//pub mod cli;
+pub mod clock;
+pub mod config;
+//pub mod daemon;
+pub mod files;
+pub mod filter;
+pub mod message;
+pub mod observe;
+pub mod proxy;
+pub mod route;
+pub mod snapshot;
+pub mod task;
 pub mod template;
+pub mod tls;
+pub mod upstream;

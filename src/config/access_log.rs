@@ -1,5 +1,6 @@
 //! `[access_log]`: one line a request.
 
+use super::table::Table;
 use std::path::PathBuf;
 
 /// One line a request.
@@ -20,4 +21,17 @@ pub enum AccessLogFormat {
     Json,
     /// `combined`, nginx's and Apache's.
     Combined,
+}
+
+impl AccessLog {
+    /// Reads `[access_log]`.
+    pub(super) fn read(table: &Table<'_>) -> Self {
+        let path = table.text("path").filter(|text| text.value != "stdout");
+        let formats = [("json", AccessLogFormat::Json), ("combined", AccessLogFormat::Combined)];
+        Self {
+            path: path.map(|text| table.path_in(text)),
+            format: table.choice("format", AccessLogFormat::Json, &formats),
+            buffer: table.size("buffer", 1 << 20),
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! `files = { … }` of a route: a directory served.
 
+use super::{table::Table, tree::Kind};
 use std::{path::PathBuf, time::Duration};
 
 /// A directory served.
@@ -24,4 +25,64 @@ pub struct FileCache {
     pub max_file: u64,
     /// `check_interval`: a kept file is compared with the disk at most this often, default 1 s.
     pub check_interval: Duration,
+}
+
+impl Files {
+    /// Reads `files` of a route.
+    pub(super) fn read(table: &Table<'_>) -> Self {
+        let root = table.required_text("root", "\"public\"");
+        let root = root.map_or_else(PathBuf::new, |text| {
+            let root = table.path_in(text);
+            if !root.is_dir() {
+                let message = format!("there is no directory `{}`", root.display());
+                let hint = "every request for a file answers 404 until it exists";
+                table.warning(text.span.clone(), message, Some(hint.into()));
+            }
+            root
+        });
+        let index = table.texts("index").map(|texts| {
+            for text in texts.iter().filter(|it| it.value.is_empty() || it.value.contains('/')) {
+                let hint = Some("write a file name, as `\"index.html\"`".into());
+                table.error(text.span.clone(), format!("`{}` is no index", text.value), hint);
+            }
+            texts.into_iter().map(|text| text.value.clone()).collect()
+        });
+        Self {
+            root,
+            index: index.unwrap_or_else(|| vec!["index.html".to_owned()]),
+            dotfiles: table.boolean("dotfiles", false),
+            cache: Self::read_cache(table),
+        }
+    }
+
+    /// `cache = false` is none, `cache = true` the defaults.
+    fn read_cache(table: &Table<'_>) -> Option<FileCache> {
+        match table.value("cache").map(|value| &value.kind) {
+            Some(Kind::Boolean(false)) => None,
+            Some(Kind::Boolean(true)) => Some(FileCache::default()),
+            _ => Some(FileCache::read(&table.table("cache"))),
+        }
+    }
+}
+
+impl Default for FileCache {
+    fn default() -> Self {
+        Self { max_size: 64 << 20, max_file: 1 << 20, check_interval: Duration::from_secs(1) }
+    }
+}
+
+impl FileCache {
+    fn read(table: &Table<'_>) -> Self {
+        let default = Self::default();
+        let cache = Self {
+            max_size: table.size("max_size", default.max_size),
+            max_file: table.size("max_file", default.max_file),
+            check_interval: table.duration("check_interval", default.check_interval),
+        };
+        if cache.max_file > cache.max_size {
+            let hint = Some("files between the two sizes can never be kept".into());
+            table.warning(table.value_span("max_file"), "`max_file` exceeds `max_size`", hint);
+        }
+        cache
+    }
 }

@@ -1,6 +1,11 @@
 //! `[listener.NAME]`: a socket that we accept on, its TLS, timeouts and limits.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use super::{table::Table, tree::Text};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 /// A socket that we accept on.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,4 +74,123 @@ pub struct ListenerLimits {
     pub connections: usize,
     /// `http2_streams`: concurrent streams per connection, default 100.
     pub http2_streams: u32,
+}
+
+impl Listener {
+    /// Reads `[listener.NAME]`.
+    pub(super) fn read(name: String, table: &Table<'_>) -> Self {
+        let address = table.required_text("address", "\"127.0.0.1:8080\"");
+        Self {
+            name,
+            address: address.map_or(NOWHERE, |text| socket_address(table, text)),
+            tls: table.optional_table("tls").map(|tls| Tls::read(&tls)),
+            timeouts: ListenerTimeouts::read(&table.table("timeouts")),
+            limits: ListenerLimits::read(&table.table("limits")),
+        }
+    }
+}
+
+impl Tls {
+    fn read(table: &Table<'_>) -> Self {
+        let example = "certificates = [{ cert = \"site.pem\", key = \"site.key\" }]";
+        let certificates: Vec<_> =
+            table.tables("certificates", example).iter().map(Certificate::read).collect();
+        if certificates.is_empty()
+            && table.value("certificates").is_none_or(super::tree::Value::is_empty)
+        {
+            let message = format!("{} has no certificates", table.label);
+            table.absent(
+                table.value_span("certificates"),
+                message,
+                Some(format!("add `{example}`")),
+            );
+        }
+        Self {
+            certificates,
+            only_tls13: table.choice("min_version", false, &[("1.2", false), ("1.3", true)]),
+            http2: table.boolean("http2", true),
+            strict_sni: table.boolean("strict_sni", true),
+        }
+    }
+}
+
+impl Certificate {
+    fn read(table: &Table<'_>) -> Self {
+        let path = |key, example| {
+            table.required_text(key, example).map_or_else(PathBuf::new, |text| table.path_in(text))
+        };
+        Self { cert: path("cert", "\"site.pem\""), key: path("key", "\"site.key\"") }
+    }
+}
+
+impl ListenerTimeouts {
+    fn read(table: &Table<'_>) -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            tls_handshake: table.positive_duration("tls_handshake", seconds(10)),
+            request_head: table.positive_duration("request_head", seconds(10)),
+            idle: table.positive_duration("idle", seconds(75)),
+            send: table.positive_duration("send", seconds(60)),
+        }
+    }
+}
+
+impl ListenerLimits {
+    fn read(table: &Table<'_>) -> Self {
+        let limits = Self {
+            request_line: table.size("request_line", 8 << 10),
+            request_head: table.size("request_head", 32 << 10),
+            headers: table.number("headers", 100, 1..=10_000),
+            requests_per_connection: table.number(
+                "requests_per_connection",
+                10_000,
+                0..=u64::from(u32::MAX),
+            ),
+            connection_age: table.duration("connection_age", Duration::from_secs(3600)),
+            connections: table.number("connections", 0, 0..=u64::from(u32::MAX)),
+            http2_streams: table.number("http2_streams", 100, 1..=65_535),
+        };
+        if limits.request_head < 8 << 10 {
+            let hint = Some("write at least `\"8KiB\"`: browsers send heads of several KiB".into());
+            table.error(table.value_span("request_head"), "`request_head` is too small", hint);
+        } else if limits.request_line == 0 || limits.request_line > limits.request_head {
+            let hint = Some("the line is a part of the head: write a size up to its limit".into());
+            let place = if table.has("request_line") { "request_line" } else { "request_head" };
+            let message = "`request_line` must be above zero and within `request_head`";
+            table.error(table.value_span(place), message, hint);
+        }
+        limits
+    }
+}
+
+/// Stands for an address that could not be read; port 0 clashes with nothing.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
+
+/// `127.0.0.1:8080`, `[::]:80`, or `:80` for every address of the machine.
+pub(super) fn socket_address(table: &Table<'_>, text: &Text) -> SocketAddr {
+    let written = text.value.trim();
+    let full = if written.starts_with(':') && !written.starts_with("::") {
+        format!("[::]{written}")
+    } else {
+        written.to_owned()
+    };
+    if let Ok(address) = full.parse() {
+        return address;
+    }
+    let port = |text: &str| text.parse::<u16>().is_ok();
+    let hint = match written.rsplit_once(':') {
+        Some(("localhost", number)) if port(number) => format!("write `\"127.0.0.1:{number}\"`"),
+        Some(("*", number)) if port(number) => format!("write `\":{number}\"`"),
+        _ if port(written) => format!("write `\":{written}\"`"),
+        _ if written.parse::<Ipv4Addr>().is_ok() => {
+            format!("a port is missing: `\"{written}:8080\"`")
+        }
+        _ if written.parse::<Ipv6Addr>().is_ok() => {
+            format!("an IPv6 address stands in brackets before its port: `\"[{written}]:8080\"`")
+        }
+        _ => "write an IP address and a port: `\"127.0.0.1:8080\"`, `\"[::]:80\"` or `\":80\"`"
+            .into(),
+    };
+    table.error(text.span.clone(), format!("`{written}` is no address to listen on"), Some(hint));
+    NOWHERE
 }

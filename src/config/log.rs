@@ -1,5 +1,7 @@
 //! `[log]`: the daemon's own log, on stderr.
 
+use super::table::Table;
+
 /// The daemon's own log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Log {
@@ -16,4 +18,16 @@ pub enum LogFormat {
     Text,
     /// `json`.
     Json,
+}
+
+impl Log {
+    /// Reads `[log]`, which may be empty.
+    pub(super) fn read(table: &Table<'_>) -> Self {
+        let levels = ["error", "warn", "info", "debug", "trace"].map(|level| (level, level));
+        let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+        Self {
+            level: table.choice("level", "info", &levels).to_owned(),
+            format: table.choice("format", LogFormat::Text, &formats),
+        }
+    }
 }

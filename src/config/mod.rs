@@ -1,25 +1,35 @@
 //! What the user wrote: plain values with every default filled in, checked as a whole.
 //!
-//! Owns: reading the TOML text, one file per table, and the rules across tables ([`check`]).
+//! Owns: reading the TOML text, one file per table, and the rules across tables (`check.rs`).
 //! May touch: [`crate::template`] and [`crate::cidr`], the two notations that config and requests
 //! share; no tokio, no sockets. Next: [`crate::snapshot::build`] turns a [`Config`] into what runs.
 
 mod access_log;
 mod admin;
+mod certificate;
 mod check;
 mod document;
+mod environment;
 pub mod error;
 mod files;
+mod header_edits;
 mod health_check;
 mod listener;
 mod load;
 mod log;
+mod names;
+mod nearest;
 mod retry;
 mod route;
 mod server;
+mod shadow;
 mod site;
-mod upstream;
+mod syntax;
+mod table;
+mod tree;
 pub mod units;
+mod upstream;
+mod values;
 
 pub use access_log::{AccessLog, AccessLogFormat};
 pub use admin::Admin;

@@ -1,5 +1,6 @@
 //! `retry = { … }` of an upstream or a route.
 
+use super::table::Table;
 use std::time::Duration;
 
 /// When a request is tried at another server.
@@ -33,4 +34,55 @@ pub enum RetryOn {
     Timeout,
     /// `http_502`, `http_503`, `http_504` or `http_429`.
     Status(u16),
+}
+
+const RETRY_ON: [(&str, RetryOn); 7] = [
+    ("connect", RetryOn::Connect),
+    ("reset", RetryOn::Reset),
+    ("timeout", RetryOn::Timeout),
+    ("http_502", RetryOn::Status(502)),
+    ("http_503", RetryOn::Status(503)),
+    ("http_504", RetryOn::Status(504)),
+    ("http_429", RetryOn::Status(429)),
+];
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            on: vec![RetryOn::Connect, RetryOn::Reset],
+            tries: 2,
+            timeout: Duration::from_secs(10),
+            non_idempotent: false,
+            max_body: 64 << 10,
+            budget_percent: 20,
+            budget_min: 3,
+        }
+    }
+}
+
+impl Retry {
+    /// Reads `retry`; what it leaves out is as in `base`, a route's upstream or the defaults.
+    pub(super) fn read(table: &Table<'_>, base: &Self) -> Self {
+        let on = table.texts("on").map(|texts| {
+            let mut on: Vec<_> =
+                texts.iter().filter_map(|text| table.chosen("on", text, &RETRY_ON)).collect();
+            let mut seen = Vec::new();
+            on.retain(|it| {
+                !seen.contains(it) && {
+                    seen.push(*it);
+                    true
+                }
+            });
+            on
+        });
+        Self {
+            on: on.unwrap_or_else(|| base.on.clone()),
+            tries: table.number("tries", base.tries, 0..=100),
+            timeout: table.positive_duration("timeout", base.timeout),
+            non_idempotent: table.boolean("non_idempotent", base.non_idempotent),
+            max_body: table.size("max_body", base.max_body),
+            budget_percent: table.percent("budget", base.budget_percent),
+            budget_min: table.number("budget_min", base.budget_min, 0..=1_000_000),
+        }
+    }
 }

@@ -1,6 +1,12 @@
 //! `[[site.route]]`: match → action.
 
-use super::{Files, Retry};
+use super::{
+    Files, Retry, Upstream,
+    header_edits::check_sendable,
+    names::{method, path_pattern},
+    site::Taken,
+    table::Table,
+};
 use crate::template::Template;
 use http::{HeaderName, Method};
 use std::time::Duration;
@@ -26,7 +32,7 @@ pub struct Route {
     pub response_headers: HeaderEdits,
     /// `timeouts`.
     pub timeouts: RouteTimeouts,
-    /// `retry`, default the upstream's; only with `upstream`.
+    /// `retry`, default the upstream's, key by key; only with `upstream`.
     pub retry: Option<Retry>,
     /// `response_buffer`: bytes taken off a server ahead of a slow client, default 32 KiB, 0 = none.
     pub response_buffer: usize,
@@ -102,4 +108,203 @@ pub struct RouteTimeouts {
     pub read: Duration,
     /// `body_idle`: between two parts of the client's body, default 30 s; 408.
     pub body_idle: Duration,
+}
+
+const ACTIONS: [&str; 4] = ["upstream", "files", "redirect", "respond"];
+
+impl Route {
+    /// Reads one `[[site.route]]` of the site named `site`.
+    pub(super) fn read(
+        table: &Table<'_>,
+        site: &str,
+        upstreams: &[Upstream],
+        names: &mut Taken,
+    ) -> Self {
+        let errors = table.errors();
+        let written = table.text("path");
+        let path = written.map_or_else(
+            || PathPattern::Prefix("/".into()),
+            |text| {
+                path_pattern(&text.value).unwrap_or_else(|(message, hint)| {
+                    table.error(text.span.clone(), message, Some(hint));
+                    PathPattern::Exact(String::new())
+                })
+            },
+        );
+        let methods = read_methods(table);
+        // A match that is not what was meant must not be said to shadow or be shadowed.
+        let path = if table.errors() > errors { PathPattern::Exact(String::new()) } else { path };
+        let default_name = || {
+            let path = written.map_or("/*", |text| text.value.as_str());
+            let methods = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(",");
+            let colon = if methods.is_empty() { "" } else { ":" };
+            format!("{site}:{path}{colon}{methods}")
+        };
+        let name = names.claim(&table.string("name").unwrap_or_else(default_name));
+        let action = Action::read(table);
+        let base = match &action {
+            Action::Forward(name) => upstreams.iter().find(|it| it.name == *name),
+            _ => None,
+        };
+        let base = base.map(|upstream| upstream.retry.clone()).unwrap_or_default();
+        Self {
+            name,
+            path,
+            methods,
+            strip_prefix: read_strip_prefix(table),
+            rewrite: read_rewrite(table),
+            request_headers: HeaderEdits::read(&table.table("request_headers")),
+            response_headers: HeaderEdits::read(&table.table("response_headers")),
+            timeouts: RouteTimeouts::read(&table.table("timeouts")),
+            retry: table.optional_table("retry").map(|retry| Retry::read(&retry, &base)),
+            response_buffer: table.size("response_buffer", 32 << 10),
+            max_body: table.size("max_body", 10 << 20),
+            action,
+        }
+    }
+}
+
+fn read_methods(table: &Table<'_>) -> Vec<Method> {
+    let texts = table.texts("methods").unwrap_or_default();
+    let methods = texts.iter().filter_map(|text| match method(&text.value) {
+        Ok(method) => Some(method),
+        Err((message, hint)) => {
+            table.error(text.span.clone(), message, Some(hint));
+            None
+        }
+    });
+    methods.collect()
+}
+
+fn read_strip_prefix(table: &Table<'_>) -> Option<String> {
+    let text = table.text("strip_prefix")?;
+    if !text.value.starts_with('/') {
+        let hint = format!("write `\"/{}\"`", text.value);
+        table.error(text.span.clone(), "`strip_prefix` starts with `/`", Some(hint));
+    } else if text.value.contains('*') {
+        let hint = format!("write `\"{}\"`", text.value.trim_end_matches(['*', '/']));
+        table.error(text.span.clone(), "`strip_prefix` has no `*`", Some(hint));
+    }
+    Some(text.value.clone())
+}
+
+fn read_rewrite(table: &Table<'_>) -> Option<Template> {
+    let text = table.text("rewrite")?;
+    if !text.value.starts_with(['/', '{']) {
+        let hint = format!("write `\"/{}\"`", text.value);
+        table.error(text.span.clone(), "a rewritten path starts with `/`", Some(hint));
+    }
+    table.template_in(text)
+}
+
+impl Action {
+    /// The name of the upstream that it forwards to.
+    pub(super) fn upstream(&self) -> Option<&str> {
+        match self {
+            Self::Forward(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    fn read(table: &Table<'_>) -> Self {
+        let upstream = table.text("upstream");
+        let files = table.optional_table("files").map(|files| Files::read(&files));
+        let redirect = table.optional_table("redirect").map(|it| Redirect::read(&it));
+        let respond = table.optional_table("respond").map(|it| Respond::read(&it));
+        let written: Vec<_> = ACTIONS.into_iter().filter(|key| table.has(key)).collect();
+        match written.as_slice() {
+            [] => {
+                let message = "a route does nothing";
+                let hint = "add one of `upstream`, `files`, `redirect` and `respond`";
+                table.absent(table.span.clone(), message, Some(hint.into()));
+            }
+            [action] => check_company(table, action),
+            several => {
+                let mut several = several.to_vec();
+                several.sort_by_key(|key| table.key_span(key).start);
+                let message =
+                    format!("a route does one thing: it has `{}` and `{}`", several[0], several[1]);
+                let hint = "keep one of them, or make two routes with different paths";
+                table.error(table.key_span(several[1]), message, Some(hint.into()));
+            }
+        }
+        let upstream = upstream.map(|text| Self::Forward(text.value.clone()));
+        upstream
+            .or(files.map(Self::Files))
+            .or(redirect.map(Self::Redirect))
+            .or(respond.map(Self::Respond))
+            .unwrap_or_else(|| Self::Respond(Respond::nothing()))
+    }
+}
+
+/// Keys beside an action that means nothing to them.
+fn check_company(table: &Table<'_>, action: &str) {
+    if action != "upstream" && table.has("retry") {
+        let hint = Some("leave it out: only an `upstream` has servers to try".into());
+        let message = format!("`retry` has no meaning beside `{action}`");
+        table.error(table.key_span("retry"), message, hint);
+    }
+    for key in ["strip_prefix", "rewrite"] {
+        if matches!(action, "redirect" | "respond") && table.has(key) {
+            let hint = Some("leave it out: it is for `upstream` and `files`".into());
+            let message = format!("`{key}` has no effect beside `{action}`");
+            table.warning(table.key_span(key), message, hint);
+        }
+    }
+}
+
+impl Redirect {
+    fn read(table: &Table<'_>) -> Self {
+        let to = table.required_text("to", "\"https://{host}{uri}\"");
+        let status = table.number("status", 308, 300..=399);
+        if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+            let hint = Some("write 301, 302, 303, 307 or 308".into());
+            table.error(table.value_span("status"), format!("{status} is no redirect"), hint);
+        }
+        let to = to.and_then(|text| {
+            let to = table.template_in(text)?;
+            check_sendable(table, text, &to);
+            Some(to)
+        });
+        Self { to: to.unwrap_or_default(), status }
+    }
+}
+
+impl Respond {
+    fn nothing() -> Self {
+        Self {
+            status: 200,
+            body: Template::default(),
+            content_type: "text/plain; charset=utf-8".into(),
+        }
+    }
+
+    fn read(table: &Table<'_>) -> Self {
+        let nothing = Self::nothing();
+        let content_type = table.text("content_type").map(|text| {
+            if http::HeaderValue::from_str(&text.value).is_err() || text.value.is_empty() {
+                let hint = Some("write a media type, as `\"application/json\"`".into());
+                table.error(text.span.clone(), "this cannot be sent in a header", hint);
+            }
+            text.value.clone()
+        });
+        Self {
+            status: table.number("status", nothing.status, 200..=599),
+            body: table.template("body").unwrap_or(nothing.body),
+            content_type: content_type.unwrap_or(nothing.content_type),
+        }
+    }
+}
+
+impl RouteTimeouts {
+    fn read(table: &Table<'_>) -> Self {
+        let read = table.positive_duration("read", Duration::from_secs(60));
+        Self {
+            connect: table.positive_duration("connect", Duration::from_secs(3)),
+            send: table.positive_duration("send", Duration::from_secs(60)),
+            response_head: table.positive_duration("response_head", read),
+            read,
+            body_idle: table.positive_duration("body_idle", Duration::from_secs(30)),
+        }
+    }
 }

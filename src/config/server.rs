@@ -1,5 +1,6 @@
 //! `servers = [{ … }]` of an upstream: one address and what it can bear.
 
+use super::{names::server_address, table::Table};
 use std::time::Duration;
 
 /// One address in an upstream.
@@ -19,4 +20,25 @@ pub struct Server {
     pub backup: bool,
     /// `down`: never used, default false.
     pub down: bool,
+}
+
+impl Server {
+    /// Reads one of `servers`.
+    pub(super) fn read(table: &Table<'_>) -> Self {
+        let address = table.required_text("address", "\"127.0.0.1:3001\"").map(|text| {
+            if let Err((message, hint)) = server_address(&text.value) {
+                table.error(text.span.clone(), message, Some(hint));
+            }
+            text.value.clone()
+        });
+        Self {
+            address: address.unwrap_or_default(),
+            weight: table.number("weight", 1, 0..=1000),
+            max_fails: table.number("max_fails", 3, 0..=1_000_000),
+            fail_timeout: table.positive_duration("fail_timeout", Duration::from_secs(10)),
+            max_conns: table.number("max_conns", 0, 0..=u64::from(u32::MAX)),
+            backup: table.boolean("backup", false),
+            down: table.boolean("down", false),
+        }
+    }
 }

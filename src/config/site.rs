@@ -1,6 +1,7 @@
 //! `[[site]]`: a virtual host, its hosts, listeners and routes.
 
-use super::Route;
+use super::{Route, Upstream, names::host_pattern, table::Table};
+use std::collections::HashSet;
 
 /// A virtual host.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,4 +23,84 @@ pub enum HostPattern {
     Exact(String),
     /// `*.example.com`, kept as `example.com`: one or more labels before it.
     Wildcard(String),
+}
+
+impl Site {
+    /// Reads one `[[site]]`; `listeners` are the names of all.
+    pub(super) fn read(
+        table: &Table<'_>,
+        listeners: &[String],
+        upstreams: &[Upstream],
+        names: &mut Names,
+    ) -> Self {
+        let (hosts, first_host) = Self::read_hosts(table);
+        let wanted = table.string("name").unwrap_or(first_host);
+        let name = names.site.claim(&wanted);
+        let routes: Vec<_> = (table.tables("route", "[[site.route]]").iter())
+            .map(|route| Route::read(route, &name, upstreams, &mut names.route))
+            .collect();
+        if routes.is_empty() && !table.has("route") {
+            let hint = "add a `[[site.route]]` below it, with `upstream = \"NAME\"`";
+            table.absent(table.span.clone(), "a site has no routes", Some(hint.into()));
+        }
+        let chosen = table.texts("listeners");
+        if chosen.as_ref().is_some_and(Vec::is_empty) && table.is_whole() {
+            let hint = Some("leave `listeners` out for all of them".into());
+            table.error(table.value_span("listeners"), "a site has no listeners", hint);
+        }
+        let chosen = chosen.map(|texts| {
+            let mut chosen: Vec<String> = Vec::new();
+            for text in texts {
+                if chosen.contains(&text.value) {
+                    let message = format!("`{}` is written twice", text.value);
+                    table.error(text.span.clone(), message, Some("leave one of them out".into()));
+                } else {
+                    chosen.push(text.value.clone());
+                }
+            }
+            chosen
+        });
+        Self { name, hosts, listeners: chosen.unwrap_or_else(|| listeners.to_vec()), routes }
+    }
+
+    /// The hosts, and the first as it was written.
+    fn read_hosts(table: &Table<'_>) -> (Vec<HostPattern>, String) {
+        let Some(texts) = table.texts("hosts") else { return (Vec::new(), "default".into()) };
+        if texts.is_empty() {
+            let hint = Some("leave `hosts` out to make this the default site".into());
+            table.warning(table.value_span("hosts"), "`hosts` is empty", hint);
+        }
+        let first = texts.first().map_or_else(|| "default".into(), |text| text.value.clone());
+        let hosts = texts.iter().map(|text| {
+            host_pattern(&text.value).unwrap_or_else(|(message, hint)| {
+                table.error(text.span.clone(), message, Some(hint));
+                HostPattern::Exact(String::new())
+            })
+        });
+        (hosts.collect(), first)
+    }
+}
+
+/// The names taken so far.
+#[derive(Default)]
+pub(super) struct Names {
+    site: Taken,
+    route: Taken,
+}
+
+/// Names of one kind.
+#[derive(Default)]
+pub(super) struct Taken(HashSet<String>);
+
+impl Taken {
+    /// `wanted`, or `wanted-2` and so on where it is taken.
+    pub(super) fn claim(&mut self, wanted: &str) -> String {
+        let mut name = wanted.to_owned();
+        let mut number = 2;
+        while !self.0.insert(name.clone()) {
+            name = format!("{wanted}-{number}");
+            number += 1;
+        }
+        name
+    }
 }

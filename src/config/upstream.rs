@@ -1,6 +1,6 @@
 //! `[upstream.NAME]`: a group of servers and how a request chooses among them.
 
-use super::{HealthCheck, Retry, Server};
+use super::{HealthCheck, Retry, Server, nearest::did_you_mean, table::Table};
 use crate::template::Template;
 use std::time::Duration;
 
@@ -55,4 +55,76 @@ pub enum WhenAllDown {
     FailOpen,
     /// Answer 503.
     Error,
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+const STRATEGIES: [&str; 6] =
+    ["round_robin", "weighted", "least_connections", "ip_hash", "random_two", "consistent_hash"];
+
+impl Upstream {
+    /// Reads `[upstream.NAME]`.
+    pub(super) fn read(name: String, table: &Table<'_>) -> Self {
+        let example = "servers = [{ address = \"127.0.0.1:3001\" }]";
+        let servers: Vec<_> = table.tables("servers", example).iter().map(Server::read).collect();
+        if servers.is_empty() && table.value("servers").is_none_or(super::tree::Value::is_empty) {
+            let message = format!("{} has no servers", table.label);
+            table.absent(table.value_span("servers"), message, Some(format!("add `{example}`")));
+        }
+        let all_down = [("fail_open", WhenAllDown::FailOpen), ("error", WhenAllDown::Error)];
+        Self {
+            name,
+            strategy: Strategy::read(table),
+            servers,
+            keepalive: table.number("keepalive", 64, 0..=1_000_000),
+            keepalive_timeout: table
+                .positive_duration("keepalive_timeout", Duration::from_secs(30)),
+            keepalive_requests: table.number("keepalive_requests", 0, 0..=u64::from(u32::MAX)),
+            keepalive_age: table.duration("keepalive_age", HOUR),
+            health_check: table.optional_table("health_check").map(|it| HealthCheck::read(&it)),
+            when_all_down: table.choice("when_all_down", WhenAllDown::FailOpen, &all_down),
+            resolve_interval: table.positive_duration("resolve_interval", Duration::from_secs(10)),
+            fail_on: read_fail_on(table),
+            retry: Retry::read(&table.table("retry"), &Retry::default()),
+        }
+    }
+}
+
+impl Strategy {
+    fn read(table: &Table<'_>) -> Self {
+        let key = table.template("hash_key");
+        let strategy = match table.text("strategy") {
+            None => Self::RoundRobin,
+            Some(text) => match text.value.as_str() {
+                "round_robin" | "weighted" => Self::RoundRobin,
+                "least_connections" => Self::LeastConnections,
+                "ip_hash" => Self::IpHash,
+                "random_two" => Self::RandomTwo,
+                "consistent_hash" => {
+                    // The default is a constant; a wrong key was reported and never runs.
+                    let client = || Template::parse("{client_ip}").unwrap_or_default();
+                    return Self::ConsistentHash(key.unwrap_or_else(client));
+                }
+                unknown => {
+                    let hint = did_you_mean(unknown, STRATEGIES, "known strategies");
+                    let message = format!("unknown strategy `{unknown}`");
+                    table.error(text.span.clone(), message, Some(hint));
+                    // It may have been meant to be the one that takes a key.
+                    return Self::RoundRobin;
+                }
+            },
+        };
+        if table.has("hash_key") {
+            let hint = Some("write `strategy = \"consistent_hash\"`, or leave the key out".into());
+            let message = "`hash_key` is only for the strategy `consistent_hash`";
+            table.error(table.key_span("hash_key"), message, hint);
+        }
+        strategy
+    }
+}
+
+fn read_fail_on(table: &Table<'_>) -> Vec<u16> {
+    let values = table.array("fail_on").unwrap_or_default();
+    let statuses = values.iter().filter_map(|it| table.number_in("fail_on", it, 400..=599));
+    statuses.filter_map(|status| u16::try_from(status).ok()).collect()
 }

@@ -1,0 +1,44 @@
+//! What a pick costs: every strategy at 3, 64 and 1,000 servers, with the lease taken and dropped.
+#![allow(missing_docs, reason = "criterion's macros make public items")]
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use sheave::upstream::{Member, Server, StrategyKind, Tried, Upstream, strategy};
+use std::{hint::black_box, time::Duration};
+
+fn upstream(kind: StrategyKind, count: usize) -> Upstream {
+    let member = |i: usize| Member {
+        server: Server::new("app", &format!("10.0.{}.{}:8080", i / 256, i % 256)),
+        weight: 1 + (i % 3) as u32,
+        max_fails: 3,
+        fail_timeout: Duration::from_secs(10),
+        max_conns: 0,
+        backup: false,
+        down: false,
+    };
+    Upstream::new("app", kind, (0..count).map(member).collect(), true, None)
+}
+
+fn pick(criterion: &mut Criterion) {
+    let address = strategy::ip_hash::key([192, 0, 2, 7].into());
+    let text = strategy::consistent_hash::key(b"/index.html");
+    let kinds = [
+        ("round_robin", StrategyKind::RoundRobin, 0),
+        ("least_connections", StrategyKind::LeastConnections, 0),
+        ("ip_hash", StrategyKind::IpHash, address),
+        ("random_two", StrategyKind::RandomTwo, 0),
+        ("consistent_hash", StrategyKind::ConsistentHash, text),
+    ];
+    let mut group = criterion.benchmark_group("pick");
+    for (name, kind, key) in kinds {
+        for count in [3, 64, 1_000] {
+            let upstream = upstream(kind, count);
+            group.bench_function(BenchmarkId::new(name, count), |bencher| {
+                bencher.iter(|| black_box(upstream.pick(&Tried::default(), black_box(key), 0)));
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, pick);
+criterion_main!(benches);

@@ -1,0 +1,246 @@
+//! The rules across tables: names that must exist, things that must be alone, routes that must be
+//! reachable.
+//!
+//! Owns: those rules; what one table can judge by itself is judged where it is read. May touch: the
+//! document, for places. Next: [`super::parse`] gives the verdict.
+
+use super::{
+    Config, HostPattern, Upstream, certificate, document::Document, nearest::did_you_mean,
+    shadow::shadowed_by,
+};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::SocketAddr,
+};
+
+/// Reports every broken rule.
+pub(super) fn check(document: &Document<'_>, config: &Config) {
+    something_is_served(document, config);
+    addresses(document, config);
+    for listener in &config.listeners {
+        let tls = listener.tls.iter().flat_map(|tls| &tls.certificates);
+        for (index, pair) in tls.enumerate() {
+            let path = format!("listener.{}.tls.certificates[{index}]", listener.name);
+            certificate::check(document, &path, pair);
+        }
+    }
+    for upstream in &config.upstreams {
+        servers(document, upstream);
+    }
+    hosts(document, config);
+    listener_names(document, config);
+    upstream_names(document, config);
+    shadows(document, config);
+    // A mistake may be all that leaves something unused.
+    if document.errors() == 0 {
+        unused(document, config);
+    }
+}
+
+fn something_is_served(document: &Document<'_>, config: &Config) {
+    // A table that is there but empty is as good as none, unless its fault is told already.
+    let clean = document.errors() == 0;
+    if config.listeners.is_empty() && (clean || document.key_at("listener").is_empty()) {
+        let hint = "add `[listener.http]` with `address = \"127.0.0.1:8080\"`";
+        let at = document.key_at("listener");
+        document.error(at, "there is no listener: nothing would be served", Some(hint.into()));
+    }
+    if config.sites.is_empty() && (clean || document.key_at("site").is_empty()) {
+        let hint = "add a `[[site]]` with a `[[site.route]]`";
+        let at = document.key_at("site");
+        document.error(at, "there is no site: nothing would be served", Some(hint.into()));
+    }
+}
+
+/// Listeners and the admin address may not want the same socket.
+fn addresses(document: &Document<'_>, config: &Config) {
+    let listeners = config.listeners.iter().map(|listener| {
+        let path = format!("listener.{}.address", listener.name);
+        (format!("[listener.{}]", listener.name), path, listener.address)
+    });
+    let admin = config.admin.address.map(|it| ("[admin]".into(), "admin.address".into(), it));
+    let all: Vec<(String, String, SocketAddr)> = listeners.chain(admin).collect();
+    for (index, (name, path, address)) in all.iter().enumerate() {
+        for (other_name, other_path, other) in &all[..index] {
+            if !clash(*address, *other) {
+                continue;
+            }
+            // The admin address may be the default: then the listener is the one to point at.
+            let (at, beside) = match document.value_at(path) {
+                at if at.is_empty() => (document.value_at(other_path), None),
+                at => (at, Some(document.line(&document.value_at(other_path)))),
+            };
+            let message = match beside {
+                Some(line) if address == other => {
+                    format!("{name} has the address of {other_name}, line {line}")
+                }
+                Some(line) => {
+                    format!("{name} clashes with {other_name}, {other} on line {line}")
+                }
+                None => format!("{other_name} has the default address of [admin], {address}"),
+            };
+            let hint = match beside {
+                Some(_) => "give one of them another port",
+                None => "choose another port, or give `[admin]` another `address`",
+            };
+            document.error(at, message, Some(hint.into()));
+            break;
+        }
+    }
+}
+
+/// Whether two addresses cannot be bound at once; `[::]` takes IPv4 too.
+fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+    let takes_all =
+        |a: SocketAddr, b: SocketAddr| a.ip().is_unspecified() && (a.is_ipv6() || b.is_ipv4());
+    one.port() != 0
+        && one.port() == other.port()
+        && (one.ip() == other.ip() || takes_all(one, other) || takes_all(other, one))
+}
+
+fn servers(document: &Document<'_>, upstream: &Upstream) {
+    let path = format!("upstream.{}.servers", upstream.name);
+    let mut seen = HashMap::new();
+    for (index, server) in upstream.servers.iter().enumerate() {
+        let at = document.value_at(&format!("{path}[{index}].address"));
+        let address = server.address.to_lowercase();
+        if address.is_empty() {
+            continue;
+        }
+        if let Some(first) = seen.insert(address, at.clone()) {
+            let line = document.line(&first);
+            let message = format!("`{}` is in this upstream already, line {line}", server.address);
+            let hint = Some("to send it more requests, give it a larger `weight`".into());
+            document.error(at, message, hint);
+        }
+    }
+    if upstream.servers.is_empty() {
+        return;
+    }
+    let at = document.key_at(&path);
+    let name = &upstream.name;
+    if upstream.servers.iter().all(|server| server.down || server.weight == 0) {
+        let message = format!("no server of [upstream.{name}] may get requests");
+        let hint = Some("each has `down = true` or `weight = 0`: allow at least one".into());
+        document.error(at, message, hint);
+    } else if upstream.servers.iter().all(|server| server.backup) {
+        let message = format!("every server of [upstream.{name}] is a backup");
+        let hint = Some("a backup stands in for others: take `backup = true` off some".into());
+        document.error(at, message, hint);
+    }
+}
+
+/// A host, or being the default, belongs to one site on each listener.
+fn hosts(document: &Document<'_>, config: &Config) {
+    let mut owners: HashMap<(&str, Option<&HostPattern>), (usize, usize)> = HashMap::new();
+    let mut reported = BTreeSet::new();
+    for (index, site) in config.sites.iter().enumerate() {
+        let wanted: Vec<_> = if site.hosts.is_empty() {
+            vec![(None, document.value_at(&format!("site[{index}]")))]
+        } else {
+            let at = |host| document.value_at(&format!("site[{index}].hosts[{host}]"));
+            site.hosts.iter().enumerate().map(|(host, it)| (Some(it), at(host))).collect()
+        };
+        for listener in &site.listeners {
+            for (host, at) in &wanted {
+                if matches!(host, Some(HostPattern::Exact(unread)) if unread.is_empty()) {
+                    continue;
+                }
+                let here = (index, at.start);
+                let first = *owners.entry((listener.as_str(), *host)).or_insert(here);
+                if first == here {
+                    continue;
+                }
+                // Once is enough, however many listeners the two share.
+                if !reported.insert(at.start) {
+                    continue;
+                }
+                let (message, hint) =
+                    taken(*host, (first.0, document.line(&(first.1..first.1))), index, listener);
+                document.error(at.clone(), message, Some(hint));
+            }
+        }
+    }
+}
+
+fn taken(
+    host: Option<&HostPattern>,
+    (owner, line): (usize, usize),
+    index: usize,
+    listener: &str,
+) -> (String, String) {
+    let host = match host {
+        None => {
+            let message = format!(
+                "two default sites on [listener.{listener}]: the site on line {line} is one too"
+            );
+            let hint = "give one of them `hosts`, or other `listeners`";
+            return (message, hint.into());
+        }
+        Some(HostPattern::Exact(host)) => host.clone(),
+        Some(HostPattern::Wildcard(host)) => format!("*.{host}"),
+    };
+    if owner == index {
+        return (format!("`{host}` is written twice"), "leave one of them out".into());
+    }
+    let message = format!("`{host}` belongs to another site on [listener.{listener}], line {line}");
+    (message, "take it off one of them, or give them different `listeners`".into())
+}
+
+fn listener_names(document: &Document<'_>, config: &Config) {
+    let known: Vec<_> = config.listeners.iter().map(|it| it.name.as_str()).collect();
+    for (index, site) in config.sites.iter().enumerate() {
+        for (place, name) in site.listeners.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                let at = document.value_at(&format!("site[{index}].listeners[{place}]"));
+                let hint = did_you_mean(name, known.iter().copied(), "listeners");
+                document.error(at, format!("there is no listener `{name}`"), Some(hint));
+            }
+        }
+    }
+}
+
+fn upstream_names(document: &Document<'_>, config: &Config) {
+    let known: Vec<_> = config.upstreams.iter().map(|it| it.name.as_str()).collect();
+    for (index, site) in config.sites.iter().enumerate() {
+        for (place, route) in site.routes.iter().enumerate() {
+            let Some(name) = route.action.upstream() else { continue };
+            if !known.contains(&name) {
+                let at = document.value_at(&format!("site[{index}].route[{place}].upstream"));
+                let hint = did_you_mean(name, known.iter().copied(), "upstreams");
+                document.error(at, format!("there is no upstream `{name}`"), Some(hint));
+            }
+        }
+    }
+}
+
+fn shadows(document: &Document<'_>, config: &Config) {
+    for (index, site) in config.sites.iter().enumerate() {
+        for (place, route) in site.routes.iter().enumerate() {
+            let Some(above) = shadowed_by(&site.routes[..place], route) else { continue };
+            let path = |place| format!("site[{index}].route[{place}].path");
+            let line = document.line(&document.value_at(&path(above)));
+            let message = format!("this route never matches: the one on line {line} takes all");
+            let hint = Some("put the narrower route first: the first that matches wins".into());
+            document.error(document.value_at(&path(place)), message, hint);
+        }
+    }
+}
+
+fn unused(document: &Document<'_>, config: &Config) {
+    let listeners: BTreeSet<_> = config.sites.iter().flat_map(|it| &it.listeners).collect();
+    for name in config.listeners.iter().map(|it| &it.name).filter(|it| !listeners.contains(it)) {
+        let hint = Some("name it in the `listeners` of a site, or remove it".into());
+        let at = document.value_at(&format!("listener.{name}"));
+        document.warning(at, format!("no site uses [listener.{name}]"), hint);
+    }
+    let routes = config.sites.iter().flat_map(|it| &it.routes);
+    let upstreams: BTreeSet<_> = routes.filter_map(|it| it.action.upstream()).collect();
+    for name in config.upstreams.iter().map(|it| it.name.as_str()) {
+        if !upstreams.contains(name) {
+            let hint = Some("name it in the `upstream` of a route, or remove it".into());
+            let at = document.value_at(&format!("upstream.{name}"));
+            document.warning(at, format!("no route uses [upstream.{name}]"), hint);
+        }
+    }
+}

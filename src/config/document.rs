@@ -1,0 +1,224 @@
+//! One config text while it is read: its values, and everything found wrong so far.
+//!
+//! Owns: parsing with recovery, collecting findings, unknown keys, and the places by path for the
+//! rules across tables. May touch: `toml`. Next: [`super::table`] reads keys; [`super::parse`]
+//! decides by what [`Document::finish`] gives.
+
+use super::{
+    Diagnostic, Severity,
+    environment::Lookup,
+    nearest::nearest,
+    syntax::{self, Sound},
+    table::Table,
+    tree::{Entry, Place, Span, Walk},
+};
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    path::{Path, PathBuf},
+};
+use toml::de::DeTable;
+
+/// One config text while it is read.
+pub(super) struct Document<'a> {
+    file: &'a Path,
+    source: &'a str,
+    entries: Vec<Entry>,
+    places: HashMap<String, Place>,
+    /// Lines that are no TOML: what the parser made of them is not worth a word.
+    garbled: BTreeSet<usize>,
+    /// Strings with a `${…}` that could not be filled in: nothing more is said of them.
+    unfilled: Vec<Span>,
+    found: RefCell<Vec<Diagnostic>>,
+    strays: RefCell<Vec<Stray>>,
+    keys: RefCell<Keys>,
+    errors: Cell<usize>,
+}
+
+/// A key that nobody asked for.
+pub(super) struct Stray {
+    pub(super) key: String,
+    pub(super) span: Span,
+    /// The table it stands in, for the message.
+    pub(super) table: String,
+    /// What was asked for in that table.
+    pub(super) known: Vec<&'static str>,
+}
+
+/// The keys that were asked for, as `upstream.*.servers[].weight`.
+#[derive(Default)]
+struct Keys {
+    asked: BTreeSet<String>,
+    written: BTreeSet<String>,
+    /// The first table that each key was asked in.
+    homes: BTreeMap<&'static str, String>,
+}
+
+/// What remains of a document that was read.
+pub(super) struct Finished {
+    /// In the order of the file.
+    pub(super) diagnostics: Vec<Diagnostic>,
+    /// Keys that were asked for and are nowhere written.
+    pub(super) defaulted: BTreeSet<String>,
+}
+
+impl<'a> Document<'a> {
+    /// Parses `source`, keeping what is sound where some is not.
+    pub(super) fn parse(source: &'a str, file: &'a Path, lookup: Lookup<'a>) -> Self {
+        let Sound { text, faults } = syntax::sound(source);
+        let (tree, _) = DeTable::parse_recoverable(&text);
+        let mut walk = Walk { source, lookup, places: HashMap::new(), unfilled: Vec::new() };
+        let entries = walk.table(tree.get_ref(), "");
+        let Walk { places, unfilled, .. } = walk;
+        let mut document = Self {
+            file,
+            source,
+            entries,
+            places,
+            garbled: BTreeSet::new(),
+            unfilled: Vec::new(),
+            found: RefCell::default(),
+            strays: RefCell::default(),
+            keys: RefCell::default(),
+            errors: Cell::new(0),
+        };
+        document.garbled = faults.iter().map(|fault| document.line(&fault.span)).collect();
+        for fault in faults {
+            document.error(fault.span, fault.message, fault.hint);
+        }
+        let mut strings = Vec::new();
+        for (string, span, fault) in unfilled {
+            document.error(span, fault.message, Some(fault.hint));
+            strings.push(string);
+        }
+        document.unfilled = strings;
+        document
+    }
+
+    /// Where relative paths start.
+    pub(super) fn directory(&self) -> PathBuf {
+        self.file.parent().map(Path::to_owned).unwrap_or_default()
+    }
+
+    /// The table that is the whole file.
+    pub(super) fn top(&self) -> Table<'_> {
+        Table::top(self, &self.entries)
+    }
+
+    /// Something that refuses the config.
+    pub(super) fn error(&self, span: Span, message: impl Into<String>, hint: Option<String>) {
+        self.errors.set(self.errors.get() + 1);
+        self.find(Severity::Error, span, message.into(), hint);
+    }
+
+    /// Something that is missing: not said while the text is garbled, it may stand right there.
+    pub(super) fn absent(&self, span: Span, message: impl Into<String>, hint: Option<String>) {
+        if self.garbled.is_empty() {
+            self.error(span, message, hint);
+        }
+    }
+
+    /// Something that the user should know.
+    pub(super) fn warning(&self, span: Span, message: impl Into<String>, hint: Option<String>) {
+        self.find(Severity::Warning, span, message.into(), hint);
+    }
+
+    fn find(&self, severity: Severity, span: Span, message: String, hint: Option<String>) {
+        if self.unfilled.iter().any(|it| it.start <= span.start && span.end <= it.end) {
+            return;
+        }
+        let found = Diagnostic::new(severity, self.file, self.source, span, message, hint);
+        self.found.borrow_mut().push(found);
+    }
+
+    /// How many errors so far: a reader sees whether a part of its own went wrong.
+    pub(super) fn errors(&self) -> usize {
+        self.errors.get()
+    }
+
+    /// Whether the whole text was TOML: only then is what is absent truly absent.
+    pub(super) fn is_whole(&self) -> bool {
+        self.garbled.is_empty()
+    }
+
+    /// The place of the value at `path`, or of the nearest table around it.
+    pub(super) fn value_at(&self, path: &str) -> Span {
+        self.place(path).map_or(0..0, |place| place.value.clone())
+    }
+
+    /// The place of the key at `path`, or of the nearest table around it.
+    pub(super) fn key_at(&self, path: &str) -> Span {
+        match self.places.get(path) {
+            Some(place) => place.key.clone(),
+            None => self.value_at(path),
+        }
+    }
+
+    fn place(&self, mut path: &str) -> Option<&Place> {
+        loop {
+            if let Some(place) = self.places.get(path) {
+                return Some(place);
+            }
+            path = &path[..path.rfind(['.', '['])?];
+        }
+    }
+
+    /// The source at a place.
+    pub(super) fn written(&self, span: &Span) -> &str {
+        self.source.get(span.clone()).unwrap_or_default()
+    }
+
+    /// The line of a place, to name it in the message about another.
+    pub(super) fn line(&self, span: &Span) -> usize {
+        self.source[..span.start.min(self.source.len())].matches('\n').count() + 1
+    }
+
+    /// A reader asked for a key.
+    pub(super) fn asked(&self, key: &'static str, path: String, written: bool, table: &str) {
+        let mut keys = self.keys.borrow_mut();
+        keys.homes.entry(key).or_insert_with(|| table.to_owned());
+        if written {
+            keys.written.insert(path.clone());
+        }
+        keys.asked.insert(path);
+    }
+
+    /// Nobody asked for this key.
+    pub(super) fn stray(&self, stray: Stray) {
+        self.strays.borrow_mut().push(stray);
+    }
+
+    /// Everything found, in the order of the file.
+    pub(super) fn finish(self) -> Finished {
+        let keys = self.keys.take();
+        for stray in self.strays.take() {
+            let hint = stray_hint(&stray, &keys);
+            let message = match stray.table.as_str() {
+                "" => format!("unknown key `{}` at the top level", stray.key),
+                table => format!("unknown key `{}` in {table}", stray.key),
+            };
+            self.error(stray.span, message, Some(hint));
+        }
+        let mut diagnostics = self.found.take();
+        diagnostics.sort_by_key(|it| it.span.start);
+        diagnostics.dedup();
+        Finished { diagnostics, defaulted: keys.asked.difference(&keys.written).cloned().collect() }
+    }
+
+    /// Whether the parser gave up on this line.
+    pub(super) fn is_garbled(&self, span: &Span) -> bool {
+        self.garbled.contains(&self.line(span))
+    }
+}
+
+fn stray_hint(stray: &Stray, keys: &Keys) -> String {
+    if let Some(word) = nearest(&stray.key, stray.known.iter().copied()) {
+        return format!("did you mean `{word}`?");
+    }
+    if let Some(home) = keys.homes.get(stray.key.as_str()) {
+        let home = if home.is_empty() { "at the top level" } else { &format!("in {home}") };
+        return format!("`{}` is known {home}", stray.key);
+    }
+    let known: Vec<_> = stray.known.iter().map(|key| format!("`{key}`")).collect();
+    format!("known keys are {}", known.join(", "))
+}

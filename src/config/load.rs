@@ -1,0 +1,115 @@
+//! From a file to a [`Config`], or to everything that is wrong with it.
+//!
+//! Owns: the order of reading, and the verdict. May touch: the file system and the environment,
+//! here and nowhere else in the config but for certificates. Next: `snapshot::build`.
+
+use super::{
+    AccessLog, Admin, Config, ConfigError, Diagnostic, Listener, Log, Severity, Site, Upstream,
+    check::check,
+    document::{Document, Finished},
+    site::Names,
+    table::Table,
+    tree::Kind,
+};
+use crate::cidr::Cidr;
+use std::{collections::BTreeSet, num::NonZeroUsize, path::Path, time::Duration};
+
+/// A config that may run.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What the file says, with every default filled in.
+    pub config: Config,
+    /// What the user should know all the same; each renders by itself.
+    pub warnings: Vec<Diagnostic>,
+    /// The keys that the file nowhere writes, so that their defaults hold: `upstream.*.keepalive`,
+    /// `site[].route[].timeouts.connect`. Keys of optional tables count where the table is written.
+    pub defaulted: BTreeSet<String>,
+}
+
+/// Reads the config file at `path`, with the process's environment.
+pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|it| ConfigError::unreadable(path, &it))?;
+    parse(&text, path, &|name| std::env::var(name).ok())
+}
+
+/// Reads `text` as the content of `file`, which need not exist; relative paths start beside it.
+pub fn parse(
+    text: &str,
+    file: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded, ConfigError> {
+    let document = Document::parse(text, file, env);
+    let config = read(&document.top());
+    // Rules across tables would see tables that the parser lost.
+    if document.is_whole() {
+        check(&document, &config);
+    }
+    let Finished { diagnostics, defaulted } = document.finish();
+    if diagnostics.iter().any(|it| it.severity == Severity::Error) {
+        return Err(ConfigError { file: file.to_owned(), diagnostics, unreadable: false });
+    }
+    Ok(Loaded { config, warnings: diagnostics, defaulted })
+}
+
+fn read(top: &Table<'_>) -> Config {
+    let listeners: Vec<_> = (top.named_tables("listener").into_iter())
+        .map(|(name, table)| Listener::read(name, &table))
+        .collect();
+    let upstreams: Vec<_> = (top.named_tables("upstream").into_iter())
+        .map(|(name, table)| Upstream::read(name, &table))
+        .collect();
+    let listener_names: Vec<_> = listeners.iter().map(|it| it.name.clone()).collect();
+    let mut names = Names::default();
+    let sites: Vec<_> = (top.tables("site", "[[site]]").iter())
+        .map(|table| Site::read(table, &listener_names, &upstreams, &mut names))
+        .collect();
+    let certificates =
+        listeners.iter().filter_map(|it| it.tls.as_ref()).flat_map(|tls| &tls.certificates);
+    let mut watched: Vec<_> =
+        certificates.flat_map(|it| [it.cert.clone(), it.key.clone()]).collect();
+    watched.sort();
+    watched.dedup();
+    Config {
+        workers: read_workers(top),
+        shutdown_timeout: top.duration("shutdown_timeout", Duration::from_secs(30)),
+        drain_delay: top.duration("drain_delay", Duration::ZERO),
+        trusted_proxies: read_trusted_proxies(top),
+        listeners,
+        upstreams,
+        sites,
+        access_log: top.optional_table("access_log").map(|table| AccessLog::read(&table)),
+        log: Log::read(&top.table("log")),
+        admin: Admin::read(&top.table("admin")),
+        watched,
+    }
+}
+
+/// `"auto"` or a number.
+fn read_workers(top: &Table<'_>) -> Option<NonZeroUsize> {
+    let value = top.value("workers")?;
+    match &value.kind {
+        Kind::Text(text) if text.value == "auto" => None,
+        Kind::Text(text) if !text.from_environment => {
+            let hint = Some("write `\"auto\"` for one per core, or a number without quotes".into());
+            top.error(text.span.clone(), format!("unknown `workers` `{}`", text.value), hint);
+            None
+        }
+        _ => {
+            let workers = top.number_in("workers", value, 1..=1024)?;
+            NonZeroUsize::new(usize::try_from(workers).ok()?)
+        }
+    }
+}
+
+fn read_trusted_proxies(top: &Table<'_>) -> Vec<Cidr> {
+    let texts = top.texts("trusted_proxies").unwrap_or_default();
+    let ranges = texts.iter().filter_map(|text| match text.value.parse() {
+        Ok(range) => Some(range),
+        Err(message) => {
+            let hint = Some("write an address or a range, as `\"10.0.0.0/8\"`".into());
+            top.error(text.span.clone(), message, hint);
+            None
+        }
+    });
+    ranges.collect()
+}

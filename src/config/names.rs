@@ -1,0 +1,211 @@
+//! The notations of addresses, hosts, paths and methods, apart from any table.
+//!
+//! Owns: parsing each and saying what to write instead. May touch: nothing. Next: [`super::server`],
+//! [`super::site`] and [`super::route`] read through these.
+
+use super::{HostPattern, PathPattern};
+use http::Method;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// A message and a hint.
+pub(super) type Refusal = (String, String);
+
+/// `host:port`, `1.2.3.4:80` or `[::1]:80`.
+pub(super) fn server_address(text: &str) -> Result<(), Refusal> {
+    let refuse = |hint: String| Err((format!("`{text}` is no server address"), hint));
+    if let Some((scheme, rest)) = text.split_once("://") {
+        let port = if scheme == "https" { 443 } else { 80 };
+        let host = rest.split('/').next().unwrap_or(rest);
+        let host = if has_port(host) { host.to_owned() } else { format!("{host}:{port}") };
+        return refuse(format!("write host and port alone: `\"{host}\"`"));
+    }
+    if let Some((host, _)) = text.split_once('/') {
+        return refuse(format!("an address has no path: `\"{host}\"`"));
+    }
+    if text.parse::<Ipv6Addr>().is_ok() {
+        return refuse(format!("write brackets and a port: `\"[{text}]:80\"`"));
+    }
+    let Some((host, port)) = text.rsplit_once(':').filter(|_| !text.ends_with(']')) else {
+        return refuse(if text.is_empty() {
+            "write host and port: `\"127.0.0.1:3001\"`".into()
+        } else {
+            format!("a port is missing: `\"{text}:80\"`")
+        });
+    };
+    if port.parse::<u16>().is_ok_and(|port| port > 0) {
+        if is_host(host) {
+            return Ok(());
+        }
+        return refuse(match host {
+            "" => format!("a host is missing: `\"127.0.0.1:{port}\"`"),
+            _ => "a host is a name, an IPv4 address, or an IPv6 address in brackets".into(),
+        });
+    }
+    refuse(format!("`{port}` is no port: write a number from 1 to 65535"))
+}
+
+fn has_port(host: &str) -> bool {
+    host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+}
+
+/// A name, an IPv4 address, or an IPv6 address in brackets.
+fn is_host(host: &str) -> bool {
+    if let Some(inside) = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')) {
+        return inside.parse::<Ipv6Addr>().is_ok();
+    }
+    // A name of digits and dots alone is a mistyped address.
+    let digits = !host.is_empty() && host.chars().all(|c| c.is_ascii_digit() || c == '.');
+    if digits { host.parse::<Ipv4Addr>().is_ok() } else { is_name(host) }
+}
+
+fn is_name(name: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    name.len() <= 253 && name.strip_suffix('.').unwrap_or(name).split('.').all(label)
+}
+
+/// `api.example.com`, `*.example.com`, `127.0.0.1` or `[::1]`.
+pub(super) fn host_pattern(text: &str) -> Result<HostPattern, Refusal> {
+    let host = text.to_lowercase();
+    let host = host.strip_suffix('.').unwrap_or(&host);
+    let refuse = |hint: String| Err((format!("`{text}` is no host"), hint));
+    if let Some((_, rest)) = host.split_once("://") {
+        let rest = rest.split(['/', ':']).next().unwrap_or(rest);
+        return refuse(format!("write the host alone: `\"{rest}\"`"));
+    }
+    if let Some((bare, _)) = host.split_once('/') {
+        return refuse(format!("a host has no path: `\"{bare}\"`"));
+    }
+    if host == "*" {
+        return refuse("leave `hosts` out: a site without it takes every other host".into());
+    }
+    if host.parse::<Ipv6Addr>().is_ok() {
+        return refuse(format!("write brackets: `\"[{host}]\"`"));
+    }
+    if has_port(host) && !host.ends_with(']') {
+        let bare = host.rsplit_once(':').map_or(host, |(bare, _)| bare);
+        return refuse(format!("a host has no port, its listener has: `\"{bare}\"`"));
+    }
+    if !host.is_ascii() {
+        return refuse("write the name in its ASCII form, which starts with `xn--`".into());
+    }
+    if let Some(parent) = host.strip_prefix("*.") {
+        if is_name(parent) {
+            return Ok(HostPattern::Wildcard(parent.to_owned()));
+        }
+    } else if is_host(host) {
+        return Ok(HostPattern::Exact(host.to_owned()));
+    }
+    refuse(if host.contains('*') {
+        "a `*` stands for whole labels at the start: `\"*.example.com\"`".into()
+    } else {
+        "write a name, as `\"api.example.com\"` or `\"*.example.com\"`".into()
+    })
+}
+
+/// `/x`, `/x/*` or `*.css`.
+pub(super) fn path_pattern(text: &str) -> Result<PathPattern, Refusal> {
+    let refuse = |hint: String| Err((format!("`{text}` is no path"), hint));
+    if let Some(suffix) = text.strip_prefix('*') {
+        if suffix.len() > 1 && suffix.starts_with('.') && !suffix.contains(['*', '/', '?', '#']) {
+            return Ok(PathPattern::Suffix(suffix.to_owned()));
+        }
+        return refuse(if suffix.is_empty() {
+            "write `\"/*\"` for every path".into()
+        } else {
+            "a suffix is `*`, a dot and letters: `\"*.css\"`".into()
+        });
+    }
+    if !text.starts_with('/') {
+        return refuse(format!("a path starts with `/`: `\"/{text}\"`"));
+    }
+    if text.contains(['?', '#']) {
+        return refuse("a route is chosen by its path, without query".into());
+    }
+    let (fixed, prefix) = match text.strip_suffix("/*") {
+        Some(fixed) => (fixed, true),
+        None => (text, false),
+    };
+    if fixed.contains('*') {
+        let stem = fixed.split('*').next().unwrap_or("/").trim_end_matches('/');
+        return refuse(format!("a `*` stands at the end, after a `/`: `\"{stem}/*\"`"));
+    }
+    let mut segments = fixed.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let doubled = segment.is_empty() && (prefix || segments.peek().is_some());
+        if doubled || segment == "." || segment == ".." {
+            let hint = "paths are compared without `//`, `/./` and `/../`: it would never match";
+            return refuse(hint.into());
+        }
+    }
+    Ok(if prefix {
+        PathPattern::Prefix(format!("{fixed}/"))
+    } else {
+        PathPattern::Exact(text.to_owned())
+    })
+}
+
+/// A method, as `GET`.
+pub(super) fn method(text: &str) -> Result<Method, Refusal> {
+    const STANDARD: [&str; 9] =
+        ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
+    let upper = text.to_ascii_uppercase();
+    if upper != text && STANDARD.contains(&upper.as_str()) {
+        let hint = format!("methods are case-sensitive: write `\"{upper}\"`");
+        return Err((format!("`{text}` is no method"), hint));
+    }
+    Method::from_bytes(text.as_bytes()).map_err(|_| {
+        let hint = format!("known methods are {}", STANDARD.join(", "));
+        (format!("`{text}` is no method"), hint)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_addresses() {
+        for right in ["a:1", "127.0.0.1:3001", "[::1]:80", "my_app.local.:8080", "db-1:65535"] {
+            assert_eq!(server_address(right), Ok(()), "{right}");
+        }
+        let hint = |text| server_address(text).expect_err(text).1;
+        assert_eq!(hint("app"), "a port is missing: `\"app:80\"`");
+        assert_eq!(hint("[::1]"), "a port is missing: `\"[::1]:80\"`");
+        assert_eq!(hint("::1"), "write brackets and a port: `\"[::1]:80\"`");
+        assert_eq!(hint("http://a/b"), "write host and port alone: `\"a:80\"`");
+        assert_eq!(hint("https://a:8443"), "write host and port alone: `\"a:8443\"`");
+        for wrong in ["", ":80", "a:0", "a:65536", "a:b", "1.2.3:80", "a b:80", "a..b:80", "a:1/x"]
+        {
+            assert!(server_address(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        let exact = |host: &str| Ok(HostPattern::Exact(host.into()));
+        assert_eq!(host_pattern("API.example.com."), exact("api.example.com"));
+        assert_eq!(host_pattern("127.0.0.1"), exact("127.0.0.1"));
+        assert_eq!(host_pattern("[::1]"), exact("[::1]"));
+        assert_eq!(host_pattern("*.example.com"), Ok(HostPattern::Wildcard("example.com".into())));
+        for wrong in ["", "*", "a.*", "*a.com", "a:80", "::1", "http://a", "a/b", "é.com", "a b"] {
+            assert!(host_pattern(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn paths() {
+        assert_eq!(path_pattern("/*"), Ok(PathPattern::Prefix("/".into())));
+        assert_eq!(path_pattern("/x/*"), Ok(PathPattern::Prefix("/x/".into())));
+        assert_eq!(path_pattern("/"), Ok(PathPattern::Exact("/".into())));
+        assert_eq!(path_pattern("/x/"), Ok(PathPattern::Exact("/x/".into())));
+        assert_eq!(path_pattern("*.css"), Ok(PathPattern::Suffix(".css".into())));
+        for wrong in
+            ["", "x", "*", "*css", "/x*", "/x/*/y", "/a//b", "/../a", "/a?b", "//*", "/a/*.c"]
+        {
+            assert!(path_pattern(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! One TOML table as its reader sees it: keys asked for by name and type, with defaults.
+//!
+//! Owns: the table's shape, and noticing keys that nobody asked for (when the reader is done with
+//! it). A wrong value is reported and its default taken, so that one run finds everything. May
+//! touch: the document. Next: [`super::values`] has the typed keys; the table files use both.
+
+use super::{
+    document::{Document, Stray},
+    tree::{Entry, Kind, Span, Text, Value},
+};
+use std::{cell::RefCell, ops::Deref};
+
+/// One table while it is read.
+pub(super) struct Table<'d> {
+    /// Where findings go.
+    pub(super) document: &'d Document<'d>,
+    entries: &'d [Entry],
+    /// Where the table stands: its header, or all of it when it is inline.
+    pub(super) span: Span,
+    /// As `upstream.*`; a key below it is named by both.
+    pattern: String,
+    /// For messages, as `[upstream.app]`; empty at the top.
+    pub(super) label: String,
+    asked: RefCell<Vec<&'static str>>,
+}
+
+impl<'d> Table<'d> {
+    /// The whole file.
+    pub(super) fn top(document: &'d Document<'d>, entries: &'d [Entry]) -> Self {
+        Self::new(document, entries, 0..0, String::new(), String::new())
+    }
+
+    fn new(
+        document: &'d Document<'d>,
+        entries: &'d [Entry],
+        span: Span,
+        pattern: String,
+        label: String,
+    ) -> Self {
+        Self { document, entries, span, pattern, label, asked: RefCell::default() }
+    }
+
+    /// The value of a key, which is known from now on.
+    pub(super) fn value(&self, key: &'static str) -> Option<&'d Value> {
+        let entry = self.entries.iter().find(|entry| entry.key == key);
+        if !self.asked.borrow().contains(&key) {
+            self.asked.borrow_mut().push(key);
+        }
+        self.document.asked(key, self.pattern_of(key), entry.is_some(), &self.label);
+        // What the parser made of a garbled line is not what the user wrote.
+        entry.map(|it| &it.value).filter(|it| !self.document.is_garbled(&it.span))
+    }
+
+    /// Whether a key is written; it is not known by that.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key == key)
+    }
+
+    /// The place of a key, or of the table where it is absent.
+    pub(super) fn key_span(&self, key: &str) -> Span {
+        let entry = self.entries.iter().find(|entry| entry.key == key);
+        entry.map_or_else(|| self.span.clone(), |entry| entry.key_span.clone())
+    }
+
+    /// The place of a key's value, or of the table where it is absent.
+    pub(super) fn value_span(&self, key: &str) -> Span {
+        let entry = self.entries.iter().find(|entry| entry.key == key);
+        entry.map_or_else(|| self.span.clone(), |entry| entry.value.span.clone())
+    }
+
+    /// Every entry, for tables whose keys are the user's own.
+    pub(super) fn free_entries(&self) -> &'d [Entry] {
+        // Nothing is left to be a stray then.
+        self.asked.borrow_mut().push("*");
+        self.entries
+    }
+
+    /// A table below, empty where it is absent: its defaults are read all the same.
+    pub(super) fn table(&self, key: &'static str) -> Table<'d> {
+        self.optional_table(key).unwrap_or_else(|| {
+            let span = self.key_span(key);
+            Table::new(self.document, &[], span, self.pattern_of(key), self.label_of(key))
+        })
+    }
+
+    /// A table below.
+    pub(super) fn optional_table(&self, key: &'static str) -> Option<Table<'d>> {
+        let value = self.value(key)?;
+        let table = self.table_in(value, self.pattern_of(key), self.label_of(key));
+        if table.is_none() {
+            let hint = format!("write `{key} = {{ … }}`");
+            self.wrong_kind(key, value, "a table", Some(hint));
+        }
+        table
+    }
+
+    /// The tables of an array, as `[[site]]` or `servers = [{ … }]`; wrong ones are left out.
+    pub(super) fn tables(&self, key: &'static str, example: &str) -> Vec<Table<'d>> {
+        let Some(value) = self.value(key) else { return Vec::new() };
+        let hint = || Some(format!("write `{example}`"));
+        let Kind::Array(values) = &value.kind else {
+            // A garbled `[[site]]` leaves `[[site.route]]` to make a table of it.
+            let message = format!("`{key}` is an array of tables, not {}", value.kind.describe());
+            self.absent(value.span.clone(), message, hint());
+            return Vec::new();
+        };
+        let mut tables = Vec::with_capacity(values.len());
+        for value in values {
+            let label = self.element_label(key);
+            match self.table_in(value, format!("{}[]", self.pattern_of(key)), label) {
+                Some(table) => tables.push(table),
+                None => self.wrong_kind(key, value, "an array of tables", hint()),
+            }
+        }
+        tables
+    }
+
+    /// The tables of a table, by the names that the user gave, as `[upstream.NAME]`.
+    pub(super) fn named_tables(&self, key: &'static str) -> Vec<(String, Table<'d>)> {
+        let Some(value) = self.value(key) else { return Vec::new() };
+        let hint = || Some(format!("write `[{key}.NAME]`, with a name of your own"));
+        let Kind::Table(entries) = &value.kind else {
+            self.wrong_kind(key, value, "a table of tables", hint());
+            return Vec::new();
+        };
+        let mut tables = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let label = format!("[{key}.{}]", entry.key);
+            match self.table_in(&entry.value, format!("{key}.*"), label) {
+                Some(table) => tables.push((entry.key.clone(), table)),
+                None => self.error(
+                    entry.key_span.clone(),
+                    format!("`{}` stands outside of any {key}: every {key} has a name", entry.key),
+                    hint(),
+                ),
+            }
+        }
+        tables
+    }
+
+    fn table_in(&self, value: &'d Value, pattern: String, label: String) -> Option<Table<'d>> {
+        let Kind::Table(entries) = &value.kind else { return None };
+        Some(Table::new(self.document, entries, value.span.clone(), pattern, label))
+    }
+
+    /// A string and its place.
+    pub(super) fn text(&self, key: &'static str) -> Option<&'d Text> {
+        let value = self.value(key)?;
+        let text = value.as_text();
+        if text.is_none() {
+            self.not_a_string(key, value, "a string");
+        }
+        text
+    }
+
+    /// A string that must be there.
+    pub(super) fn required_text(&self, key: &'static str, example: &str) -> Option<&'d Text> {
+        if !self.has(key) {
+            self.missing(key, example);
+        }
+        self.text(key)
+    }
+
+    /// A key that must be there is not.
+    pub(super) fn missing(&self, key: &'static str, example: &str) {
+        let message = format!("{} has no `{key}`", self.label);
+        self.document.absent(self.span.clone(), message, Some(format!("add `{key} = {example}`")));
+    }
+
+    /// The strings of an array, where the key is written.
+    pub(super) fn texts(&self, key: &'static str) -> Option<Vec<&'d Text>> {
+        let value = self.value(key)?;
+        let Kind::Array(values) = &value.kind else {
+            let hint = value.as_text().map(|it| format!("write `{key} = [\"{}\"]`", it.value));
+            self.wrong_kind(key, value, "an array of strings", hint);
+            return None;
+        };
+        let mut texts = Vec::with_capacity(values.len());
+        for value in values {
+            match value.as_text() {
+                Some(text) => texts.push(text),
+                None => self.not_a_string(key, value, "an array of strings"),
+            }
+        }
+        Some(texts)
+    }
+
+    /// A value that is no string, with its quotes in the hint where that is all it lacks.
+    pub(super) fn not_a_string(&self, key: &str, value: &Value, want: &str) {
+        let hint = match value.kind {
+            Kind::Array(_) | Kind::Table(_) => "write one string, in quotes".into(),
+            _ => format!("write it in quotes: `\"{}\"`", self.written(&value.span)),
+        };
+        self.wrong_kind(key, value, want, Some(hint));
+    }
+
+    /// A value has another type than its key takes.
+    pub(super) fn wrong_kind(&self, key: &str, value: &Value, want: &str, hint: Option<String>) {
+        let got = value.kind.describe();
+        self.error(value.span.clone(), format!("`{key}` is {want}, not {got}"), hint);
+    }
+
+    fn pattern_of(&self, key: &str) -> String {
+        if self.pattern.is_empty() { key.to_owned() } else { format!("{}.{key}", self.pattern) }
+    }
+
+    fn label_of(&self, key: &str) -> String {
+        match self.label.as_str() {
+            "" => format!("[{key}]"),
+            label => format!("`{key}` of {label}"),
+        }
+    }
+
+    fn element_label(&self, key: &str) -> String {
+        match self.label.as_str() {
+            "" => format!("[[{key}]]"),
+            "[[site]]" => format!("[[site.{key}]]"),
+            label => format!("`{key}` of {label}"),
+        }
+    }
+}
+
+/// What is wrong goes to the document.
+impl<'d> Deref for Table<'d> {
+    type Target = Document<'d>;
+
+    fn deref(&self) -> &Document<'d> {
+        self.document
+    }
+}
+
+/// Unknown keys are found when the reader is done, so no reader can forget to look.
+impl Drop for Table<'_> {
+    fn drop(&mut self) {
+        let known = self.asked.take();
+        if known.contains(&"*") {
+            return;
+        }
+        for entry in self.entries.iter().filter(|it| !known.contains(&it.key.as_str())) {
+            if !self.document.is_garbled(&entry.key_span) {
+                self.document.stray(Stray {
+                    key: entry.key.clone(),
+                    span: entry.key_span.clone(),
+                    table: self.label.clone(),
+                    known: known.clone(),
+                });
+            }
+        }
+    }
+}
+
+impl Value {
+    /// Whether it is an array with nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(&self.kind, Kind::Array(values) if values.is_empty())
+    }
+
+    /// The string, where it is one.
+    pub(super) fn as_text(&self) -> Option<&Text> {
+        match &self.kind {
+            Kind::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}

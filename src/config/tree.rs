@@ -1,0 +1,174 @@
+//! The TOML text as values that know their place, in the order of the file.
+//!
+//! Owns: the walk over the parser's tree, and filling in `${…}`. May touch: `toml`, and nothing of
+//! ours beside [`super::environment`]. Next: [`super::table`] reads keys from these values.
+
+use super::environment::{Lookup, Unfilled, expand};
+use std::{collections::HashMap, ops::Range};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+/// Bytes of the source.
+pub(super) type Span = Range<usize>;
+
+/// A value and its place.
+#[derive(Debug)]
+pub(super) struct Value {
+    /// Where it stands.
+    pub(super) span: Span,
+    /// What it is.
+    pub(super) kind: Kind,
+}
+
+/// What a value is.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// With every `${…}` filled in.
+    Text(Text),
+    /// `None`: larger than 64 bits.
+    Integer(Option<i64>),
+    Float,
+    Boolean(bool),
+    Datetime,
+    Array(Vec<Value>),
+    Table(Vec<Entry>),
+}
+
+/// A string.
+#[derive(Debug, Clone)]
+pub(super) struct Text {
+    /// With every `${…}` filled in.
+    pub(super) value: String,
+    /// The whole of it, with its quotes.
+    pub(super) span: Span,
+    /// Where `value` starts in the source, when it stands there letter by letter.
+    verbatim: Option<usize>,
+    /// It had a `${…}`: a number may come as a string then.
+    pub(super) from_environment: bool,
+}
+
+/// A key and its value.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) key_span: Span,
+    pub(super) value: Value,
+}
+
+impl Text {
+    /// The place of a part of the text, or of all of it where escapes moved the letters.
+    pub(super) fn part(&self, offset: usize, length: usize) -> Span {
+        match self.verbatim {
+            Some(start) => start + offset..start + offset + length,
+            None => self.span.clone(),
+        }
+    }
+}
+
+impl Kind {
+    /// For messages.
+    pub(super) fn describe(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "a string",
+            Self::Integer(_) => "a number",
+            Self::Float => "a fraction",
+            Self::Boolean(_) => "a boolean",
+            Self::Datetime => "a date",
+            Self::Array(_) => "an array",
+            Self::Table(_) => "a table",
+        }
+    }
+}
+
+/// A key's place and its value's.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) key: Span,
+    pub(super) value: Span,
+}
+
+/// Turns the parser's tree into ours.
+pub(super) struct Walk<'a> {
+    pub(super) source: &'a str,
+    pub(super) lookup: Lookup<'a>,
+    /// Every value's place by its path, as `site[0].route[2].path`.
+    pub(super) places: HashMap<String, Place>,
+    /// What the environment did not have: the string, the place in it, the fault.
+    pub(super) unfilled: Vec<(Span, Span, Unfilled)>,
+}
+
+impl Walk<'_> {
+    /// The entries of a table, in the order of the file.
+    pub(super) fn table(&mut self, table: &DeTable<'_>, path: &str) -> Vec<Entry> {
+        let mut entries = Vec::with_capacity(table.len());
+        for (key, value) in table {
+            let name = key.get_ref().to_string();
+            let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let value = self.value(value, &below);
+            let place = Place { key: key.span(), value: value.span.clone() };
+            self.places.insert(below, place);
+            entries.push(Entry { key: name, key_span: key.span(), value });
+        }
+        entries.sort_by_key(|entry| entry.key_span.start);
+        entries
+    }
+
+    fn value(&mut self, value: &Spanned<DeValue<'_>>, path: &str) -> Value {
+        let span = value.span();
+        let kind = match value.get_ref() {
+            DeValue::String(text) => Kind::Text(self.text(text, span.clone())),
+            DeValue::Integer(number) => {
+                Kind::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok())
+            }
+            DeValue::Float(_) => Kind::Float,
+            DeValue::Boolean(truth) => Kind::Boolean(*truth),
+            DeValue::Datetime(_) => Kind::Datetime,
+            DeValue::Array(values) => Kind::Array(self.array(values.iter(), path)),
+            DeValue::Table(table) => Kind::Table(self.table(table, path)),
+        };
+        Value { span, kind }
+    }
+
+    fn array<'v, 'i: 'v>(
+        &mut self,
+        values: impl Iterator<Item = &'v Spanned<DeValue<'i>>>,
+        path: &str,
+    ) -> Vec<Value> {
+        let mut array = Vec::new();
+        for (index, value) in values.enumerate() {
+            let below = format!("{path}[{index}]");
+            let value = self.value(value, &below);
+            let place = Place { key: value.span.clone(), value: value.span.clone() };
+            self.places.insert(below, place);
+            array.push(value);
+        }
+        array
+    }
+
+    fn text(&mut self, text: &str, span: Span) -> Text {
+        let verbatim = self.verbatim(text, &span);
+        if !text.contains("${") {
+            return Text { value: text.to_owned(), span, verbatim, from_environment: false };
+        }
+        let (value, faults) = expand(text, self.lookup);
+        for fault in faults {
+            let place = match verbatim {
+                Some(start) => start + fault.offset..start + fault.offset + fault.length,
+                None => span.clone(),
+            };
+            self.unfilled.push((span.clone(), place, fault));
+        }
+        Text { value, span, verbatim: None, from_environment: true }
+    }
+
+    /// Where `text` starts within its quotes, when the source says it letter by letter.
+    fn verbatim(&self, text: &str, span: &Span) -> Option<usize> {
+        let written = self.source.get(span.clone())?;
+        [1, 3].into_iter().find_map(|quotes| {
+            let inside = written.get(quotes..written.len().checked_sub(quotes)?)?;
+            (inside == text).then_some(span.start + quotes)
+        })
+    }
+}

@@ -1,0 +1,161 @@
+//! The responses: a file, a part of it, or why not.
+//!
+//! Owns: status and headers of every answer. May touch: [`super::conditional`] and
+//! [`super::range`], which decide. Next: the filters, then the connection.
+
+use std::sync::Arc;
+
+use http::{
+    HeaderMap, HeaderValue, Method, Response, StatusCode, Uri,
+    header::{
+        ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED,
+        LOCATION, RANGE,
+    },
+};
+
+use super::{
+    body::FileBody,
+    conditional::{self, Verdict},
+    document::{Contents, Document},
+    range::{self, Asked},
+    resolve::Refusal,
+};
+
+const BYTES: HeaderValue = HeaderValue::from_static("bytes");
+
+/// Answers a GET or HEAD with a document: preconditions first, then the range (RFC 9110 §13.2.2).
+pub(super) fn with_document(
+    document: &Document,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Response<FileBody> {
+    match conditional::evaluate(headers, &document.validators) {
+        Verdict::Proceed => match range_of(document, method, headers) {
+            Asked::Whole => whole(document, method),
+            Asked::Part { first, last } => part(document, first, last),
+            Asked::Unsatisfiable => unsatisfiable(document),
+        },
+        Verdict::NotModified => not_modified(document),
+        Verdict::Failed => with_status(StatusCode::PRECONDITION_FAILED),
+    }
+}
+
+/// The range asked for. Only GET has ranges (RFC 9110 §14.2), and several fields are none.
+fn range_of(document: &Document, method: &Method, headers: &HeaderMap) -> Asked {
+    let mut fields = headers.get_all(RANGE).iter();
+    match (fields.next(), fields.next()) {
+        (Some(field), None)
+            if method == Method::GET
+                && conditional::range_applies(headers, &document.validators) =>
+        {
+            range::read(field.as_bytes(), document.length)
+        }
+        _ => Asked::Whole,
+    }
+}
+
+/// 200, with the body if it is a GET.
+fn whole(document: &Document, method: &Method) -> Response<FileBody> {
+    let body = if method == Method::HEAD {
+        FileBody::Empty
+    } else {
+        match &document.contents {
+            Contents::Held(bytes) => bytes.clone().into(),
+            Contents::Open(file) => FileBody::from_file(Arc::clone(file), 0, document.length),
+        }
+    };
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    describe(document, headers);
+    headers.insert(CONTENT_LENGTH, document.content_length.clone());
+    response
+}
+
+/// 206.
+fn part(document: &Document, first: u64, last: u64) -> Response<FileBody> {
+    let length = last - first + 1;
+    let body = match &document.contents {
+        Contents::Held(bytes) => bytes.slice(first as usize..=last as usize).into(),
+        Contents::Open(file) => FileBody::from_file(Arc::clone(file), first, length),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    let headers = response.headers_mut();
+    describe(document, headers);
+    headers.insert(CONTENT_LENGTH, length.into());
+    insert(headers, CONTENT_RANGE, format!("bytes {first}-{last}/{}", document.length));
+    response
+}
+
+/// What a whole file and a part of it have in common.
+fn describe(document: &Document, headers: &mut HeaderMap) {
+    headers.reserve(8);
+    headers.insert(CONTENT_TYPE, document.content_type.clone());
+    headers.insert(ETAG, document.validators.etag.clone());
+    headers.insert(LAST_MODIFIED, document.validators.last_modified.clone());
+    headers.insert(ACCEPT_RANGES, BYTES);
+}
+
+/// 304: what the client needs to keep what it has, and no more (RFC 9110 §15.4.5).
+fn not_modified(document: &Document) -> Response<FileBody> {
+    let mut response = with_status(StatusCode::NOT_MODIFIED);
+    response.headers_mut().insert(ETAG, document.validators.etag.clone());
+    response.headers_mut().insert(LAST_MODIFIED, document.validators.last_modified.clone());
+    response
+}
+
+/// 416, telling how long the file is (RFC 9110 §15.5.17).
+fn unsatisfiable(document: &Document) -> Response<FileBody> {
+    let mut response = with_status(StatusCode::RANGE_NOT_SATISFIABLE);
+    let headers = response.headers_mut();
+    headers.insert(ACCEPT_RANGES, BYTES);
+    insert(headers, CONTENT_RANGE, format!("bytes */{}", document.length));
+    response
+}
+
+/// 405.
+pub(super) fn not_allowed() -> Response<FileBody> {
+    let mut response = with_status(StatusCode::METHOD_NOT_ALLOWED);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
+}
+
+/// 301 to the directory with the slash at its end, so that relative links in it work.
+///
+/// The client is sent to the path that it asked for, with its prefix, its escapes and its query,
+/// and never to another host: a path that began with two slashes would name one.
+pub(super) fn to_directory(uri: &Uri) -> Response<FileBody> {
+    let path = uri.path().trim_start_matches('/');
+    let mut response = with_status(StatusCode::MOVED_PERMANENTLY);
+    let location = match uri.query() {
+        Some(query) => format!("/{path}/?{query}"),
+        None => format!("/{path}/"),
+    };
+    insert(response.headers_mut(), LOCATION, location);
+    response
+}
+
+/// Why there is nothing to serve.
+pub(super) fn refusal(refusal: &Refusal) -> Response<FileBody> {
+    with_status(match refusal {
+        Refusal::Missing => StatusCode::NOT_FOUND,
+        Refusal::Forbidden => StatusCode::FORBIDDEN,
+        Refusal::Failed(error) => {
+            tracing::warn!(%error, "a file cannot be read");
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    })
+}
+
+fn with_status(status: StatusCode) -> Response<FileBody> {
+    let mut response = Response::new(FileBody::Empty);
+    *response.status_mut() = status;
+    response
+}
+
+/// Inserts a value made of digits or of a URI, which no header can refuse.
+fn insert(headers: &mut HeaderMap, name: http::HeaderName, value: String) {
+    if let Ok(value) = HeaderValue::try_from(value) {
+        headers.insert(name, value);
+    }
+}

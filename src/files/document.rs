@@ -1,0 +1,171 @@
+//! A file as it will be sent: where its bytes are, and what the headers say of them.
+//!
+//! Owns: opening and reading, and telling whether a file is still the same. May touch: the file
+//! system, so [`open`] runs in the blocking pool only. Next: [`super::memory`] keeps the small
+//! ones, [`super::answer`] makes a response.
+
+use std::{
+    fs::{File, Metadata},
+    io::{self, Read, Seek},
+    os::unix::fs::MetadataExt,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use http::HeaderValue;
+
+use super::{conditional::Validators, content_type, resolve::Refusal};
+
+/// A change within the same tick of the kernel's clock (10 ms at the coarsest) leaves no trace in
+/// the metadata, so a file that young when it was read is read again at the next check.
+const SETTLED: Duration = Duration::from_millis(100);
+
+/// How often a file that changes while it is read is read again.
+const TRIES: usize = 3;
+
+/// An opened or kept file.
+#[derive(Debug)]
+pub(super) struct Document {
+    pub(super) validators: Validators,
+    pub(super) content_type: HeaderValue,
+    pub(super) content_length: HeaderValue,
+    pub(super) length: u64,
+    pub(super) contents: Contents,
+    stamp: Stamp,
+    settled: bool,
+}
+
+/// Where the bytes are.
+#[derive(Debug)]
+pub(super) enum Contents {
+    /// In memory, all of them.
+    Held(Bytes),
+    /// On the disk.
+    Open(Arc<File>),
+}
+
+impl Document {
+    /// Whether a file that looks like this on the disk is surely what was read.
+    pub(super) fn is_still(&self, metadata: &Metadata) -> bool {
+        self.settled && self.stamp == Stamp::of(metadata)
+    }
+
+    fn new(path: &Path, metadata: &Metadata, contents: Contents) -> io::Result<Self> {
+        let now = SystemTime::now();
+        let stamp = Stamp::of(metadata);
+        Ok(Self {
+            validators: Validators::new(metadata.modified()?, metadata.len(), now),
+            content_type: content_type::of(path),
+            content_length: metadata.len().into(),
+            length: metadata.len(),
+            contents,
+            settled: stamp.is_settled(now),
+            stamp,
+        })
+    }
+}
+
+/// What changes when a file does. The status time is part of it because it cannot be set back, and
+/// because it tells that the permissions have changed.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    fn is_settled(&self, now: SystemTime) -> bool {
+        let seconds = Duration::from_secs(self.changed.0.try_into().unwrap_or(0));
+        let nanos = Duration::from_nanos(self.changed.1.try_into().unwrap_or(0));
+        now.duration_since(UNIX_EPOCH + seconds + nanos).is_ok_and(|age| age > SETTLED)
+    }
+}
+
+/// Opens the file at `path`, and reads it if it has at most `hold` bytes.
+pub(super) fn open(path: &Path, hold: u64) -> Result<Document, Refusal> {
+    let file = File::open(path)?;
+    let mut metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(Refusal::Missing);
+    }
+    for _ in 0..TRIES {
+        if metadata.len() > hold {
+            break;
+        }
+        let bytes = read(&file, metadata.len())?;
+        // Half of one state and half of another must not be kept, and not be told as one of them.
+        let after = file.metadata()?;
+        let whole = bytes.len() as u64 == metadata.len();
+        if whole && Stamp::of(&after) == Stamp::of(&metadata) {
+            return Ok(Document::new(path, &metadata, Contents::Held(bytes))?);
+        }
+        metadata = after;
+    }
+    // Large, or written to without a pause: sent as it is read, and cut off if it shrinks.
+    Ok(Document::new(path, &metadata, Contents::Open(Arc::new(file)))?)
+}
+
+/// Reads at most `length` bytes from the start.
+fn read(mut file: &File, length: u64) -> io::Result<Bytes> {
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+    file.rewind()?;
+    file.take(length).read_to_end(&mut bytes)?;
+    Ok(Bytes::from(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    #[test]
+    fn small_files_are_held_and_large_ones_are_not() {
+        let place = tempfile::tempdir().expect("a place");
+        let path = place.path().join("a.txt");
+        fs::write(&path, "12345").expect("written");
+        let small = open(&path, 5).expect("opened");
+        assert!(matches!(&small.contents, Contents::Held(bytes) if bytes == "12345"));
+        assert_eq!((small.length, small.content_length), (5, 5.into()));
+        let large = open(&path, 4).expect("opened");
+        assert!(matches!(large.contents, Contents::Open(_)));
+    }
+
+    #[test]
+    fn knows_itself_once_it_has_settled() {
+        let place = tempfile::tempdir().expect("a place");
+        let path = place.path().join("a.txt");
+        fs::write(&path, "12345").expect("written");
+        let young = open(&path, 9).expect("opened");
+        assert!(!young.is_still(&fs::metadata(&path).expect("there")));
+        std::thread::sleep(SETTLED * 2);
+        let old = open(&path, 9).expect("opened");
+        assert!(old.is_still(&fs::metadata(&path).expect("there")));
+        let copy = place.path().join("b.txt");
+        fs::copy(&path, &copy).expect("copied");
+        assert!(!old.is_still(&fs::metadata(&copy).expect("there")));
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("changed");
+        assert!(!old.is_still(&fs::metadata(&path).expect("there")));
+    }
+
+    #[test]
+    fn a_directory_is_no_document() {
+        let place = tempfile::tempdir().expect("a place");
+        assert!(matches!(open(place.path(), 9), Err(Refusal::Missing)));
+        assert!(matches!(open(&place.path().join("none"), 9), Err(Refusal::Missing)));
+    }
+}

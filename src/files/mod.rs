@@ -1,0 +1,232 @@
+//! Static files: a path in, a response out.
+//!
+//! Owns: the order of the steps, and which of them may wait. May touch: the file system, in the
+//! blocking pool only. Next: the filters see the response head. The way of a request:
+//!
+//! 1. Only GET and HEAD have an answer.
+//! 2. Look in memory; a file known to be current is answered at once, from step 5.
+//! 3. Else find the file below the root, compare it with what is kept, and open it or read it.
+//! 4. A directory is redirected to its name with a slash; what is missing or forbidden ends here.
+//! 5. Weigh the preconditions, cut out the range, and answer.
+
+mod answer;
+mod body;
+mod conditional;
+mod content_type;
+mod document;
+mod memory;
+pub mod range;
+mod resolve;
+
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
+
+use http::{HeaderMap, Method, Response, Uri};
+
+pub use body::{FileBody, Reader};
+use document::Document;
+use memory::{Check, Kept, Lookup, Memory};
+use resolve::{Found, Refusal, Tree};
+
+/// Without a cache, files up to this size are read as they are opened: one hop, not two.
+const READ_AT_ONCE: u64 = 64 * 1024;
+
+/// A directory to serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The directory; it need not exist yet, and may be a link.
+    pub root: PathBuf,
+    /// Tried in this order for a directory.
+    pub index: Vec<String>,
+    /// Whether names that start with a dot are served.
+    pub dotfiles: bool,
+    /// Whether and how files are kept in memory.
+    pub cache: Option<CacheSettings>,
+}
+
+/// How files are kept in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheSettings {
+    /// All files together, in bytes.
+    pub max_size: u64,
+    /// The largest file, in bytes.
+    pub max_file: u64,
+    /// A file is compared with the disk at most this often.
+    pub check_interval: Duration,
+}
+
+/// A directory being served; one for all workers.
+#[derive(Debug)]
+pub struct Files {
+    settings: Settings,
+    tree: Arc<Tree>,
+    memory: Option<Arc<Memory>>,
+}
+
+/// What the disk has for a path.
+enum OnDisk {
+    /// The file that is kept.
+    Same,
+    /// Another one, or one that was not kept.
+    Other(Box<Document>),
+    Directory,
+}
+
+impl Files {
+    /// Serves the directory of `settings`.
+    ///
+    /// What the `previous` one keeps in memory, and its counts, are taken over when its settings
+    /// are the same, so a reload does not send every file to the disk again.
+    pub fn new(settings: Settings, previous: Option<&Self>) -> Self {
+        let memory = match previous {
+            Some(previous) if previous.settings == settings => previous.memory.clone(),
+            _ => settings.cache.as_ref().map(|cache| Arc::new(Memory::new(cache))),
+        };
+        let tree = Tree {
+            root: settings.root.clone(),
+            index: settings.index.clone(),
+            dotfiles: settings.dotfiles,
+        };
+        Self { settings, tree: Arc::new(tree), memory }
+    }
+
+    /// What is served, and how.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Requests answered from memory.
+    pub fn hits(&self) -> u64 {
+        self.memory.as_ref().map_or(0, |memory| memory.hits())
+    }
+
+    /// Requests that had to read the disk although there is a cache.
+    pub fn misses(&self) -> u64 {
+        self.memory.as_ref().map_or(0, |memory| memory.misses())
+    }
+
+    /// What is kept in memory, in bytes.
+    pub fn kept_size(&self) -> u64 {
+        self.memory.as_ref().map_or(0, |memory| memory.size())
+    }
+
+    /// Answers a request for `path`: normalised ([`crate::message::path`]) and without the prefix
+    /// that the route strips. `uri` is as the client sent it; a redirect is made from it.
+    pub async fn serve(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        path: &str,
+    ) -> Response<FileBody> {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return answer::not_allowed();
+        }
+        let mut answered = self.answer(method, headers, path).await;
+        if matches!(answered, Ok(None)) && uri.path().ends_with('/') {
+            // The route took the slash away (`strip_prefix = "/static/"`) or wrote another path:
+            // a redirect would come back here for ever.
+            answered = self.answer(method, headers, &format!("{path}/")).await;
+        }
+        match answered {
+            Ok(Some(response)) => response,
+            Ok(None) => answer::to_directory(uri),
+            Err(refusal) => answer::refusal(&refusal),
+        }
+    }
+
+    /// Steps 2 to 5; `None` for a directory without a slash.
+    async fn answer(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        path: &str,
+    ) -> Result<Option<Response<FileBody>>, Refusal> {
+        let with = |document: &Document| answer::with_document(document, method, headers);
+        Ok(match &self.memory {
+            Some(memory) => self.remember(memory, path).await?.map(|kept| with(&kept.document)),
+            None => self.open(path, READ_AT_ONCE).await?.as_ref().map(with),
+        })
+    }
+
+    /// Step 2: the file from memory, or from the disk and into memory; `None` for a directory.
+    async fn remember(&self, memory: &Memory, path: &str) -> Result<Option<Arc<Kept>>, Refusal> {
+        match memory.look_up(path) {
+            Lookup::Fresh(kept) => Ok(Some(kept)),
+            Lookup::Due(check) => self.check(memory, path, check).await,
+            Lookup::Absent => {
+                let read_at = memory.now();
+                let opened = self.open(path, memory.max_file()).await?;
+                Ok(opened.map(|document| memory.keep(path, document, read_at)))
+            }
+        }
+    }
+
+    /// Step 3 for a file that is kept and due.
+    async fn check(
+        &self,
+        memory: &Memory,
+        path: &str,
+        check: Check,
+    ) -> Result<Option<Arc<Kept>>, Refusal> {
+        let (tree, kept) = (Arc::clone(&self.tree), Arc::clone(&check.kept));
+        let (asked, hold, looked_at) = (path.to_owned(), memory.max_file(), memory.now());
+        let found = blocking(move || compare(&tree, &asked, &kept.document, hold)).await;
+        if !matches!(found, Ok(OnDisk::Same) | Err(Refusal::Failed(_))) {
+            memory.changed();
+        }
+        match found {
+            Ok(OnDisk::Same) => {
+                memory.unchanged(&check, looked_at);
+                Ok(Some(Arc::clone(&check.kept)))
+            }
+            Ok(OnDisk::Other(document)) => Ok(Some(memory.keep(path, *document, looked_at))),
+            Ok(OnDisk::Directory) => {
+                memory.forget(path);
+                Ok(None)
+            }
+            // The disk is ill, or we are out of descriptors: what is kept is better than nothing.
+            Err(Refusal::Failed(error)) => {
+                tracing::warn!(%error, path, "a file cannot be checked, serving what is kept");
+                Ok(Some(Arc::clone(&check.kept)))
+            }
+            Err(refusal) => {
+                memory.forget(path);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Step 3 for a file that is not kept: finds and opens it; `None` for a directory.
+    async fn open(&self, path: &str, hold: u64) -> Result<Option<Document>, Refusal> {
+        let (tree, path) = (Arc::clone(&self.tree), path.to_owned());
+        blocking(move || match tree.find(&path)? {
+            Found::File(file, _) => document::open(&file, hold).map(Some),
+            Found::Directory => Ok(None),
+        })
+        .await
+    }
+}
+
+/// What the disk has for `path`, seen from what is kept for it.
+fn compare(tree: &Tree, path: &str, kept: &Document, hold: u64) -> Result<OnDisk, Refusal> {
+    match tree.find(path)? {
+        Found::File(_, metadata) if kept.is_still(&metadata) => Ok(OnDisk::Same),
+        Found::File(file, _) => {
+            document::open(&file, hold).map(|other| OnDisk::Other(Box::new(other)))
+        }
+        Found::Directory => Ok(OnDisk::Directory),
+    }
+}
+
+/// Runs what may wait for the disk where waiting harms nobody.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(Refusal::Failed(io::Error::other(error))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

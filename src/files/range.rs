@@ -1,0 +1,152 @@
+//! Which part of a file is asked for (RFC 9110 §14).
+//!
+//! Owns: reading `Range`. May touch: nothing of ours. Next: the answer is made.
+
+/// The part that is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Everything: the field is wrong, in another unit, or names several ranges.
+    Whole,
+    /// 206: the bytes from `first` to `last`, both included.
+    Part {
+        /// The first byte.
+        first: u64,
+        /// The last byte, less than the length.
+        last: u64,
+    },
+    /// 416: no byte of it exists.
+    Unsatisfiable,
+}
+
+/// Reads the value of a `Range` field against a file of `length` bytes.
+///
+/// Several ranges get the whole file, which §14.2 allows: a multipart answer is seldom wanted, and
+/// many small overlapping ranges are an old way to make a server work hard.
+pub fn read(value: &[u8], length: u64) -> Asked {
+    let Some(range) = only_range(value) else { return Asked::Whole };
+    let Some(dash) = range.iter().position(|byte| *byte == b'-') else { return Asked::Whole };
+    let (first, last) = (&range[..dash], &range[dash + 1..]);
+    match (number(first), number(last)) {
+        (Some(first), Some(last)) if first <= last => part(first, last, length),
+        (Some(first), None) if last.is_empty() => part(first, u64::MAX, length),
+        (None, Some(0)) if first.is_empty() => Asked::Unsatisfiable,
+        // The last bytes of an empty file are all of it; no Content-Range could say so.
+        (None, Some(_)) if first.is_empty() && length == 0 => Asked::Whole,
+        (None, Some(suffix)) if first.is_empty() => {
+            part(length.saturating_sub(suffix), u64::MAX, length)
+        }
+        _ => Asked::Whole,
+    }
+}
+
+/// The one range of a set in bytes; the unit is of any case, empty list elements do not count.
+fn only_range(value: &[u8]) -> Option<&[u8]> {
+    let equals = value.iter().position(|byte| *byte == b'=')?;
+    let (unit, set) = (&value[..equals], &value[equals + 1..]);
+    if !unit.eq_ignore_ascii_case(b"bytes") {
+        return None;
+    }
+    let mut ranges =
+        set.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|range| !range.is_empty());
+    let range = ranges.next()?;
+    ranges.next().is_none().then_some(range)
+}
+
+/// A number of digits only; one too large for any file is the largest.
+fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(digits.iter().fold(0, |number: u64, digit| {
+        number.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
+    }))
+}
+
+fn part(first: u64, last: u64, length: u64) -> Asked {
+    if first >= length {
+        return Asked::Unsatisfiable;
+    }
+    Asked::Part { first, last: last.min(length - 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn reads_ranges() {
+        let part = |first, last| Asked::Part { first, last };
+        for (value, length, asked) in [
+            ("bytes=0-0", 10, part(0, 0)),
+            ("bytes=2-4", 10, part(2, 4)),
+            ("Bytes=2-4", 10, part(2, 4)),
+            ("bytes= 2-4 ,", 10, part(2, 4)),
+            ("bytes=2-", 10, part(2, 9)),
+            ("bytes=2-99", 10, part(2, 9)),
+            ("bytes=-3", 10, part(7, 9)),
+            ("bytes=-30", 10, part(0, 9)),
+            ("bytes=9-99999999999999999999999", 10, part(9, 9)),
+            ("bytes=99999999999999999999999-", 10, Asked::Unsatisfiable),
+            ("bytes=10-", 10, Asked::Unsatisfiable),
+            ("bytes=-0", 10, Asked::Unsatisfiable),
+            ("bytes=0-", 0, Asked::Unsatisfiable),
+            ("bytes=-1", 0, Asked::Whole),
+            ("bytes=4-2", 10, Asked::Whole),
+            ("bytes=0-1,3-4", 10, Asked::Whole),
+            ("bytes=", 10, Asked::Whole),
+            ("bytes=-", 10, Asked::Whole),
+            ("bytes=--1", 10, Asked::Whole),
+            ("bytes=1-2-3", 10, Asked::Whole),
+            ("bytes=+1-2", 10, Asked::Whole),
+            ("bytes=1 - 2", 10, Asked::Whole),
+            ("bytes 1-2", 10, Asked::Whole),
+            ("lines=1-2", 10, Asked::Whole),
+            ("", 10, Asked::Whole),
+        ] {
+            assert_eq!(read(value.as_bytes(), length), asked, "{value} of {length}");
+        }
+    }
+
+    /// The bytes asked for, found one by one.
+    fn naive(first: Option<u64>, last: Option<u64>, length: u64) -> Vec<u64> {
+        let wanted = |at: &u64| match (first, last) {
+            (Some(first), Some(last)) => first <= *at && *at <= last,
+            (Some(first), None) => first <= *at,
+            (None, Some(suffix)) => length - *at <= suffix,
+            (None, None) => false,
+        };
+        (0..length).filter(wanted).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn is_as_the_naive_model(
+            first in proptest::option::of(0_u64..40),
+            last in proptest::option::of(0_u64..40),
+            length in 0_u64..32,
+        ) {
+            let text = |number: Option<u64>| number.map_or(String::new(), |n| n.to_string());
+            let value = format!("bytes={}-{}", text(first), text(last));
+            let bytes = naive(first, last, length);
+            match read(value.as_bytes(), length) {
+                Asked::Part { first, last } => prop_assert_eq!((first..=last).collect::<Vec<_>>(), bytes),
+                Asked::Unsatisfiable => prop_assert_eq!(bytes, Vec::<u64>::new()),
+                Asked::Whole => prop_assert!(
+                    (first.is_none() && last.is_none())
+                        || first.zip(last).is_some_and(|(first, last)| first > last)
+                        || (first.is_none() && length == 0)
+                ),
+            }
+        }
+
+        #[test]
+        fn a_part_is_within_the_file(value in proptest::collection::vec(any::<u8>(), 0..24), length: u64) {
+            for value in [value.clone(), [b"bytes=".as_slice(), &value].concat()] {
+                if let Asked::Part { first, last } = read(&value, length) {
+                    prop_assert!(first <= last && last < length);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! `request_headers` and `response_headers`: remove, then set, then add.
+//!
+//! Owns: one route's edits. May touch: [`crate::message::context`]. Values without variables are
+//! made when the config is built.
+
+use super::{Filter, Names};
+use crate::{
+    message::context::{Context, Scope},
+    template::Template,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+/// Edits of one head.
+#[derive(Default)]
+pub struct Edits {
+    set: Vec<(HeaderName, Value)>,
+    add: Vec<(HeaderName, Value)>,
+    remove: Vec<HeaderName>,
+}
+
+enum Value {
+    Fixed(HeaderValue),
+    Template(Template),
+}
+
+impl Value {
+    fn new(template: &Template) -> Self {
+        match template.as_literal().map(HeaderValue::from_str) {
+            Some(Ok(value)) => Self::Fixed(value),
+            _ => Self::Template(template.clone()),
+        }
+    }
+
+    fn render(&self, scope: &Scope<'_>) -> HeaderValue {
+        match self {
+            Self::Fixed(value) => value.clone(),
+            Self::Template(template) => scope.render_value(template),
+        }
+    }
+}
+
+impl Edits {
+    /// Edits as the config lists them.
+    pub fn new(
+        set: &[(HeaderName, Template)],
+        add: &[(HeaderName, Template)],
+        remove: &[HeaderName],
+    ) -> Self {
+        let values = |list: &[(HeaderName, Template)]| {
+            list.iter().map(|(name, template)| (name.clone(), Value::new(template))).collect()
+        };
+        Self { set: values(set), add: values(add), remove: remove.to_vec() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.add.is_empty() && self.remove.is_empty()
+    }
+
+    /// What to set and add, rendered before anything changes: values may come from what is removed.
+    fn rendered(&self, scope: &Scope<'_>) -> Vec<(bool, HeaderName, HeaderValue)> {
+        let set = self.set.iter().map(|(name, value)| (true, name.clone(), value.render(scope)));
+        let add = self.add.iter().map(|(name, value)| (false, name.clone(), value.render(scope)));
+        set.chain(add).collect()
+    }
+
+    fn apply(&self, headers: &mut HeaderMap, rendered: Vec<(bool, HeaderName, HeaderValue)>) {
+        for name in &self.remove {
+            headers.remove(name);
+        }
+        for (set, name, value) in rendered {
+            if set {
+                headers.insert(name, value);
+            } else {
+                headers.append(name, value);
+            }
+        }
+    }
+}
+
+/// Both directions of one route.
+pub struct HeaderEdits {
+    request: Edits,
+    response: Edits,
+}
+
+impl HeaderEdits {
+    /// A filter, where there is anything to edit.
+    pub fn new(request: Edits, response: Edits) -> Option<Self> {
+        (!request.is_empty() || !response.is_empty()).then_some(Self { request, response })
+    }
+}
+
+impl Filter for HeaderEdits {
+    fn request(&self, context: &mut Context, names: Names<'_>) -> Option<StatusCode> {
+        if !self.request.is_empty() {
+            let Names { route, upstream } = names;
+            let scope = Scope { context, route, upstream, server: "", path: None };
+            let rendered = self.request.rendered(&scope);
+            self.request.apply(&mut context.head.headers, rendered);
+        }
+        None
+    }
+
+    fn response(&self, headers: &mut HeaderMap, scope: &Scope<'_>) {
+        if !self.response.is_empty() {
+            let rendered = self.response.rendered(scope);
+            self.response.apply(headers, rendered);
+        }
+    }
+}

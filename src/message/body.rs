@@ -1,0 +1,198 @@
+//! A request's body on its way to a server, and what can go wrong with bodies.
+//!
+//! Owns: counting, the size limit, and the copy that another try replays. May touch: nothing of
+//! ours. [`crate::proxy::exchange`] pulls it.
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame};
+use hyper::body::Incoming;
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+/// Why a body ended early.
+#[derive(Debug)]
+pub enum BodyError {
+    /// The server closed before the announced end.
+    Truncated,
+    /// The server sent nothing for too long.
+    ReadTimeout,
+    /// The server's chunked framing is broken.
+    BadChunk,
+    /// The server's connection broke.
+    Reset(io::Error),
+    /// The client went away or broke its framing.
+    Client(hyper::Error),
+    /// The client's body is larger than the route allows.
+    TooLarge,
+    /// A file could not be read to its end.
+    File(io::Error),
+}
+
+impl BodyError {
+    /// The word for logs and metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Truncated | Self::Reset(_) => "response_truncated",
+            Self::ReadTimeout => "read_timeout",
+            Self::BadChunk => "bad_response",
+            Self::Client(_) => "client_aborted",
+            Self::TooLarge => "body_too_large",
+            Self::File(_) => "file_error",
+        }
+    }
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Truncated => f.write_str("the server closed before the end of its response"),
+            Self::ReadTimeout => f.write_str("the server stopped sending its response"),
+            Self::BadChunk => f.write_str("the server broke the chunked framing"),
+            Self::Reset(error) => write!(f, "the server's connection broke: {error}"),
+            Self::Client(error) => write!(f, "the client's body broke: {error}"),
+            Self::TooLarge => f.write_str("the client's body is too large"),
+            Self::File(error) => write!(f, "the file could not be read: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for BodyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Reset(error) | Self::File(error) => Some(error),
+            Self::Client(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// How long a request's body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// There is none.
+    None,
+    /// This many bytes.
+    Exact(u64),
+    /// Told by its end.
+    Unknown,
+}
+
+/// A request's body, with the copy of its beginning that another try replays.
+#[derive(Debug)]
+pub struct RequestBody {
+    incoming: Incoming,
+    length: Length,
+    /// Frames passed on so far, while they fit `keep_limit`.
+    kept: Vec<Bytes>,
+    kept_bytes: usize,
+    keep_limit: usize,
+    /// Set once something was passed on that is not kept.
+    lost: bool,
+    replay_at: usize,
+    max: u64,
+    ended: bool,
+    received: Option<Arc<AtomicU64>>,
+}
+
+impl RequestBody {
+    /// `max` bytes are let through (0 = all), `keep_limit` bytes are kept for another try.
+    pub fn new(incoming: Incoming, max: u64, keep_limit: usize) -> Self {
+        let length = match (incoming.is_end_stream(), incoming.size_hint().exact()) {
+            (true, _) => Length::None,
+            (false, Some(length)) => Length::Exact(length),
+            (false, None) => Length::Unknown,
+        };
+        Self {
+            incoming,
+            length,
+            kept: Vec::new(),
+            kept_bytes: 0,
+            keep_limit,
+            lost: false,
+            replay_at: 0,
+            max: if max == 0 { u64::MAX } else { max },
+            ended: length == Length::None,
+            received: (length != Length::None).then(Arc::default),
+        }
+    }
+
+    /// Its length as announced.
+    pub fn length(&self) -> Length {
+        self.length
+    }
+
+    /// Whether the announced length already breaks the limit.
+    pub fn is_too_large(&self) -> bool {
+        matches!(self.length, Length::Exact(length) if length > self.max)
+    }
+
+    /// The count of bytes received from the client, which outlives the body.
+    pub fn received(&self) -> Option<Arc<AtomicU64>> {
+        self.received.clone()
+    }
+
+    /// Whether [`RequestBody::rewind`] can bring back all that was passed on.
+    pub fn can_replay(&self) -> bool {
+        !self.lost
+    }
+
+    /// Starts again from the first byte.
+    pub fn rewind(&mut self) {
+        self.replay_at = 0;
+    }
+
+    /// The next part: data, or trailers at the end.
+    pub fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(data) = self.kept.get(self.replay_at) {
+            self.replay_at += 1;
+            return Poll::Ready(Some(Ok(Frame::data(data.clone()))));
+        }
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+            None => {
+                self.ended = true;
+                Poll::Ready(None)
+            }
+            Some(Err(error)) => Poll::Ready(Some(Err(BodyError::Client(error)))),
+            Some(Ok(frame)) => {
+                match frame.data_ref() {
+                    Some(data) => self.pass(data.clone())?,
+                    // Trailers are not kept: a try after them is not worth a second copy.
+                    None => self.lost = true,
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+        }
+    }
+
+    fn pass(&mut self, data: Bytes) -> Result<(), BodyError> {
+        if let Some(received) = &self.received {
+            let before = received.fetch_add(data.len() as u64, Ordering::Relaxed);
+            if before + data.len() as u64 > self.max {
+                return Err(BodyError::TooLarge);
+            }
+        }
+        if !self.lost && self.kept_bytes + data.len() <= self.keep_limit {
+            self.kept_bytes += data.len();
+            self.kept.push(data);
+            self.replay_at = self.kept.len();
+        } else {
+            self.lost = true;
+            self.kept = Vec::new();
+            self.replay_at = 0;
+        }
+        Ok(())
+    }
+}

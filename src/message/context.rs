@@ -1,0 +1,197 @@
+//! What a request knows of itself, from its head to its end.
+//!
+//! Owns: the facts that templates, headers and logs read. May touch: [`crate::template`]. Made once
+//! per request by [`crate::proxy::handle`].
+
+use super::request_id::RequestId;
+use crate::template::{Part, Template, Variable};
+use http::{HeaderMap, HeaderName, HeaderValue, request};
+use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Instant};
+
+/// The connection that a request came by; shared by all its requests.
+#[derive(Debug)]
+pub struct Peer {
+    /// The other end, IPv4-mapped addresses unmapped.
+    pub ip: IpAddr,
+    /// The same as text, written once.
+    pub ip_text: String,
+    /// The listener's name.
+    pub listener: Arc<str>,
+    /// Whether the connection is TLS.
+    pub tls: bool,
+    /// The server name of the TLS handshake, lower case.
+    pub sni: Option<String>,
+}
+
+/// What a request knows of itself.
+#[derive(Debug)]
+pub struct Context {
+    /// The head as received; fields may have been edited by filters.
+    pub head: request::Parts,
+    /// The connection.
+    pub peer: Arc<Peer>,
+    /// The client: the peer, or what a trusted proxy says; `None` is the peer.
+    pub forwarded_ip: Option<IpAddr>,
+    /// Whether the peer may speak for a client.
+    pub trusted: bool,
+    /// When the head had been read.
+    pub started: Instant,
+    /// Made or passed on.
+    pub id: RequestId,
+}
+
+impl Context {
+    /// The client's address.
+    pub fn client_ip(&self) -> IpAddr {
+        self.forwarded_ip.unwrap_or(self.peer.ip)
+    }
+
+    /// The client's address as text.
+    pub fn client_ip_text(&self) -> Cow<'_, str> {
+        match self.forwarded_ip {
+            Some(ip) => ip.to_string().into(),
+            None => self.peer.ip_text.as_str().into(),
+        }
+    }
+
+    /// The host with its port as the client sent it, or empty.
+    pub fn host(&self) -> &[u8] {
+        self.head.headers.get(http::header::HOST).map_or(b"", HeaderValue::as_bytes)
+    }
+
+    /// `http` or `https`, as the client used it.
+    pub fn scheme(&self) -> &'static str {
+        let told = self.trusted.then(|| self.head.headers.get(super::forwarded::X_FORWARDED_PROTO));
+        match told.flatten().map(HeaderValue::as_bytes) {
+            Some(b"https") => "https",
+            Some(b"http") => "http",
+            _ if self.peer.tls => "https",
+            _ => "http",
+        }
+    }
+}
+
+/// A context with the names that it met on the way so far.
+#[derive(Clone, Copy)]
+pub struct Scope<'a> {
+    /// The request.
+    pub context: &'a Context,
+    /// The route's name.
+    pub route: &'a str,
+    /// The upstream's name, or empty.
+    pub upstream: &'a str,
+    /// The server tried last, or empty.
+    pub server: &'a str,
+    /// What `{path}` is where it is not the path as received.
+    pub path: Option<&'a str>,
+}
+
+impl Scope<'_> {
+    /// `template` with its variables filled in.
+    pub fn render(&self, template: &Template) -> String {
+        let mut text = String::new();
+        for part in template.parts() {
+            match part {
+                Part::Literal(literal) => text.push_str(literal),
+                Part::Variable(variable) => self.write(variable, &mut text),
+            }
+        }
+        text
+    }
+
+    /// `template` as a header value; characters that a header can't hold are left out.
+    pub fn render_value(&self, template: &Template) -> HeaderValue {
+        let mut text = self.render(template);
+        text.retain(|character| !character.is_control());
+        HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+    }
+
+    fn write(&self, variable: &Variable, text: &mut String) {
+        let head = &self.context.head;
+        match variable {
+            Variable::ClientIp => text.push_str(&self.context.client_ip_text()),
+            Variable::Host => text.push_str(host_name(&String::from_utf8_lossy(self.context.host()))),
+            Variable::Uri => text.push_str(head.uri.path_and_query().map_or("/", |it| it.as_str())),
+            Variable::Path => text.push_str(self.path.unwrap_or(head.uri.path())),
+            Variable::Query => text.push_str(head.uri.query().unwrap_or_default()),
+            Variable::Method => text.push_str(head.method.as_str()),
+            Variable::Scheme => text.push_str(self.context.scheme()),
+            Variable::Route => text.push_str(self.route),
+            Variable::Upstream => text.push_str(self.upstream),
+            Variable::Server => text.push_str(self.server),
+            Variable::RequestId => text.push_str(self.context.id.as_str()),
+            Variable::Header(name) => text.push_str(&first_value(&head.headers, name)),
+            Variable::Cookie(name) => text.push_str(cookie(&head.headers, name).unwrap_or_default()),
+        }
+    }
+}
+
+/// `host:port` without the port; a bracketed IPv6 address stays whole.
+pub fn host_name(host: &str) -> &str {
+    match host.rfind(':') {
+        Some(colon) if !host[colon..].contains(']') => &host[..colon],
+        _ => host,
+    }
+}
+
+fn first_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Cow<'a, str> {
+    headers.get(name).map_or("".into(), |value| String::from_utf8_lossy(value.as_bytes()))
+}
+
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers
+        .get_all(http::header::COOKIE)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find_map(|(key, value)| (key == name).then_some(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context() -> Context {
+        let (head, ()) = http::Request::get("/a%20b?c=d")
+            .header("host", "Example.com:8080")
+            .header("cookie", "a=1; session=xyz")
+            .header("x-user", "ann")
+            .body(())
+            .unwrap()
+            .into_parts();
+        Context {
+            head,
+            peer: Arc::new(Peer {
+                ip: "192.0.2.1".parse().unwrap(),
+                ip_text: "192.0.2.1".into(),
+                listener: "http".into(),
+                tls: true,
+                sni: None,
+            }),
+            forwarded_ip: None,
+            trusted: false,
+            started: Instant::now(),
+            id: RequestId::Passed("id-1".parse().unwrap()),
+        }
+    }
+
+    #[test]
+    fn every_variable() {
+        let context = context();
+        let scope = Scope { context: &context, route: "r", upstream: "u", server: "s", path: None };
+        let all = "{client_ip} {host} {uri} {path} {query} {method} {scheme} {route} {upstream} \
+                   {server} {request_id} {header.x-user} {cookie.session} {header.none}";
+        assert_eq!(
+            scope.render(&Template::parse(all).unwrap()),
+            "192.0.2.1 Example.com /a%20b?c=d /a%20b c=d GET https r u s id-1 ann xyz "
+        );
+    }
+
+    #[test]
+    fn ports_go_and_brackets_stay() {
+        assert_eq!(host_name("a:1"), "a");
+        assert_eq!(host_name("[::1]:80"), "[::1]");
+        assert_eq!(host_name("[::1]"), "[::1]");
+    }
+}

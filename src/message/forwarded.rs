@@ -1,0 +1,108 @@
+//! Who the client is: the peer, or what a trusted proxy says of it.
+//!
+//! Owns: reading `X-Forwarded-For`. May touch: [`crate::cidr`]. Writing the forwarded fields is the
+//! request head's ([`crate::proxy::request_head`]).
+
+use super::request_id::X_REQUEST_ID;
+use crate::cidr::Cidr;
+use http::{HeaderMap, HeaderName, header};
+use std::net::IpAddr;
+
+/// `X-Forwarded-For`.
+pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// `X-Forwarded-Proto`.
+pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// `X-Forwarded-Host`.
+pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// `X-Real-IP`.
+pub const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// Fields of our own that the route's edits name, so that the edits decide on them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Edited {
+    /// `X-Forwarded-For`.
+    pub forwarded_for: bool,
+    /// `X-Forwarded-Proto`.
+    pub forwarded_proto: bool,
+    /// `X-Forwarded-Host`.
+    pub forwarded_host: bool,
+    /// `X-Real-IP`.
+    pub real_ip: bool,
+    /// `Via`.
+    pub via: bool,
+    /// `X-Request-Id`.
+    pub request_id: bool,
+}
+
+impl Edited {
+    /// Which of ours `names` hold.
+    pub fn of<'a>(names: impl Iterator<Item = &'a HeaderName>) -> Self {
+        let mut edited = Self::default();
+        for name in names {
+            edited.forwarded_for |= *name == X_FORWARDED_FOR;
+            edited.forwarded_proto |= *name == X_FORWARDED_PROTO;
+            edited.forwarded_host |= *name == X_FORWARDED_HOST;
+            edited.real_ip |= *name == X_REAL_IP;
+            edited.via |= *name == header::VIA;
+            edited.request_id |= *name == X_REQUEST_ID;
+        }
+        edited
+    }
+}
+
+/// Whether `address` may speak for a client.
+pub fn is_trusted(trusted: &[Cidr], address: IpAddr) -> bool {
+    trusted.iter().any(|range| range.contains(address))
+}
+
+/// The client's address: seen from us, the first in `X-Forwarded-For` that is no trusted proxy.
+/// What stands left of it is the client's own claim. `peer` must be trusted.
+pub fn client_ip(headers: &HeaderMap, trusted: &[Cidr], peer: IpAddr) -> IpAddr {
+    let mut client = peer;
+    let values: Vec<_> = headers.get_all(X_FORWARDED_FOR).into_iter().collect();
+    for value in values.into_iter().rev() {
+        for hop in value.as_bytes().rsplit(|byte| *byte == b',') {
+            let Some(address) = parse_hop(hop) else { return client };
+            client = address;
+            if !is_trusted(trusted, address) {
+                return client;
+            }
+        }
+    }
+    client
+}
+
+/// An address, which some proxies write with a port or in brackets.
+fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(hop.trim_ascii()).ok()?;
+    text.parse()
+        .ok()
+        .or_else(|| text.parse().ok().map(|address: std::net::SocketAddr| address.ip()))
+        .or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(values: &[&str]) -> String {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(X_FORWARDED_FOR, value.parse().unwrap());
+        }
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        client_ip(&headers, &trusted, "10.0.0.1".parse().unwrap()).to_string()
+    }
+
+    #[test]
+    fn the_first_untrusted_from_the_right_is_the_client() {
+        assert_eq!(seen(&[]), "10.0.0.1");
+        assert_eq!(seen(&["1.2.3.4"]), "1.2.3.4");
+        assert_eq!(seen(&["6.6.6.6, 1.2.3.4, 10.9.9.9"]), "1.2.3.4");
+        assert_eq!(seen(&["6.6.6.6", "1.2.3.4", "10.9.9.9"]), "1.2.3.4");
+        assert_eq!(seen(&["10.2.2.2,10.9.9.9"]), "10.2.2.2");
+        assert_eq!(seen(&["1.2.3.4:5678"]), "1.2.3.4");
+        assert_eq!(seen(&["[2001:db8::1]"]), "2001:db8::1");
+        assert_eq!(seen(&["nonsense, 10.9.9.9"]), "10.9.9.9");
+    }
+}

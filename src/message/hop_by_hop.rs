@@ -1,0 +1,99 @@
+//! Fields that are for one connection only (RFC 9110 §7.6.1).
+//!
+//! Owns: which fields never pass, and those that `Connection` names. May touch: nothing of ours.
+
+use http::{HeaderMap, HeaderName, header};
+
+/// Whether a field of this (lower-case) name is for one connection only.
+pub fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+    )
+}
+
+/// Fields that a client must not have removed by naming them in `Connection`: servers behind us
+/// decide on them (the way of CVE-2021-32813 and its kin).
+fn is_protected(name: &str) -> bool {
+    matches!(
+        name,
+        "host" | "authorization" | "cookie" | "via" | "forwarded" | "content-length" | "x-real-ip"
+    ) || name.starts_with("x-forwarded-")
+}
+
+/// Removes the fields that `Connection` names. The fixed ones of [`is_hop_by_hop`] are left to the
+/// writer of the head, which skips them anyway.
+pub fn remove_nominated(headers: &mut HeaderMap) {
+    let Some(first) = headers.get(header::CONNECTION) else { return };
+    // Nearly always a lone `keep-alive` or `close`, which names nothing.
+    if matches!(first.as_bytes(), b"keep-alive" | b"close" | b"Keep-Alive" | b"Close")
+        && headers.get_all(header::CONNECTION).iter().nth(1).is_none()
+    {
+        return;
+    }
+    let nominated: Vec<HeaderName> = tokens(headers, header::CONNECTION)
+        .filter_map(|token| HeaderName::from_bytes(token).ok())
+        .filter(|name| !is_protected(name.as_str()))
+        .collect();
+    for name in nominated {
+        if name != header::CONNECTION && !is_hop_by_hop(name.as_str()) {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Whether the list field `name` holds `token`, without regard to case.
+pub fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+    tokens(headers, name).any(|it| it.eq_ignore_ascii_case(token.as_bytes()))
+}
+
+fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+    headers
+        .get_all(name)
+        .into_iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|token| !token.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in fields {
+            map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+        }
+        map
+    }
+
+    #[test]
+    fn nominated_fields_go_and_protected_ones_stay() {
+        let mut map = headers(&[
+            ("connection", "close, X-Mine,x-forwarded-for"),
+            ("connection", "x-other"),
+            ("x-mine", "1"),
+            ("x-other", "2"),
+            ("x-forwarded-for", "3"),
+            ("x-stays", "4"),
+        ]);
+        remove_nominated(&mut map);
+        assert!(!map.contains_key("x-mine") && !map.contains_key("x-other"));
+        assert!(map.contains_key("x-forwarded-for") && map.contains_key("x-stays"));
+    }
+
+    #[test]
+    fn tokens_are_compared_without_case() {
+        let map = headers(&[("te", "gzip, Trailers")]);
+        assert!(has_token(&map, header::TE, "trailers"));
+        assert!(!has_token(&map, header::TE, "trailer"));
+    }
+}

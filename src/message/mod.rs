@@ -1,0 +1,11 @@
+//! Parts of an HTTP message that every step shares.
+//!
+//! Owns: bodies, what a request knows of itself, and the rules for single fields. May touch:
+//! [`crate::template`], [`crate::cidr`], [`crate::files`] bodies. No step of the route lives here.
+
+pub mod body;
+pub mod context;
+pub mod forwarded;
+pub mod hop_by_hop;
+pub mod path;
+pub mod request_id;

@@ -1,0 +1,109 @@
+//! `X-Request-Id`: made here, or passed on when a client's is sane.
+
+use http::{HeaderMap, HeaderName};
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+/// The header's name.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longer ones from clients are replaced, so that logs stay bounded.
+const LONGEST: usize = 128;
+
+/// A request's id.
+#[derive(Clone, Debug)]
+pub enum RequestId {
+    /// 32 hexadecimal digits.
+    Made([u8; 32]),
+    /// The client's.
+    Passed(http::HeaderValue),
+}
+
+impl RequestId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Made(digits) => std::str::from_utf8(digits).unwrap_or_default(),
+            Self::Passed(value) => value.to_str().unwrap_or_default(),
+        }
+    }
+}
+
+/// Makes ids that do not repeat and cannot be guessed from outside; one per worker.
+#[derive(Debug)]
+pub struct RequestIds {
+    high: u64,
+    low: u64,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    /// A new sequence with a random start.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        let random = || RandomState::new().hash_one(std::process::id());
+        Self { high: random(), low: random(), next: AtomicU64::new(random()) }
+    }
+
+    /// The client's id where it is short and printable, else a new one.
+    pub fn take(&self, headers: &HeaderMap) -> RequestId {
+        match headers.get(X_REQUEST_ID) {
+            Some(value) if is_sane(value.as_bytes()) => RequestId::Passed(value.clone()),
+            _ => self.make(),
+        }
+    }
+
+    fn make(&self) -> RequestId {
+        let count = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut digits = [0; 32];
+        write_hex(mix(count ^ self.high), &mut digits[..16]);
+        write_hex(mix(count.wrapping_add(self.low)), &mut digits[16..]);
+        RequestId::Made(digits)
+    }
+}
+
+fn is_sane(value: &[u8]) -> bool {
+    !value.is_empty() && value.len() <= LONGEST && value.iter().all(u8::is_ascii_graphic)
+}
+
+/// splitmix64's finaliser: a bijection that spreads every bit.
+fn mix(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+fn write_hex(mut x: u64, out: &mut [u8]) {
+    for digit in out.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(x & 15) as usize];
+        x >>= 4;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn made_ids_differ_and_are_hexadecimal() {
+        let ids = RequestIds::new();
+        let made: std::collections::HashSet<_> =
+            (0..1000).map(|_| ids.make().as_str().to_owned()).collect();
+        assert_eq!(made.len(), 1000);
+        assert!(made.iter().all(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())));
+    }
+
+    #[test]
+    fn only_a_sane_id_is_passed_on() {
+        let ids = RequestIds::new();
+        let mut headers = HeaderMap::new();
+        headers.insert(X_REQUEST_ID, "abc-123".parse().unwrap());
+        assert_eq!(ids.take(&headers).as_str(), "abc-123");
+        headers.insert(X_REQUEST_ID, "a b".parse().unwrap());
+        assert_ne!(ids.take(&headers).as_str(), "a b");
+        headers.insert(X_REQUEST_ID, "x".repeat(129).parse().unwrap());
+        assert_eq!(ids.take(&headers).as_str().len(), 32);
+    }
+}

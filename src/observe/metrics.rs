@@ -1,0 +1,290 @@
+//! Every counter, gauge and histogram, by the names that operators see.
+//!
+//! Owns: the registry. May touch: nothing of ours. Labels come from the config only and are
+//! resolved when it is built, so that no client can make series.
+
+use super::RouteMetrics;
+use prometheus::{
+    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder, core::Collector, process_collector::ProcessCollector,
+};
+use std::sync::Arc;
+
+/// Seconds; from a cached file to a slow report.
+const BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// How an attempt at a server ended, as the label `outcome`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A response head came.
+    Success,
+    /// A response head came, with a status that the upstream counts as a failure or retries.
+    Status,
+    /// No connection.
+    ConnectFailed,
+    /// No connection in time.
+    ConnectTimeout,
+    /// It took no bytes of the request for too long.
+    SendTimeout,
+    /// The connection ended before the head.
+    Reset,
+    /// No head in time.
+    ResponseTimeout,
+    /// A head or framing that can't be passed on.
+    BadResponse,
+    /// No more of the body in time.
+    ReadTimeout,
+    /// The body ended early.
+    ResponseTruncated,
+    /// A pooled connection had been closed: no fault of the server.
+    StaleConnection,
+    /// The client went away or broke its body: no fault of the server.
+    ClientAborted,
+}
+
+impl Outcome {
+    const ALL: [Self; 12] = [
+        Self::Success,
+        Self::Status,
+        Self::ConnectFailed,
+        Self::ConnectTimeout,
+        Self::SendTimeout,
+        Self::Reset,
+        Self::ResponseTimeout,
+        Self::BadResponse,
+        Self::ReadTimeout,
+        Self::ResponseTruncated,
+        Self::StaleConnection,
+        Self::ClientAborted,
+    ];
+
+    /// The word for logs and the label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Status => "status",
+            Self::ConnectFailed => "connect_failed",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::SendTimeout => "send_timeout",
+            Self::Reset => "reset",
+            Self::ResponseTimeout => "response_timeout",
+            Self::BadResponse => "bad_response",
+            Self::ReadTimeout => "read_timeout",
+            Self::ResponseTruncated => "response_truncated",
+            Self::StaleConnection => "stale_connection",
+            Self::ClientAborted => "client_aborted",
+        }
+    }
+}
+
+/// All that is counted.
+pub struct Metrics {
+    registry: Registry,
+    durations: HistogramVec,
+    /// Requests that no route took; the label `route` is empty.
+    pub unrouted: RouteMetrics,
+    attempts: IntCounterVec,
+    retries: IntCounterVec,
+    ejections: IntCounterVec,
+    /// `sheave_upstream_up`, set when it is asked for.
+    pub upstream_up: IntGaugeVec,
+    /// `sheave_upstream_in_flight`, set when it is asked for.
+    pub upstream_in_flight: IntGaugeVec,
+    /// `sheave_requests_in_flight`.
+    pub in_flight: IntGauge,
+    /// `sheave_received_bytes_total`.
+    pub received: IntCounter,
+    /// `sheave_sent_bytes_total`.
+    pub sent: IntCounter,
+    /// `sheave_pool_hits_total`.
+    pub pool_hits: IntCounter,
+    /// `sheave_pool_misses_total`.
+    pub pool_misses: IntCounter,
+    /// `sheave_connections_open`.
+    pub connections_open: IntGaugeVec,
+    /// `sheave_connections_total`.
+    pub connections: IntCounterVec,
+    /// `sheave_tls_handshakes_total`.
+    pub tls_handshakes: IntCounterVec,
+    /// `sheave_requests_rejected_total`.
+    pub rejected: IntCounterVec,
+    /// `sheave_accept_errors_total`.
+    pub accept_errors: IntCounter,
+    /// `sheave_reloads_total`.
+    pub reloads: IntCounterVec,
+    /// `sheave_config_generation`.
+    pub generation: IntGauge,
+    /// `sheave_config_last_reload_successful`.
+    pub reload_successful: IntGauge,
+    /// `sheave_files_cache_hits_total`, set when it is asked for.
+    pub files_hits: IntGauge,
+    /// `sheave_files_cache_misses_total`, set when it is asked for.
+    pub files_misses: IntGauge,
+    /// `sheave_access_log_dropped_total`.
+    pub access_log_dropped: IntCounter,
+    /// `sheave_panics_total`.
+    pub panics: IntCounter,
+    /// `sheave_worker_restarts_total`.
+    pub worker_restarts: IntCounter,
+    /// `sheave_uptime_seconds`, set when it is asked for.
+    pub uptime: Gauge,
+}
+
+/// Registers as it makes. Names are constants, so a failure is a mistake in this file.
+struct Maker(Registry);
+
+impl Maker {
+    fn register<C: Collector + Clone + 'static>(
+        &self,
+        name: &str,
+        made: prometheus::Result<C>,
+    ) -> C {
+        let made = made.and_then(|metric| {
+            self.0.register(Box::new(metric.clone())).map(|()| metric)
+        });
+        made.unwrap_or_else(|error| unreachable!("the metric `{name}` is declared wrongly: {error}"))
+    }
+
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.register(name, IntCounter::new(name, help))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.register(name, IntGauge::new(name, help))
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.register(name, IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.register(name, IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+}
+
+impl Metrics {
+    /// All at zero.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Arc<Self> {
+        let make = Maker(Registry::new());
+        let durations = HistogramOpts::new(
+            "http_request_duration_seconds",
+            "Time from a request's head to the end of its response.",
+        );
+        let durations = HistogramVec::new(
+            durations.buckets(BUCKETS.to_vec()),
+            &["method", "route", "status_code"],
+        );
+        let server = ["upstream", "server"];
+        let process = ProcessCollector::for_self();
+        let durations = make.register("http_request_duration_seconds", durations);
+        let metrics = Self {
+            unrouted: RouteMetrics::new("".into(), durations.clone()),
+            durations,
+            attempts: make.counters("sheave_upstream_attempts_total", "Attempts at servers, by how they ended.", &["upstream", "server", "outcome"]),
+            retries: make.counters("sheave_upstream_retries_total", "Attempts after a failed one of the same request.", &["upstream"]),
+            ejections: make.counters("sheave_upstream_ejections_total", "Servers taken out after max_fails failures.", &server),
+            upstream_up: make.gauges("sheave_upstream_up", "Whether a server gets requests.", &server),
+            upstream_in_flight: make.gauges("sheave_upstream_in_flight", "Requests at a server.", &server),
+            in_flight: make.gauge("sheave_requests_in_flight", "Requests being handled."),
+            received: make.counter("sheave_received_bytes_total", "Bytes of request bodies received."),
+            sent: make.counter("sheave_sent_bytes_total", "Bytes of response bodies sent."),
+            pool_hits: make.counter("sheave_pool_hits_total", "Attempts over a pooled connection."),
+            pool_misses: make.counter("sheave_pool_misses_total", "Attempts that needed a new connection."),
+            connections_open: make.gauges("sheave_connections_open", "Client connections.", &["listener"]),
+            connections: make.counters("sheave_connections_total", "Client connections accepted.", &["listener"]),
+            tls_handshakes: make.counters("sheave_tls_handshakes_total", "TLS handshakes: full, resumed, failed or timeout.", &["listener", "result"]),
+            rejected: make.counters("sheave_requests_rejected_total", "Requests answered with an error of our own, by reason.", &["reason"]),
+            accept_errors: make.counter("sheave_accept_errors_total", "Connections that could not be accepted."),
+            reloads: make.counters("sheave_reloads_total", "Reloads of the config.", &["result"]),
+            generation: make.gauge("sheave_config_generation", "How many configs have been taken into use."),
+            reload_successful: make.gauge("sheave_config_last_reload_successful", "Whether the last reload was taken into use."),
+            files_hits: make.gauge("sheave_files_cache_hits_total", "Files served from memory."),
+            files_misses: make.gauge("sheave_files_cache_misses_total", "Files served from the disk."),
+            access_log_dropped: make.counter("sheave_access_log_dropped_total", "Access-log lines dropped because the writer fell behind."),
+            panics: make.counter("sheave_panics_total", "Panics, each of which ended one connection or worker."),
+            worker_restarts: make.counter("sheave_worker_restarts_total", "Workers that died and were replaced."),
+            uptime: make.register("sheave_uptime_seconds", Gauge::new("sheave_uptime_seconds", "Seconds since the start.")),
+            registry: make.0,
+        };
+        metrics.reloads.with_label_values(&["success"]);
+        metrics.reloads.with_label_values(&["failure"]);
+        // Only on systems without /proc.
+        let _ = metrics.registry.register(Box::new(process));
+        Arc::new(metrics)
+    }
+
+    /// A route's histograms.
+    pub fn route(&self, name: Arc<str>) -> RouteMetrics {
+        RouteMetrics::new(name, self.durations.clone())
+    }
+
+    /// An upstream's counters; `servers` in the order of its members.
+    pub fn upstream(&self, upstream: &str, servers: &[&str]) -> UpstreamMetrics {
+        let server = |server: &&str| ServerMetrics {
+            attempts: Outcome::ALL.map(|outcome| {
+                self.attempts.with_label_values(&[upstream, server, outcome.name()])
+            }),
+            ejections: self.ejections.with_label_values(&[upstream, server]),
+        };
+        UpstreamMetrics {
+            retries: self.retries.with_label_values(&[upstream]),
+            servers: servers.iter().map(server).collect(),
+        }
+    }
+
+    /// Takes a server's series out, when the config has it no more.
+    pub fn remove_server(&self, upstream: &str, server: &str) {
+        for outcome in Outcome::ALL {
+            let _ = self.attempts.remove_label_values(&[upstream, server, outcome.name()]);
+        }
+        let _ = self.ejections.remove_label_values(&[upstream, server]);
+        let _ = self.upstream_up.remove_label_values(&[upstream, server]);
+        let _ = self.upstream_in_flight.remove_label_values(&[upstream, server]);
+    }
+
+    /// Takes an upstream's own series out.
+    pub fn remove_upstream(&self, upstream: &str) {
+        let _ = self.retries.remove_label_values(&[upstream]);
+    }
+
+    /// A request answered with an error of our own. Looked up by name: such answers are rare, and
+    /// the reasons are few and fixed.
+    pub fn reject(&self, reason: &str) {
+        self.rejected.with_label_values(&[reason]).inc();
+    }
+
+    /// All of it, as Prometheus reads it.
+    pub fn text(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::error!(%error, "metrics could not be written");
+        }
+        text
+    }
+}
+
+/// An upstream's counters.
+pub struct UpstreamMetrics {
+    /// Attempts after a failed one.
+    pub retries: IntCounter,
+    servers: Vec<ServerMetrics>,
+}
+
+struct ServerMetrics {
+    attempts: [IntCounter; Outcome::ALL.len()],
+    ejections: IntCounter,
+}
+
+impl UpstreamMetrics {
+    /// Counts an attempt at the member `index`.
+    pub fn attempt(&self, index: usize, outcome: Outcome) {
+        self.servers[index].attempts[outcome as usize].inc();
+    }
+
+    /// Counts an ejection of the member `index`.
+    pub fn ejected(&self, index: usize) {
+        self.servers[index].ejections.inc();
+    }
+}

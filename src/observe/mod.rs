@@ -1,0 +1,11 @@
+//! What is seen from outside: metrics, the access log, the daemon's own log.
+//!
+//! Owns: all three. May touch: nothing of ours. Recording takes no lock that another core holds for
+//! long, and formats nothing on a request's way but its own log line.
+
+pub mod access_log;
+pub mod logging;
+pub mod metrics;
+pub mod request_metrics;
+
+pub use request_metrics::RouteMetrics;

@@ -1,0 +1,164 @@
+//! The rules that a request's head keeps before anything is done with it.
+//!
+//! Owns: `Host`, target and framing rules (RFC 9110 §7, RFC 9112 §3). May touch: nothing of ours
+//! but [`super::refusal`]. First step of [`super::handle`].
+
+use super::refusal::Refusal;
+use crate::{
+    config::ListenerLimits,
+    message::context::{Context, host_name},
+    tls::Certificates,
+};
+use http::{HeaderValue, Method, StatusCode, Version, header};
+
+/// What the connection saw of a head's framing that hyper does not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There was no sign of `Content-Length` beside `Transfer-Encoding`.
+    Clean,
+    /// Both were there: RFC 9112 §6.1 calls it an attack.
+    Both,
+    /// It could not be seen; with `Transfer-Encoding` the connection ends after the answer.
+    Unseen,
+}
+
+/// Checks the head; afterwards `Host` is there once, whatever form the client used, unless it
+/// speaks HTTP/1.0.
+pub fn admit(context: &mut Context, framing: Framing, limits: &ListenerLimits) -> Result<(), Refusal> {
+    if context.head.method == Method::CONNECT {
+        // We are no forward proxy. Whatever follows would be the tunnel's.
+        return Err(Refusal {
+            close: true,
+            ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "connect_refused")
+        });
+    }
+    let chunked = context.head.headers.contains_key(header::TRANSFER_ENCODING);
+    if chunked && framing == Framing::Both {
+        return Err(Refusal::malformed("length_and_chunked"));
+    }
+    let target = context.head.uri.path_and_query().map_or(1, |it| it.as_str().len());
+    if target > limits.request_line {
+        return Err(Refusal::new(StatusCode::URI_TOO_LONG, "target_too_long"));
+    }
+    // HTTP/1 heads are counted by hyper as they are read; HTTP/2 may split cookies into many.
+    if context.head.version == Version::HTTP_2 && context.head.headers.len() > limits.headers {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return Err(Refusal::new(status, "too_many_headers"));
+    }
+    host(context)
+}
+
+/// RFC 9112 §3.2: exactly one valid `Host`; a target in absolute form overrides it (§3.2.2).
+fn host(context: &mut Context) -> Result<(), Refusal> {
+    let head = &mut context.head;
+    let mut hosts = head.headers.get_all(header::HOST).into_iter();
+    let (first, more) = (hosts.next(), hosts.next().is_some());
+    if more {
+        return Err(Refusal::malformed("host_repeated"));
+    }
+    if let Some(authority) = head.uri.authority() {
+        let authority = authority.as_str();
+        match first {
+            None if head.version == Version::HTTP_11 => {
+                return Err(Refusal::malformed("host_missing"));
+            }
+            Some(host)
+                if head.version == Version::HTTP_2
+                    && !host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()) =>
+            {
+                // RFC 9113 §8.3.1: they must not differ.
+                return Err(Refusal::malformed("host_differs"));
+            }
+            _ => {}
+        }
+        if !is_host(authority.as_bytes()) {
+            return Err(Refusal::malformed("host_invalid"));
+        }
+        if first.is_none_or(|host| host.as_bytes() != authority.as_bytes()) {
+            let value = HeaderValue::from_str(authority);
+            let value = value.map_err(|_| Refusal::malformed("host_invalid"))?;
+            head.headers.insert(header::HOST, value);
+        }
+        return Ok(());
+    }
+    match first {
+        Some(host) if is_host(host.as_bytes()) => Ok(()),
+        Some(_) => Err(Refusal::malformed("host_invalid")),
+        None if head.version == Version::HTTP_10 => Ok(()),
+        None => Err(Refusal::malformed("host_missing")),
+    }
+}
+
+/// `host` or `host:port` (RFC 3986 §3.2.2).
+fn is_host(host: &[u8]) -> bool {
+    let (name, port) = if host.first() == Some(&b'[') {
+        let Some(end) = memchr::memchr(b']', host) else { return false };
+        let address = std::str::from_utf8(&host[1..end]).unwrap_or_default();
+        if address.parse::<std::net::Ipv6Addr>().is_err() {
+            return false;
+        }
+        (&host[..=end], &host[end + 1..])
+    } else {
+        let end = memchr::memchr(b':', host).unwrap_or(host.len());
+        if !host[..end].iter().all(|byte| is_name_byte(*byte)) {
+            return false;
+        }
+        host.split_at(end)
+    };
+    let port_is_valid = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    !name.is_empty() && port_is_valid
+}
+
+/// What a registered name is made of, sub-delimiters and escapes included.
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte)
+}
+
+/// The name by which a site is found: no port, no trailing dot.
+pub fn site_name(host: &str) -> &str {
+    let name = host_name(host);
+    name.strip_suffix('.').unwrap_or(name)
+}
+
+/// RFC 9110 §7.4: 421 where the connection's certificate is not the host's.
+pub fn is_misdirected(context: &Context, host: &str, certificates: &Certificates) -> bool {
+    let Some(sni) = &context.peer.sni else { return false };
+    !host.eq_ignore_ascii_case(sni) && !certificates.covers(sni, &host.to_ascii_lowercase())
+}
+
+/// RFC 9110 §7.6.2: whether this OPTIONS or TRACE ends here; else it has one hop less.
+pub fn ends_here(context: &mut Context) -> bool {
+    let head = &mut context.head;
+    if !matches!(head.method, Method::OPTIONS | Method::TRACE) {
+        return false;
+    }
+    let Some(left) = head.headers.get(header::MAX_FORWARDS) else { return false };
+    match left.to_str().ok().and_then(|left| left.parse::<u32>().ok()) {
+        Some(0) => true,
+        Some(left) => {
+            head.headers.insert(header::MAX_FORWARDS, (left - 1).into());
+            false
+        }
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts() {
+        for valid in ["a", "a.b:80", "127.0.0.1", "[::1]", "[::1]:8080", "a.", "a:", "xn--a"] {
+            assert!(is_host(valid.as_bytes()), "{valid}");
+        }
+        for invalid in ["", ":80", "a b", "a/b", "a@b", "a:b", "a:123456", "[::1", "[x]", "a\tb", "a,b:x", "a?"] {
+            assert!(!is_host(invalid.as_bytes()), "{invalid}");
+        }
+        assert_eq!(site_name("A.b.:80"), "A.b");
+    }
+}

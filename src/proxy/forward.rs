@@ -1,0 +1,290 @@
+//! Asks servers until one answers: the only loop of the route.
+//!
+//! Owns: attempts, retries and what they tell of a server's health. May touch:
+//! [`crate::upstream`], [`super::exchange`]. Called by [`super::handle`]; the answer's body goes on
+//! by itself.
+
+use super::{
+    Proxy,
+    exchange::{Answer, Failed, Failure, exchange},
+    record::Facts,
+    refusal::{Refusal, outcome},
+    request_head::{self, Forwarding},
+    response_body::Source,
+    server_body::{Home, ServerBody},
+};
+use crate::{
+    message::body::{BodyError, RequestBody},
+    observe::metrics::Outcome as Count,
+    route::{Forward, Group, Key, Retry, Route},
+    upstream::{
+        Lease, Outcome, Reported, RetryPermit, Tried, connect::Connection,
+        strategy::{consistent_hash, ip_hash},
+    },
+};
+use http::{Method, Response, StatusCode};
+use hyper::body::Incoming;
+use std::{future::poll_fn, io, task::Poll, time::Instant};
+
+/// Gets an answer from one of the route's servers.
+pub async fn forward(
+    proxy: &Proxy,
+    route: &Route,
+    forward: &Forward,
+    facts: &mut Facts,
+    incoming: Incoming,
+    path: &str,
+) -> Result<Response<Source>, Refusal> {
+    let mut body = RequestBody::new(incoming, route.max_body, forward.retry.max_body);
+    if body.is_too_large() {
+        return Err(Refusal::too_large());
+    }
+    facts.received = body.received();
+    let target = target(route, forward, facts, path);
+    let group = &*forward.group;
+    let key = key(route, forward, facts);
+    let mut tried = Tried::default();
+    let mut last: Option<Refusal> = None;
+    // Held while the retry that it allows is under way.
+    let mut _permit: Option<RetryPermit> = None;
+    loop {
+        let now = proxy.live.clock.now();
+        let mut lease = match group.upstream.pick(&tried, key, now) {
+            Ok(lease) => lease,
+            Err(unavailable) => return Err(last.unwrap_or(Refusal::unavailable(&unavailable))),
+        };
+        tried.insert(lease.index());
+        facts.attempts += 1;
+        facts.member = Some(lease.index());
+        let begun = Instant::now();
+        match attempt(proxy, forward, facts, &lease, target.as_deref(), body).await {
+            Ok(mut answer) => {
+                facts.upstream_time = Some(begun.elapsed());
+                let status = answer.head.parts.status;
+                report_answer(proxy, group, &mut lease, status, facts);
+                let again = forward.retry.on.statuses.contains(&status)
+                    && answer.body.as_ref().is_some_and(|it| it.can_replay())
+                    && (facts.context.head.method.is_idempotent() || forward.retry.non_idempotent)
+                    && may_try_again(forward, facts);
+                if again
+                    && let Some(permit) = permit(group, &forward.retry, facts)
+                    && let Some(sent) = answer.body.take()
+                {
+                    _permit = Some(permit);
+                    last = Some(Refusal::new(status, "http_status"));
+                    body = sent;
+                    body.rewind();
+                    continue;
+                }
+                return Ok(respond(proxy, forward, answer, lease).await);
+            }
+            Err(failed) => {
+                report_failure(proxy, group, &mut lease, &failed.failure, facts);
+                let refusal = Refusal::failed(&failed.failure);
+                if !is_repeatable(&failed, &facts.context.head.method, &forward.retry)
+                    || !may_try_again(forward, facts)
+                {
+                    return Err(refusal);
+                }
+                let Some(permit) = permit(group, &forward.retry, facts) else {
+                    return Err(Refusal { reason: "retry_budget", ..refusal });
+                };
+                _permit = Some(permit);
+                last = Some(refusal);
+                body = failed.body;
+                body.rewind();
+            }
+        }
+    }
+}
+
+/// One try at one server. A pooled connection that turns out to be closed is no failure of the
+/// server: the request goes over a fresh one.
+async fn attempt(
+    proxy: &Proxy,
+    forward: &Forward,
+    facts: &Facts,
+    lease: &Lease,
+    target: Option<&str>,
+    mut body: RequestBody,
+) -> Result<Answer, Box<Failed>> {
+    let metrics = &proxy.live.metrics;
+    let server = lease.server();
+    let method = &facts.context.head.method;
+    let received = facts.context.head.uri.path_and_query().map_or("/", |it| it.as_str());
+    let forwarding = Forwarding {
+        target: target.unwrap_or(received),
+        host: facts.host.as_ref(),
+        length: body.length(),
+        edited: forward.edited,
+    };
+    let now = proxy.live.clock.now();
+    if let Some(mut connection) = proxy.pool.check_out(server.id(), now, !method.is_idempotent()) {
+        metrics.pool_hits.inc();
+        request_head::write(&mut connection.unsent, &facts.context, &forwarding);
+        match exchange(connection, body, method, &forward.timeouts).await {
+            Err(failed) if is_stale(&failed, method) => {
+                forward.group.metrics.attempt(lease.index(), Count::StaleConnection);
+                body = failed.body;
+                body.rewind();
+            }
+            outcome => return outcome,
+        }
+    }
+    metrics.pool_misses.inc();
+    let mut connection = match Connection::open(server, forward.timeouts.connect, now).await {
+        Ok(connection) => connection,
+        Err(error) => {
+            let failure = match error.kind() {
+                io::ErrorKind::TimedOut => Failure::ConnectTimeout,
+                _ => Failure::Connect(error),
+            };
+            return Err(Box::new(Failed { failure, body, sent: false, answered: false }));
+        }
+    };
+    request_head::write(&mut connection.unsent, &facts.context, &forwarding);
+    exchange(connection, body, method, &forward.timeouts).await
+}
+
+/// Whether a reused connection was closed before the server can have seen the request; where that
+/// is not sure, only what may be repeated is (RFC 9110 §9.2.2).
+fn is_stale(failed: &Failed, method: &Method) -> bool {
+    matches!(failed.failure, Failure::Reset(_))
+        && !failed.answered
+        && failed.body.can_replay()
+        && (!failed.sent || method.is_idempotent())
+}
+
+/// Whether the request may be sent to another server after this failure.
+fn is_repeatable(failed: &Failed, method: &Method, retry: &Retry) -> bool {
+    let wanted = match failed.failure {
+        Failure::Connect(_) | Failure::ConnectTimeout => retry.on.connect,
+        Failure::Reset(_) | Failure::BadResponse(_) => retry.on.reset,
+        Failure::ResponseTimeout | Failure::SendTimeout => retry.on.timeout,
+        Failure::Client(_) | Failure::ClientTimeout => false,
+    };
+    if !wanted || failed.sent && !method.is_idempotent() && !retry.non_idempotent {
+        return false;
+    }
+    if !failed.body.can_replay() {
+        let limit = retry.max_body;
+        tracing::info!(limit, "not tried again: the request's body is larger than retry.max_body");
+        return false;
+    }
+    true
+}
+
+fn may_try_again(forward: &Forward, facts: &Facts) -> bool {
+    facts.attempts <= forward.retry.tries
+        && facts.context.started.elapsed() < forward.retry.timeout
+}
+
+/// The budget keeps retries from multiplying an overload.
+fn permit(group: &Group, retry: &Retry, facts: &Facts) -> Option<RetryPermit> {
+    let permit = group.upstream.try_retry(retry.budget_percent, retry.budget_min);
+    match permit {
+        Some(_) => group.metrics.retries.inc(),
+        None => {
+            let (upstream, attempts) = (group.upstream.name(), facts.attempts);
+            tracing::debug!(upstream, attempts, "not tried again: the retry budget is spent");
+        }
+    }
+    permit
+}
+
+fn report_answer(
+    proxy: &Proxy,
+    group: &Group,
+    lease: &mut Lease,
+    status: StatusCode,
+    facts: &Facts,
+) {
+    if group.fail_on.contains(&status) {
+        group.metrics.attempt(lease.index(), Count::Status);
+        report(proxy, group, lease, Outcome::Failure("http_status"));
+    } else {
+        group.metrics.attempt(lease.index(), Count::Success);
+        let latency_us = facts.upstream_time.map_or(0, |it| it.as_micros() as u64);
+        report(proxy, group, lease, Outcome::Success { latency_us });
+    }
+}
+
+fn report_failure(
+    proxy: &Proxy,
+    group: &Group,
+    lease: &mut Lease,
+    failure: &Failure,
+    facts: &mut Facts,
+) {
+    let count = outcome(failure);
+    group.metrics.attempt(lease.index(), count);
+    let (upstream, server) = (group.upstream.name(), lease.server().address());
+    let (reason, attempt) = (count.name(), facts.attempts);
+    match failure {
+        Failure::Client(error) => {
+            if !matches!(error, BodyError::TooLarge) {
+                tracing::debug!(upstream, server, %error, "the client's body broke");
+            }
+            report(proxy, group, lease, Outcome::Neutral);
+        }
+        Failure::ClientTimeout => {
+            report(proxy, group, lease, Outcome::Neutral);
+        }
+        _ => {
+            // What went wrong stays in the log line even where another server answers.
+            facts.reason = Some(reason);
+            tracing::debug!(upstream, server, attempt, ?failure, "an attempt failed");
+            report(proxy, group, lease, Outcome::Failure(reason));
+        }
+    }
+}
+
+fn report(proxy: &Proxy, group: &Group, lease: &mut Lease, outcome: Outcome) {
+    let (upstream, server) = (group.upstream.name(), lease.server().address().to_owned());
+    match group.upstream.report(lease, outcome, proxy.live.clock.now()) {
+        Reported::Noted => {}
+        Reported::Ejected { for_ms } => {
+            group.metrics.ejected(lease.index());
+            tracing::warn!(upstream, server, for_ms, ?outcome, "server ejected: max_fails reached");
+        }
+        Reported::Readmitted => tracing::info!(upstream, server, "server is back in"),
+    }
+}
+
+async fn respond(
+    proxy: &Proxy,
+    forward: &Forward,
+    answer: Answer,
+    lease: Lease,
+) -> Response<Source> {
+    let home = Home {
+        pool: std::sync::Arc::clone(&proxy.pool),
+        limits: forward.group.pool,
+        lease,
+        clock: proxy.live.clock,
+    };
+    let (parts, mut body) = ServerBody::new(answer, home, forward.timeouts.read);
+    if forward.response_buffer > 0 && !body.is_ended() {
+        // Errors show again when the body is pulled.
+        let _ = poll_fn(|cx| Poll::Ready(body.take_what_is_there(cx, forward.response_buffer))).await;
+    }
+    Response::from_parts(parts, Source::Server(body))
+}
+
+/// What the hashing strategies hash.
+fn key(route: &Route, forward: &Forward, facts: &Facts) -> u64 {
+    match &forward.key {
+        Key::None => 0,
+        Key::ClientIp => ip_hash::key(facts.context.client_ip()),
+        Key::Text(template) => {
+            consistent_hash::key(facts.scope(route).render(template).as_bytes())
+        }
+    }
+}
+
+/// Path and query for the server, where they are not the client's.
+fn target(route: &Route, forward: &Forward, facts: &Facts, path: &str) -> Option<String> {
+    let uri = &facts.context.head.uri;
+    (!forward.target.is_identity())
+        .then(|| forward.target.uri(uri.path(), uri.query(), path, &facts.scope(route)))
+}

@@ -1,0 +1,252 @@
+//! One request, from its head to the end of its answer.
+//!
+//! Owns: the order of the steps, all of them in [`handle`]. May touch: every room below. Called by
+//! [`crate::daemon::connection`]; nothing below calls back up.
+
+pub mod admission;
+pub mod chunked;
+pub mod exchange;
+pub mod forward;
+pub mod record;
+pub mod refusal;
+pub mod request_head;
+pub mod response_body;
+pub mod response_head;
+pub mod server_body;
+
+use crate::{
+    filter::Names,
+    message::{
+        context::{Context, Peer},
+        forwarded::{client_ip, is_trusted},
+        hop_by_hop::remove_nominated,
+        path::normalise,
+        request_id::RequestIds,
+    },
+    route::{Action, FilesRoute, Redirect, Respond, Route, Text},
+    snapshot::{ListenerParts, Live, Snapshot},
+    upstream::pool::Pool,
+};
+use admission::Framing;
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use hyper::body::Incoming;
+use record::{Facts, Record};
+use refusal::Refusal;
+use response_body::{ResponseBody, Source};
+use std::{borrow::Cow, sync::Arc, time::Instant};
+
+/// What one worker serves requests with.
+pub struct Proxy {
+    /// What is running.
+    pub live: Arc<Live>,
+    /// Idle connections to servers.
+    pub pool: Arc<Pool>,
+    /// Names for requests.
+    pub ids: RequestIds,
+    /// The worker's number.
+    pub worker: usize,
+}
+
+/// By which way a request came.
+pub struct Arrival<'a> {
+    /// The connection.
+    pub peer: &'a Arc<Peer>,
+    /// The listener's id.
+    pub listener: usize,
+    /// What was seen of its framing.
+    pub framing: Framing,
+    /// What to go by where the current config lacks the listener: its connections are being drained.
+    pub last: Option<Arc<Snapshot>>,
+}
+
+/// The way of a request.
+pub async fn handle(
+    proxy: Arc<Proxy>,
+    arrival: Arrival<'_>,
+    request: Request<Incoming>,
+) -> Response<ResponseBody> {
+    // 1. One snapshot, to the end.
+    let mut snapshot = proxy.live.load();
+    if let (None, Some(last)) = (snapshot.listener(arrival.listener), arrival.last) {
+        snapshot = last;
+    }
+    let (head, body) = request.into_parts();
+    let context = context(&proxy, &snapshot, arrival.peer, head);
+    let mut record = Record::new(proxy, snapshot, context);
+    let answer = {
+        let Record { proxy, snapshot, facts } = &mut *record;
+        route(proxy, snapshot, facts, &arrival.listener, arrival.framing, body).await
+    };
+    let mut response = match answer {
+        Ok(response) => response,
+        Err(refusal) => refuse(&mut record, &refusal),
+    };
+    if record.facts.context.head.version == Version::HTTP_10 {
+        // RFC 9112 §9.3: none persists with an HTTP/1.0 client, whose own proxies may not know it.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    record.facts.status = Some(response.status());
+    // 8. What is left happens as the body is sent; its end ends the record.
+    response.map(|source| ResponseBody::new(source, record))
+}
+
+async fn route(
+    proxy: &Proxy,
+    snapshot: &Snapshot,
+    facts: &mut Facts,
+    listener: &usize,
+    framing: Framing,
+    body: Incoming,
+) -> Result<Response<Source>, Refusal> {
+    let gone = || Refusal::new(StatusCode::NOT_FOUND, "no_listener");
+    let listener = snapshot.listener(*listener).ok_or_else(gone)?;
+    // 2. The head keeps the rules.
+    admission::admit(&mut facts.context, framing, &listener.limits)?;
+    remove_nominated(&mut facts.context.head.headers);
+    // 3. Site and route.
+    let path = path(&facts.context)?.into_owned();
+    let index = find(snapshot, listener, facts, &path)?;
+    facts.route = Some(index);
+    let route = snapshot.route(index);
+    if let Action::Forward(forward) = &route.action
+        && forward.edits_host
+    {
+        facts.host = facts.context.head.headers.get(header::HOST).cloned();
+    }
+    // 4. The filters see the request.
+    let names = Names { route: &route.name, upstream: route.upstream() };
+    if let Some(status) = route.filters.request(&mut facts.context, names) {
+        return Err(Refusal::new(status, "filtered"));
+    }
+    // 5. The action.
+    let mut response = match &route.action {
+        Action::Respond(action) => respond(action, facts, route),
+        Action::Redirect(action) => redirect(action, facts, route)?,
+        Action::Files(action) => files(action, facts, route, &path).await,
+        Action::Forward(_) if admission::ends_here(&mut facts.context) => ends_here(facts)?,
+        Action::Forward(action) => {
+            forward::forward(proxy, route, action, facts, body, &path).await?
+        }
+    };
+    // 6. The filters see the response, in reverse.
+    if !route.filters.is_empty() {
+        route.filters.response(response.headers_mut(), &facts.scope(route));
+    }
+    Ok(response)
+}
+
+fn context(
+    proxy: &Proxy,
+    snapshot: &Snapshot,
+    peer: &Arc<Peer>,
+    head: http::request::Parts,
+) -> Context {
+    let trusted = is_trusted(&snapshot.trusted_proxies, peer.ip);
+    let forwarded_ip = trusted
+        .then(|| client_ip(&head.headers, &snapshot.trusted_proxies, peer.ip))
+        .filter(|ip| *ip != peer.ip);
+    Context {
+        id: proxy.ids.take(&head.headers),
+        head,
+        peer: Arc::clone(peer),
+        forwarded_ip,
+        trusted,
+        started: Instant::now(),
+    }
+}
+
+/// The path that routes are matched with.
+fn path(context: &Context) -> Result<Cow<'_, str>, Refusal> {
+    match context.head.uri.path() {
+        // RFC 9110 §9.3.7: `OPTIONS *` is about the server as a whole.
+        "*" if context.head.method == Method::OPTIONS => Ok(Cow::Borrowed("/")),
+        "" => Ok(Cow::Borrowed("/")),
+        raw => normalise(raw).map_err(|_| Refusal::malformed("path_invalid")),
+    }
+}
+
+fn find(
+    snapshot: &Snapshot,
+    listener: &ListenerParts,
+    facts: &Facts,
+    path: &str,
+) -> Result<u32, Refusal> {
+    let context = &facts.context;
+    let host = std::str::from_utf8(context.host()).map_err(|_| Refusal::malformed("host_invalid"))?;
+    let host = admission::site_name(host);
+    if let Some(tls) = &listener.tls
+        && tls.strict_sni
+        && admission::is_misdirected(context, host, &tls.certificates)
+    {
+        return Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, "misdirected"));
+    }
+    let not_found = |reason| move || Refusal::new(StatusCode::NOT_FOUND, reason);
+    let site = listener.sites.find(host).ok_or_else(not_found("no_site"))?;
+    let method = &context.head.method;
+    snapshot.router.find(site, method, path).ok_or_else(|| {
+        let methods = snapshot.router.methods(site, path);
+        if methods.is_empty() {
+            return not_found("no_route")();
+        }
+        let allow = methods.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(", ");
+        let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed");
+        Refusal { allow: Some(allow), ..refusal }
+    })
+}
+
+fn respond(action: &Respond, facts: &Facts, route: &Route) -> Response<Source> {
+    let body = match &action.body {
+        Text::Fixed(bytes) => bytes.clone(),
+        Text::Template(template) => facts.scope(route).render(template).into(),
+    };
+    let mut response = Response::new(Source::Full(body));
+    *response.status_mut() = action.status;
+    response.headers_mut().insert(header::CONTENT_TYPE, action.content_type.clone());
+    response
+}
+
+fn redirect(action: &Redirect, facts: &Facts, route: &Route) -> Result<Response<Source>, Refusal> {
+    let to = facts.scope(route).render(&action.to);
+    let location = HeaderValue::try_from(to);
+    let location = location.map_err(|_| Refusal::malformed("redirect_invalid"))?;
+    let mut response = Response::new(Source::Empty);
+    *response.status_mut() = action.status;
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(response)
+}
+
+async fn files(
+    action: &FilesRoute,
+    facts: &Facts,
+    route: &Route,
+    path: &str,
+) -> Response<Source> {
+    let head = &facts.context.head;
+    let looked_up = match action.target.is_identity() {
+        true => Cow::Borrowed(path),
+        false => Cow::Owned(action.target.path(path, &facts.scope(route))),
+    };
+    let response = action.files.serve(&head.method, &head.uri, &head.headers, &looked_up).await;
+    response.map(Source::File)
+}
+
+/// RFC 9110 §7.6.2: we are the final recipient. TRACE would tell what fields we were sent.
+fn ends_here(facts: &Facts) -> Result<Response<Source>, Refusal> {
+    if facts.context.head.method == Method::TRACE {
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "trace_refused"));
+    }
+    let mut response = Response::new(Source::Empty);
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}
+
+fn refuse(record: &mut Record, refusal: &Refusal) -> Response<Source> {
+    record.facts.reason = Some(refusal.reason);
+    record.proxy.live.metrics.reject(refusal.reason);
+    let mut response = refusal.response(record.facts.context.id.as_str());
+    if refusal.close && record.facts.context.head.version != Version::HTTP_2 {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.map(|text: Bytes| Source::Full(text))
+}

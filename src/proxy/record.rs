@@ -1,0 +1,152 @@
+//! What is written down of a request when it ends, however it ends.
+//!
+//! Owns: the facts gathered on the way. May touch: [`crate::observe`], [`crate::snapshot`]. Last
+//! step of the route: dropping it counts and logs, so that no request goes unseen.
+
+use super::Proxy;
+use crate::{
+    message::{body::BodyError, context::{Context, Scope}},
+    observe::{access_log::Line, metrics::Outcome},
+    route::{Action, Route},
+    snapshot::Snapshot,
+};
+use http::{HeaderValue, StatusCode};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+/// nginx's number for a client that went away before the answer's head.
+const CLIENT_CLOSED: u16 = 499;
+
+/// A request under way.
+pub struct Record {
+    /// Where it runs.
+    pub proxy: Arc<Proxy>,
+    /// What it runs by.
+    pub snapshot: Arc<Snapshot>,
+    /// What is known of it.
+    pub facts: Facts,
+}
+
+/// What is known of a request.
+pub struct Facts {
+    /// The request.
+    pub context: Context,
+    /// Its route.
+    pub route: Option<u32>,
+    /// The member of the upstream that was tried last.
+    pub member: Option<usize>,
+    /// Servers tried.
+    pub attempts: u32,
+    /// From the last attempt's start to its response head.
+    pub upstream_time: Option<Duration>,
+    /// Bytes of the request's body.
+    pub received: Option<Arc<AtomicU64>>,
+    /// The client's `Host`, where an edit replaces the field.
+    pub host: Option<HeaderValue>,
+    /// The answer's status; `None` before its head.
+    pub status: Option<StatusCode>,
+    /// Bytes of the answer's body.
+    pub sent: u64,
+    /// What went wrong.
+    pub reason: Option<&'static str>,
+}
+
+impl Record {
+    /// Begins.
+    pub fn new(proxy: Arc<Proxy>, snapshot: Arc<Snapshot>, context: Context) -> Box<Self> {
+        proxy.live.metrics.in_flight.inc();
+        let facts = Facts {
+            context,
+            route: None,
+            member: None,
+            attempts: 0,
+            upstream_time: None,
+            received: None,
+            host: None,
+            status: None,
+            sent: 0,
+            reason: None,
+        };
+        Box::new(Self { proxy, snapshot, facts })
+    }
+
+    /// The response's body broke: noted, and counted for the server where it was the server.
+    pub fn body_failed(&mut self, error: &BodyError) {
+        self.facts.reason = Some(error.reason());
+        let outcome = match error {
+            BodyError::Truncated | BodyError::Reset(_) => Outcome::ResponseTruncated,
+            BodyError::ReadTimeout => Outcome::ReadTimeout,
+            BodyError::BadChunk => Outcome::BadResponse,
+            BodyError::Client(_) | BodyError::TooLarge | BodyError::File(_) => return,
+        };
+        if let (Some(Action::Forward(forward)), Some(member)) =
+            (self.facts.route.map(|it| &self.snapshot.route(it).action), self.facts.member)
+        {
+            forward.group.metrics.attempt(member, outcome);
+        }
+    }
+
+    /// The body was dropped before its end.
+    pub fn abandoned(&mut self) {
+        self.facts.reason.get_or_insert("client_aborted");
+    }
+}
+
+impl Facts {
+    /// The request as templates see it.
+    pub fn scope<'a>(&'a self, route: &'a Route) -> Scope<'a> {
+        let (upstream, server) = self.names(Some(route));
+        Scope { context: &self.context, route: &route.name, upstream, server, path: None }
+    }
+
+    fn names<'a>(&self, route: Option<&'a Route>) -> (&'a str, &'a str) {
+        let Some(Route { action: Action::Forward(forward), .. }) = route else { return ("", "") };
+        let upstream = &forward.group.upstream;
+        let server = self.member.and_then(|member| upstream.members().get(member));
+        (upstream.name(), server.map_or("", |member| member.server.address()))
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let Self { proxy, snapshot, facts } = self;
+        let metrics = &proxy.live.metrics;
+        let took = facts.context.started.elapsed();
+        let route = facts.route.map(|it| snapshot.route(it));
+        let status = facts.status.unwrap_or_else(|| {
+            facts.reason.get_or_insert("client_aborted");
+            StatusCode::from_u16(CLIENT_CLOSED).unwrap_or(StatusCode::BAD_REQUEST)
+        });
+        let received = facts.received.as_ref().map_or(0, |it| it.load(Ordering::Relaxed));
+        metrics.in_flight.dec();
+        metrics.sent.inc_by(facts.sent);
+        if received > 0 {
+            metrics.received.inc_by(received);
+        }
+        let histograms = route.map_or(&metrics.unrouted, |it| &it.metrics);
+        histograms.observe(&facts.context.head.method, status, took);
+        let Some(log) = &snapshot.access_log else { return };
+        let (upstream, server) = facts.names(route);
+        let host = facts.host.as_ref().map_or(facts.context.host(), HeaderValue::as_bytes);
+        let line = Line {
+            context: &facts.context,
+            host,
+            route: route.map_or("", |it| &it.name),
+            upstream,
+            server,
+            attempts: facts.attempts,
+            upstream_time: facts.upstream_time,
+            status,
+            sent: facts.sent,
+            received,
+            took,
+            reason: facts.reason,
+        };
+        log.record(proxy.worker, &line);
+    }
+}

@@ -1,0 +1,101 @@
+//! Answers of our own when a request can't be served, and the one place that gives errors a status.
+//!
+//! Owns: status, reason and text. May touch: [`super::exchange`] errors. [`super::handle`] turns a
+//! [`Refusal`] into a response.
+
+use super::exchange::Failure;
+use crate::{
+    message::body::BodyError,
+    observe::metrics::Outcome,
+    upstream::Unavailable,
+};
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+
+/// Why a request is not served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The answer's status.
+    pub status: StatusCode,
+    /// In one word, for log and metrics.
+    pub reason: &'static str,
+    /// `Retry-After`, in seconds.
+    pub retry_after: Option<u64>,
+    /// `Allow`.
+    pub allow: Option<String>,
+    /// Whether the client's connection can't be trusted to carry another request.
+    pub close: bool,
+}
+
+impl Refusal {
+    /// A refusal that leaves the connection usable.
+    pub fn new(status: StatusCode, reason: &'static str) -> Self {
+        Self { status, reason, retry_after: None, allow: None, close: false }
+    }
+
+    /// The client's fault, and such that what follows on the connection can't be trusted.
+    pub fn malformed(reason: &'static str) -> Self {
+        Self { close: true, ..Self::new(StatusCode::BAD_REQUEST, reason) }
+    }
+
+    /// No server may be asked.
+    pub fn unavailable(unavailable: &Unavailable) -> Self {
+        let retry_after = Some(unavailable.retry_after_ms.div_ceil(1000).max(1));
+        Self { retry_after, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, unavailable.reason) }
+    }
+
+    /// The last server asked failed.
+    pub fn failed(failure: &Failure) -> Self {
+        match failure {
+            Failure::Client(BodyError::TooLarge) => Self::too_large(),
+            Failure::Client(_) => Self::malformed("client_aborted"),
+            Failure::ClientTimeout => {
+                Self { close: true, ..Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout") }
+            }
+            Failure::ConnectTimeout | Failure::ResponseTimeout | Failure::SendTimeout => {
+                Self::new(StatusCode::GATEWAY_TIMEOUT, outcome(failure).name())
+            }
+            Failure::Connect(_) | Failure::Reset(_) | Failure::BadResponse(_) => {
+                Self::new(StatusCode::BAD_GATEWAY, outcome(failure).name())
+            }
+        }
+    }
+
+    /// 413. The rest of the body is not read, so the connection ends.
+    pub fn too_large() -> Self {
+        Self { close: true, ..Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large") }
+    }
+
+    /// The answer. Its text names the request, so that a user's report leads to the log.
+    pub fn response(&self, request_id: &str) -> Response<Bytes> {
+        let text = format!("{}\nrequest id: {request_id}\n", self.status);
+        let mut response = Response::new(Bytes::from(text));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
+        headers.insert(header::SERVER, HeaderValue::from_static("sheave"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if let Some(allow) = self.allow.as_deref().and_then(|it| HeaderValue::from_str(it).ok()) {
+            headers.insert(header::ALLOW, allow);
+        }
+        response
+    }
+}
+
+/// How a failed attempt is counted.
+pub fn outcome(failure: &Failure) -> Outcome {
+    match failure {
+        Failure::Connect(_) => Outcome::ConnectFailed,
+        Failure::ConnectTimeout => Outcome::ConnectTimeout,
+        Failure::SendTimeout => Outcome::SendTimeout,
+        Failure::Reset(_) => Outcome::Reset,
+        Failure::ResponseTimeout => Outcome::ResponseTimeout,
+        Failure::BadResponse(_) => Outcome::BadResponse,
+        Failure::Client(_) | Failure::ClientTimeout => Outcome::ClientAborted,
+    }
+}

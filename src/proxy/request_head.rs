@@ -1,0 +1,156 @@
+//! The head of a request as a server gets it, written straight from the client's.
+//!
+//! Owns: which fields pass, which are replaced, and the forwarded fields. May touch:
+//! [`crate::message`]. One buffer, no second header map. Next: [`super::exchange`] sends it.
+
+use crate::message::{
+    body::Length,
+    context::Context,
+    forwarded::{Edited, X_FORWARDED_FOR, X_FORWARDED_HOST},
+    hop_by_hop::{has_token, is_hop_by_hop},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
+use std::io::Write;
+
+/// What the writer is told beside the request itself.
+pub struct Forwarding<'a> {
+    /// Path and query for the server.
+    pub target: &'a str,
+    /// The client's own `Host`, where an edit may have replaced the field.
+    pub host: Option<&'a HeaderValue>,
+    /// The body's length.
+    pub length: Length,
+    /// What the route's edits decide.
+    pub edited: Edited,
+}
+
+/// Writes the whole head, its empty line included.
+pub fn write(out: &mut Vec<u8>, context: &Context, forwarding: &Forwarding<'_>) {
+    let head = &context.head;
+    let edited = forwarding.edited;
+    out.extend_from_slice(head.method.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(forwarding.target.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    // RFC 9112 §3.2: always there, empty where an HTTP/1.0 client sent none.
+    field(out, "host", context.host());
+    let crumbs = head.version == Version::HTTP_2;
+    for (name, value) in &head.headers {
+        if passes(name.as_str(), edited, crumbs) {
+            field(out, name.as_str(), value.as_bytes());
+        }
+    }
+    if crumbs {
+        joined(out, "cookie", b"; ", &head.headers, &header::COOKIE, b"");
+    }
+    if head.headers.contains_key(header::TE) && has_token(&head.headers, header::TE, "trailers") {
+        // RFC 9110 §10.1.4: for one connection, but gRPC servers refuse requests without it.
+        out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
+    }
+    forwarded_fields(out, context, forwarding);
+    framing_fields(out, &head.method, forwarding.length);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Whether a client's field goes on as it is.
+fn passes(name: &str, edited: Edited, crumbs: bool) -> bool {
+    match name {
+        "host" | "content-length" | "expect" | "http2-settings" => false,
+        "x-forwarded-for" => edited.forwarded_for,
+        "x-forwarded-proto" => edited.forwarded_proto,
+        "x-forwarded-host" => edited.forwarded_host,
+        "x-real-ip" => edited.real_ip,
+        "via" => edited.via,
+        "x-request-id" => edited.request_id,
+        // HTTP/2 clients may send one field in crumbs, which HTTP/1 needs joined (RFC 9113 §8.2.3).
+        "cookie" => !crumbs,
+        // Servers with CGI-like variables can't tell `a_b` from `a-b`.
+        name => !is_hop_by_hop(name) && !name.as_bytes().contains(&b'_'),
+    }
+}
+
+/// The fields of our own, unless the route's edits decide on them.
+fn forwarded_fields(out: &mut Vec<u8>, context: &Context, forwarding: &Forwarding<'_>) {
+    let Forwarding { edited, host, .. } = forwarding;
+    let head = &context.head;
+    let peer = context.peer.ip_text.as_bytes();
+    if !edited.forwarded_for {
+        if context.trusted {
+            joined(out, "x-forwarded-for", b", ", &head.headers, &X_FORWARDED_FOR, peer);
+        } else {
+            field(out, "x-forwarded-for", peer);
+        }
+    }
+    if !edited.real_ip {
+        match context.forwarded_ip {
+            Some(ip) => {
+                let _ = write!(out, "x-real-ip: {ip}\r\n");
+            }
+            None => field(out, "x-real-ip", peer),
+        }
+    }
+    if !edited.forwarded_proto {
+        field(out, "x-forwarded-proto", context.scheme().as_bytes());
+    }
+    if !edited.forwarded_host {
+        let told = head.headers.get(X_FORWARDED_HOST).filter(|_| context.trusted);
+        let host = told.or(*host).map_or(context.host(), HeaderValue::as_bytes);
+        field(out, "x-forwarded-host", host);
+    }
+    if !edited.via {
+        let ours: &[u8] = match head.version {
+            Version::HTTP_2 => b"2.0 lb",
+            Version::HTTP_10 => b"1.0 lb",
+            _ => b"1.1 lb",
+        };
+        joined(out, "via", b", ", &head.headers, &header::VIA, ours);
+    }
+    if !edited.request_id {
+        field(out, "x-request-id", context.id.as_str().as_bytes());
+    }
+}
+
+fn framing_fields(out: &mut Vec<u8>, method: &Method, length: Length) {
+    match length {
+        Length::Exact(length) => {
+            out.extend_from_slice(b"content-length: ");
+            out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        Length::Unknown => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        // RFC 9110 §8.6: said where the method gives a body meaning.
+        Length::None if matches!(*method, Method::POST | Method::PUT | Method::PATCH) => {
+            out.extend_from_slice(b"content-length: 0\r\n");
+        }
+        Length::None => {}
+    }
+}
+
+fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// One field with every value of `source`, and `last`, where there is any.
+fn joined(
+    out: &mut Vec<u8>,
+    name: &str,
+    separator: &[u8],
+    headers: &HeaderMap,
+    source: &HeaderName,
+    last: &[u8],
+) {
+    let values = headers.get_all(source).into_iter().map(HeaderValue::as_bytes);
+    let mut values = values.chain([last]).filter(|value| !value.is_empty());
+    let Some(first) = values.next() else { return };
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(first);
+    for value in values {
+        out.extend_from_slice(separator);
+        out.extend_from_slice(value);
+    }
+    out.extend_from_slice(b"\r\n");
+}

@@ -1,0 +1,115 @@
+//! The body that hyper sends to a client, whatever it comes from.
+//!
+//! Owns: counting bytes, and the [`Record`] until the body's end. May touch: [`super::server_body`],
+//! [`crate::files`].
+
+use super::{record::Record, server_body::ServerBody};
+use crate::{files::FileBody, message::body::BodyError};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+/// Where a body comes from.
+pub enum Source {
+    /// Nowhere.
+    Empty,
+    /// Memory.
+    Full(Bytes),
+    /// A server.
+    Server(ServerBody),
+    /// A directory.
+    File(FileBody),
+}
+
+impl Source {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self {
+            Self::Empty => Poll::Ready(None),
+            Self::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *self = Self::Empty;
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+            Self::Server(body) => body.poll_frame(cx),
+            Self::File(body) => {
+                Pin::new(body).poll_frame(cx).map(|it| it.map(|it| it.map_err(BodyError::File)))
+            }
+        }
+    }
+
+    fn is_ended(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Full(bytes) => bytes.is_empty(),
+            Self::Server(body) => body.is_ended(),
+            Self::File(body) => body.is_end_stream(),
+        }
+    }
+}
+
+/// A response's body with the request's record.
+pub struct ResponseBody {
+    source: Source,
+    record: Option<Box<Record>>,
+}
+
+impl ResponseBody {
+    /// Ends `record` when it ends itself.
+    pub fn new(source: Source, record: Box<Record>) -> Self {
+        Self { source, record: Some(record) }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(self.source.poll(cx));
+        if let Some(record) = &mut self.record {
+            match &frame {
+                Some(Ok(frame)) => {
+                    record.facts.sent += frame.data_ref().map_or(0, Bytes::len) as u64;
+                }
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "a response ended early");
+                    record.body_failed(error);
+                }
+                None => {}
+            }
+        }
+        if matches!(frame, None | Some(Err(_))) {
+            self.source = Source::Empty;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.source.is_ended()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Empty => SizeHint::with_exact(0),
+            Source::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Source::Server(body) => body.size_hint(),
+            Source::File(body) => body.size_hint(),
+        }
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        if !self.source.is_ended()
+            && let Some(record) = &mut self.record
+        {
+            record.abandoned();
+        }
+    }
+}

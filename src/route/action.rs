@@ -1,0 +1,151 @@
+//! What a route does, compiled.
+
+use super::Target;
+use crate::{
+    files::Files,
+    observe::metrics::UpstreamMetrics,
+    template::Template,
+    upstream::{Upstream, pool},
+};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+use std::{sync::Arc, time::Duration};
+
+/// What a route does.
+pub enum Action {
+    /// Answers by itself.
+    Respond(Respond),
+    /// Sends the client elsewhere.
+    Redirect(Redirect),
+    /// Serves a directory.
+    Files(FilesRoute),
+    /// Asks a server.
+    Forward(Box<Forward>),
+}
+
+/// An answer from the config.
+pub struct Respond {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its body, rendered now where it has no variable.
+    pub body: Text,
+    /// Its `Content-Type`.
+    pub content_type: HeaderValue,
+}
+
+/// A text that is the same for all requests, or not.
+pub enum Text {
+    /// The same.
+    Fixed(Bytes),
+    /// With variables.
+    Template(Template),
+}
+
+/// A redirect.
+pub struct Redirect {
+    /// `Location`.
+    pub to: Template,
+    /// 301, 302, 303, 307 or 308.
+    pub status: StatusCode,
+}
+
+/// A directory, and what is cut from the path before it is looked up.
+pub struct FilesRoute {
+    /// The directory.
+    pub files: Arc<Files>,
+    /// `strip_prefix` and `rewrite`.
+    pub target: Target,
+}
+
+/// An upstream, and how its servers are spoken to.
+pub struct Forward {
+    /// The upstream, shared by the routes that name it.
+    pub group: Arc<Group>,
+    /// What the balancing key is made of.
+    pub key: Key,
+    /// `strip_prefix` and `rewrite`.
+    pub target: Target,
+    /// The server's side of the waits.
+    pub timeouts: Timeouts,
+    /// When another server is tried.
+    pub retry: Retry,
+    /// Bytes taken off a server ahead of a slow client.
+    pub response_buffer: usize,
+    /// Generated fields on which the route's edits decide.
+    pub edited: crate::message::forwarded::Edited,
+    /// Whether an edit may replace `Host`, so that the client's must be kept.
+    pub edits_host: bool,
+}
+
+/// An upstream with what belongs to it in this process.
+pub struct Group {
+    /// Servers, strategy and health.
+    pub upstream: Upstream,
+    /// Its counters.
+    pub metrics: UpstreamMetrics,
+    /// What the pools keep.
+    pub pool: pool::Limits,
+    /// Statuses that count as a server's failure.
+    pub fail_on: Vec<StatusCode>,
+    /// How often its servers' names are looked up.
+    pub resolve_interval: Duration,
+    /// Active checks.
+    pub health_check: Option<crate::upstream::health::active::Check>,
+}
+
+/// What a strategy's key is made of.
+pub enum Key {
+    /// The strategy needs none.
+    None,
+    /// The client's address, nginx's way.
+    ClientIp,
+    /// A rendered text.
+    Text(Template),
+}
+
+/// The server's side of the waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// For a connection.
+    pub connect: Duration,
+    /// Between two writes.
+    pub send: Duration,
+    /// For a response's head once the request is sent.
+    pub response_head: Duration,
+    /// Between two reads of a response.
+    pub read: Duration,
+    /// Between two parts of the client's body.
+    pub body_idle: Duration,
+}
+
+/// When another server is tried.
+#[derive(Clone, Debug)]
+pub struct Retry {
+    /// What it may follow.
+    pub on: RetryOn,
+    /// Further servers.
+    pub tries: u32,
+    /// No further try starts after this.
+    pub timeout: Duration,
+    /// Also requests that are not idempotent, once sent.
+    pub non_idempotent: bool,
+    /// Bytes of a request's body that are kept.
+    pub max_body: usize,
+    /// Retries as a percentage of the running requests.
+    pub budget_percent: u32,
+    /// Retries always allowed.
+    pub budget_min: u32,
+}
+
+/// What a retry may follow.
+#[derive(Clone, Debug, Default)]
+pub struct RetryOn {
+    /// No connection.
+    pub connect: bool,
+    /// A break before the head.
+    pub reset: bool,
+    /// No head in time.
+    pub timeout: bool,
+    /// These statuses.
+    pub statuses: Vec<StatusCode>,
+}

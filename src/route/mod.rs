@@ -1,0 +1,46 @@
+//! From a request's listener, host, method and path to what is done with it.
+//!
+//! Owns: the compiled sites and routes. May touch: [`crate::filter`], [`crate::files`],
+//! [`crate::upstream`]. Built by [`crate::snapshot::build`]; [`crate::proxy::handle`] asks it once
+//! per request.
+
+pub mod action;
+pub mod matcher;
+pub mod router;
+mod target;
+
+pub use action::{
+    Action, FilesRoute, Forward, Group, Key, Redirect, Respond, Retry, RetryOn, Text, Timeouts,
+};
+pub use matcher::{PathMatcher, RouteMatcher};
+pub use router::{Router, Sites};
+pub use target::Target;
+
+use crate::{filter::Chain, observe::RouteMetrics};
+use std::sync::Arc;
+
+/// Match → action, ready to run.
+pub struct Route {
+    /// Its name in logs and metrics.
+    pub name: Arc<str>,
+    /// What it takes.
+    pub matcher: RouteMatcher,
+    /// What sees the heads on their way.
+    pub filters: Chain,
+    /// What it does.
+    pub action: Action,
+    /// Bytes of a request's body let through, 0 = all.
+    pub max_body: u64,
+    /// Its histograms.
+    pub metrics: Arc<RouteMetrics>,
+}
+
+impl Route {
+    /// The name of its upstream, or empty.
+    pub fn upstream(&self) -> &str {
+        match &self.action {
+            Action::Forward(forward) => forward.group.upstream.name(),
+            _ => "",
+        }
+    }
+}

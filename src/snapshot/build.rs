@@ -1,0 +1,391 @@
+//! From a [`Config`] and what runs now to what runs next.
+//!
+//! Owns: the only way to make a [`Snapshot`]. May touch: everything below it, and certificate and
+//! log files. A server that both configs have keeps its [`Server`]: health, counts and pooled
+//! connections survive. A failure leaves everything as it was.
+
+use super::{ListenerParts, Snapshot, TlsParts, live::Resources};
+use crate::{
+    config::{self, Config, HostPattern},
+    files::{self, Files},
+    filter::{
+        Chain, Filter,
+        header_edits::{Edits, HeaderEdits},
+    },
+    message::forwarded::Edited,
+    observe::access_log::{self, AccessLog},
+    route::{
+        Action, FilesRoute, Forward, Group, Key, PathMatcher, Redirect, Respond, Retry, RetryOn,
+        Route, RouteMatcher, Router, Sites, Target, Text, Timeouts,
+    },
+    tls::{self, Certificates, TlsError},
+    upstream::{
+        ActiveHealth, Member, Server, StrategyKind, Upstream,
+        health::active::{Check, StatusRange},
+        pool,
+    },
+};
+use http::{HeaderValue, StatusCode, header};
+use std::{collections::HashMap, fmt, io, path::PathBuf, sync::Arc, time::Duration};
+
+/// Why a valid config can't be run.
+#[derive(Debug)]
+pub enum BuildError {
+    /// A certificate changed or vanished between the check and the build.
+    Tls(TlsError),
+    /// The access log can't be opened.
+    AccessLog(PathBuf, io::Error),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tls(error) => error.fmt(f),
+            Self::AccessLog(path, error) => {
+                write!(f, "the access log {} can't be opened: {error}", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+/// Compiles `config`, taking over from `previous` what both have.
+pub fn build(
+    config: Config,
+    previous: Option<&Snapshot>,
+    resources: &Resources,
+) -> Result<Snapshot, BuildError> {
+    let groups: Vec<_> =
+        config.upstreams.iter().map(|it| Arc::new(group(it, previous, resources))).collect();
+    let by_name = config.upstreams.iter().zip(&groups).map(|it| (it.0.name.as_str(), it)).collect();
+    let mut compiler = Compiler { upstreams: by_name, directories: directories(previous), resources };
+    let mut router = Router::default();
+    let mut sites: HashMap<&str, Sites> = HashMap::new();
+    for site in &config.sites {
+        let index = router.add(site.routes.iter().map(|route| compiler.route(route)).collect());
+        for name in &site.listeners {
+            let sites = sites.entry(name).or_default();
+            if site.hosts.is_empty() {
+                sites.default(index);
+            }
+            for host in &site.hosts {
+                match host {
+                    HostPattern::Exact(host) => sites.exact(host, index),
+                    HostPattern::Wildcard(parent) => sites.wildcard(parent, index),
+                }
+            }
+        }
+    }
+    let mut listeners = Vec::new();
+    for listener in &config.listeners {
+        let id = resources.listener_id(&listener.name);
+        if listeners.len() <= id {
+            listeners.resize_with(id + 1, || None);
+        }
+        let sites = sites.remove(listener.name.as_str()).unwrap_or_default();
+        listeners[id] = Some(listener_parts(listener, sites, resources)?);
+    }
+    drop(compiler);
+    Ok(Snapshot {
+        generation: previous.map_or(1, |it| it.generation + 1),
+        listeners,
+        router,
+        trusted_proxies: config.trusted_proxies.clone(),
+        access_log: access_log(&config, previous, resources)?,
+        groups,
+        config: Arc::new(config),
+    })
+}
+
+fn listener_parts(
+    listener: &config::Listener,
+    sites: Sites,
+    resources: &Resources,
+) -> Result<ListenerParts, BuildError> {
+    let tls = listener.tls.as_ref().map(|tls| tls_parts(tls, resources)).transpose()?;
+    Ok(ListenerParts {
+        name: listener.name.as_str().into(),
+        sites,
+        limits: listener.limits.clone(),
+        timeouts: listener.timeouts.clone(),
+        tls,
+    })
+}
+
+fn tls_parts(tls: &config::Tls, resources: &Resources) -> Result<TlsParts, BuildError> {
+    let pairs = tls.certificates.iter().map(|it| (it.cert.as_path(), it.key.as_path()));
+    let certificates = Arc::new(Certificates::read(pairs).map_err(BuildError::Tls)?);
+    let server = tls::server_config(
+        Arc::clone(&certificates),
+        tls.only_tls13,
+        tls.http2,
+        Arc::clone(&resources.tickets),
+    );
+    Ok(TlsParts {
+        server: Arc::new(server.map_err(BuildError::Tls)?),
+        certificates,
+        strict_sni: tls.strict_sni,
+    })
+}
+
+fn access_log(
+    config: &Config,
+    previous: Option<&Snapshot>,
+    resources: &Resources,
+) -> Result<Option<Arc<AccessLog>>, BuildError> {
+    let Some(wanted) = &config.access_log else { return Ok(None) };
+    if let Some(previous) = previous.filter(|it| it.config.access_log == config.access_log) {
+        return Ok(previous.access_log.clone());
+    }
+    let format = match wanted.format {
+        config::AccessLogFormat::Json => access_log::Format::Json,
+        config::AccessLogFormat::Combined => access_log::Format::Combined,
+    };
+    let dropped = resources.metrics.access_log_dropped.clone();
+    AccessLog::open(wanted.path.as_deref(), format, resources.workers, wanted.buffer, dropped)
+        .map(|log| Some(Arc::new(log)))
+        .map_err(|error| BuildError::AccessLog(wanted.path.clone().unwrap_or_default(), error))
+}
+
+fn group(
+    wanted: &config::Upstream,
+    previous: Option<&Snapshot>,
+    resources: &Resources,
+) -> Group {
+    let previous = previous
+        .and_then(|it| it.groups.iter().find(|group| group.upstream.name() == wanted.name))
+        .map(|group| &group.upstream);
+    let members = wanted.servers.iter().map(|it| member(it, wanted, previous)).collect();
+    let kind = match wanted.strategy {
+        config::Strategy::RoundRobin => StrategyKind::RoundRobin,
+        config::Strategy::LeastConnections => StrategyKind::LeastConnections,
+        config::Strategy::IpHash => StrategyKind::IpHash,
+        config::Strategy::RandomTwo => StrategyKind::RandomTwo,
+        config::Strategy::ConsistentHash(_) => StrategyKind::ConsistentHash,
+    };
+    let fail_open = wanted.when_all_down == config::WhenAllDown::FailOpen;
+    let servers: Vec<_> = wanted.servers.iter().map(|it| it.address.as_str()).collect();
+    Group {
+        upstream: Upstream::new(&wanted.name, kind, members, fail_open, previous),
+        metrics: resources.metrics.upstream(&wanted.name, &servers),
+        pool: pool::Limits {
+            idle: wanted.keepalive,
+            idle_timeout: millis(wanted.keepalive_timeout),
+            requests: wanted.keepalive_requests,
+            age: millis(wanted.keepalive_age),
+        },
+        fail_on: statuses(&wanted.fail_on),
+        resolve_interval: wanted.resolve_interval,
+        health_check: wanted.health_check.as_ref().map(check),
+    }
+}
+
+fn member(
+    wanted: &config::Server,
+    upstream: &config::Upstream,
+    previous: Option<&Upstream>,
+) -> Member {
+    let known = previous.and_then(|previous| {
+        previous.members().iter().find(|member| member.server.address() == wanted.address)
+    });
+    let server = match known {
+        Some(member) => Arc::clone(&member.server),
+        None => {
+            let server = Server::new(&upstream.name, &wanted.address);
+            // Beside servers that are known to work, a new one shows first that it does. Where all
+            // are new there is nothing better to ask meanwhile.
+            if upstream.health_check.is_some() && previous.is_some() {
+                server.set_active(ActiveHealth::Checking);
+            }
+            server
+        }
+    };
+    if upstream.health_check.is_none() {
+        server.set_active(ActiveHealth::Unchecked);
+    }
+    Member {
+        server,
+        weight: wanted.weight,
+        max_fails: wanted.max_fails,
+        fail_timeout: wanted.fail_timeout,
+        max_conns: wanted.max_conns,
+        backup: wanted.backup,
+        down: wanted.down,
+    }
+}
+
+fn check(wanted: &config::HealthCheck) -> Check {
+    let range = |it: &config::StatusRange| StatusRange { first: it.first, last: it.last };
+    Check {
+        path: wanted.path.clone(),
+        host: wanted.host.clone(),
+        interval: wanted.interval,
+        timeout: wanted.timeout,
+        fall: wanted.fall,
+        rise: wanted.rise,
+        status: wanted.status.iter().map(range).collect(),
+    }
+}
+
+/// The directories that are served now, whose hot files are worth keeping.
+fn directories(previous: Option<&Snapshot>) -> Vec<Arc<Files>> {
+    let routes = previous.map(|it| it.router.routes()).unwrap_or_default();
+    let files = routes.iter().filter_map(|route| match &route.action {
+        Action::Files(route) => Some(Arc::clone(&route.files)),
+        _ => None,
+    });
+    files.collect()
+}
+
+struct Compiler<'a> {
+    upstreams: HashMap<&'a str, (&'a config::Upstream, &'a Arc<Group>)>,
+    directories: Vec<Arc<Files>>,
+    resources: &'a Resources,
+}
+
+impl Compiler<'_> {
+    fn route(&mut self, wanted: &config::Route) -> Route {
+        let name: Arc<str> = wanted.name.as_str().into();
+        Route {
+            metrics: Arc::new(self.resources.metrics.route(Arc::clone(&name))),
+            name,
+            matcher: RouteMatcher { path: path(&wanted.path), methods: wanted.methods.clone() },
+            filters: filters(wanted),
+            action: self.action(wanted),
+            max_body: wanted.max_body,
+        }
+    }
+
+    fn action(&mut self, wanted: &config::Route) -> Action {
+        match &wanted.action {
+            config::Action::Respond(respond) => Action::Respond(self::respond(respond)),
+            config::Action::Redirect(redirect) => Action::Redirect(Redirect {
+                to: redirect.to.clone(),
+                status: status(redirect.status),
+            }),
+            config::Action::Files(files) => {
+                Action::Files(FilesRoute { files: self.files(files), target: target(wanted) })
+            }
+            config::Action::Forward(upstream) => {
+                Action::Forward(Box::new(self.forward(wanted, upstream)))
+            }
+        }
+    }
+
+    fn files(&mut self, wanted: &config::Files) -> Arc<Files> {
+        let settings = files::Settings {
+            root: wanted.root.clone(),
+            index: wanted.index.clone(),
+            dotfiles: wanted.dotfiles,
+            cache: wanted.cache.as_ref().map(|cache| files::CacheSettings {
+                max_size: cache.max_size,
+                max_file: cache.max_file,
+                check_interval: cache.check_interval,
+            }),
+        };
+        if let Some(known) = self.directories.iter().find(|it| *it.settings() == settings) {
+            return Arc::clone(known);
+        }
+        let files = Arc::new(Files::new(settings));
+        self.directories.push(Arc::clone(&files));
+        files
+    }
+
+    fn forward(&self, wanted: &config::Route, upstream: &str) -> Forward {
+        let (settings, group) = self.upstreams[upstream];
+        let config::Route { timeouts, request_headers: edits, .. } = wanted;
+        let edited: Vec<_> = edits.set.iter().chain(&edits.add).map(|(name, _)| name).collect();
+        let edited = || edited.iter().copied().chain(&edits.remove);
+        Forward {
+            group: Arc::clone(group),
+            key: key(settings),
+            target: target(wanted),
+            timeouts: Timeouts {
+                connect: timeouts.connect,
+                send: timeouts.send,
+                response_head: timeouts.response_head,
+                read: timeouts.read,
+                body_idle: timeouts.body_idle,
+            },
+            retry: retry(wanted.retry.as_ref().unwrap_or(&settings.retry)),
+            response_buffer: wanted.response_buffer,
+            edited: Edited::of(edited()),
+            edits_host: edited().any(|name| *name == header::HOST),
+        }
+    }
+}
+
+fn path(wanted: &config::PathPattern) -> PathMatcher {
+    match wanted {
+        config::PathPattern::Prefix(prefix) if prefix == "/" => PathMatcher::Any,
+        config::PathPattern::Prefix(prefix) => PathMatcher::Prefix(prefix.clone()),
+        config::PathPattern::Exact(exact) => PathMatcher::Exact(exact.clone()),
+        config::PathPattern::Suffix(suffix) => PathMatcher::Suffix(suffix.clone()),
+    }
+}
+
+fn filters(wanted: &config::Route) -> Chain {
+    let edits = |it: &config::HeaderEdits| Edits::new(&it.set, &it.add, &it.remove);
+    let headers = HeaderEdits::new(edits(&wanted.request_headers), edits(&wanted.response_headers));
+    Chain::new(headers.into_iter().map(|it| Box::new(it) as Box<dyn Filter>).collect())
+}
+
+fn respond(wanted: &config::Respond) -> Respond {
+    let body = match wanted.body.as_literal() {
+        Some(text) => Text::Fixed(text.to_owned().into()),
+        None => Text::Template(wanted.body.clone()),
+    };
+    let content_type = HeaderValue::from_str(&wanted.content_type);
+    Respond {
+        status: status(wanted.status),
+        body,
+        content_type: content_type.unwrap_or(HeaderValue::from_static("text/plain")),
+    }
+}
+
+fn target(wanted: &config::Route) -> Target {
+    Target { strip_prefix: wanted.strip_prefix.clone(), rewrite: wanted.rewrite.clone() }
+}
+
+fn key(upstream: &config::Upstream) -> Key {
+    match &upstream.strategy {
+        config::Strategy::IpHash => Key::ClientIp,
+        config::Strategy::ConsistentHash(template) => Key::Text(template.clone()),
+        _ => Key::None,
+    }
+}
+
+fn retry(wanted: &config::Retry) -> Retry {
+    let mut on = RetryOn::default();
+    for cause in &wanted.on {
+        match cause {
+            config::RetryOn::Connect => on.connect = true,
+            config::RetryOn::Reset => on.reset = true,
+            config::RetryOn::Timeout => on.timeout = true,
+            config::RetryOn::Status(code) => on.statuses.push(status(*code)),
+        }
+    }
+    Retry {
+        on,
+        tries: wanted.tries,
+        timeout: wanted.timeout,
+        non_idempotent: wanted.non_idempotent,
+        max_body: wanted.max_body,
+        budget_percent: wanted.budget_percent,
+        budget_min: wanted.budget_min,
+    }
+}
+
+fn statuses(codes: &[u16]) -> Vec<StatusCode> {
+    codes.iter().map(|code| status(*code)).collect()
+}
+
+/// The config has checked that it is one.
+fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn millis(duration: Duration) -> u64 {
+    duration.as_millis() as u64
+}

@@ -1,0 +1,106 @@
+//! The one place where the running snapshot is swapped, and what outlives every snapshot.
+//!
+//! Owns: the process's [`ArcSwap`], metrics, clock, TLS tickets and listener ids. May touch:
+//! [`super::Snapshot`]. A request loads it once; only the control thread stores.
+
+use super::Snapshot;
+use crate::{clock::Clock, observe::metrics::Metrics};
+use arc_swap::ArcSwap;
+use rustls::server::ProducesTickets;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
+};
+
+/// What the process is doing, for `/ready`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Not all listeners are served yet.
+    Starting,
+    /// Serving.
+    Running,
+    /// Stopping.
+    Draining,
+}
+
+/// What outlives every snapshot.
+pub struct Live {
+    current: ArcSwap<Snapshot>,
+    /// Every counter.
+    pub metrics: Arc<Metrics>,
+    /// The process's time.
+    pub clock: Clock,
+    phase: AtomicU8,
+}
+
+impl Live {
+    /// Starts with `snapshot`.
+    pub fn new(snapshot: Snapshot, resources: &Resources) -> Arc<Self> {
+        Arc::new(Self {
+            current: ArcSwap::from_pointee(snapshot),
+            metrics: Arc::clone(&resources.metrics),
+            clock: resources.clock,
+            phase: AtomicU8::new(Phase::Starting as u8),
+        })
+    }
+
+    /// The snapshot that is current now.
+    pub fn load(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Makes `snapshot` current for every request that comes after; gives back the one before.
+    pub fn store(&self, snapshot: Snapshot) -> Arc<Snapshot> {
+        self.current.swap(Arc::new(snapshot))
+    }
+
+    /// What the process is doing.
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Starting,
+            1 => Phase::Running,
+            _ => Phase::Draining,
+        }
+    }
+
+    /// Tells what the process is doing from now on.
+    pub fn set_phase(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Release);
+    }
+}
+
+/// What every build draws on.
+pub struct Resources {
+    /// Every counter.
+    pub metrics: Arc<Metrics>,
+    /// The process's time.
+    pub clock: Clock,
+    /// One for the whole process, so that a client's ticket is good after a reload.
+    pub tickets: Arc<dyn ProducesTickets>,
+    /// Threads that serve requests.
+    pub workers: usize,
+    ids: Mutex<HashMap<String, usize>>,
+}
+
+impl Resources {
+    /// For one process.
+    pub fn new(workers: usize) -> Result<Self, rustls::Error> {
+        Ok(Self {
+            metrics: Metrics::new(),
+            clock: Clock::start(),
+            tickets: rustls::crypto::aws_lc_rs::Ticketer::new()?,
+            workers,
+            ids: Mutex::default(),
+        })
+    }
+
+    /// The id of the listener `name`: the same for the life of the process.
+    pub fn listener_id(&self, name: &str) -> usize {
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = ids.len();
+        *ids.entry(name.to_owned()).or_insert(next)
+    }
+}

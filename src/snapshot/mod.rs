@@ -1,0 +1,78 @@
+//! What is running: everything compiled from one config, immutable.
+//!
+//! Owns: the compiled parts of one config. May touch: everything below it. Built by [`build`],
+//! published by [`live`], taken once per request by [`crate::proxy::handle`]; it lives until the
+//! last request that took it has ended.
+
+pub mod build;
+pub mod live;
+
+pub use live::Live;
+
+use crate::{
+    cidr::Cidr,
+    config,
+    observe::access_log::AccessLog,
+    route::{Group, Route, Router, Sites},
+    tls::Certificates,
+};
+use std::sync::Arc;
+
+/// Everything compiled from one config.
+pub struct Snapshot {
+    /// Counts the configs that were taken into use.
+    pub generation: u64,
+    /// Indexed by the listener's id; ids of listeners that this config lacks are `None`.
+    pub listeners: Vec<Option<ListenerParts>>,
+    /// All sites' routes.
+    pub router: Router,
+    /// Who may speak for a client.
+    pub trusted_proxies: Vec<Cidr>,
+    /// Every upstream once, in the order of the config.
+    pub groups: Vec<Arc<Group>>,
+    /// Where requests are logged.
+    pub access_log: Option<Arc<AccessLog>>,
+    /// What it was built from; for the next build and the control thread, never for a request.
+    pub config: Arc<config::Config>,
+}
+
+/// What a listener's connections need of the config.
+pub struct ListenerParts {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its sites.
+    pub sites: Sites,
+    /// The client's side of the limits.
+    pub limits: config::ListenerLimits,
+    /// The client's side of the waits.
+    pub timeouts: config::ListenerTimeouts,
+    /// Its TLS side.
+    pub tls: Option<TlsParts>,
+}
+
+/// A TLS listener's part.
+pub struct TlsParts {
+    /// What handshakes are made with.
+    pub server: Arc<rustls::ServerConfig>,
+    /// The same certificates, to tell whether a host is one of theirs.
+    pub certificates: Arc<Certificates>,
+    /// Whether a host that the connection's certificate does not cover is answered with 421.
+    pub strict_sni: bool,
+}
+
+impl Snapshot {
+    /// The parts of the listener `id`, unless this config lacks it.
+    pub fn listener(&self, id: usize) -> Option<&ListenerParts> {
+        self.listeners.get(id)?.as_ref()
+    }
+
+    /// A route by its number.
+    pub fn route(&self, index: u32) -> &Route {
+        self.router.route(index)
+    }
+
+    /// Whether some upstream has a server that gets requests; true without upstreams.
+    pub fn has_live_upstream(&self, now: u64) -> bool {
+        self.groups.is_empty() || self.groups.iter().any(|group| group.upstream.has_live(now))
+    }
+}

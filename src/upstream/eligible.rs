@@ -1,0 +1,178 @@
+//! Which servers a request may go to: the only place that has the rules.
+//!
+//! Owns: [`Member`], [`Candidates`], the fail-open choice and the reason when there is none.
+//! May touch: `server`, `health`, `tried`. Next: a strategy chooses among the candidates.
+
+use super::{
+    Tried,
+    health::passive::{Limits, Standing},
+    server::Server,
+};
+use std::{sync::Arc, time::Duration};
+
+/// What a client may be told to wait when nothing says when a server returns, in milliseconds.
+const RETRY_AFTER_UNKNOWN_MS: u64 = 1000;
+
+/// A server, and what the config of one snapshot says of it.
+#[derive(Clone)]
+pub struct Member {
+    /// The server.
+    pub server: Arc<Server>,
+    /// Its share of the requests; 0 gets none.
+    pub weight: u32,
+    /// Failures within `fail_timeout` that eject it; 0 = never.
+    pub max_fails: u32,
+    /// The window of `max_fails`, and the length of an ejection.
+    pub fail_timeout: Duration,
+    /// Attempts in flight at most, over all workers; 0 = unlimited.
+    pub max_conns: u32,
+    /// Used only when no other server can be.
+    pub backup: bool,
+    /// Never used.
+    pub down: bool,
+}
+
+impl Member {
+    /// When failures eject it.
+    pub fn limits(&self) -> Limits {
+        Limits { max_fails: self.max_fails, fail_timeout: self.fail_timeout }
+    }
+
+    /// Where it stands with its traffic; a reload that sets `max_fails = 0` ends an ejection.
+    #[inline]
+    pub(super) fn standing(&self, now: u64) -> Standing {
+        if self.max_fails == 0 { Standing::In } else { self.server.passive().standing(now) }
+    }
+
+    /// Whether it has `max_conns` attempts in flight.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.max_conns != 0 && self.server.in_flight() >= self.max_conns
+    }
+
+    /// Whether requests could go there but for its traffic: its failures and its load.
+    #[inline]
+    pub(super) fn is_usable(&self) -> bool {
+        !self.down
+            && self.weight > 0
+            && self.server.is_resolved()
+            && self.server.active().is_usable()
+    }
+
+    /// Whether it is in, however busy.
+    #[inline]
+    pub(super) fn is_in(&self, now: u64) -> bool {
+        self.is_usable() && self.standing(now) == Standing::In
+    }
+
+    #[inline]
+    fn is_eligible(&self, now: u64) -> bool {
+        self.is_usable()
+            && matches!(self.standing(now), Standing::In | Standing::Due)
+            && !self.is_full()
+    }
+}
+
+/// The servers of one group as one request sees them. Nothing is computed before it is asked.
+pub struct Candidates<'a> {
+    members: &'a [Member],
+    /// Indices into `members`.
+    group: &'a [usize],
+    tried: &'a Tried,
+    now: u64,
+}
+
+impl<'a> Candidates<'a> {
+    /// Those of `members` whose index is in `group`.
+    pub fn new(members: &'a [Member], group: &'a [usize], tried: &'a Tried, now: u64) -> Self {
+        Self { members, group, tried, now }
+    }
+
+    /// How many there are, eligible or not.
+    pub fn len(&self) -> usize {
+        self.group.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.group.is_empty()
+    }
+
+    /// The share of candidate `i`.
+    #[inline]
+    pub fn weight(&self, i: usize) -> u32 {
+        self.members[self.group[i]].weight
+    }
+
+    /// The attempts in progress at candidate `i`.
+    #[inline]
+    pub fn in_flight(&self, i: usize) -> u32 {
+        self.members[self.group[i]].server.in_flight()
+    }
+
+    /// Whether the request may go to candidate `i`.
+    #[inline]
+    pub fn is_eligible(&self, i: usize) -> bool {
+        let index = self.group[i];
+        !self.tried.contains(index) && self.members[index].is_eligible(self.now)
+    }
+
+    /// The member index of candidate `i`.
+    pub(super) fn index(&self, i: usize) -> usize {
+        self.group[i]
+    }
+}
+
+/// The server to take although it is ejected: the one whose ejection ends first, primaries before
+/// backups. One that came back in the meantime is best of all.
+pub(super) fn first_to_return(members: &[Member], tried: &Tried, now: u64) -> Option<usize> {
+    let ends = |member: &Member| match member.standing(now) {
+        Standing::In => 0,
+        Standing::Due | Standing::Probing => now,
+        Standing::Ejected(until) => until,
+    };
+    members
+        .iter()
+        .enumerate()
+        .filter(|(index, member)| {
+            !tried.contains(*index) && member.is_usable() && !member.is_full()
+        })
+        .min_by_key(|(_, member)| (member.backup, ends(member)))
+        .map(|(index, _)| index)
+}
+
+/// Why a request got no server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unavailable {
+    /// When to ask again, in milliseconds: the end of the next ejection, or a second.
+    pub retry_after_ms: u64,
+    /// `max_conns`: one is alive but full; `all_tried`: nothing is left to try after at least one
+    /// attempt; `no_live_upstream`: there was none from the start.
+    pub reason: &'static str,
+}
+
+impl Unavailable {
+    pub(super) fn of(members: &[Member], tried: &Tried, now: u64) -> Self {
+        let full = members.iter().enumerate().any(|(index, member)| {
+            !tried.contains(index)
+                && member.is_usable()
+                && matches!(member.standing(now), Standing::In | Standing::Due)
+                && member.is_full()
+        });
+        if full {
+            return Self { retry_after_ms: RETRY_AFTER_UNKNOWN_MS, reason: "max_conns" };
+        }
+        let next_end = members
+            .iter()
+            .filter(|member| member.is_usable())
+            .filter_map(|member| match member.standing(now) {
+                Standing::Ejected(until) => Some(until - now),
+                _ => None,
+            })
+            .min();
+        Self {
+            retry_after_ms: next_end.unwrap_or(RETRY_AFTER_UNKNOWN_MS),
+            reason: if tried.is_empty() { "no_live_upstream" } else { "all_tried" },
+        }
+    }
+}

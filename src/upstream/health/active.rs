@@ -1,0 +1,195 @@
+//! Active checks: a small request to every server, now and then.
+//!
+//! Owns: one probe, the counting of rise and fall, and when the next one is due. May touch:
+//! [`crate::upstream::server`]. The control thread runs one [`watch`] per server, however many
+//! workers there are.
+
+use super::ActiveHealth;
+use crate::upstream::Server;
+use std::{io, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{sleep, timeout},
+};
+
+/// A status line is short; what does not fit is no HTTP server's.
+const LONGEST_STATUS_LINE: usize = 1024;
+
+/// What is asked, and what is made of the answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// The path asked for.
+    pub path: String,
+    /// The `Host` sent; else the server's address.
+    pub host: Option<String>,
+    /// Between two probes of one server, ± 10 %.
+    pub interval: Duration,
+    /// For one probe in all.
+    pub timeout: Duration,
+    /// Failures in a row until down.
+    pub fall: u32,
+    /// Successes in a row until up.
+    pub rise: u32,
+    /// Statuses that are successes.
+    pub status: Vec<StatusRange>,
+}
+
+/// An inclusive range of statuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatusRange {
+    /// First.
+    pub first: u16,
+    /// Last.
+    pub last: u16,
+}
+
+/// Rise and fall of one server.
+#[derive(Debug, Default)]
+pub struct Tally {
+    passed: u32,
+    failed: u32,
+}
+
+impl Tally {
+    /// What a server whose health is `now` is after one more probe.
+    pub fn count(&mut self, passed: bool, now: ActiveHealth, check: &Check) -> ActiveHealth {
+        if passed {
+            self.failed = 0;
+            self.passed = self.passed.saturating_add(1);
+            match now {
+                ActiveHealth::Down if self.passed < check.rise => now,
+                // One pass is enough for a server that has not failed yet.
+                _ => ActiveHealth::Up,
+            }
+        } else {
+            self.passed = 0;
+            self.failed = self.failed.saturating_add(1);
+            if self.failed >= check.fall { ActiveHealth::Down } else { now }
+        }
+    }
+}
+
+/// Probes `server` until dropped.
+pub async fn watch(server: Arc<Server>, check: Check) {
+    let mut tally = Tally::default();
+    let mut turn = server.id();
+    // Servers that start together must not be asked together.
+    sleep(spread(check.interval.min(Duration::from_secs(1)), turn, 100)).await;
+    loop {
+        let outcome = if server.is_resolved() {
+            probe(&server, &check).await
+        } else {
+            Err("its name does not resolve".to_owned())
+        };
+        let before = server.active();
+        let after = tally.count(outcome.is_ok(), before, &check);
+        server.set_active(after);
+        let (upstream, address) = (server.upstream(), server.address());
+        match (&outcome, after) {
+            (Err(reason), ActiveHealth::Down) if before != after => {
+                tracing::warn!(upstream, server = address, reason, "health check: down");
+            }
+            (Ok(()), ActiveHealth::Up) if before == ActiveHealth::Down => {
+                tracing::info!(upstream, server = address, "health check: up again");
+            }
+            (Err(reason), _) => {
+                tracing::debug!(upstream, server = address, reason, "health check failed");
+            }
+            _ => {}
+        }
+        turn = turn.wrapping_add(0x9e37_79b9);
+        sleep(check.interval.mul_f64(0.9) + spread(check.interval, turn, 20)).await;
+    }
+}
+
+/// Up to `percent` of `interval`, by a hash of `seed`.
+fn spread(interval: Duration, seed: u64, percent: u32) -> Duration {
+    let part = (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f64 / f64::from(1 << 24);
+    interval.mul_f64(part * f64::from(percent) / 100.0)
+}
+
+/// One request; says why it failed.
+async fn probe(server: &Server, check: &Check) -> Result<(), String> {
+    let status = match timeout(check.timeout, ask(server, check)).await {
+        Ok(Ok(status)) => status,
+        Ok(Err(error)) => return Err(error.to_string()),
+        Err(_) => return Err(format!("no answer within {:?}", check.timeout)),
+    };
+    if check.status.iter().any(|range| (range.first..=range.last).contains(&status)) {
+        Ok(())
+    } else {
+        Err(format!("it answered {status}"))
+    }
+}
+
+async fn ask(server: &Server, check: &Check) -> io::Result<u16> {
+    let addresses = server.addresses().clone();
+    let mut stream = TcpStream::connect(addresses.as_slice()).await?;
+    let host = check.host.as_deref().unwrap_or(server.address());
+    let request = format!(
+        "GET {} HTTP/1.1\r\nhost: {host}\r\nuser-agent: sheave-health-check\r\nconnection: close\r\n\r\n",
+        check.path
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut head = Vec::with_capacity(256);
+    loop {
+        if stream.read_buf(&mut head).await? == 0 {
+            return Err(io::Error::other("it closed before the end of its status line"));
+        }
+        if let Some(end) = memchr::memchr(b'\n', &head) {
+            return status(&head[..end]).ok_or_else(|| io::Error::other("it speaks no HTTP/1"));
+        }
+        if head.len() > LONGEST_STATUS_LINE {
+            return Err(io::Error::other("its status line has no end"));
+        }
+    }
+}
+
+fn status(line: &[u8]) -> Option<u16> {
+    let line = std::str::from_utf8(line).ok()?.strip_prefix("HTTP/1.")?;
+    line.split(' ').nth(1)?.trim_end().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check() -> Check {
+        Check {
+            path: "/".into(),
+            host: None,
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(2),
+            fall: 3,
+            rise: 2,
+            status: vec![StatusRange { first: 200, last: 399 }],
+        }
+    }
+
+    #[test]
+    fn rise_and_fall() {
+        let (check, mut tally, mut health) = (check(), Tally::default(), ActiveHealth::Unchecked);
+        let mut after = |passed| {
+            health = tally.count(passed, health, &check);
+            health
+        };
+        use ActiveHealth::{Down, Unchecked, Up};
+        assert_eq!([false, false, true].map(&mut after), [Unchecked, Unchecked, Up]);
+        assert_eq!([false, false, false].map(&mut after), [Up, Up, Down]);
+        assert_eq!([true, false, true, true].map(&mut after), [Down, Down, Down, Up]);
+    }
+
+    #[test]
+    fn a_server_being_checked_is_up_after_one_pass() {
+        let mut tally = Tally::default();
+        assert_eq!(tally.count(true, ActiveHealth::Checking, &check()), ActiveHealth::Up);
+    }
+
+    #[test]
+    fn status_lines() {
+        assert_eq!(status(b"HTTP/1.1 204 No Content\r"), Some(204));
+        assert_eq!(status(b"HTTP/1.0 200\r"), Some(200));
+        assert_eq!(status(b"SSH-2.0-OpenSSH"), None);
+    }
+}

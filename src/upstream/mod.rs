@@ -1,0 +1,211 @@
+//! A group of servers: who gets the next attempt, and what is learnt from it.
+//!
+//! Owns: [`Upstream`], built once per config and immutable but for atomics. May touch: nothing
+//! outside this directory. A pick goes `strategy` → `eligible` → `server` → [`Lease`]; its verdict
+//! comes back through [`Upstream::report`] to `health`.
+//!
+//! Every `now` is monotonic milliseconds since process start, given in by the caller.
+
+mod budget;
+pub mod connect;
+pub mod eligible;
+pub mod health;
+mod lease;
+pub mod pool;
+pub mod resolve;
+pub mod server;
+pub mod strategy;
+mod tried;
+
+#[cfg(test)]
+mod tests;
+
+pub use budget::RetryPermit;
+pub use eligible::{Member, Unavailable};
+pub use health::ActiveHealth;
+pub use lease::Lease;
+pub use server::{Server, ServerState, ServerStatus};
+pub use strategy::StrategyKind;
+pub use tried::Tried;
+
+use budget::Budget;
+use eligible::Candidates;
+use health::passive::Standing;
+use lease::Entry;
+use std::sync::{Arc, Mutex};
+use strategy::Group;
+
+/// A group of servers, as one config has it.
+pub struct Upstream {
+    name: Arc<str>,
+    members: Vec<Member>,
+    primaries: Group,
+    backups: Group,
+    fail_open: bool,
+    budget: Budget,
+    /// Held while a server is ejected, by the old and the new snapshot alike.
+    ejections: Arc<Mutex<()>>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The server answered.
+    Success {
+        /// From sending to the response's head, in microseconds.
+        latency_us: u64,
+    },
+    /// The server failed, with the reason.
+    Failure(&'static str),
+    /// It says nothing of the server: the client went away, a pooled connection was stale.
+    Neutral,
+}
+
+/// What followed from an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reported {
+    /// Nothing to speak of.
+    Noted,
+    /// This failure ejected the server (again, if it was a probe).
+    Ejected {
+        /// For how long, in milliseconds.
+        for_ms: u64,
+    },
+    /// This probe brought the server back.
+    Readmitted,
+}
+
+impl Upstream {
+    /// Puts the servers together. With `fail_open`, an ejected server is taken when none is left.
+    /// From the `previous` upstream of that name the turn is carried on.
+    pub fn new(
+        name: &str,
+        kind: StrategyKind,
+        members: Vec<Member>,
+        fail_open: bool,
+        previous: Option<&Self>,
+    ) -> Self {
+        let group = |backup, old: Option<&Group>| Group::new(kind, &members, backup, old);
+        Self {
+            name: name.into(),
+            primaries: group(false, previous.map(|old| &old.primaries)),
+            backups: group(true, previous.map(|old| &old.backups)),
+            members,
+            fail_open,
+            budget: previous.map(|old| old.budget.clone()).unwrap_or_default(),
+            ejections: previous.map(|old| Arc::clone(&old.ejections)).unwrap_or_default(),
+        }
+    }
+
+    /// A server for the next attempt of a request that has `tried` some; `key` is what the hashing
+    /// strategies made of the request.
+    pub fn pick(&self, tried: &Tried, key: u64, now: u64) -> Result<Lease, Unavailable> {
+        for group in [&self.primaries, &self.backups] {
+            let candidates = Candidates::new(&self.members, group.indices(), tried, now);
+            // A server may fill up, or its probe be claimed, between the look and the grasp.
+            while let Some(i) = group.pick(&candidates, key) {
+                if let Some(lease) = self.take(candidates.index(i), false, now) {
+                    return Ok(lease);
+                }
+            }
+        }
+        while self.fail_open
+            && let Some(index) = eligible::first_to_return(&self.members, tried, now)
+        {
+            if let Some(lease) = self.take(index, true, now) {
+                return Ok(lease);
+            }
+        }
+        Err(Unavailable::of(&self.members, tried, now))
+    }
+
+    /// Takes a slot and, if it is due, the probe; `None` when another request was faster.
+    fn take(&self, index: usize, fail_open: bool, now: u64) -> Option<Lease> {
+        let member = &self.members[index];
+        let server = &member.server;
+        if !server.reserve(member.max_conns) {
+            return None;
+        }
+        let entry = match member.standing(now) {
+            Standing::In => Entry::Ordinary,
+            Standing::Due if server.passive().claim(now) => Entry::Probe,
+            _ if fail_open => Entry::FailOpen,
+            _ => {
+                server.release();
+                return None;
+            }
+        };
+        server.count_request();
+        Some(Lease::new(Arc::clone(server), index, entry, member.backup))
+    }
+
+    /// Learns from an attempt. A second report of one lease counts as an ordinary attempt's, so a
+    /// body that breaks off after a good head can still be held against the server.
+    pub fn report(&self, lease: &mut Lease, outcome: Outcome, now: u64) -> Reported {
+        let Some(member) = self.members.get(lease.index()) else { return Reported::Noted };
+        let server = &member.server;
+        if !Arc::ptr_eq(server, lease.server()) {
+            return Reported::Noted;
+        }
+        match outcome {
+            Outcome::Success { latency_us } => {
+                server.note_latency(latency_us);
+                if lease.settle() {
+                    server.passive().readmit();
+                    return Reported::Readmitted;
+                }
+            }
+            Outcome::Failure(reason) => {
+                server.count_failure();
+                let limits = member.limits();
+                let ejected = if lease.settle() {
+                    Some(server.passive().eject_again(limits, now, reason))
+                } else {
+                    let others_in = || self.is_another_in(lease.index(), now);
+                    server.passive().fail(limits, now, reason, &self.ejections, others_in)
+                };
+                if let Some(for_ms) = ejected {
+                    return Reported::Ejected { for_ms };
+                }
+            }
+            Outcome::Neutral => {
+                if lease.settle() {
+                    server.passive().give_back();
+                }
+            }
+        }
+        Reported::Noted
+    }
+
+    /// Whether a server other than `index` is in: one that only awaits its probe is not.
+    fn is_another_in(&self, index: usize, now: u64) -> bool {
+        self.members.iter().enumerate().any(|(other, member)| other != index && member.is_in(now))
+    }
+
+    /// A permit to retry, if fewer than `max(min, percent of running)` retries are in progress.
+    pub fn try_retry(&self, percent: u32, min: u32) -> Option<RetryPermit> {
+        self.budget.permit(percent, min, self.running())
+    }
+
+    /// The servers, in the order of the config.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// The name in the config.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Attempts in progress.
+    pub fn running(&self) -> u32 {
+        self.members.iter().map(|member| member.server.in_flight()).sum()
+    }
+
+    /// Whether a server is in, or only awaits its probe.
+    pub fn has_live(&self, now: u64) -> bool {
+        self.members.iter().any(|member| {
+            member.is_usable() && !matches!(member.standing(now), Standing::Ejected(_))
+        })
+    }
+}

@@ -1,0 +1,94 @@
+//! Idle connections to servers, one pool per worker.
+//!
+//! Owns: which connection is used again, and for how long one is kept. May touch:
+//! [`super::connect`]. The lock is for the type's sake: a pool is used by its worker's thread only.
+
+use super::connect::Connection;
+use foldhash::fast::FixedState;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// How long and how many; an upstream's `keepalive*` keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Idle connections per server.
+    pub idle: usize,
+    /// Milliseconds that an idle connection is kept, less up to a tenth.
+    pub idle_timeout: u64,
+    /// Requests on one connection, 0 = unlimited.
+    pub requests: u64,
+    /// Milliseconds of a connection's life, 0 = unlimited.
+    pub age: u64,
+}
+
+/// Idle connections by server.
+#[derive(Debug, Default)]
+pub struct Pool {
+    idle: Mutex<HashMap<u64, Vec<Idle>, FixedState>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    expires: u64,
+}
+
+impl Pool {
+    /// The connection to `server` that was used last and is alive, if any.
+    pub fn check_out(&self, server: u64, now: u64, thorough: bool) -> Option<Connection> {
+        loop {
+            let idle = self.lock().get_mut(&server)?.pop()?;
+            if now < idle.expires && !idle.connection.is_dead(thorough) {
+                return Some(idle.connection);
+            }
+        }
+    }
+
+    /// Keeps `connection` for another request, within `limits`. Nothing may be left unread or unsent.
+    pub fn check_in(&self, server: u64, mut connection: Connection, limits: &Limits, now: u64) {
+        let worn = limits.requests != 0 && connection.requests >= limits.requests
+            || limits.age != 0 && now.saturating_sub(connection.opened) >= limits.age;
+        if worn || limits.idle == 0 {
+            return;
+        }
+        connection.unsent.clear();
+        let expires = now + limits.idle_timeout - jitter(limits.idle_timeout, &connection);
+        let mut pool = self.lock();
+        let idle = pool.entry(server).or_default();
+        if idle.len() >= limits.idle {
+            // The one used longest ago is the likeliest to be closed soon.
+            idle.remove(0);
+        }
+        idle.push(Idle { connection, expires });
+    }
+
+    /// Drops what has expired or died; called once a second.
+    pub fn sweep(&self, now: u64) {
+        self.lock().retain(|_, idle| {
+            idle.retain(|it| now < it.expires && !it.connection.is_dead(false));
+            !idle.is_empty()
+        });
+    }
+
+    /// Idle connections in all.
+    pub fn len(&self) -> usize {
+        self.lock().values().map(Vec::len).sum()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Vec<Idle>, FixedState>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Up to a tenth of `timeout`, so that connections opened together do not end together.
+fn jitter(timeout: u64, connection: &Connection) -> u64 {
+    let seed = connection.requests.wrapping_mul(31).wrapping_add(connection.opened);
+    (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % (timeout / 10 + 1)
+}

@@ -1,0 +1,45 @@
+//! Server names to addresses, again and again.
+//!
+//! Owns: the look-up and what is kept when it fails. May touch: [`super::server`]. Runs on the
+//! control thread; the system's resolver (`/etc/hosts`, search domains) is asked, as operators expect.
+
+use super::Server;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{net::lookup_host, time::sleep};
+
+/// Looks `server`'s name up once. Keeps the last good answer when there is none now.
+pub async fn resolve(server: &Server) {
+    let (upstream, address) = (server.upstream(), server.address());
+    let found = lookup_host(address).await.map(Iterator::collect::<Vec<SocketAddr>>);
+    match found {
+        Ok(mut addresses) if !addresses.is_empty() => {
+            addresses.sort_unstable();
+            addresses.dedup();
+            if **server.addresses() != addresses {
+                tracing::info!(upstream, server = address, ?addresses, "resolved");
+                server.set_addresses(addresses);
+            }
+        }
+        answer => {
+            let error = answer.err().map_or("no address".to_owned(), |error| error.to_string());
+            if server.is_resolved() {
+                tracing::warn!(upstream, server = address, error, "does not resolve now; its last addresses stay");
+            } else {
+                tracing::warn!(upstream, server = address, error, "does not resolve; it is down until it does");
+            }
+        }
+    }
+}
+
+/// Looks `server`'s name up every `interval`, until dropped.
+pub async fn watch(server: Arc<Server>, interval: Duration) {
+    loop {
+        sleep(interval).await;
+        resolve(&server).await;
+    }
+}
+
+/// Whether `server` has a name that must be looked up.
+pub fn has_name(server: &Server) -> bool {
+    server.address().parse::<SocketAddr>().is_err()
+}

@@ -1,0 +1,243 @@
+//! One address in an upstream: what outlives a reload.
+//!
+//! Owns: the counts, the resolved addresses and the health of one server, as atomics.
+//! May touch: `health`. Next: `Member` adds what the config says of it; `Lease` holds its slots.
+
+use super::{
+    Member,
+    health::{
+        ActiveHealth,
+        passive::{Passive, Standing},
+    },
+};
+use arc_swap::{ArcSwap, Guard};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+};
+
+/// One address in an upstream.
+pub struct Server {
+    id: u64,
+    upstream: Arc<str>,
+    address: Arc<str>,
+    addresses: ArcSwap<Vec<SocketAddr>>,
+    /// `addresses` is not empty: read by every pick, where an `ArcSwap` load would be dear.
+    resolved: AtomicBool,
+    active: AtomicU8,
+    passive: Passive,
+    in_flight: AtomicU32,
+    requests: AtomicU64,
+    failures: AtomicU64,
+    latency_us: AtomicU64,
+}
+
+impl Server {
+    /// A new server of `upstream`. An `address` that is an IP address and port is resolved at once,
+    /// any other waits for [`Self::set_addresses`].
+    pub fn new(upstream: &str, address: &str) -> Arc<Self> {
+        // The one static: it makes a number unique in the process and is nobody's state.
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        let addresses: Vec<SocketAddr> = address.parse().into_iter().collect();
+        Arc::new(Self {
+            id: NEXT_ID.fetch_add(1, Relaxed),
+            upstream: upstream.into(),
+            address: address.into(),
+            resolved: AtomicBool::new(!addresses.is_empty()),
+            addresses: ArcSwap::from_pointee(addresses),
+            active: AtomicU8::new(ActiveHealth::Unchecked as u8),
+            passive: Passive::default(),
+            in_flight: AtomicU32::new(0),
+            requests: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            latency_us: AtomicU64::new(0),
+        })
+    }
+
+    /// Unique in the process and never used again: the key of connection pools.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The name of its upstream.
+    pub fn upstream(&self) -> &str {
+        &self.upstream
+    }
+
+    /// The address as written in the config.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What the address resolves to; may have become empty after a pick.
+    pub fn addresses(&self) -> Guard<Arc<Vec<SocketAddr>>> {
+        self.addresses.load()
+    }
+
+    /// Sets what the address resolves to; nothing makes the server unresolved.
+    pub fn set_addresses(&self, addresses: Vec<SocketAddr>) {
+        let resolved = !addresses.is_empty();
+        self.addresses.store(Arc::new(addresses));
+        self.resolved.store(resolved, Relaxed);
+    }
+
+    /// Whether the address resolves to anything.
+    #[inline]
+    pub fn is_resolved(&self) -> bool {
+        self.resolved.load(Relaxed)
+    }
+
+    /// Attempts in progress.
+    #[inline]
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// Attempts since the server was added.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Relaxed)
+    }
+
+    /// Failed attempts since the server was added.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Relaxed)
+    }
+
+    /// A moving average of the latency of successes, in microseconds; 0 before the first.
+    pub fn latency_us(&self) -> u64 {
+        self.latency_us.load(Relaxed)
+    }
+
+    /// What the active checks last said.
+    #[inline]
+    pub fn active(&self) -> ActiveHealth {
+        ActiveHealth::from_u8(self.active.load(Relaxed))
+    }
+
+    /// Sets what the active checks say.
+    pub fn set_active(&self, health: ActiveHealth) {
+        self.active.store(health as u8, Relaxed);
+    }
+
+    /// What the traffic says.
+    #[inline]
+    pub(super) fn passive(&self) -> &Passive {
+        &self.passive
+    }
+
+    /// Takes a slot, strictly below `max_conns` (0 = unlimited).
+    pub(super) fn reserve(&self, max_conns: u32) -> bool {
+        if max_conns == 0 {
+            self.in_flight.fetch_add(1, Relaxed);
+            return true;
+        }
+        self.in_flight
+            .fetch_update(Relaxed, Relaxed, |used| (used < max_conns).then_some(used + 1))
+            .is_ok()
+    }
+
+    /// Gives a slot back.
+    pub(super) fn release(&self) {
+        self.in_flight.fetch_sub(1, Relaxed);
+    }
+
+    pub(super) fn count_request(&self) {
+        self.requests.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_failure(&self) {
+        self.failures.fetch_add(1, Relaxed);
+    }
+
+    /// Moves the average by an eighth. Two threads may lose one sample; an average bears that.
+    pub(super) fn note_latency(&self, sample_us: u64) {
+        let old = self.latency_us.load(Relaxed);
+        let new = if old == 0 { sample_us } else { old - old / 8 + sample_us / 8 };
+        self.latency_us.store(new, Relaxed);
+    }
+
+    /// How the server stands as `member` of a snapshot, for people and metrics.
+    pub fn status(&self, member: &Member, now: u64) -> ServerStatus {
+        let failures = self.passive.failures(member.limits(), now);
+        let ejected_for_ms = match member.standing(now) {
+            Standing::Ejected(until) => until.saturating_sub(now),
+            _ => 0,
+        };
+        ServerStatus {
+            state: ServerState::of(self, member, now),
+            reason: failures.reason,
+            fails: failures.recent,
+            ejected_for_ms,
+        }
+    }
+}
+
+/// How a server stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerStatus {
+    /// In one word.
+    pub state: ServerState,
+    /// Why the last failed attempt failed, if any ever did.
+    pub reason: Option<&'static str>,
+    /// Failures within `fail_timeout`; at most `max_fails`.
+    pub fails: usize,
+    /// Until the ejection ends, in milliseconds; 0 when not ejected.
+    pub ejected_for_ms: u64,
+}
+
+/// How a server stands, in one word; the first that applies, from the bottom up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerState {
+    /// Gets requests.
+    Up,
+    /// Has `max_conns` requests in flight.
+    Full,
+    /// The ejection is over and one request is to decide.
+    Probing,
+    /// Failed too often.
+    Ejected,
+    /// New, and the active checks have not passed yet.
+    Checking,
+    /// The active checks failed.
+    Failed,
+    /// The address resolves to nothing.
+    Unresolved,
+    /// By config: `down`, or a weight of 0.
+    Down,
+}
+
+impl ServerState {
+    fn of(server: &Server, member: &Member, now: u64) -> Self {
+        if member.down || member.weight == 0 {
+            return Self::Down;
+        }
+        if !server.is_resolved() {
+            return Self::Unresolved;
+        }
+        match (server.active(), member.standing(now)) {
+            (ActiveHealth::Down, _) => Self::Failed,
+            (ActiveHealth::Checking, _) => Self::Checking,
+            (_, Standing::Ejected(_)) => Self::Ejected,
+            (_, Standing::Due | Standing::Probing) => Self::Probing,
+            (_, Standing::In) if member.is_full() => Self::Full,
+            (_, Standing::In) => Self::Up,
+        }
+    }
+
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Full => "full",
+            Self::Probing => "probing",
+            Self::Ejected => "ejected",
+            Self::Checking => "checking",
+            Self::Failed => "failed",
+            Self::Unresolved => "unresolved",
+            Self::Down => "down",
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! A client's address always to the same server, with nginx's mapping.
+//!
+//! Owns: the mapping. May touch: the candidates. Falls back on turns.
+//!
+//! nginx hashes the address byte by byte, `h = (h · 113 + byte) mod 6271`, and when the server
+//! cannot be used hashes it once more on top. Over a whole address that is one affine step,
+//! `h = (h · 113^n + c) mod 6271`, so the two numbers are all that a pick needs to know of it.
+
+use super::{Candidates, Share, Strategy, round_robin::RoundRobin, share::Line};
+use std::net::IpAddr;
+
+const START: u64 = 89;
+const MODULUS: u64 = 6271;
+const REHASHES: usize = 20;
+
+/// What a pick needs to know of an address: three bytes count of IPv4, all of IPv6.
+pub fn key(address: IpAddr) -> u64 {
+    fn affine(bytes: &[u8]) -> u64 {
+        let (factor, offset) = bytes.iter().fold((1, 0), |(factor, offset), byte| {
+            (factor * 113 % MODULUS, (offset * 113 + u64::from(*byte)) % MODULUS)
+        });
+        factor << 32 | offset
+    }
+    match address.to_canonical() {
+        IpAddr::V4(address) => affine(&address.octets()[..3]),
+        IpAddr::V6(address) => affine(&address.octets()),
+    }
+}
+
+/// The positions of an address on the number line of the weights: first choice, second and so on.
+fn positions(key: u64) -> impl Iterator<Item = u64> {
+    // A foreign key must not overflow.
+    let (factor, offset) = ((key >> 32) % MODULUS, (key & u64::from(u32::MAX)) % MODULUS);
+    let step = move |hash: &u64| Some((hash * factor + offset) % MODULUS);
+    std::iter::successors(Some(START), step).skip(1)
+}
+
+/// A server by the client's address.
+pub(super) struct IpHash {
+    line: Line,
+    turns: RoundRobin,
+}
+
+impl IpHash {
+    pub(super) fn new(shares: &[Share<'_>], turns: RoundRobin) -> Self {
+        Self { line: Line::new(shares.iter().map(|share| share.weight)), turns }
+    }
+}
+
+impl Strategy for IpHash {
+    fn pick(&self, candidates: &Candidates<'_>, key: u64) -> Option<usize> {
+        let total = self.line.total();
+        if total == 0 {
+            return None;
+        }
+        positions(key)
+            .take(1 + REHASHES)
+            .map(|hash| self.line.at(hash % total))
+            .find(|i| candidates.is_eligible(*i))
+            .or_else(|| self.turns.pick(candidates, key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vector(address: &str) -> (u64, [usize; 3]) {
+        let key = key(address.parse().expect("address"));
+        let line = Line::new([1, 1, 1].into_iter());
+        let mut positions = positions(key);
+        let mut next = || positions.next().expect("endless");
+        let first = next();
+        (first, [line.at(first % 3), line.at(next() % 3), line.at(next() % 3)])
+    }
+
+    #[test]
+    fn vectors_of_nginx() {
+        assert_eq!(vector("192.168.1.10"), (154, [1, 2, 2]));
+        assert_eq!(vector("192.168.1.200"), (154, [1, 2, 2]));
+        assert_eq!(vector("::ffff:192.168.1.10"), (154, [1, 2, 2]));
+        assert_eq!(vector("10.0.0.1"), (2565, [0, 1, 0]));
+        assert_eq!(vector("203.0.113.7"), (2592, [0, 2, 2]));
+        assert_eq!(vector("2001:db8::1"), (2600, [2, 2, 2]));
+        assert_eq!(vector("::1"), (5945, [2, 0, 2]));
+    }
+
+    #[test]
+    fn any_key_is_safe() {
+        assert!(positions(u64::MAX).take(30).all(|hash| hash < MODULUS));
+    }
+}

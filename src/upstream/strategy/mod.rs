@@ -1,0 +1,92 @@
+//! How one of the eligible servers is chosen; one file each.
+//!
+//! Owns: the trait and the one match over its kinds. May touch: the candidates and a `u64` key, no
+//! more: a strategy knows neither HTTP nor time. Next: `Upstream::pick` takes the chosen server.
+
+pub mod consistent_hash;
+pub mod ip_hash;
+mod least_connections;
+mod random_two;
+mod round_robin;
+mod share;
+
+use super::eligible::{Candidates, Member};
+use consistent_hash::ConsistentHash;
+use ip_hash::IpHash;
+use least_connections::LeastConnections;
+use random_two::RandomTwo;
+use round_robin::RoundRobin;
+pub use share::Share;
+use std::sync::{Arc, atomic::AtomicU64};
+
+/// Chooses a server.
+pub trait Strategy: Send + Sync {
+    /// The index of an eligible candidate; `None` only if none is eligible.
+    fn pick(&self, candidates: &Candidates<'_>, key: u64) -> Option<usize>;
+}
+
+/// The strategies there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StrategyKind {
+    /// Smooth weighted turns.
+    RoundRobin,
+    /// The least loaded by attempts in flight, per weight.
+    LeastConnections,
+    /// By the client's address, as nginx's `ip_hash`; the key is [`ip_hash::key`].
+    IpHash,
+    /// The less loaded of two random ones.
+    RandomTwo,
+    /// By a ring, as nginx's `hash … consistent`; the key is [`consistent_hash::key`].
+    ConsistentHash,
+}
+
+fn build(kind: StrategyKind, shares: &[Share<'_>], cursor: Arc<AtomicU64>) -> Box<dyn Strategy> {
+    let turns = RoundRobin::new(shares, cursor);
+    match kind {
+        StrategyKind::RoundRobin => Box::new(turns),
+        StrategyKind::LeastConnections => Box::new(LeastConnections::new(turns)),
+        StrategyKind::IpHash => Box::new(IpHash::new(shares, turns)),
+        StrategyKind::RandomTwo => Box::new(RandomTwo::new(shares, turns)),
+        StrategyKind::ConsistentHash => Box::new(ConsistentHash::new(shares, turns)),
+    }
+}
+
+/// The primaries or the backups of an upstream, with a strategy of their own.
+pub(super) struct Group {
+    indices: Vec<usize>,
+    strategy: Box<dyn Strategy>,
+    /// Whose turn it is; shared with the group of the same upstream in the next snapshot.
+    cursor: Arc<AtomicU64>,
+}
+
+impl Group {
+    /// Those of `members` that are backups, or are not.
+    pub(super) fn new(
+        kind: StrategyKind,
+        members: &[Member],
+        backup: bool,
+        previous: Option<&Self>,
+    ) -> Self {
+        let indices: Vec<usize> =
+            (0..members.len()).filter(|index| members[*index].backup == backup).collect();
+        let shares: Vec<Share<'_>> = indices
+            .iter()
+            .map(|index| &members[*index])
+            .map(|member| Share {
+                address: member.server.address(),
+                weight: member.weight,
+                down: member.down,
+            })
+            .collect();
+        let cursor = previous.map(|old| Arc::clone(&old.cursor)).unwrap_or_default();
+        Self { strategy: build(kind, &shares, Arc::clone(&cursor)), indices, cursor }
+    }
+
+    pub(super) fn indices(&self) -> &[usize] {
+        &self.indices
+    }
+
+    pub(super) fn pick(&self, candidates: &Candidates<'_>, key: u64) -> Option<usize> {
+        if self.indices.is_empty() { None } else { self.strategy.pick(candidates, key) }
+    }
+}

@@ -1,0 +1,96 @@
+//! Two at random by weight; the less loaded has it.
+//!
+//! Owns: the random numbers. May touch: the candidates. Falls back on turns.
+//!
+//! Near to the least loaded without a scan, and without all workers running to the same server.
+
+use super::{
+    Candidates, Share, Strategy, least_connections::Load, round_robin::RoundRobin, share::Line,
+};
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+/// How often a server is drawn that cannot be used before giving up.
+const DRAWS: usize = 20;
+
+/// The less loaded of two random servers.
+pub(super) struct RandomTwo {
+    line: Line,
+    turns: RoundRobin,
+    random: Random,
+}
+
+impl RandomTwo {
+    pub(super) fn new(shares: &[Share<'_>], turns: RoundRobin) -> Self {
+        let line = Line::new(shares.iter().map(Share::turns));
+        Self { line, turns, random: Random::new() }
+    }
+
+    /// An eligible server other than `first`, as if `first` had no stretch on the line.
+    fn second(&self, candidates: &Candidates<'_>, first: usize) -> Option<usize> {
+        let (start, end) = self.line.stretch(first);
+        let rest = self.line.total() - (end - start);
+        if rest == 0 {
+            return None;
+        }
+        (0..DRAWS)
+            .map(|_| self.random.below(rest))
+            .map(|position| if position < start { position } else { position + (end - start) })
+            .map(|position| self.line.at(position))
+            .find(|i| candidates.is_eligible(*i))
+    }
+}
+
+impl Strategy for RandomTwo {
+    fn pick(&self, candidates: &Candidates<'_>, key: u64) -> Option<usize> {
+        let total = self.line.total();
+        if total == 0 {
+            return None;
+        }
+        let first = (0..DRAWS)
+            .map(|_| self.line.at(self.random.below(total)))
+            .find(|i| candidates.is_eligible(*i));
+        let Some(first) = first else { return self.turns.pick(candidates, key) };
+        match self.second(candidates, first) {
+            Some(second) if Load::of(candidates, second).is_below(Load::of(candidates, first)) => {
+                Some(second)
+            }
+            _ => Some(first),
+        }
+    }
+}
+
+/// splitmix64 over a shared counter: one atomic addition a number, and no lock.
+struct Random(AtomicU64);
+
+impl Random {
+    fn new() -> Self {
+        Self(AtomicU64::new(RandomState::new().hash_one(0)))
+    }
+
+    /// Below `bound`, which is not 0.
+    fn below(&self, bound: u64) -> u64 {
+        let mut z = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Relaxed);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^= z >> 31;
+        ((u128::from(z) * u128::from(bound)) >> 64) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_even() {
+        let random = Random::new();
+        let mut counts = [0_u32; 8];
+        for _ in 0..80_000 {
+            counts[random.below(8) as usize] += 1;
+        }
+        assert!(counts.iter().all(|count| (9_000..11_000).contains(count)), "{counts:?}");
+    }
+}

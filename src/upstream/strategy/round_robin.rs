@@ -1,0 +1,158 @@
+//! Smooth weighted round robin, as nginx's, exact over all worker threads and without a lock.
+//!
+//! Owns: the order of one period, worked out once, and the cursor in it that all workers share.
+//! May touch: the candidates. The other strategies fall back on it.
+
+use super::{Candidates, Share, Strategy};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+/// The longest schedule, in slots: 256 KiB. Only weights without a common divisor reach it.
+const MAX_SLOTS: usize = 65_536;
+/// Steps to work a schedule out, at most: what a reload may cost, some tens of milliseconds.
+const MAX_STEPS: usize = 1 << 24;
+
+/// Servers in turn, in proportion to their weights.
+pub(super) struct RoundRobin {
+    /// The order of one period; empty if no server takes turns.
+    slots: Box<[u32]>,
+    /// Counts draws. That it wraps would break the order once, after 2^64 draws: centuries.
+    cursor: Arc<AtomicU64>,
+}
+
+impl RoundRobin {
+    pub(super) fn new(shares: &[Share<'_>], cursor: Arc<AtomicU64>) -> Self {
+        let weights: Vec<u32> = shares.iter().map(Share::turns).collect();
+        Self { slots: schedule(&reduced(&weights)), cursor }
+    }
+
+    /// How many draws it takes until every server has had its turns.
+    pub(super) fn period(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whose turn it is; the turn is then over. There must be a slot.
+    pub(super) fn draw(&self) -> usize {
+        if self.slots.len() == 1 {
+            return self.slots[0] as usize;
+        }
+        let turn = self.cursor.fetch_add(1, Relaxed) % self.slots.len() as u64;
+        self.slots[turn as usize] as usize
+    }
+}
+
+impl Strategy for RoundRobin {
+    fn pick(&self, candidates: &Candidates<'_>, _key: u64) -> Option<usize> {
+        let scan = || (0..candidates.len()).find(|i| candidates.is_eligible(*i));
+        for turn in 0..self.period() {
+            // A period may be far longer than the group: do not go on when it is in vain.
+            if turn == candidates.len() && scan().is_none() {
+                return None;
+            }
+            let i = self.draw();
+            if candidates.is_eligible(i) {
+                return Some(i);
+            }
+        }
+        // Other threads may have drawn all the slots of the only eligible one.
+        scan()
+    }
+}
+
+/// The weights divided by their greatest common divisor and, if the period would be too long, made
+/// smaller in proportion, but none of them nothing.
+fn reduced(weights: &[u32]) -> Vec<u32> {
+    let divisor = weights.iter().copied().fold(0, gcd).max(1);
+    let weights: Vec<u32> = weights.iter().map(|weight| weight / divisor).collect();
+    let total: u64 = weights.iter().copied().map(u64::from).sum();
+    let taking = weights.iter().filter(|weight| **weight > 0).count();
+    let longest = MAX_SLOTS.min((MAX_STEPS / taking.max(1)).max(taking * 2));
+    if total <= longest as u64 || total == taking as u64 {
+        return weights;
+    }
+    // One slot each is set aside for those that would round to nothing.
+    let room = longest.saturating_sub(taking) as u64;
+    let scale = |weight: u32| match weight {
+        0 => 0,
+        weight => (u64::from(weight) * room / total).max(1) as u32,
+    };
+    weights.into_iter().map(scale).collect()
+}
+
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// One period: each time all gain their weight, the richest (the first among equals) has the turn
+/// and pays what all have gained.
+fn schedule(weights: &[u32]) -> Box<[u32]> {
+    let taking: Vec<u32> =
+        (0_u32..).zip(weights).filter(|(_, w)| **w > 0).map(|(i, _)| i).collect();
+    // Equal weights go in order; no need to work that out.
+    if weights.iter().all(|weight| *weight <= 1) {
+        return taking.into();
+    }
+    let total: i64 = weights.iter().copied().map(i64::from).sum();
+    let mut purses: Vec<(i64, i64, u32)> =
+        taking.iter().map(|i| (0, i64::from(weights[*i as usize]), *i)).collect();
+    (0..total)
+        .map(|_| {
+            let (mut richest, mut most) = (0, i64::MIN);
+            for (at, (current, weight, _)) in purses.iter_mut().enumerate() {
+                *current += *weight;
+                if *current > most {
+                    (richest, most) = (at, *current);
+                }
+            }
+            purses[richest].0 -= total;
+            purses[richest].2
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn order(weights: &[u32]) -> Vec<u32> {
+        schedule(&reduced(weights)).into_vec()
+    }
+
+    #[test]
+    fn vectors_of_nginx() {
+        assert_eq!(order(&[5, 1, 1]), [0, 0, 1, 0, 2, 0, 0]);
+        assert_eq!(order(&[3, 2, 1]), [0, 1, 0, 2, 1, 0]);
+        assert_eq!(order(&[4, 2, 3]), [0, 2, 1, 0, 2, 0, 1, 2, 0]);
+        assert_eq!(order(&[1, 1, 1]), [0, 1, 2]);
+        assert_eq!(order(&[300, 200, 100]), [0, 1, 0, 2, 1, 0]);
+        assert_eq!(order(&[7, 0, 7]), [0, 2]);
+        assert_eq!(order(&[7]), [0]);
+        assert!(order(&[0, 0]).is_empty());
+    }
+
+    #[test]
+    fn a_schedule_is_bounded_and_nobody_is_left_out() {
+        let weights: Vec<u32> = (0..1_000).map(|i| if i % 2 == 0 { 997 } else { 1 }).collect();
+        let order = order(&weights);
+        assert!(order.len() <= MAX_SLOTS);
+        assert!((0..1_000).all(|i| order.contains(&i)));
+        assert!(schedule(&reduced(&[u32::MAX, 1])).len() <= MAX_SLOTS);
+    }
+
+    proptest! {
+        #[test]
+        fn weights_hold_exactly_over_a_period(
+            weights in prop::collection::vec(0_u32..40, 1..12),
+        ) {
+            let order = order(&weights);
+            let total: u32 = weights.iter().sum();
+            for (i, weight) in (0_u32..).zip(&weights) {
+                let turns = order.iter().filter(|slot| **slot == i).count() as u64;
+                prop_assert_eq!(turns * u64::from(total), u64::from(*weight) * order.len() as u64);
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What a strategy is built from, and the drawing of a server in proportion to its weight.
+//!
+//! Owns: the cumulated weights. May touch: nothing of ours.
+
+/// What a strategy knows of a server when it is built.
+#[derive(Clone, Copy, Debug)]
+pub struct Share<'a> {
+    /// As written in the config.
+    pub address: &'a str,
+    /// 0 gets nothing.
+    pub weight: u32,
+    /// Marked down: takes no turns, but keeps its place in a hash, so that others' clients stay.
+    pub down: bool,
+}
+
+impl Share<'_> {
+    /// The weight that counts where places need not be kept.
+    pub(super) fn turns(&self) -> u32 {
+        if self.down { 0 } else { self.weight }
+    }
+}
+
+/// The number line from 0 to the sum of all weights, cut into one stretch per server.
+pub(super) struct Line {
+    /// Where the stretch of each server ends.
+    ends: Box<[u64]>,
+}
+
+impl Line {
+    pub(super) fn new(weights: impl Iterator<Item = u32>) -> Self {
+        let ends = weights.scan(0, |end, weight| {
+            *end += u64::from(weight);
+            Some(*end)
+        });
+        Self { ends: ends.collect() }
+    }
+
+    /// The sum of all weights.
+    pub(super) fn total(&self) -> u64 {
+        self.ends.last().copied().unwrap_or(0)
+    }
+
+    /// The server on whose stretch `position` lies, which is below the total.
+    pub(super) fn at(&self, position: u64) -> usize {
+        self.ends.partition_point(|end| *end <= position)
+    }
+
+    /// Where the stretch of server `i` starts and ends.
+    pub(super) fn stretch(&self, i: usize) -> (u64, u64) {
+        let start = if i == 0 { 0 } else { self.ends[i - 1] };
+        (start, self.ends[i])
+    }
+}
