@@ -9,8 +9,8 @@ use crate::rig::{
 };
 use std::fs;
 
-const SEED: &str = include_str!("contract/seed.toml");
-const EXERCISE: &str = include_str!("contract/exercise4.toml");
+const SEED: &str = include_str!("../contract/seed.toml");
+const EXERCISE: &str = include_str!("../contract/exercise4.toml");
 
 /// The exit code, and everything that was printed.
 fn check(files: &[(&str, &str)]) -> (Option<i32>, String) {
