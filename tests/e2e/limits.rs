@@ -21,7 +21,10 @@ fn refused(server: &Server, daemon: &Daemon, message: &str, status: u16) {
     let _ = client.try_send(message);
     let answer = client.try_response("GET").unwrap_or_else(|e| panic!("{status} expected: {e}"));
     assert_eq!(answer.status, status);
-    client.expect_close();
+    // A head that was read to its end leaves the connection usable.
+    if status != 414 || answer.head.closes() {
+        client.expect_close();
+    }
     assert_eq!(server.request_count(), before);
     assert_eq!(get(daemon.http(), "/").status, 200);
 }

@@ -54,7 +54,7 @@ fn every_request_is_logged_once_whoever_answers_it() {
     for path in ["/here", "/moved", "/there"] {
         get(daemon.http(), path);
     }
-    ask(daemon.http(), "GET /bad HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
+    ask(daemon.http(), "GET /bad HTTP/1.1\r\nHost: a@b\r\n\r\n");
     until("four lines", || daemon.access_log().len() >= 4);
     let log = daemon.access_log();
     assert_eq!(log.len(), 4, "{log:?}");

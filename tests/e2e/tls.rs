@@ -68,9 +68,9 @@ fn sni_chooses_the_certificate_exact_before_wildcard() {
         assert!(agreed.certificate == *certificate, "{name}");
         assert_eq!(client.ask(&get_as(name)).text(), "1", "{name}");
     }
-    let tls = [("listener", "https"), ("result", "success")];
+    let full = [("listener", "https"), ("result", "full")];
     until("the handshakes to be counted", || {
-        scene.daemon.count("sheave_tls_handshakes_total", &tls) >= 4
+        scene.daemon.count("sheave_tls_handshakes_total", &full) >= 4
     });
 }
 
@@ -81,7 +81,7 @@ fn an_unknown_name_gets_the_first_certificate() {
     let refusal = Handshake::offering(&[]).try_connect(scene.https(), "unknown.org");
     let refusal = refusal.map(|_| ()).unwrap_err().to_string();
     assert!(refusal.contains("certificate"), "{refusal}");
-    let failed = [("listener", "https"), ("result", "failure")];
+    let failed = [("listener", "https"), ("result", "failed")];
     until("the failure to be counted", || {
         scene.daemon.count("sheave_tls_handshakes_total", &failed) >= 1
     });
