@@ -33,12 +33,12 @@
 //! `filter`, `files`, `upstream` → `message`, `observe`, `tls`, `task`, `config` → `template`,
 //! `cidr`, `clock`; `tests/layering.rs` holds it.
 
-//pub mod admin;
+pub mod admin;
 pub mod cidr;
-//pub mod cli;
+pub mod cli;
 pub mod clock;
 pub mod config;
-//pub mod daemon;
+pub mod daemon;
 pub mod files;
 pub mod filter;
 pub mod message;

@@ -98,7 +98,10 @@ impl ResolvesServerCert for Certificates {
         // An ECDSA and an RSA certificate may share a name: the first that the client can verify.
         let usable = |it: &&Certificate| it.key.key.choose_scheme(offered).is_some();
         let found = named.clone().find(usable).or_else(|| named.clone().next());
-        found.or_else(|| self.all.iter().find(usable)).or(self.all.first()).map(|it| Arc::clone(&it.key))
+        found
+            .or_else(|| self.all.iter().find(usable))
+            .or(self.all.first())
+            .map(|it| Arc::clone(&it.key))
     }
 }
 
@@ -143,7 +146,9 @@ fn names(leaf: &CertificateDer<'_>) -> Vec<String> {
     let name = |general: &GeneralName<'_>| match general {
         GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
         GeneralName::IPAddress(octets) => match octets.len() {
-            4 => <[u8; 4]>::try_from(*octets).ok().map(|it| std::net::Ipv4Addr::from(it).to_string()),
+            4 => {
+                <[u8; 4]>::try_from(*octets).ok().map(|it| std::net::Ipv4Addr::from(it).to_string())
+            }
             16 => <[u8; 16]>::try_from(*octets)
                 .ok()
                 .map(|it| format!("[{}]", std::net::Ipv6Addr::from(it))),

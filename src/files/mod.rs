@@ -73,14 +73,8 @@ enum OnDisk {
 
 impl Files {
     /// Serves the directory of `settings`.
-    ///
-    /// What the `previous` one keeps in memory, and its counts, are taken over when its settings
-    /// are the same, so a reload does not send every file to the disk again.
-    pub fn new(settings: Settings, previous: Option<&Self>) -> Self {
-        let memory = match previous {
-            Some(previous) if previous.settings == settings => previous.memory.clone(),
-            _ => settings.cache.as_ref().map(|cache| Arc::new(Memory::new(cache))),
-        };
+    pub fn new(settings: Settings) -> Self {
+        let memory = settings.cache.as_ref().map(|cache| Arc::new(Memory::new(cache)));
         let tree = Tree {
             root: settings.root.clone(),
             index: settings.index.clone(),

@@ -29,7 +29,7 @@ fn files(place: &Path, cache: Option<CacheSettings>) -> Files {
         dotfiles: false,
         cache,
     };
-    Files::new(settings, None)
+    Files::new(settings)
 }
 
 async fn ask(files: &Files, method: &str, raw: &str, lines: &[(&str, &str)]) -> Response<FileBody> {
@@ -274,18 +274,6 @@ async fn the_memory_is_bounded() {
         kept = kept.max(files.kept_size());
     }
     assert!(kept > small.max_size / 2, "{kept}");
-}
-
-#[tokio::test]
-async fn a_reload_keeps_what_is_kept() {
-    let place = place();
-    let files = files(place.path(), Some(CACHE));
-    ask(&files, "GET", "/", &[]).await;
-    let same = Files::new(files.settings().clone(), Some(&files));
-    ask(&same, "GET", "/", &[]).await;
-    assert_eq!((same.hits(), same.misses()), (1, 1));
-    let other = Settings { dotfiles: true, ..files.settings().clone() };
-    assert_eq!(Files::new(other, Some(&files)).kept_size(), 0);
 }
 
 /// What hyper writes for one request, while `meanwhile` is called as soon as the head is out.

@@ -4,7 +4,9 @@
 
 use super::metrics::Metrics;
 use std::sync::Arc;
-use tracing_subscriber::{EnvFilter, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt,
+};
 
 /// Changes the level while the daemon runs.
 pub struct Level(reload::Handle<EnvFilter, Registry>);

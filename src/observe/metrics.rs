@@ -140,10 +140,11 @@ impl Maker {
         name: &str,
         made: prometheus::Result<C>,
     ) -> C {
-        let made = made.and_then(|metric| {
-            self.0.register(Box::new(metric.clone())).map(|()| metric)
-        });
-        made.unwrap_or_else(|error| unreachable!("the metric `{name}` is declared wrongly: {error}"))
+        let made =
+            made.and_then(|metric| self.0.register(Box::new(metric.clone())).map(|()| metric));
+        made.unwrap_or_else(|error| {
+            unreachable!("the metric `{name}` is declared wrongly: {error}")
+        })
     }
 
     fn counter(&self, name: &str, help: &str) -> IntCounter {
@@ -182,30 +183,84 @@ impl Metrics {
         let metrics = Self {
             unrouted: RouteMetrics::new("".into(), durations.clone()),
             durations,
-            attempts: make.counters("sheave_upstream_attempts_total", "Attempts at servers, by how they ended.", &["upstream", "server", "outcome"]),
-            retries: make.counters("sheave_upstream_retries_total", "Attempts after a failed one of the same request.", &["upstream"]),
-            ejections: make.counters("sheave_upstream_ejections_total", "Servers taken out after max_fails failures.", &server),
-            upstream_up: make.gauges("sheave_upstream_up", "Whether a server gets requests.", &server),
-            upstream_in_flight: make.gauges("sheave_upstream_in_flight", "Requests at a server.", &server),
+            attempts: make.counters(
+                "sheave_upstream_attempts_total",
+                "Attempts at servers, by how they ended.",
+                &["upstream", "server", "outcome"],
+            ),
+            retries: make.counters(
+                "sheave_upstream_retries_total",
+                "Attempts after a failed one of the same request.",
+                &["upstream"],
+            ),
+            ejections: make.counters(
+                "sheave_upstream_ejections_total",
+                "Servers taken out after max_fails failures.",
+                &server,
+            ),
+            upstream_up: make.gauges(
+                "sheave_upstream_up",
+                "Whether a server gets requests.",
+                &server,
+            ),
+            upstream_in_flight: make.gauges(
+                "sheave_upstream_in_flight",
+                "Requests at a server.",
+                &server,
+            ),
             in_flight: make.gauge("sheave_requests_in_flight", "Requests being handled."),
-            received: make.counter("sheave_received_bytes_total", "Bytes of request bodies received."),
+            received: make
+                .counter("sheave_received_bytes_total", "Bytes of request bodies received."),
             sent: make.counter("sheave_sent_bytes_total", "Bytes of response bodies sent."),
             pool_hits: make.counter("sheave_pool_hits_total", "Attempts over a pooled connection."),
-            pool_misses: make.counter("sheave_pool_misses_total", "Attempts that needed a new connection."),
-            connections_open: make.gauges("sheave_connections_open", "Client connections.", &["listener"]),
-            connections: make.counters("sheave_connections_total", "Client connections accepted.", &["listener"]),
-            tls_handshakes: make.counters("sheave_tls_handshakes_total", "TLS handshakes: full, resumed, failed or timeout.", &["listener", "result"]),
-            rejected: make.counters("sheave_requests_rejected_total", "Requests answered with an error of our own, by reason.", &["reason"]),
-            accept_errors: make.counter("sheave_accept_errors_total", "Connections that could not be accepted."),
+            pool_misses: make
+                .counter("sheave_pool_misses_total", "Attempts that needed a new connection."),
+            connections_open: make.gauges(
+                "sheave_connections_open",
+                "Client connections.",
+                &["listener"],
+            ),
+            connections: make.counters(
+                "sheave_connections_total",
+                "Client connections accepted.",
+                &["listener"],
+            ),
+            tls_handshakes: make.counters(
+                "sheave_tls_handshakes_total",
+                "TLS handshakes: full, resumed, failed or timeout.",
+                &["listener", "result"],
+            ),
+            rejected: make.counters(
+                "sheave_requests_rejected_total",
+                "Requests answered with an error of our own, by reason.",
+                &["reason"],
+            ),
+            accept_errors: make
+                .counter("sheave_accept_errors_total", "Connections that could not be accepted."),
             reloads: make.counters("sheave_reloads_total", "Reloads of the config.", &["result"]),
-            generation: make.gauge("sheave_config_generation", "How many configs have been taken into use."),
-            reload_successful: make.gauge("sheave_config_last_reload_successful", "Whether the last reload was taken into use."),
+            generation: make
+                .gauge("sheave_config_generation", "How many configs have been taken into use."),
+            reload_successful: make.gauge(
+                "sheave_config_last_reload_successful",
+                "Whether the last reload was taken into use.",
+            ),
             files_hits: make.gauge("sheave_files_cache_hits_total", "Files served from memory."),
-            files_misses: make.gauge("sheave_files_cache_misses_total", "Files served from the disk."),
-            access_log_dropped: make.counter("sheave_access_log_dropped_total", "Access-log lines dropped because the writer fell behind."),
-            panics: make.counter("sheave_panics_total", "Panics, each of which ended one connection or worker."),
-            worker_restarts: make.counter("sheave_worker_restarts_total", "Workers that died and were replaced."),
-            uptime: make.register("sheave_uptime_seconds", Gauge::new("sheave_uptime_seconds", "Seconds since the start.")),
+            files_misses: make
+                .gauge("sheave_files_cache_misses_total", "Files served from the disk."),
+            access_log_dropped: make.counter(
+                "sheave_access_log_dropped_total",
+                "Access-log lines dropped because the writer fell behind.",
+            ),
+            panics: make.counter(
+                "sheave_panics_total",
+                "Panics, each of which ended one connection or worker.",
+            ),
+            worker_restarts: make
+                .counter("sheave_worker_restarts_total", "Workers that died and were replaced."),
+            uptime: make.register(
+                "sheave_uptime_seconds",
+                Gauge::new("sheave_uptime_seconds", "Seconds since the start."),
+            ),
             registry: make.0,
         };
         metrics.reloads.with_label_values(&["success"]);
@@ -255,6 +310,21 @@ impl Metrics {
         self.rejected.with_label_values(&[reason]).inc();
     }
 
+    /// What the process uses, by the `process_*` metrics.
+    pub fn process(&self) -> Process {
+        let families = self.registry.gather();
+        let value = |name: &str| {
+            let family = families.iter().find(|family| family.name() == name);
+            family.and_then(|it| it.get_metric().first()).map_or(0.0, |metric| {
+                metric.get_gauge().get_value() + metric.get_counter().get_value()
+            })
+        };
+        Process {
+            resident: value("process_resident_memory_bytes") as u64,
+            cpu_seconds: value("process_cpu_seconds_total"),
+        }
+    }
+
     /// All of it, as Prometheus reads it.
     pub fn text(&self) -> Vec<u8> {
         let mut text = Vec::new();
@@ -263,6 +333,14 @@ impl Metrics {
         }
         text
     }
+}
+
+/// What the process uses.
+pub struct Process {
+    /// Bytes of memory.
+    pub resident: u64,
+    /// Processor time since the start.
+    pub cpu_seconds: f64,
 }
 
 /// An upstream's counters.

@@ -24,7 +24,11 @@ pub enum Framing {
 
 /// Checks the head; afterwards `Host` is there once, whatever form the client used, unless it
 /// speaks HTTP/1.0.
-pub fn admit(context: &mut Context, framing: Framing, limits: &ListenerLimits) -> Result<(), Refusal> {
+pub fn admit(
+    context: &mut Context,
+    framing: Framing,
+    limits: &ListenerLimits,
+) -> Result<(), Refusal> {
     if context.head.method == Method::CONNECT {
         // We are no forward proxy. Whatever follows would be the tunnel's.
         return Err(Refusal {
@@ -156,7 +160,9 @@ mod tests {
         for valid in ["a", "a.b:80", "127.0.0.1", "[::1]", "[::1]:8080", "a.", "a:", "xn--a"] {
             assert!(is_host(valid.as_bytes()), "{valid}");
         }
-        for invalid in ["", ":80", "a b", "a/b", "a@b", "a:b", "a:123456", "[::1", "[x]", "a\tb", "a,b:x", "a?"] {
+        for invalid in [
+            "", ":80", "a b", "a/b", "a@b", "a:b", "a:123456", "[::1", "[x]", "a\tb", "a,b:x", "a?",
+        ] {
             assert!(!is_host(invalid.as_bytes()), "{invalid}");
         }
         assert_eq!(site_name("A.b.:80"), "A.b");

@@ -85,7 +85,11 @@ impl Sender {
         (self.unsent, self.body)
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<(), SendError>> {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &mut Connection,
+    ) -> Poll<Result<(), SendError>> {
         loop {
             // A body's first part goes out with the head, in one write.
             if self.data.is_empty() && self.tail.is_empty() && !self.body_ended {
@@ -113,7 +117,8 @@ impl Sender {
         }
         match frame.map(http_body::Frame::into_data) {
             Some(Ok(data)) if self.chunked && !data.is_empty() => {
-                let _ = io::Write::write_fmt(&mut self.unsent, format_args!("{:x}\r\n", data.len()));
+                let _ =
+                    io::Write::write_fmt(&mut self.unsent, format_args!("{:x}\r\n", data.len()));
                 self.data = data;
                 self.tail = b"\r\n";
             }
@@ -137,7 +142,11 @@ impl Sender {
         }
     }
 
-    fn poll_flush(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<io::Result<()>> {
+    fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &mut Connection,
+    ) -> Poll<io::Result<()>> {
         loop {
             let head = &self.unsent[self.offset..];
             if head.is_empty() && self.data.is_empty() && self.tail.is_empty() {
@@ -147,8 +156,7 @@ impl Sender {
             let written = if self.data.is_empty() && self.tail.is_empty() {
                 ready!(stream.poll_write(cx, head))?
             } else {
-                let parts =
-                    [IoSlice::new(head), IoSlice::new(&self.data), IoSlice::new(self.tail)];
+                let parts = [IoSlice::new(head), IoSlice::new(&self.data), IoSlice::new(self.tail)];
                 ready!(stream.poll_write_vectored(cx, &parts))?
             };
             if written == 0 {
@@ -268,7 +276,11 @@ pub async fn exchange(
 
 /// Goes on sending the rest of a request while its response is under way. A server that takes no
 /// more of it has said all it wants to say: the rest is dropped.
-pub fn poll_rest(cx: &mut Context<'_>, sender: &mut Option<Sender>, connection: &mut Connection) -> bool {
+pub fn poll_rest(
+    cx: &mut Context<'_>,
+    sender: &mut Option<Sender>,
+    connection: &mut Connection,
+) -> bool {
     let Some(rest) = sender else { return true };
     match rest.poll(cx, connection) {
         Poll::Ready(Ok(())) => {

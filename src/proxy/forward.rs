@@ -18,7 +18,8 @@ use crate::{
     observe::metrics::Outcome as Count,
     route::{Forward, Group, Key, Retry, Route},
     upstream::{
-        Lease, Outcome, Reported, RetryPermit, Tried, connect::Connection,
+        Lease, Outcome, Reported, RetryPermit, Tried,
+        connect::Connection,
         strategy::{consistent_hash, ip_hash},
     },
 };
@@ -175,8 +176,7 @@ fn is_repeatable(failed: &Failed, method: &Method, retry: &Retry) -> bool {
 }
 
 fn may_try_again(forward: &Forward, facts: &Facts) -> bool {
-    facts.attempts <= forward.retry.tries
-        && facts.context.started.elapsed() < forward.retry.timeout
+    facts.attempts <= forward.retry.tries && facts.context.started.elapsed() < forward.retry.timeout
 }
 
 /// The budget keeps retries from multiplying an overload.
@@ -266,7 +266,8 @@ async fn respond(
     let (parts, mut body) = ServerBody::new(answer, home, forward.timeouts.read);
     if forward.response_buffer > 0 && !body.is_ended() {
         // Errors show again when the body is pulled.
-        let _ = poll_fn(|cx| Poll::Ready(body.take_what_is_there(cx, forward.response_buffer))).await;
+        let _ =
+            poll_fn(|cx| Poll::Ready(body.take_what_is_there(cx, forward.response_buffer))).await;
     }
     Response::from_parts(parts, Source::Server(body))
 }
@@ -276,9 +277,7 @@ fn key(route: &Route, forward: &Forward, facts: &Facts) -> u64 {
     match &forward.key {
         Key::None => 0,
         Key::ClientIp => ip_hash::key(facts.context.client_ip()),
-        Key::Text(template) => {
-            consistent_hash::key(facts.scope(route).render(template).as_bytes())
-        }
+        Key::Text(template) => consistent_hash::key(facts.scope(route).render(template).as_bytes()),
     }
 }
 

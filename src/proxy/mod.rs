@@ -28,6 +28,7 @@ use crate::{
     upstream::pool::Pool,
 };
 use admission::Framing;
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
@@ -57,7 +58,7 @@ pub struct Arrival<'a> {
     /// What was seen of its framing.
     pub framing: Framing,
     /// What to go by where the current config lacks the listener: its connections are being drained.
-    pub last: Option<Arc<Snapshot>>,
+    pub last: &'a ArcSwapOption<Snapshot>,
 }
 
 /// The way of a request.
@@ -68,7 +69,9 @@ pub async fn handle(
 ) -> Response<ResponseBody> {
     // 1. One snapshot, to the end.
     let mut snapshot = proxy.live.load();
-    if let (None, Some(last)) = (snapshot.listener(arrival.listener), arrival.last) {
+    if snapshot.listener(arrival.listener).is_none()
+        && let Some(last) = arrival.last.load_full()
+    {
         snapshot = last;
     }
     let (head, body) = request.into_parts();
@@ -76,7 +79,7 @@ pub async fn handle(
     let mut record = Record::new(proxy, snapshot, context);
     let answer = {
         let Record { proxy, snapshot, facts } = &mut *record;
-        route(proxy, snapshot, facts, &arrival.listener, arrival.framing, body).await
+        route(proxy, snapshot, facts, &arrival, body).await
     };
     let mut response = match answer {
         Ok(response) => response,
@@ -95,14 +98,13 @@ async fn route(
     proxy: &Proxy,
     snapshot: &Snapshot,
     facts: &mut Facts,
-    listener: &usize,
-    framing: Framing,
+    arrival: &Arrival<'_>,
     body: Incoming,
 ) -> Result<Response<Source>, Refusal> {
     let gone = || Refusal::new(StatusCode::NOT_FOUND, "no_listener");
-    let listener = snapshot.listener(*listener).ok_or_else(gone)?;
+    let listener = snapshot.listener(arrival.listener).ok_or_else(gone)?;
     // 2. The head keeps the rules.
-    admission::admit(&mut facts.context, framing, &listener.limits)?;
+    admission::admit(&mut facts.context, arrival.framing, &listener.limits)?;
     remove_nominated(&mut facts.context.head.headers);
     // 3. Site and route.
     let path = path(&facts.context)?.into_owned();
@@ -173,7 +175,8 @@ fn find(
     path: &str,
 ) -> Result<u32, Refusal> {
     let context = &facts.context;
-    let host = std::str::from_utf8(context.host()).map_err(|_| Refusal::malformed("host_invalid"))?;
+    let host =
+        std::str::from_utf8(context.host()).map_err(|_| Refusal::malformed("host_invalid"))?;
     let host = admission::site_name(host);
     if let Some(tls) = &listener.tls
         && tls.strict_sni
@@ -216,12 +219,7 @@ fn redirect(action: &Redirect, facts: &Facts, route: &Route) -> Result<Response<
     Ok(response)
 }
 
-async fn files(
-    action: &FilesRoute,
-    facts: &Facts,
-    route: &Route,
-    path: &str,
-) -> Response<Source> {
+async fn files(action: &FilesRoute, facts: &Facts, route: &Route, path: &str) -> Response<Source> {
     let head = &facts.context.head;
     let looked_up = match action.target.is_identity() {
         true => Cow::Borrowed(path),

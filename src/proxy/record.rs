@@ -5,7 +5,10 @@
 
 use super::Proxy;
 use crate::{
-    message::{body::BodyError, context::{Context, Scope}},
+    message::{
+        body::BodyError,
+        context::{Context, Scope},
+    },
     observe::{access_log::Line, metrics::Outcome},
     route::{Action, Route},
     snapshot::Snapshot,

@@ -4,11 +4,7 @@
 //! [`Refusal`] into a response.
 
 use super::exchange::Failure;
-use crate::{
-    message::body::BodyError,
-    observe::metrics::Outcome,
-    upstream::Unavailable,
-};
+use crate::{message::body::BodyError, observe::metrics::Outcome, upstream::Unavailable};
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
@@ -72,10 +68,7 @@ impl Refusal {
         let mut response = Response::new(Bytes::from(text));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; charset=utf-8"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(header::SERVER, HeaderValue::from_static("sheave"));
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());

@@ -60,8 +60,7 @@ fn parse_one(unread: &mut BytesMut, method: &Method) -> Result<Option<ResponseHe
     let mut config = httparse::ParserConfig::default();
     // RFC 9112 §5.1: white space before the colon is removed from responses.
     config.allow_spaces_after_header_name_in_responses(true);
-    let parsed =
-        config.parse_response_with_uninit_headers(&mut response, unread, &mut fields);
+    let parsed = config.parse_response_with_uninit_headers(&mut response, unread, &mut fields);
     let length = match parsed {
         Ok(httparse::Status::Complete(length)) if length <= LONGEST => length,
         Ok(httparse::Status::Partial) if unread.len() <= LONGEST => return Ok(None),
@@ -73,8 +72,7 @@ fn parse_one(unread: &mut BytesMut, method: &Method) -> Result<Option<ResponseHe
     };
     let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.ok_or("its status is out of range")?;
-    let version =
-        if response.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
+    let version = if response.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
     // Offsets, so that the values can share the buffer once it is frozen.
     let start = unread.as_ptr() as usize;
     let mut spans = [(0_u16, 0_u16, 0_u32, 0_u32); MOST_FIELDS];
@@ -82,10 +80,13 @@ fn parse_one(unread: &mut BytesMut, method: &Method) -> Result<Option<ResponseHe
     for (span, field) in spans.iter_mut().zip(response.headers.iter()) {
         let name = field.name.as_ptr() as usize - start;
         // An empty value may point anywhere.
-        let value =
-            if field.value.is_empty() { 0 } else { field.value.as_ptr() as usize - start };
-        *span =
-            (name as u16, field.name.len() as u16, value as u32, (value + field.value.len()) as u32);
+        let value = if field.value.is_empty() { 0 } else { field.value.as_ptr() as usize - start };
+        *span = (
+            name as u16,
+            field.name.len() as u16,
+            value as u32,
+            (value + field.value.len()) as u32,
+        );
     }
     let head = unread.split_to(length).freeze();
     Reader { framing: Fields::default(), map: HeaderMap::with_capacity(count + 2) }
@@ -119,8 +120,7 @@ impl Reader {
     fn read(mut self, head: &Bytes, spans: &[(u16, u16, u32, u32)]) -> Result<Self, Malformed> {
         for &(name, name_length, value, end) in spans {
             let name = &head[usize::from(name)..usize::from(name) + usize::from(name_length)];
-            let name =
-                HeaderName::from_bytes(name).map_err(|_| "a field's name is malformed")?;
+            let name = HeaderName::from_bytes(name).map_err(|_| "a field's name is malformed")?;
             let value = head.slice(value as usize..end as usize);
             if name == header::CONNECTION {
                 self.connection(&value);
@@ -257,7 +257,9 @@ mod tests {
         refused("content-length: 5, 5\r\n");
         refused("transfer-encoding: gzip, chunked\r\n");
         refused("transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n");
-        assert!(parsed("HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", &Method::GET).is_err());
+        assert!(
+            parsed("HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", &Method::GET).is_err()
+        );
     }
 
     #[test]
@@ -289,7 +291,9 @@ mod tests {
                     HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n";
         let head = parsed(text, &Method::POST).unwrap().unwrap();
         assert_eq!(head.parts.status, 201);
-        assert!(parsed("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 2", &Method::POST).unwrap().is_none());
+        assert!(
+            parsed("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 2", &Method::POST).unwrap().is_none()
+        );
     }
 
     #[test]
@@ -298,7 +302,9 @@ mod tests {
         refused("a\r\n");
         refused("a: b\rc\r\n");
         assert!(parsed("nonsense\r\n\r\n", &Method::GET).is_err());
-        assert!(parsed(&format!("HTTP/1.1 200 OK\r\na: {}", "x".repeat(70_000)), &Method::GET).is_err());
+        assert!(
+            parsed(&format!("HTTP/1.1 200 OK\r\na: {}", "x".repeat(70_000)), &Method::GET).is_err()
+        );
         let many = "a: b\r\n".repeat(201);
         refused(&many);
         assert_eq!(head("a : b\r\n").parts.headers["a"], "b");

@@ -59,7 +59,8 @@ pub fn build(
     let groups: Vec<_> =
         config.upstreams.iter().map(|it| Arc::new(group(it, previous, resources))).collect();
     let by_name = config.upstreams.iter().zip(&groups).map(|it| (it.0.name.as_str(), it)).collect();
-    let mut compiler = Compiler { upstreams: by_name, directories: directories(previous), resources };
+    let mut compiler =
+        Compiler { upstreams: by_name, directories: directories(previous), resources };
     let mut router = Router::default();
     let mut sites: HashMap<&str, Sites> = HashMap::new();
     for site in &config.sites {
@@ -148,11 +149,7 @@ fn access_log(
         .map_err(|error| BuildError::AccessLog(wanted.path.clone().unwrap_or_default(), error))
 }
 
-fn group(
-    wanted: &config::Upstream,
-    previous: Option<&Snapshot>,
-    resources: &Resources,
-) -> Group {
+fn group(wanted: &config::Upstream, previous: Option<&Snapshot>, resources: &Resources) -> Group {
     let previous = previous
         .and_then(|it| it.groups.iter().find(|group| group.upstream.name() == wanted.name))
         .map(|group| &group.upstream);

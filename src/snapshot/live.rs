@@ -13,6 +13,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 /// What the process is doing, for `/ready`.
@@ -33,6 +34,7 @@ pub struct Live {
     pub metrics: Arc<Metrics>,
     /// The process's time.
     pub clock: Clock,
+    started: Instant,
     phase: AtomicU8,
 }
 
@@ -43,6 +45,7 @@ impl Live {
             current: ArcSwap::from_pointee(snapshot),
             metrics: Arc::clone(&resources.metrics),
             clock: resources.clock,
+            started: Instant::now(),
             phase: AtomicU8::new(Phase::Starting as u8),
         })
     }
@@ -55,6 +58,11 @@ impl Live {
     /// Makes `snapshot` current for every request that comes after; gives back the one before.
     pub fn store(&self, snapshot: Snapshot) -> Arc<Snapshot> {
         self.current.swap(Arc::new(snapshot))
+    }
+
+    /// Since the start.
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// What the process is doing.

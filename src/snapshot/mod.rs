@@ -12,8 +12,9 @@ pub use live::Live;
 use crate::{
     cidr::Cidr,
     config,
+    files::Files,
     observe::access_log::AccessLog,
-    route::{Group, Route, Router, Sites},
+    route::{Action, FilesRoute, Group, Route, Router, Sites},
     tls::Certificates,
 };
 use std::sync::Arc;
@@ -69,6 +70,20 @@ impl Snapshot {
     /// A route by its number.
     pub fn route(&self, index: u32) -> &Route {
         self.router.route(index)
+    }
+
+    /// Look-ups that the directories' memory could answer, and those that it could not.
+    pub fn files_lookups(&self) -> (u64, u64) {
+        let mut seen: Vec<*const Files> = Vec::new();
+        let mut sum = (0, 0);
+        for route in self.router.routes() {
+            let Action::Files(FilesRoute { files, .. }) = &route.action else { continue };
+            if !seen.contains(&Arc::as_ptr(files)) {
+                seen.push(Arc::as_ptr(files));
+                sum = (sum.0 + files.hits(), sum.1 + files.misses());
+            }
+        }
+        sum
     }
 
     /// Whether some upstream has a server that gets requests; true without upstreams.

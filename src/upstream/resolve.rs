@@ -23,9 +23,19 @@ pub async fn resolve(server: &Server) {
         answer => {
             let error = answer.err().map_or("no address".to_owned(), |error| error.to_string());
             if server.is_resolved() {
-                tracing::warn!(upstream, server = address, error, "does not resolve now; its last addresses stay");
+                tracing::warn!(
+                    upstream,
+                    server = address,
+                    error,
+                    "does not resolve now; its last addresses stay"
+                );
             } else {
-                tracing::warn!(upstream, server = address, error, "does not resolve; it is down until it does");
+                tracing::warn!(
+                    upstream,
+                    server = address,
+                    error,
+                    "does not resolve; it is down until it does"
+                );
             }
         }
     }

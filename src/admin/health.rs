@@ -1,0 +1,49 @@
+//! `/health`: what is well and what is not, for people and monitors.
+
+use super::document;
+use crate::snapshot::{Live, live::Phase};
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use serde_json::{Map, Value, json};
+
+/// `ok`, or `degraded` when an upstream has no live server or the last reload failed; 503 when
+/// requests can't be served.
+pub(super) fn health(live: &Live) -> Response<Full<Bytes>> {
+    let (snapshot, now) = (live.load(), live.clock.now());
+    let mut degraded = false;
+    let mut checks = Map::new();
+    for group in &snapshot.groups {
+        let members = group.upstream.members();
+        let states = members.iter().map(|member| member.server.status(member, now).state);
+        let up = states.filter(|state| *state == crate::upstream::ServerState::Up).count();
+        let alive = group.upstream.has_live(now);
+        degraded |= !alive;
+        checks.insert(
+            format!("upstream.{}", group.upstream.name()),
+            json!({ "status": word(alive), "up": up, "servers": members.len() }),
+        );
+    }
+    let reloaded = live.metrics.reload_successful.get() == 1;
+    degraded |= !reloaded;
+    checks.insert(
+        "config".into(),
+        json!({ "status": word(reloaded), "generation": snapshot.generation }),
+    );
+    let resources = live.metrics.process();
+    checks.insert("memory".into(), json!({ "status": "ok", "resident_bytes": resources.resident }));
+    checks.insert("cpu".into(), json!({ "status": "ok", "seconds": resources.cpu_seconds }));
+    let serving = live.phase() == Phase::Running && snapshot.has_live_upstream(now);
+    let body: Value = json!({
+        "status": if degraded || !serving { "degraded" } else { "ok" },
+        "uptime": live.uptime().as_secs_f64(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "checks": checks,
+    });
+    let status = if serving { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    document(status, &body)
+}
+
+fn word(well: bool) -> &'static str {
+    if well { "ok" } else { "degraded" }
+}

@@ -1,0 +1,140 @@
+//! The admin address: metrics, health, reload.
+//!
+//! Owns: its HTTP server, on the control thread. May touch: [`crate::snapshot`]. Never on a public
+//! listener by itself.
+
+mod health;
+mod upstreams;
+
+use crate::{
+    snapshot::{Live, live::Phase},
+    task,
+};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+    time::sleep,
+};
+
+/// After a failure to accept.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Somebody asks for a reload.
+pub struct Reload {
+    /// The new generation, or what is wrong as JSON.
+    pub reply: oneshot::Sender<Result<u64, Value>>,
+}
+
+/// Answers on `socket` until dropped.
+pub async fn serve(socket: TcpListener, live: Arc<Live>, reloads: mpsc::Sender<Reload>) {
+    loop {
+        let stream = match socket.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "the admin address can't accept a connection");
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let (live, reloads) = (Arc::clone(&live), reloads.clone());
+        task::spawn(async move {
+            let service = service_fn(|request| answer(request, &live, &reloads));
+            let mut http = http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
+            if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
+                tracing::debug!(%error, "an admin connection ended with an error");
+            }
+        });
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    live: &Live,
+    reloads: &mpsc::Sender<Reload>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let reading = matches!(*request.method(), Method::GET | Method::HEAD);
+    Ok(match (request.uri().path(), reading) {
+        ("/metrics", true) => metrics(live),
+        ("/health", true) => health::health(live),
+        ("/ready", true) => ready(live),
+        ("/live", true) => document(StatusCode::OK, &json!({ "status": "ok" })),
+        ("/upstreams", true) => document(StatusCode::OK, &upstreams::upstreams(live)),
+        ("/reload", _) if request.method() == Method::POST => reload(reloads).await,
+        ("/", true) => text(StatusCode::OK, CONTENTS),
+        ("/metrics" | "/health" | "/ready" | "/live" | "/upstreams" | "/", _) => {
+            not_allowed("GET, HEAD")
+        }
+        ("/reload", _) => not_allowed("POST"),
+        _ => text(StatusCode::NOT_FOUND, CONTENTS),
+    })
+}
+
+const CONTENTS: &str = "GET  /metrics    Prometheus\n\
+                        GET  /health     what is well and what is not\n\
+                        GET  /ready      whether to send requests here\n\
+                        GET  /live       whether the process answers\n\
+                        GET  /upstreams  every server and its state\n\
+                        POST /reload     load the config again\n";
+
+fn metrics(live: &Live) -> Response<Full<Bytes>> {
+    upstreams::set_gauges(live);
+    let mut response = Response::new(Full::from(live.metrics.text()));
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+fn ready(live: &Live) -> Response<Full<Bytes>> {
+    let status = match live.phase() {
+        Phase::Starting => "starting",
+        Phase::Draining => "draining",
+        Phase::Running if !live.load().has_live_upstream(live.clock.now()) => "no_live_upstream",
+        Phase::Running => return document(StatusCode::OK, &json!({ "status": "ready" })),
+    };
+    document(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": status }))
+}
+
+async fn reload(reloads: &mpsc::Sender<Reload>) -> Response<Full<Bytes>> {
+    let (reply, outcome) = oneshot::channel();
+    // A closed channel shows in the outcome.
+    let _ = reloads.send(Reload { reply }).await;
+    match outcome.await {
+        Ok(Ok(generation)) => {
+            document(StatusCode::OK, &json!({ "status": "reloaded", "generation": generation }))
+        }
+        Ok(Err(errors)) => document(StatusCode::UNPROCESSABLE_ENTITY, &errors),
+        // Nobody reloads any more.
+        Err(_) => document(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "draining" })),
+    }
+}
+
+/// A JSON answer, readable by people, too.
+fn document(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(format!("{value:#}\n")));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+fn not_allowed(methods: &'static str) -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, CONTENTS);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+    response
+}

@@ -1,0 +1,52 @@
+//! `/upstreams`: every server and its state; the same as gauges.
+
+use crate::{snapshot::Live, upstream::ServerState};
+use serde_json::{Value, json};
+
+/// Every server of every upstream.
+pub(super) fn upstreams(live: &Live) -> Value {
+    let (snapshot, now) = (live.load(), live.clock.now());
+    let groups = snapshot.groups.iter().map(|group| {
+        let servers = group.upstream.members().iter().map(|member| {
+            let server = &member.server;
+            let status = server.status(member, now);
+            let addresses: Vec<_> = server.addresses().iter().map(ToString::to_string).collect();
+            json!({
+                "address": server.address(),
+                "resolved": addresses,
+                "state": status.state.as_str(),
+                "reason": status.reason,
+                "fails": status.fails,
+                "ejected_for_ms": status.ejected_for_ms,
+                "in_flight": server.in_flight(),
+                "requests": server.requests(),
+                "failures": server.failures(),
+                "latency_ms": server.latency_us() as f64 / 1000.0,
+                "weight": member.weight,
+                "backup": member.backup,
+            })
+        });
+        json!({ "name": group.upstream.name(), "servers": servers.collect::<Vec<_>>() })
+    });
+    json!({ "upstreams": groups.collect::<Vec<_>>() })
+}
+
+/// Brings the gauges to what is so now.
+pub(super) fn set_gauges(live: &Live) {
+    let (snapshot, now) = (live.load(), live.clock.now());
+    for group in &snapshot.groups {
+        let upstream = group.upstream.name();
+        for member in group.upstream.members() {
+            let server = &member.server;
+            let labels = [upstream, server.address()];
+            let is_up = server.status(member, now).state == ServerState::Up;
+            live.metrics.upstream_up.with_label_values(&labels).set(is_up.into());
+            let in_flight = i64::from(server.in_flight());
+            live.metrics.upstream_in_flight.with_label_values(&labels).set(in_flight);
+        }
+    }
+    let (hits, misses) = snapshot.files_lookups();
+    live.metrics.files_hits.set(hits as i64);
+    live.metrics.files_misses.set(misses as i64);
+    live.metrics.uptime.set(live.uptime().as_secs_f64());
+}

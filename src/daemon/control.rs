@@ -1,0 +1,332 @@
+//! The control thread: signals, reloads, workers that die, the stop.
+//!
+//! Owns: the one loop that changes what runs. May touch: every part of the daemon. No request
+//! passes here.
+
+use super::{
+    StartError,
+    listener::Listener,
+    reload::{self, Prepared},
+    tending::{self, Tending},
+    watch::Watch,
+    worker::{self, Ended, Orders},
+};
+use crate::{
+    admin::{self, Reload},
+    config::{Config, Loaded},
+    observe::logging::{self, Level},
+    snapshot::{
+        Live,
+        build::build,
+        live::{Phase, Resources},
+    },
+    task,
+};
+use std::{
+    io,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{mpsc, watch},
+    task::AbortHandle,
+    time::{Instant, sleep_until, timeout_at},
+};
+
+/// The control thread's state.
+pub struct Control {
+    path: PathBuf,
+    live: Arc<Live>,
+    resources: Arc<Resources>,
+    listeners: watch::Sender<Vec<Arc<Listener>>>,
+    stop: watch::Sender<bool>,
+    orders: Orders,
+    ended: mpsc::UnboundedReceiver<Ended>,
+    tell_ended: mpsc::UnboundedSender<Ended>,
+    reloads: mpsc::Receiver<Reload>,
+    ask_reload: mpsc::Sender<Reload>,
+    admin: Option<(std::net::SocketAddr, AbortHandle)>,
+    tending: Tending,
+    watch: Watch,
+    level: Level,
+}
+
+struct Signals {
+    hangup: Signal,
+    user1: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+/// What a signal asks for.
+#[derive(PartialEq, Eq)]
+enum Told {
+    Stop,
+    Reload,
+    ReopenLogs,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hangup.recv() => Told::Reload,
+            _ = self.user1.recv() => Told::ReopenLogs,
+        }
+    }
+}
+
+impl Control {
+    /// Binds everything, then starts the workers.
+    pub async fn start(path: &Path, loaded: Loaded, level: Level) -> Result<Self, StartError> {
+        let Loaded { config, warnings, .. } = loaded;
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        let workers = config.workers.or_else(|| thread::available_parallelism().ok());
+        let workers = workers.map_or(1, NonZeroUsize::get);
+        let resources = Resources::new(workers);
+        let resources = resources.map_err(|error| StartError::System(io::Error::other(error)))?;
+        logging::count_panics(&resources.metrics);
+        let resources = Arc::new(resources);
+        let bound = reload::bind(&config, &[], &resources)?;
+        let snapshot = build(config, None, &resources).map_err(StartError::Build)?;
+        let live = Live::new(snapshot, &resources);
+        let (listeners, see_listeners) = watch::channel(Vec::new());
+        let (stop, see_stop) = watch::channel(false);
+        let (tell_ended, ended) = mpsc::unbounded_channel();
+        let (ask_reload, reloads) = mpsc::channel(16);
+        let config = Arc::clone(&live.load().config);
+        let mut control = Self {
+            path: path.to_owned(),
+            live,
+            resources,
+            listeners,
+            stop,
+            orders: Orders { listeners: see_listeners, stop: see_stop },
+            ended,
+            tell_ended,
+            reloads,
+            ask_reload,
+            admin: None,
+            tending: Tending::default(),
+            watch: Watch::new(watched(path, &config)),
+            level,
+        };
+        control.admin = control.bind_admin(&config).await?;
+        tending::resolve_new(&control.live.load().groups).await;
+        control.tending.update(&control.live.load().groups);
+        control.publish(bound);
+        for index in 0..workers {
+            control.start_worker(index).map_err(StartError::System)?;
+        }
+        control.live.metrics.generation.set(1);
+        control.live.metrics.reload_successful.set(1);
+        Ok(control)
+    }
+
+    /// Serves until told to stop.
+    pub async fn serve(mut self) {
+        let mut signals = match Signals::new() {
+            Ok(signals) => signals,
+            Err(error) => {
+                tracing::error!(%error, "signals can't be heard; stopping");
+                return self.drain(None).await;
+            }
+        };
+        self.live.set_phase(Phase::Running);
+        let workers = self.resources.workers;
+        tracing::info!(workers, config = %self.path.display(), version = env!("CARGO_PKG_VERSION"), "ready");
+        loop {
+            tokio::select! {
+                told = signals.next() => match told {
+                    Told::Stop => break,
+                    Told::Reload => { let _ = self.reload("SIGHUP").await; }
+                    Told::ReopenLogs => self.reopen_logs(),
+                },
+                () = self.watch.changed() => { let _ = self.reload("changed file").await; }
+                Some(asked) = self.reloads.recv() => {
+                    let outcome = self.reload("POST /reload").await.map_err(|it| it.to_json());
+                    // Whoever asked may have gone.
+                    let _ = asked.reply.send(outcome);
+                }
+                Some(ended) = self.ended.recv() => self.replace(&ended),
+            }
+        }
+        self.drain(Some(signals)).await;
+    }
+
+    fn start_worker(&self, index: usize) -> io::Result<()> {
+        worker::start(index, Arc::clone(&self.live), self.orders.clone(), self.tell_ended.clone())
+    }
+
+    fn replace(&self, ended: &Ended) {
+        let Ended::Died(worker) = *ended else { return };
+        self.live.metrics.worker_restarts.inc();
+        tracing::error!(worker, "a worker died; another takes its place and its sockets");
+        if let Err(error) = self.start_worker(worker) {
+            tracing::error!(worker, %error, "the worker can't be replaced");
+        }
+    }
+
+    /// Tells the workers which listeners to accept on, and drains the others.
+    fn publish(&mut self, wanted: Vec<Arc<Listener>>) {
+        let before = self.listeners.send_replace(wanted.clone());
+        let is_among = |all: &[Arc<Listener>], it: &Arc<Listener>| {
+            all.iter().any(|other| Arc::ptr_eq(other, it))
+        };
+        for listener in wanted.iter().filter(|it| !is_among(&before, it)) {
+            let (name, address) = (&*listener.name, listener.address);
+            tracing::info!(listener = name, %address, "listening");
+        }
+        for listener in before.iter().filter(|it| !is_among(&wanted, it)) {
+            tracing::info!(listener = &*listener.name, address = %listener.address, "draining");
+            listener.drain.send_replace(true);
+        }
+    }
+
+    async fn bind_admin(
+        &self,
+        config: &Config,
+    ) -> Result<Option<(std::net::SocketAddr, AbortHandle)>, StartError> {
+        let Some(address) = config.admin.address else { return Ok(None) };
+        let bound = TcpListener::bind(address).await;
+        let bound = bound.and_then(|socket| Ok((socket.local_addr()?, socket)));
+        let (bound, socket) =
+            bound.map_err(|error| StartError::Bind { what: "admin".into(), address, error })?;
+        tracing::info!(address = %bound, "admin listening");
+        let serving = admin::serve(socket, Arc::clone(&self.live), self.ask_reload.clone());
+        Ok(Some((address, task::spawn(serving).abort_handle())))
+    }
+
+    /// Loads the config again. Requests under way keep theirs; those that come after get the new
+    /// one; a config that is wrong changes nothing.
+    async fn reload(&mut self, cause: &'static str) -> Result<u64, StartError> {
+        let outcome = self.try_reload().await;
+        let metrics = &self.live.metrics;
+        match &outcome {
+            Ok(generation) => {
+                metrics.reloads.with_label_values(&["success"]).inc();
+                metrics.generation.set(*generation as i64);
+                metrics.reload_successful.set(1);
+                tracing::info!(cause, generation, "reloaded");
+            }
+            Err(error) => {
+                metrics.reloads.with_label_values(&["failure"]).inc();
+                metrics.reload_successful.set(0);
+                tracing::error!(cause, "not reloaded, the config before stays:\n{error}");
+            }
+        }
+        outcome
+    }
+
+    async fn try_reload(&mut self) -> Result<u64, StartError> {
+        let (path, resources) = (self.path.clone(), Arc::clone(&self.resources));
+        let (previous, current) = (self.live.load(), self.listeners.borrow().clone());
+        let preparing = tokio::task::spawn_blocking(move || {
+            reload::prepare(&path, &previous, &current, &resources)
+        });
+        let prepared =
+            preparing.await.map_err(|error| StartError::System(io::Error::other(error)))?;
+        let Prepared { snapshot, listeners, warnings } = prepared?;
+        let config = Arc::clone(&snapshot.config);
+        if self.admin.as_ref().map(|it| it.0) != config.admin.address {
+            let admin = self.bind_admin(&config).await?;
+            if let Some((_, old)) = std::mem::replace(&mut self.admin, admin) {
+                old.abort();
+            }
+        }
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        let wanted = config.workers.map(NonZeroUsize::get);
+        if wanted.is_some_and(|wanted| wanted != self.resources.workers) {
+            tracing::warn!("`workers` takes effect at the next start");
+        }
+        tending::resolve_new(&snapshot.groups).await;
+        self.tending.update(&snapshot.groups);
+        let generation = snapshot.generation;
+        // Their connections go by the snapshot that still has them.
+        let old = self.live.load();
+        for listener in self.listeners.borrow().iter() {
+            if snapshot.listener(listener.id).is_none() {
+                listener.last.store(Some(Arc::clone(&old)));
+            }
+        }
+        self.live.store(snapshot);
+        self.publish(listeners);
+        reload::forget(&self.live, &old, &self.live.load());
+        self.watch.set(watched(&self.path, &config));
+        self.level.set(&config.log.level);
+        Ok(generation)
+    }
+
+    fn reopen_logs(&self) {
+        if let Some(log) = &self.live.load().access_log {
+            tracing::info!("reopening the access log");
+            log.reopen();
+        }
+    }
+
+    /// Says goodbye: first to the load balancer in front, then to new connections, then to those
+    /// that are left. A second signal ends it at once.
+    async fn drain(mut self, signals: Option<Signals>) {
+        let config = Arc::clone(&self.live.load().config);
+        self.live.set_phase(Phase::Draining);
+        let (delay, limit) = (config.drain_delay, config.shutdown_timeout);
+        tracing::info!(?delay, ?limit, "stopping");
+        let second_signal = async {
+            match signals {
+                Some(mut signals) => while signals.next().await != Told::Stop {},
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.finish(delay, limit) => {}
+            () = second_signal => tracing::warn!("a second signal: ending at once"),
+        }
+        if let Some(log) = &self.live.load().access_log {
+            log.finish();
+        }
+        tracing::info!("stopped");
+    }
+
+    async fn finish(&mut self, delay: Duration, limit: Duration) {
+        let closing = Instant::now() + delay;
+        sleep_until(closing).await;
+        self.publish(Vec::new());
+        self.stop.send_replace(true);
+        let mut running = self.resources.workers;
+        while running > 0 {
+            match timeout_at(closing + limit, self.ended.recv()).await {
+                Ok(_) => running -= 1,
+                Err(_) => {
+                    let open = self.live.metrics.in_flight.get();
+                    tracing::warn!(open, "shutdown_timeout is over; requests were cut short");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn watched(path: &Path, config: &Config) -> Vec<PathBuf> {
+    let mut files = vec![path.to_owned()];
+    files.extend(config.watched.iter().cloned());
+    files
+}

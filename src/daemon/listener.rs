@@ -1,0 +1,237 @@
+//! Listening sockets, and the loop that accepts on one of them.
+//!
+//! Owns: a listener's sockets, one per worker, for as long as the config has it: a worker that dies
+//! leaves them, with what is queued on them, to the next. May touch: [`crate::snapshot`]. Next:
+//! [`super::connection`].
+
+use super::connection;
+use crate::{observe::metrics::Metrics, proxy::Proxy, snapshot::Snapshot, task};
+use arc_swap::ArcSwapOption;
+use prometheus::{IntCounter, IntGauge};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener as StdListener},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Notify, mpsc, watch},
+};
+
+/// Connections that the kernel keeps for us while we are busy.
+const BACKLOG: i32 = 4096;
+/// After a failure to accept, as with no file descriptors left.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A socket that we accept on, in every worker.
+pub struct Listener {
+    /// Its number for the life of the process.
+    pub id: usize,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where the config wants it.
+    pub wanted: SocketAddr,
+    /// Where it is bound: the same, but for port 0.
+    pub address: SocketAddr,
+    /// Set once its connections are to end.
+    pub drain: watch::Sender<bool>,
+    /// The last snapshot that had it, once it is drained.
+    pub last: ArcSwapOption<Snapshot>,
+    /// `sheave_connections_open`.
+    pub open_gauge: IntGauge,
+    /// `sheave_connections_total`.
+    pub accepted: IntCounter,
+    sockets: Vec<StdListener>,
+    open: AtomicUsize,
+    closed: Notify,
+}
+
+impl Listener {
+    /// Binds `wanted` once per worker.
+    pub fn bind(
+        id: usize,
+        name: &str,
+        wanted: SocketAddr,
+        workers: usize,
+        metrics: &Metrics,
+    ) -> io::Result<Arc<Self>> {
+        // With SO_REUSEPORT a second daemon would share the address unnoticed: a plain bind tells.
+        drop(bind(wanted, false)?);
+        let first = bind(wanted, true)?;
+        let address = first.local_addr()?;
+        let mut sockets = vec![first];
+        for _ in 1..workers {
+            sockets.push(bind(address, true)?);
+        }
+        Ok(Self::new(id, name, wanted, address, sockets, metrics))
+    }
+
+    /// The same sockets under another name.
+    pub fn renamed(&self, id: usize, name: &str, metrics: &Metrics) -> io::Result<Arc<Self>> {
+        let sockets = self.sockets.iter().map(StdListener::try_clone).collect::<io::Result<_>>()?;
+        Ok(Self::new(id, name, self.wanted, self.address, sockets, metrics))
+    }
+
+    fn new(
+        id: usize,
+        name: &str,
+        wanted: SocketAddr,
+        address: SocketAddr,
+        sockets: Vec<StdListener>,
+        metrics: &Metrics,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            name: name.into(),
+            wanted,
+            address,
+            drain: watch::Sender::new(false),
+            last: ArcSwapOption::empty(),
+            open_gauge: metrics.connections_open.with_label_values(&[name]),
+            accepted: metrics.connections.with_label_values(&[name]),
+            sockets,
+            open: AtomicUsize::new(0),
+            closed: Notify::new(),
+        })
+    }
+
+    /// The socket of one worker.
+    pub fn socket(&self, worker: usize) -> io::Result<StdListener> {
+        self.sockets[worker].try_clone()
+    }
+}
+
+/// Counts a connection while it lives.
+pub struct Open(Arc<Listener>);
+
+impl Open {
+    fn new(listener: &Arc<Listener>) -> Self {
+        listener.accepted.inc();
+        listener.open_gauge.inc();
+        listener.open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(listener))
+    }
+
+    /// The listener.
+    pub fn listener(&self) -> &Arc<Listener> {
+        &self.0
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open_gauge.dec();
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.0.closed.notify_one();
+    }
+}
+
+fn bind(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    if address.is_ipv6() {
+        // `[::]` means every address, IPv4 too; the config's check counts on it.
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    if shared {
+        socket.listen(BACKLOG)?;
+    }
+    Ok(socket.into())
+}
+
+/// Accepts until the listener is drained. `alive` is held by every connection.
+pub async fn accept(listener: Arc<Listener>, proxy: Arc<Proxy>, alive: mpsc::Sender<()>) {
+    let socket = listener.socket(proxy.worker).and_then(TcpListener::from_std);
+    let socket = match socket {
+        Ok(socket) => socket,
+        Err(error) => {
+            let listener = &*listener.name;
+            tracing::error!(listener, %error, "can't accept in this worker");
+            return;
+        }
+    };
+    let mut drain = listener.drain.subscribe();
+    loop {
+        tokio::select! {
+            biased;
+            () = drained(&mut drain) => break,
+            () = room(&listener, &proxy) => {}
+        }
+        tokio::select! {
+            biased;
+            () = drained(&mut drain) => break,
+            accepted = socket.accept() => take(accepted, &listener, &proxy, &alive).await,
+        }
+    }
+    // Clients that the kernel has already greeted are served, too.
+    while let Some(accepted) = now_or_never(socket.accept()).await {
+        if accepted.is_err() {
+            break;
+        }
+        take(accepted, &listener, &proxy, &alive).await;
+    }
+}
+
+/// Waits until the listener's connections are to end.
+pub async fn drained(drain: &mut watch::Receiver<bool>) {
+    // A listener that is gone altogether is drained, too.
+    let _ = drain.wait_for(|drain| *drain).await;
+}
+
+/// Waits while the listener has as many connections as it may.
+async fn room(listener: &Listener, proxy: &Proxy) {
+    loop {
+        let snapshot = proxy.live.load();
+        let limit = snapshot.listener(listener.id).map_or(0, |it| it.limits.connections);
+        if limit == 0 || listener.open.load(Ordering::Relaxed) < limit {
+            return;
+        }
+        drop(snapshot);
+        // A reload may have raised the limit meanwhile.
+        let _ = tokio::time::timeout(Duration::from_secs(1), listener.closed.notified()).await;
+    }
+}
+
+async fn take(
+    accepted: io::Result<(TcpStream, SocketAddr)>,
+    listener: &Arc<Listener>,
+    proxy: &Arc<Proxy>,
+    alive: &mpsc::Sender<()>,
+) {
+    match accepted {
+        Ok((stream, peer)) => {
+            let open = Open::new(listener);
+            task::spawn(connection::serve(stream, peer, open, Arc::clone(proxy), alive.clone()));
+        }
+        Err(error) => {
+            let gone = matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+            );
+            if !gone {
+                proxy.live.metrics.accept_errors.inc();
+                let listener = &*listener.name;
+                tracing::warn!(listener, %error, "can't accept a connection");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn now_or_never<F: Future>(future: F) -> Option<F::Output> {
+    tokio::select! {
+        biased;
+        output = future => Some(output),
+        () = std::future::ready(()) => None,
+    }
+}

@@ -1,0 +1,125 @@
+//! Threads and sockets: the daemon from its start to its stop.
+//!
+//! Owns: the order of starting and stopping. May touch: everything below. [`run`] is what the
+//! command line calls; the thread that calls it becomes the control thread.
+
+pub mod activity;
+pub mod client_io;
+pub mod connection;
+pub mod control;
+pub mod head_sniffer;
+pub mod listener;
+pub mod reload;
+pub mod service;
+pub mod tending;
+pub mod watch;
+pub mod worker;
+
+use crate::{
+    config::{self, ConfigError, Diagnostic},
+    observe::logging,
+    snapshot::build::BuildError,
+};
+use serde_json::{Value, json};
+use std::{fmt, io, net::SocketAddr, path::Path};
+
+/// Why the daemon did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The config is wrong, or can't be read.
+    Config(ConfigError),
+    /// What the config asks for can't be had.
+    Build(BuildError),
+    /// An address can't be bound.
+    Bind {
+        /// `listener.NAME` or `admin`.
+        what: String,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// The system refused something else.
+    System(io::Error),
+}
+
+impl StartError {
+    /// 1: the config is wrong; 3: the system refused.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(error) if error.unreadable => 3,
+            Self::Config(_) | Self::Build(BuildError::Tls(_)) => 1,
+            Self::Build(BuildError::AccessLog(..)) | Self::Bind { .. } | Self::System(_) => 3,
+        }
+    }
+
+    /// For `POST /reload`: every error by its place, and all of it as text.
+    pub fn to_json(&self) -> Value {
+        let errors: Vec<Value> = match self {
+            Self::Config(error) if !error.diagnostics.is_empty() => {
+                error.errors().map(diagnostic).collect()
+            }
+            _ => vec![json!({ "message": self.to_string() })],
+        };
+        json!({ "status": "error", "errors": errors, "text": self.to_string() })
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Build(error) => error.fmt(f),
+            Self::Bind { what, address, error } => {
+                write!(f, "error: [{what}] can't bind {address}: {error}")?;
+                match error.kind() {
+                    io::ErrorKind::AddrInUse => {
+                        write!(
+                            f,
+                            "\n  = hint: another process, maybe another sheave, listens there"
+                        )
+                    }
+                    io::ErrorKind::PermissionDenied => write!(
+                        f,
+                        "\n  = hint: ports below 1024 need the capability CAP_NET_BIND_SERVICE"
+                    ),
+                    io::ErrorKind::AddrNotAvailable => {
+                        write!(
+                            f,
+                            "\n  = hint: no network interface of this machine has that address"
+                        )
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Self::System(error) => write!(f, "error: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+fn diagnostic(error: &Diagnostic) -> Value {
+    json!({
+        "file": error.file.display().to_string(),
+        "line": error.line,
+        "column": error.column,
+        "message": error.message,
+        "hint": error.hint,
+    })
+}
+
+/// Runs the daemon by the config at `path` until it is told to stop.
+pub fn run(path: &Path) -> Result<(), StartError> {
+    let loaded = config::load(path).map_err(StartError::Config)?;
+    let config::Log { level, format } = &loaded.config.log;
+    let level = logging::start(level, *format == config::LogFormat::Json);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(StartError::System)?;
+    let ended = runtime.block_on(async {
+        control::Control::start(path, loaded, level).await?.serve().await;
+        Ok(())
+    });
+    runtime.shutdown_background();
+    ended
+}

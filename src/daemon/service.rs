@@ -1,0 +1,122 @@
+//! What a connection's requests have in common, and how each is answered.
+//!
+//! Owns: the count of a connection's requests, and whether it is to end after the next answer. May
+//! touch: [`crate::proxy::handle`], [`super::activity`].
+
+use super::{activity::Activity, listener::Open};
+use crate::{
+    message::{body::BodyError, context::Peer},
+    observe::metrics::Metrics,
+    proxy::{Arrival, Proxy, admission::Framing, handle, response_body::ResponseBody},
+};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+};
+
+/// One connection's requests.
+pub struct Service {
+    proxy: Arc<Proxy>,
+    open: Open,
+    peer: Arc<Peer>,
+    activity: Arc<Activity>,
+    limit: u64,
+    http2: bool,
+    closing: AtomicBool,
+}
+
+impl Service {
+    /// For one connection, which carries `limit` requests (0 = any number).
+    pub fn new(
+        proxy: Arc<Proxy>,
+        open: Open,
+        peer: Peer,
+        activity: Arc<Activity>,
+        limit: u64,
+        http2: bool,
+    ) -> Arc<Self> {
+        let (peer, closing) = (Arc::new(peer), AtomicBool::new(false));
+        Arc::new(Self { proxy, open, peer, activity, limit, http2, closing })
+    }
+
+    /// Lets the next answer end the connection.
+    pub fn close(&self) {
+        self.closing.store(true, Relaxed);
+    }
+
+    /// Whether the next answer ends the connection.
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Relaxed)
+    }
+
+    /// Every counter.
+    pub fn metrics(&self) -> &Metrics {
+        &self.proxy.live.metrics
+    }
+
+    /// Answers a request; what goes wrong is an answer, too.
+    pub async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<ConnectionBody>, Infallible> {
+        let (count, framing) = self.activity.begin();
+        let in_flight = InFlight(Arc::clone(&self.activity));
+        self.activity.may_have_unread.store(!request.body().is_end_stream(), Relaxed);
+        let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+        if count == self.limit {
+            self.close();
+        }
+        let listener = self.open.listener();
+        let arrival =
+            Arrival { peer: &self.peer, listener: listener.id, framing, last: &listener.last };
+        let mut response = handle(Arc::clone(&self.proxy), arrival, request).await;
+        if !self.http2 && (self.is_closing() || chunked && framing == Framing::Unseen) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response.map(|body| ConnectionBody { body, _in_flight: in_flight }))
+    }
+}
+
+/// Counts a request while it lives.
+struct InFlight(Arc<Activity>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// A response's body, which ends its request for the connection when it ends.
+pub struct ConnectionBody {
+    body: ResponseBody,
+    _in_flight: InFlight,
+}
+
+impl Body for ConnectionBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

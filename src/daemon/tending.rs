@@ -1,0 +1,102 @@
+//! The servers' background work: active checks and name look-ups, one each per server.
+//!
+//! Owns: the tasks, kept across reloads where nothing changed for them. May touch:
+//! [`crate::upstream`]. Runs on the control thread, whatever the number of workers.
+
+use crate::{
+    route::Group,
+    task,
+    upstream::{
+        Server,
+        health::active::{self, Check},
+        resolve,
+    },
+};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::{
+    task::{AbortHandle, JoinSet},
+    time::timeout,
+};
+
+/// At the start, names are waited for this long.
+const FIRST_LOOK_UP: Duration = Duration::from_secs(2);
+
+/// The tasks under way.
+#[derive(Default)]
+pub struct Tending {
+    tasks: HashMap<Work, AbortHandle>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Work {
+    server: u64,
+    kind: Kind,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Kind {
+    Resolve(Duration),
+    Check(String),
+}
+
+impl Tending {
+    /// Does for `groups` what is to be done, and for no others.
+    pub fn update(&mut self, groups: &[Arc<Group>]) {
+        let mut before = std::mem::take(&mut self.tasks);
+        for group in groups {
+            for member in group.upstream.members() {
+                let server = &member.server;
+                if resolve::has_name(server) {
+                    let work =
+                        Work { server: server.id(), kind: Kind::Resolve(group.resolve_interval) };
+                    self.keep(&mut before, work, || {
+                        resolve::watch(Arc::clone(server), group.resolve_interval)
+                    });
+                }
+                if let Some(check) = group.health_check.as_ref().filter(|_| !member.down) {
+                    // Any change of the check starts it anew.
+                    let work =
+                        Work { server: server.id(), kind: Kind::Check(format!("{check:?}")) };
+                    self.keep(&mut before, work, || watch(server, check));
+                }
+            }
+        }
+        for task in before.into_values() {
+            task.abort();
+        }
+    }
+
+    fn keep<F>(
+        &mut self,
+        before: &mut HashMap<Work, AbortHandle>,
+        work: Work,
+        begin: impl FnOnce() -> F,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let task = before.remove(&work);
+        let task = task.unwrap_or_else(|| task::spawn(begin()).abort_handle());
+        self.tasks.insert(work, task);
+    }
+}
+
+fn watch(server: &Arc<Server>, check: &Check) -> impl Future<Output = ()> + Send + 'static {
+    active::watch(Arc::clone(server), check.clone())
+}
+
+/// Looks up the names of servers that have no address yet, all at once and not for long.
+pub async fn resolve_new(groups: &[Arc<Group>]) {
+    let mut looking = JoinSet::new();
+    for member in groups.iter().flat_map(|group| group.upstream.members()) {
+        let server = &member.server;
+        if resolve::has_name(server) && !server.is_resolved() {
+            let server = Arc::clone(server);
+            looking.spawn(async move { resolve::resolve(&server).await });
+        }
+    }
+    if timeout(FIRST_LOOK_UP, async { while looking.join_next().await.is_some() {} }).await.is_err()
+    {
+        tracing::warn!("some server names have not resolved yet; they are looked up on");
+        looking.detach_all();
+    }
+}

@@ -1,0 +1,127 @@
+//! Worker threads: one runtime each, on one core each; the only place that knows of cores.
+//!
+//! Owns: the threads, and their replacement when one dies. May touch: [`super::listener`],
+//! [`crate::proxy::Proxy`]. The listening sockets belong to the listeners, not to the threads.
+
+use super::listener::{self, Listener};
+use crate::{
+    message::request_id::RequestIds, proxy::Proxy, snapshot::Live, task, upstream::pool::Pool,
+};
+use std::{io, sync::Arc, thread, time::Duration};
+use tokio::{
+    runtime::Builder,
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::interval,
+};
+
+/// What the workers are to do.
+#[derive(Clone)]
+pub struct Orders {
+    /// The listeners to accept on; whoever begins later, as a replacement, sees them all.
+    pub listeners: watch::Receiver<Vec<Arc<Listener>>>,
+    /// Set once the workers are to end as soon as their connections have.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// How a worker ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// As it was told.
+    Stopped(usize),
+    /// By a panic.
+    Died(usize),
+}
+
+/// Starts the worker `index`; `ended` hears when it is over.
+pub fn start(
+    index: usize,
+    live: Arc<Live>,
+    orders: Orders,
+    ended: mpsc::UnboundedSender<Ended>,
+) -> io::Result<()> {
+    spawn(index, ended, move || {
+        let runtime = match Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => panic!("worker {index} has no runtime: {error}"),
+        };
+        let proxy = Arc::new(Proxy {
+            live,
+            pool: Arc::new(Pool::default()),
+            ids: RequestIds::new(),
+            worker: index,
+        });
+        runtime.block_on(work(proxy, orders));
+        // Reads of files that hang must not hold up the end.
+        runtime.shutdown_background();
+    })
+}
+
+/// Runs `work` on a thread that tells how it ended, even by a panic.
+fn spawn(
+    index: usize,
+    ended: mpsc::UnboundedSender<Ended>,
+    work: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
+    let watched = Watched { index, ended };
+    thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+        let watched = watched;
+        work();
+        drop(watched);
+    })?;
+    Ok(())
+}
+
+struct Watched {
+    index: usize,
+    ended: mpsc::UnboundedSender<Ended>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let ended =
+            if thread::panicking() { Ended::Died(self.index) } else { Ended::Stopped(self.index) };
+        // Nobody listens once the process ends.
+        let _ = self.ended.send(ended);
+    }
+}
+
+async fn work(proxy: Arc<Proxy>, mut orders: Orders) {
+    let (alive, mut all_ended) = mpsc::channel(1);
+    let sweeping = Arc::clone(&proxy);
+    task::spawn(async move {
+        let mut tick = interval(Duration::from_secs(1));
+        loop {
+            tick.tick().await;
+            sweeping.pool.sweep(sweeping.live.clock.now());
+        }
+    });
+    let mut serving: Vec<Arc<Listener>> = Vec::new();
+    let mut accepting = JoinSet::new();
+    loop {
+        let wanted = orders.listeners.borrow_and_update().clone();
+        let is_among = |all: &[Arc<Listener>], it: &Arc<Listener>| {
+            all.iter().any(|other| Arc::ptr_eq(other, it))
+        };
+        serving.retain(|it| is_among(&wanted, it));
+        for listener in wanted {
+            if !is_among(&serving, &listener) {
+                serving.push(Arc::clone(&listener));
+                accepting.spawn(listener::accept(listener, Arc::clone(&proxy), alive.clone()));
+            }
+        }
+        tokio::select! {
+            changed = orders.listeners.changed() => if changed.is_err() { return },
+            _ = orders.stop.wait_for(|stop| *stop) => break,
+            Some(Err(error)) = accepting.join_next() => {
+                // A worker that accepts on some listeners only is worse than a new worker.
+                if error.is_panic() {
+                    std::panic::resume_unwind(error.into_panic());
+                }
+            }
+        }
+    }
+    drop(alive);
+    // Ready when every connection, and every accept loop, has ended.
+    all_ended.recv().await;
+}
