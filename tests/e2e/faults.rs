@@ -2,7 +2,7 @@
 //! notices, and the log and the counters do.
 
 use crate::rig::{Behaviour, Config, Daemon, Load, Server, Step, load::Outcome};
-use std::{thread, time::Duration};
+use std::{collections::BTreeMap, thread, time::Duration};
 
 const REQUESTS: usize = 10_000;
 
@@ -43,18 +43,25 @@ impl Scene {
             line["attempts"].as_u64().is_some_and(|n| n > 1)
         });
     }
-}
 
-fn all_answered(outcome: &Outcome) {
-    outcome.expect_no_failure();
-    let answered: usize = outcome.bodies.values().sum();
-    assert_eq!(answered, REQUESTS, "{:?}", outcome.bodies);
+    /// Every request was answered well; else the log's reasons are shown.
+    fn all_answered(&self, outcome: &Outcome) {
+        let mut reasons = BTreeMap::<String, usize>::new();
+        for line in self.daemon.access_log().iter().filter(|line| line["status"] != 200) {
+            *reasons.entry(line["reason"].to_string()).or_default() += 1;
+        }
+        let some: Vec<_> = outcome.failures.iter().take(3).collect();
+        let count = outcome.failures.len();
+        assert!(some.is_empty(), "{count} failed, such as {some:?}; the log says {reasons:?}");
+        let answered: usize = outcome.bodies.values().sum();
+        assert_eq!(answered, REQUESTS, "{:?}", outcome.bodies);
+    }
 }
 
 #[test]
 fn nobody_notices_a_killed_server() {
     let scene = Scene::new("");
-    all_answered(&scene.run(Server::kill));
+    scene.all_answered(&scene.run(Server::kill));
     scene.expect_recorded(&["connect_failed", "reset"]);
     assert!(scene.daemon.count("sheave_upstream_ejections_total", &[]) > 0);
 }
@@ -69,21 +76,21 @@ fn nobody_notices_a_server_that_is_killed_and_comes_back_again_and_again() {
         thread::sleep(Duration::from_millis(20));
         scene.servers[0].come_back();
     }
-    all_answered(&running.finish());
+    scene.all_answered(&running.finish());
     scene.expect_recorded(&["connect_failed", "reset"]);
 }
 
 #[test]
 fn nobody_notices_a_server_that_resets_after_the_request() {
     let scene = Scene::new("");
-    all_answered(&scene.run(|server| server.set(Behaviour::reset())));
+    scene.all_answered(&scene.run(|server| server.set(Behaviour::reset())));
     scene.expect_recorded(&["reset"]);
 }
 
 #[test]
 fn nobody_notices_a_server_that_resets_each_connection() {
     let scene = Scene::new("");
-    all_answered(&scene.run(|server| {
+    scene.all_answered(&scene.run(|server| {
         server.set(Behaviour::reset_on_accept());
         server.kill();
         server.come_back();
@@ -97,14 +104,14 @@ fn nobody_notices_a_hung_server() {
         "timeouts = { response_head = \"1s\" }\nretry = { on = [\"connect\", \"reset\", \"timeout\"], \
          budget = \"100%\" }",
     );
-    all_answered(&scene.run(|server| server.set(Behaviour::hang())));
+    scene.all_answered(&scene.run(|server| server.set(Behaviour::hang())));
     scene.expect_recorded(&["response_timeout"]);
 }
 
 #[test]
 fn nobody_notices_a_server_that_answers_garbage() {
     let scene = Scene::new("");
-    all_answered(&scene.run(|server| server.set(Behaviour::garbage())));
+    scene.all_answered(&scene.run(|server| server.set(Behaviour::garbage())));
     scene.expect_recorded(&["bad_response"]);
 }
 
@@ -115,7 +122,9 @@ fn half_a_body_is_passed_on_as_an_aborted_one_and_nothing_else_fails() {
     let halves = scene.attempts("response_truncated");
     assert!(halves > 0, "a truncated response is counted");
     for (number, why) in &outcome.failures {
-        assert!(why.contains("truncated") || why.contains("reset"), "request {number}: {why}");
+        // How much of it gets through is a matter of timing; that it is whole never.
+        let aborted = ["truncated", "reset", "closed after"].iter().any(|word| why.contains(word));
+        assert!(aborted, "request {number}: {why}");
     }
     assert_eq!(outcome.failures.len() as u64, halves, "one aborted response for each half body");
     scene.daemon.wait_for_reason("response_truncated");
@@ -131,7 +140,7 @@ fn nobody_notices_idle_connections_closed_at_every_moment() {
             server.set(Behaviour::close_idle(Duration::from_millis(delay)));
         }
     }
-    all_answered(&running.finish());
+    scene.all_answered(&running.finish());
     assert_eq!(
         scene.daemon.count("sheave_upstream_ejections_total", &[]),
         0,
@@ -143,7 +152,7 @@ fn nobody_notices_idle_connections_closed_at_every_moment() {
 fn nobody_notices_a_server_that_closes_after_each_response_saying_so() {
     let scene = Scene::new("");
     let closing = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\n1";
-    all_answered(&scene.run(|server| server.set(Behaviour::raw_then_close(closing))));
+    scene.all_answered(&scene.run(|server| server.set(Behaviour::raw_then_close(closing))));
     assert_eq!(scene.attempts("stale_connection"), 0, "what says it closes is not pooled");
 }
 
@@ -152,7 +161,7 @@ fn nobody_notices_a_server_that_ends_its_bodies_by_closing() {
     let scene = Scene::new("");
     let http10 = "HTTP/1.0 200 OK\r\n\r\nold";
     let outcome = scene.run(|server| server.set(Behaviour::raw_then_close(http10)));
-    all_answered(&outcome);
+    scene.all_answered(&outcome);
     assert!(outcome.of("old") > 0);
 }
 

@@ -69,7 +69,7 @@ fn hostile_values_cannot_forge_a_line() {
     let daemon = Daemon::start(&Config::to([&server]));
     let mut client = Client::connect(daemon.http());
     client.send(
-        b"GET /%0a{%22status%22:999} HTTP/1.1\r\nHost: a\r\nUser-Agent: \"},{\\\x01\xff\r\n\r\n",
+        b"GET /%0a{%22status%22:999} HTTP/1.1\r\nHost: a\r\nUser-Agent: \"},{\\\t\xff\r\n\r\n",
     );
     let answer = client.response();
     until("a line", || !daemon.access_log().is_empty());

@@ -1,6 +1,6 @@
 //! The daemon under test, as a child process with a directory of its own.
 
-use super::{PATIENCE, client, log_book::LogBook, metrics::Metrics, until};
+use super::{PATIENCE, client, eventually, log_book::LogBook, metrics::Metrics, until};
 use serde_json::Value;
 use std::{
     fs,
@@ -87,10 +87,9 @@ impl Daemon {
         self.dir.path().join(name)
     }
 
-    /// Where a listener is bound.
+    /// Where a listener is bound, once the log says so: it comes through a pipe.
     pub fn address(&self, listener: &str) -> SocketAddr {
-        self.find_address(listener)
-            .unwrap_or_else(|| panic!("listener {listener} is not listening"))
+        eventually(&format!("listener {listener} to listen"), || self.find_address(listener))
     }
 
     pub fn find_address(&self, listener: &str) -> Option<SocketAddr> {
@@ -104,7 +103,7 @@ impl Daemon {
     }
 
     pub fn admin(&self) -> SocketAddr {
-        let told = self.log.find_message("admin listening", &[]).expect("an admin address");
+        let told = eventually("an admin address", || self.log.find_message("admin listening", &[]));
         told["address"].as_str().and_then(|a| a.parse().ok()).expect("an address")
     }
 
