@@ -15,6 +15,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 /// A config whose answers name it.
@@ -173,6 +174,58 @@ fn listeners_come_and_go_and_an_unchanged_one_is_never_rebound() {
         "three",
         "a connection outlives reloads and sees the new config"
     );
+}
+
+#[test]
+fn a_change_during_a_reload_is_not_missed() {
+    let daemon = Daemon::start_text(&saying("start"));
+    for round in 0..20 {
+        daemon.rewrite_config(&saying(&format!("early {round}")));
+        let word = format!("late {round}");
+        std::thread::scope(|scope| {
+            scope.spawn(|| daemon.reload());
+            // Each round hits another moment of the reload.
+            let since = Instant::now();
+            while since.elapsed() < Duration::from_micros(200 * round) {
+                std::hint::spin_loop();
+            }
+            daemon.rewrite_config(&saying(&word));
+        });
+        until_it_says(&daemon, &word);
+    }
+}
+
+#[test]
+fn a_removed_listener_refuses_at_once_though_it_is_still_serving_someone() {
+    let (server, gate) = (Server::start("1"), Gate::default());
+    server.set_for("/held", Behaviour::gated(&gate));
+    let config = Config::to([&server]);
+    let daemon =
+        Daemon::start(&config.clone().rest("[listener.second]\naddress = \"127.0.0.1:0\""));
+    let second = daemon.address("second");
+    let mut held = Client::connect(second);
+    held.send(request("GET", "/held", "", ""));
+    server.wait_for_requests(1);
+    daemon.reconfigure(&config);
+    until("the removed listener to refuse", || Client::try_connect(second).is_err());
+    gate.open();
+    let answer = held.response();
+    assert_eq!(answer.text(), "1");
+    assert!(answer.head.closes(), "and then it is over: {}", answer.head.raw);
+}
+
+#[test]
+fn idle_connections_to_a_removed_server_are_closed_soon() {
+    let servers = Server::start_several(2);
+    let daemon = Daemon::start(&Config::to(&servers));
+    let outcome = Load::on(daemon.http()).connections(8).requests(100).run();
+    outcome.expect_no_failure();
+    assert!(servers[0].open_connections() > 0);
+    daemon.reconfigure(&Config::to(&servers[1..]));
+    // Its idle time is 30 s; nobody can use these connections any more.
+    let since = Instant::now();
+    until("the connections to be closed", || servers[0].open_connections() == 0);
+    assert!(since.elapsed() < Duration::from_secs(15), "not when their idle time is over");
 }
 
 #[test]
