@@ -6,7 +6,7 @@ use std::time::Duration;
 /// When a request is tried at another server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retry {
-    /// `on`, default `["connect", "reset"]`; `[]` = never. `"timeout"` (no response head in time),
+    /// `on`, default `["connect", "reset", "timeout"]`; `[]` = never. `"timeout"` is no response head in time;
     /// `"http_502"`, `"http_503"`, `"http_504"`, `"http_429"` on request.
     pub on: Vec<RetryOn>,
     /// `tries`: further servers after the first, default 2; 0 = never.
@@ -49,7 +49,7 @@ const RETRY_ON: [(&str, RetryOn); 7] = [
 impl Default for Retry {
     fn default() -> Self {
         Self {
-            on: vec![RetryOn::Connect, RetryOn::Reset],
+            on: vec![RetryOn::Connect, RetryOn::Reset, RetryOn::Timeout],
             tries: 2,
             timeout: Duration::from_secs(10),
             non_idempotent: false,

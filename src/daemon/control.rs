@@ -171,6 +171,18 @@ impl Control {
         self.drain(Some(signals)).await;
     }
 
+    /// For tests: what runs.
+    #[cfg(test)]
+    pub(super) fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live)
+    }
+
+    /// For tests: what the workers are told.
+    #[cfg(test)]
+    pub(super) fn listeners(&self) -> watch::Sender<Vec<Arc<Listener>>> {
+        self.listeners.clone()
+    }
+
     fn start_worker(&self, index: usize) -> io::Result<()> {
         worker::start(index, Arc::clone(&self.live), self.orders.clone(), self.tell_ended.clone())
     }
@@ -186,7 +198,7 @@ impl Control {
 
     /// Tells the workers which listeners to accept on, and drains the others.
     fn publish(&mut self, wanted: Vec<Arc<Listener>>) {
-        let before = self.listeners.send_replace(wanted.clone());
+        let before = self.listeners.borrow().clone();
         let is_among = |all: &[Arc<Listener>], it: &Arc<Listener>| {
             all.iter().any(|other| Arc::ptr_eq(other, it))
         };
@@ -194,7 +206,9 @@ impl Control {
             let (name, address) = (&*listener.name, listener.address);
             tracing::info!(listener = name, %address, "listening");
         }
-        for listener in before.iter().filter(|it| !is_among(&wanted, it)) {
+        let gone = before.iter().filter(|it| !is_among(&wanted, it)).cloned().collect::<Vec<_>>();
+        self.listeners.send_replace(wanted);
+        for listener in gone {
             tracing::info!(listener = &*listener.name, address = %listener.address, "draining");
             listener.drain.send_replace(true);
         }
@@ -313,14 +327,12 @@ impl Control {
         self.stop.send_replace(true);
         let mut running = self.resources.workers;
         while running > 0 {
-            match timeout_at(closing + limit, self.ended.recv()).await {
-                Ok(_) => running -= 1,
-                Err(_) => {
-                    let open = self.live.metrics.in_flight.get();
-                    tracing::warn!(open, "shutdown_timeout is over; requests were cut short");
-                    return;
-                }
+            if timeout_at(closing + limit, self.ended.recv()).await.is_err() {
+                let open = self.live.metrics.in_flight.get();
+                tracing::warn!(open, "shutdown_timeout is over; requests were cut short");
+                return;
             }
+            running -= 1;
         }
     }
 }

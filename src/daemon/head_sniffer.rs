@@ -20,7 +20,7 @@ pub struct HeadSniffer {
 impl HeadSniffer {
     /// Takes the next bytes; at the head's end says whether there was a `Content-Length`.
     pub fn feed(&mut self, mut bytes: &[u8]) -> Option<bool> {
-        if !self.started && matches!(bytes.first(), Some(b'G' | b'H')) {
+        if !self.started && self.length == 0 && matches!(bytes.first(), Some(b'G' | b'H')) {
             self.skipped = true;
         }
         while !self.skipped && !bytes.is_empty() {

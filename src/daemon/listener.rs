@@ -77,7 +77,7 @@ impl Listener {
         Ok(Self::new(id, name, self.wanted, self.address, sockets, metrics))
     }
 
-    fn new(
+    pub(super) fn new(
         id: usize,
         name: &str,
         wanted: SocketAddr,

@@ -12,6 +12,8 @@ pub mod listener;
 pub mod reload;
 pub mod service;
 pub mod tending;
+#[cfg(test)]
+mod tests;
 pub mod watch;
 pub mod worker;
 

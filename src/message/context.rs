@@ -111,7 +111,7 @@ impl Scope<'_> {
         match variable {
             Variable::ClientIp => text.push_str(&self.context.client_ip_text()),
             Variable::Host => {
-                text.push_str(host_name(&String::from_utf8_lossy(self.context.host())))
+                text.push_str(host_name(&String::from_utf8_lossy(self.context.host())));
             }
             Variable::Uri => text.push_str(head.uri.path_and_query().map_or("/", |it| it.as_str())),
             Variable::Path => text.push_str(self.path.unwrap_or(head.uri.path())),
@@ -124,7 +124,7 @@ impl Scope<'_> {
             Variable::RequestId => text.push_str(self.context.id.as_str()),
             Variable::Header(name) => text.push_str(&first_value(&head.headers, name)),
             Variable::Cookie(name) => {
-                text.push_str(cookie(&head.headers, name).unwrap_or_default())
+                text.push_str(cookie(&head.headers, name).unwrap_or_default());
             }
         }
     }

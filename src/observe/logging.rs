@@ -40,13 +40,16 @@ fn filter(level: &str) -> EnvFilter {
     EnvFilter::new(format!("warn,sheave={level}"))
 }
 
-/// Logs and counts every panic; the thread or task that panics still ends.
+/// Logs and counts every panic, beside what was done with it before (a backtrace, where the
+/// environment asks for one); the thread or task that panics still ends.
 pub fn count_panics(metrics: &Arc<Metrics>) {
     let metrics = Arc::clone(metrics);
+    let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         metrics.panics.inc();
         let message = panic.payload_as_str().unwrap_or("no message");
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(message, place, "a panic: please report it");
+        before(panic);
     }));
 }

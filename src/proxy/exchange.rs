@@ -123,16 +123,16 @@ impl Sender {
                 self.tail = b"\r\n";
             }
             Some(Ok(data)) => self.data = data,
-            Some(Err(frame)) => self.end(frame.into_trailers().ok()),
+            Some(Err(frame)) => self.end(frame.trailers_ref()),
             None => self.end(None),
         }
     }
 
-    fn end(&mut self, trailers: Option<HeaderMap>) {
+    fn end(&mut self, trailers: Option<&HeaderMap>) {
         self.body_ended = true;
         if self.chunked {
             self.unsent.extend_from_slice(b"0\r\n");
-            for (name, value) in trailers.iter().flatten() {
+            for (name, value) in trailers.into_iter().flatten() {
                 self.unsent.extend_from_slice(name.as_str().as_bytes());
                 self.unsent.extend_from_slice(b": ");
                 self.unsent.extend_from_slice(value.as_bytes());
@@ -323,7 +323,7 @@ pub fn poll_read(
 ) -> Poll<io::Result<usize>> {
     let Connection { stream, unread, .. } = connection;
     // What is left of a block serves first: a new one costs an allocation while bodies share the old.
-    if unread.capacity() - unread.len() < room / 4 {
+    if unread.capacity() - unread.len() <= room / 4 {
         unread.reserve(room);
     }
     let reading = std::pin::pin!(tokio::io::AsyncReadExt::read_buf(stream, unread));

@@ -7,6 +7,7 @@
 use super::{
     Proxy,
     exchange::{Answer, Failed, Failure, exchange},
+    read_ahead::ReadAhead,
     record::Facts,
     refusal::{Refusal, outcome},
     request_head::{self, Forwarding},
@@ -23,9 +24,12 @@ use crate::{
         strategy::{consistent_hash, ip_hash},
     },
 };
-use http::{Method, Response, StatusCode};
+use http::{Method, Response, StatusCode, Version};
 use hyper::body::Incoming;
-use std::{future::poll_fn, io, task::Poll, time::Instant};
+use std::{future::poll_fn, io, sync::Arc, task::Poll, time::Instant};
+
+/// What hyper buffers of a response; see the listener's `request_head` limit, which is its buffer.
+const HTTP1_WRITES_AHEAD: usize = 32 * 1024;
 
 /// Gets an answer from one of the route's servers.
 pub async fn forward(
@@ -64,7 +68,7 @@ pub async fn forward(
                 let status = answer.head.parts.status;
                 report_answer(proxy, group, &mut lease, status, facts);
                 let again = forward.retry.on.statuses.contains(&status)
-                    && answer.body.as_ref().is_some_and(|it| it.can_replay())
+                    && answer.body.as_ref().is_some_and(RequestBody::can_replay)
                     && (facts.context.head.method.is_idempotent() || forward.retry.non_idempotent)
                     && may_try_again(forward, facts);
                 if again
@@ -77,7 +81,7 @@ pub async fn forward(
                     body.rewind();
                     continue;
                 }
-                return Ok(respond(proxy, forward, answer, lease).await);
+                return Ok(respond(proxy, forward, facts, answer, lease).await);
             }
             Err(failed) => {
                 report_failure(proxy, group, &mut lease, &failed.failure, facts);
@@ -182,12 +186,11 @@ fn may_try_again(forward: &Forward, facts: &Facts) -> bool {
 /// The budget keeps retries from multiplying an overload.
 fn permit(group: &Group, retry: &Retry, facts: &Facts) -> Option<RetryPermit> {
     let permit = group.upstream.try_retry(retry.budget_percent, retry.budget_min);
-    match permit {
-        Some(_) => group.metrics.retries.inc(),
-        None => {
-            let (upstream, attempts) = (group.upstream.name(), facts.attempts);
-            tracing::debug!(upstream, attempts, "not tried again: the retry budget is spent");
-        }
+    if permit.is_some() {
+        group.metrics.retries.inc();
+    } else {
+        let (upstream, attempts) = (group.upstream.name(), facts.attempts);
+        tracing::debug!(upstream, attempts, "not tried again: the retry budget is spent");
     }
     permit
 }
@@ -254,22 +257,34 @@ fn report(proxy: &Proxy, group: &Group, lease: &mut Lease, outcome: Outcome) {
 async fn respond(
     proxy: &Proxy,
     forward: &Forward,
+    facts: &Facts,
     answer: Answer,
     lease: Lease,
 ) -> Response<Source> {
     let home = Home {
-        pool: std::sync::Arc::clone(&proxy.pool),
+        pool: Arc::clone(&proxy.pool),
         limits: forward.group.pool,
         lease,
         clock: proxy.live.clock,
     };
     let (parts, mut body) = ServerBody::new(answer, home, forward.timeouts.read);
-    if forward.response_buffer > 0 && !body.is_ended() {
-        // Errors show again when the body is pulled.
-        let _ =
-            poll_fn(|cx| Poll::Ready(body.take_what_is_there(cx, forward.response_buffer))).await;
+    let limit = forward.response_buffer;
+    if limit > 0 && !body.is_ended() {
+        poll_fn(|cx| {
+            body.take_what_is_there(cx, limit);
+            Poll::Ready(())
+        })
+        .await;
     }
-    Response::from_parts(parts, Source::Server(body))
+    let fits = body.size_hint().exact().is_none_or(|length| length <= limit as u64);
+    // To an HTTP/1 client hyper itself writes ahead as much as it may buffer.
+    let pulled_late = facts.context.head.version == Version::HTTP_2 || limit > HTTP1_WRITES_AHEAD;
+    let source = if limit > 0 && fits && pulled_late && !body.is_off_the_server() {
+        Source::Ahead(ReadAhead::new(body, limit))
+    } else {
+        Source::Server(body)
+    };
+    Response::from_parts(parts, source)
 }
 
 /// What the hashing strategies hash.

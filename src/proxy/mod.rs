@@ -7,6 +7,7 @@ pub mod admission;
 pub mod chunked;
 pub mod exchange;
 pub mod forward;
+pub mod read_ahead;
 pub mod record;
 pub mod refusal;
 pub mod request_head;
@@ -221,9 +222,10 @@ fn redirect(action: &Redirect, facts: &Facts, route: &Route) -> Result<Response<
 
 async fn files(action: &FilesRoute, facts: &Facts, route: &Route, path: &str) -> Response<Source> {
     let head = &facts.context.head;
-    let looked_up = match action.target.is_identity() {
-        true => Cow::Borrowed(path),
-        false => Cow::Owned(action.target.path(path, &facts.scope(route))),
+    let looked_up = if action.target.is_identity() {
+        Cow::Borrowed(path)
+    } else {
+        Cow::Owned(action.target.path(path, &facts.scope(route)))
     };
     let response = action.files.serve(&head.method, &head.uri, &head.headers, &looked_up).await;
     response.map(Source::File)

@@ -3,7 +3,7 @@
 //! Owns: counting bytes, and the [`Record`] until the body's end. May touch: [`super::server_body`],
 //! [`crate::files`].
 
-use super::{record::Record, server_body::ServerBody};
+use super::{read_ahead::ReadAhead, record::Record, server_body::ServerBody};
 use crate::{files::FileBody, message::body::BodyError};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -13,6 +13,8 @@ use std::{
 };
 
 /// Where a body comes from.
+// The largest is the commonest: boxing it would cost an allocation a request.
+#[allow(clippy::large_enum_variant)]
 pub enum Source {
     /// Nowhere.
     Empty,
@@ -20,6 +22,8 @@ pub enum Source {
     Full(Bytes),
     /// A server.
     Server(ServerBody),
+    /// A server, ahead of the client.
+    Ahead(ReadAhead),
     /// A directory.
     File(FileBody),
 }
@@ -34,6 +38,7 @@ impl Source {
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
             Self::Server(body) => body.poll_frame(cx),
+            Self::Ahead(body) => body.poll_frame(cx),
             Self::File(body) => {
                 Pin::new(body).poll_frame(cx).map(|it| it.map(|it| it.map_err(BodyError::File)))
             }
@@ -45,6 +50,7 @@ impl Source {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
             Self::Server(body) => body.is_ended(),
+            Self::Ahead(body) => body.is_ended(),
             Self::File(body) => body.is_end_stream(),
         }
     }
@@ -99,6 +105,7 @@ impl Body for ResponseBody {
             Source::Empty => SizeHint::with_exact(0),
             Source::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Server(body) => body.size_hint(),
+            Source::Ahead(body) => body.size_hint(),
             Source::File(body) => body.size_hint(),
         }
     }

@@ -281,8 +281,8 @@ mod tests {
              proxy-authenticate: x\r\nx-kept: 1\r\ncontent-length: 0\r\n",
         );
         assert!(head.reusable);
-        let names: Vec<_> = head.parts.headers.keys().map(HeaderName::as_str).collect();
-        assert_eq!(names, ["x-kept", "content-length"]);
+        assert_eq!(head.parts.headers.len(), 2);
+        assert_eq!(head.parts.headers["x-kept"], "1");
     }
 
     #[test]

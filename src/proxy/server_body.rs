@@ -22,7 +22,6 @@ use bytes::Bytes;
 use http::{HeaderMap, response};
 use http_body::{Frame, SizeHint};
 use std::{
-    io,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -48,6 +47,8 @@ pub struct Home {
 #[derive(Debug)]
 pub struct ServerBody {
     source: Option<Source>,
+    /// Taken off the server already.
+    taken: Option<Result<Frame<Bytes>, BodyError>>,
     framing: Rest,
     read_timeout: Duration,
     armed: bool,
@@ -80,7 +81,7 @@ impl ServerBody {
             Framing::Close => Rest::Close,
         };
         let source = Some(Source { connection, sender, reusable: head.reusable, home });
-        let mut body = Self { source, framing, read_timeout, armed: false };
+        let mut body = Self { source, taken: None, framing, read_timeout, armed: false };
         if matches!(body.framing, Rest::Length(0)) {
             body.finish();
         }
@@ -89,20 +90,30 @@ impl ServerBody {
 
     /// Whether everything has been handed out.
     pub fn is_ended(&self) -> bool {
+        self.source.is_none() && self.taken.is_none()
+    }
+
+    /// Whether the server's part is over, whatever the client has had of it.
+    pub fn is_off_the_server(&self) -> bool {
         self.source.is_none()
     }
 
     /// What is known of the length still to come.
     pub fn size_hint(&self) -> SizeHint {
+        let taken = self.taken.as_ref().and_then(|it| it.as_ref().ok()?.data_ref());
+        let taken = taken.map_or(0, |data| data.len() as u64);
         match (&self.source, &self.framing) {
-            (None, _) => SizeHint::with_exact(0),
-            (_, Rest::Length(length)) => SizeHint::with_exact(*length),
+            (None, _) => SizeHint::with_exact(taken),
+            (_, Rest::Length(length)) => SizeHint::with_exact(taken + *length),
             _ => SizeHint::default(),
         }
     }
 
     /// The next part.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Frames> {
+        if let Some(taken) = self.taken.take() {
+            return Poll::Ready(Some(taken));
+        }
         let Some(source) = &mut self.source else { return Poll::Ready(None) };
         if !poll_rest(cx, &mut source.sender, &mut source.connection) {
             source.reusable = false;
@@ -112,16 +123,16 @@ impl ServerBody {
                 Ok(None) if self.source.is_none() => return Poll::Ready(None),
                 Ok(None) => {}
                 Ok(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
-                Err(error) => return Poll::Ready(self.fail(error)),
+                Err(error) => return Poll::Ready(Some(Err(self.fail(error)))),
             }
             match ready!(self.poll_more(cx)) {
                 Ok(0) if matches!(self.framing, Rest::Close) => {
                     self.finish();
                     return Poll::Ready(None);
                 }
-                Ok(0) => return Poll::Ready(self.fail(BodyError::Truncated)),
+                Ok(0) => return Poll::Ready(Some(Err(self.fail(BodyError::Truncated)))),
                 Ok(_) => {}
-                Err(error) => return Poll::Ready(self.fail(error)),
+                Err(error) => return Poll::Ready(Some(Err(self.fail(error)))),
             }
         }
     }
@@ -182,25 +193,30 @@ impl ServerBody {
         }
     }
 
-    /// Takes off the server what it has sent already, up to `limit` bytes, so that a slow client
-    /// holds memory instead of a server's connection. Never waits.
-    pub fn take_what_is_there(&mut self, cx: &mut Context<'_>, limit: usize) -> io::Result<()> {
+    /// Takes off the server what it has sent already of a body of up to `limit` bytes, so that a
+    /// slow client holds memory instead of a server's connection. Never waits.
+    pub fn take_what_is_there(&mut self, cx: &mut Context<'_>, limit: usize) {
         while let (Some(source), Rest::Length(left)) = (&mut self.source, &self.framing) {
-            let unread = source.connection.unread.len();
-            if unread as u64 >= *left || *left > limit as u64 {
+            let unread = source.connection.unread.len() as u64;
+            if *left > limit as u64 {
+                return;
+            }
+            if unread >= *left {
                 break;
             }
-            match poll_read(cx, &mut source.connection, (*left as usize).max(READ_SIZE)) {
-                Poll::Ready(Ok(0)) | Poll::Pending => break,
-                Poll::Ready(read) => read?,
-            };
+            match poll_read(cx, &mut source.connection, (*left - unread) as usize) {
+                // An end or an error shows again when the body is pulled.
+                Poll::Ready(Ok(0) | Err(_)) | Poll::Pending => return,
+                Poll::Ready(Ok(_)) => {}
+            }
         }
-        Ok(())
+        // A chunked body that came in one piece, or one with a length, goes home here.
+        self.taken = self.take().transpose();
     }
 
-    fn fail(&mut self, error: BodyError) -> Frames {
+    fn fail(&mut self, error: BodyError) -> BodyError {
         self.source = None;
-        Some(Err(error))
+        error
     }
 
     /// Gives the lease back, and the connection where it is clean.

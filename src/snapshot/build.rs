@@ -186,18 +186,10 @@ fn member(
     let known = previous.and_then(|previous| {
         previous.members().iter().find(|member| member.server.address() == wanted.address)
     });
-    let server = match known {
-        Some(member) => Arc::clone(&member.server),
-        None => {
-            let server = Server::new(&upstream.name, &wanted.address);
-            // Beside servers that are known to work, a new one shows first that it does. Where all
-            // are new there is nothing better to ask meanwhile.
-            if upstream.health_check.is_some() && previous.is_some() {
-                server.set_active(ActiveHealth::Checking);
-            }
-            server
-        }
-    };
+    let server = known.map_or_else(
+        || new_server(wanted, upstream, previous.is_some()),
+        |member| Arc::clone(&member.server),
+    );
     if upstream.health_check.is_none() {
         server.set_active(ActiveHealth::Unchecked);
     }
@@ -210,6 +202,20 @@ fn member(
         backup: wanted.backup,
         down: wanted.down,
     }
+}
+
+/// Beside servers that are known to work, a new one shows first that it does. Where all are new
+/// there is nothing better to ask meanwhile.
+fn new_server(
+    wanted: &config::Server,
+    upstream: &config::Upstream,
+    beside_others: bool,
+) -> Arc<Server> {
+    let server = Server::new(&upstream.name, &wanted.address);
+    if upstream.health_check.is_some() && beside_others {
+        server.set_active(ActiveHealth::Checking);
+    }
+    server
 }
 
 fn check(wanted: &config::HealthCheck) -> Check {

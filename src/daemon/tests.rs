@@ -1,0 +1,145 @@
+//! Workers and requests that panic. What a user can do to a daemon is tested from outside, in
+//! `tests/e2e`; a panic is what no user should be able to do, so it is caused from within.
+
+use super::{
+    control::Control,
+    listener::Listener,
+    worker::{self, Orders},
+};
+use crate::{
+    config,
+    filter::{Chain, Filter, Names},
+    message::context::{Context, Scope},
+    observe::logging,
+    route::{Action, PathMatcher, Respond, Route, RouteMatcher, Router, Text},
+    snapshot::{Live, build::build, live::Resources},
+};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+use tokio::sync::{mpsc, watch};
+
+const CONFIG: &str = r#"
+    workers = 1
+    admin.enabled = false
+    [listener.http]
+    address = "127.0.0.1:0"
+    [[site]]
+    [[site.route]]
+    respond = { body = "fine" }
+"#;
+
+fn loaded() -> config::Loaded {
+    config::parse(CONFIG, Path::new("test.toml"), &|_| None).expect("a valid config")
+}
+
+/// One request on a connection of its own; what came until the end.
+fn ask(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("connects");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("sends");
+    let mut answer = String::new();
+    // A reset is an end, too.
+    let _ = stream.read_to_string(&mut answer);
+    answer
+}
+
+/// One after the other: the panic hook is the process's.
+#[test]
+fn panics_stay_where_they_happen() {
+    a_worker_that_dies_is_replaced_and_what_is_queued_is_served();
+    a_request_that_panics_ends_its_connection_alone();
+}
+
+fn a_worker_that_dies_is_replaced_and_what_is_queued_is_served() {
+    let (tell, told) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let level = logging::start("error", false);
+            let control = Control::start(Path::new("test.toml"), loaded(), level).await.unwrap();
+            tell.send((control.live(), control.listeners())).unwrap();
+            control.serve().await;
+        });
+    });
+    let (live, listeners) = told.recv().unwrap();
+    let serving = listeners.borrow().clone();
+    let address = serving[0].address;
+    assert!(ask(address, "/").ends_with("fine"));
+
+    // A listener without sockets: accepting on it panics, and takes the worker along, again and
+    // again until it is gone.
+    let broken = Listener::new(7, "broken", address, address, Vec::new(), &live.metrics);
+    listeners.send_replace(vec![Arc::clone(&serving[0]), broken]);
+    let begun = Instant::now();
+    while live.metrics.worker_restarts.get() == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "no worker was replaced");
+        thread::yield_now();
+    }
+    let queued = thread::spawn(move || ask(address, "/"));
+    listeners.send_replace(serving);
+    assert!(queued.join().unwrap().ends_with("fine"));
+    assert!(live.metrics.panics.get() > 0);
+}
+
+/// Panics on request.
+struct Bomb;
+
+impl Filter for Bomb {
+    fn request(&self, context: &mut Context, _: Names<'_>) -> Option<StatusCode> {
+        assert_ne!(context.head.uri.path(), "/bomb", "as asked");
+        None
+    }
+
+    fn response(&self, _: &mut HeaderMap, _: &Scope<'_>) {}
+}
+
+fn a_request_that_panics_ends_its_connection_alone() {
+    let resources = Resources::new(1).unwrap();
+    logging::count_panics(&resources.metrics);
+    let loaded = loaded();
+    let wanted = loaded.config.listeners[0].address;
+    let mut snapshot = build(loaded.config, None, &resources).unwrap();
+    let body = Text::Fixed("fine".into());
+    let content_type = HeaderValue::from_static("text/plain");
+    snapshot.router = Router::default();
+    snapshot.router.add(vec![Route {
+        name: "bomb".into(),
+        matcher: RouteMatcher { path: PathMatcher::Any, methods: Vec::new() },
+        filters: Chain::new(vec![Box::new(Bomb)]),
+        action: Action::Respond(Respond { status: StatusCode::OK, body, content_type }),
+        max_body: 0,
+        metrics: Arc::new(resources.metrics.route("bomb".into())),
+    }]);
+    let listener = Listener::bind(0, "http", wanted, 1, &resources.metrics).unwrap();
+    let address = listener.address;
+    let (listeners, see_listeners) = watch::channel(vec![listener]);
+    let (stop, see_stop) = watch::channel(false);
+    let (ended, mut hear) = mpsc::unbounded_channel();
+    let orders = Orders { listeners: see_listeners, stop: see_stop };
+    let live = Live::new(snapshot, &resources);
+    worker::start(0, Arc::clone(&live), orders, ended).unwrap();
+
+    let mut other = TcpStream::connect(address).unwrap();
+    assert!(ask(address, "/").ends_with("fine"));
+    assert_eq!(ask(address, "/bomb"), "");
+    other.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    other.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("fine"));
+    assert_eq!(live.metrics.in_flight.get(), 0);
+    assert!(live.metrics.panics.get() > 0);
+
+    for listener in listeners.send_replace(Vec::new()) {
+        listener.drain.send_replace(true);
+    }
+    stop.send_replace(true);
+    assert_eq!(hear.blocking_recv(), Some(worker::Ended::Stopped(0)));
+}

@@ -1,0 +1,144 @@
+//! Takes a response off its server ahead of a slow client.
+//!
+//! Owns: a bounded queue between a task that reads and the body that hyper pulls. May touch:
+//! [`super::server_body`]. Only for bodies that fit and have not all come with the head: those cost
+//! nothing. hyper pulls an HTTP/2 body no faster than the client's window allows, and the server's
+//! connection would be held as long.
+
+use super::server_body::ServerBody;
+use crate::{message::body::BodyError, task};
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+/// The client's end of the queue.
+pub struct ReadAhead {
+    queue: Arc<Mutex<Queue>>,
+    length: Option<u64>,
+}
+
+#[derive(Default)]
+struct Queue {
+    frames: VecDeque<Result<Frame<Bytes>, BodyError>>,
+    bytes: usize,
+    ended: bool,
+    abandoned: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl ReadAhead {
+    /// Reads `body` from now on, holding up to `limit` bytes (one read more at most).
+    pub fn new(mut body: ServerBody, limit: usize) -> Self {
+        let length = body.size_hint().exact();
+        let queue = Arc::new(Mutex::new(Queue::default()));
+        let shared = Arc::clone(&queue);
+        task::spawn(async move {
+            poll_fn(|cx| fill(&shared, &mut body, limit, cx)).await;
+            // Only now: the lease and the connection have gone home when the client sees the end.
+            drop(body);
+            lock(&shared).end();
+        });
+        Self { queue, length }
+    }
+
+    /// The next part.
+    pub fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let mut queue = lock(&self.queue);
+        let Some(frame) = queue.frames.pop_front() else {
+            if queue.ended {
+                return Poll::Ready(None);
+            }
+            queue.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        let size = size(&frame);
+        queue.bytes -= size;
+        if let Some(length) = &mut self.length {
+            *length = length.saturating_sub(size as u64);
+        }
+        if let Some(writer) = queue.writer.take() {
+            writer.wake();
+        }
+        Poll::Ready(Some(frame))
+    }
+
+    /// Whether everything has been handed out.
+    pub fn is_ended(&self) -> bool {
+        let queue = lock(&self.queue);
+        queue.frames.is_empty() && (queue.ended || self.length == Some(0))
+    }
+
+    /// What is known of the length still to come.
+    pub fn size_hint(&self) -> SizeHint {
+        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+impl Drop for ReadAhead {
+    fn drop(&mut self) {
+        let mut queue = lock(&self.queue);
+        queue.abandoned = true;
+        if let Some(writer) = queue.writer.take() {
+            writer.wake();
+        }
+    }
+}
+
+impl Queue {
+    fn end(&mut self) {
+        self.ended = true;
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+/// Ready when the body has ended, or nobody wants it any more.
+fn fill(
+    shared: &Mutex<Queue>,
+    body: &mut ServerBody,
+    limit: usize,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    loop {
+        {
+            let mut queue = lock(shared);
+            // Also wakes a task that waits for the server when the client goes away.
+            queue.writer = Some(cx.waker().clone());
+            if queue.abandoned {
+                return Poll::Ready(());
+            }
+            if queue.bytes >= limit {
+                return Poll::Pending;
+            }
+        }
+        let Some(frame) = std::task::ready!(body.poll_frame(cx)) else { return Poll::Ready(()) };
+        let failed = frame.is_err();
+        let mut queue = lock(shared);
+        queue.bytes += size(&frame);
+        queue.frames.push_back(frame);
+        if let Some(reader) = queue.reader.take() {
+            reader.wake();
+        }
+        if failed || body.is_ended() {
+            return Poll::Ready(());
+        }
+    }
+}
+
+fn size(frame: &Result<Frame<Bytes>, BodyError>) -> usize {
+    frame.as_ref().ok().and_then(Frame::data_ref).map_or(0, Bytes::len)
+}
+
+fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
+}
