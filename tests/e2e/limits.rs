@@ -231,3 +231,40 @@ fn a_small_response_to_a_slow_client_frees_the_server_at_once() {
     assert_eq!(server.accepted(), 1, "the connection was free for the next");
     assert_eq!(slow.response().body.len(), 24 << 10);
 }
+
+/// Requests that end before there is a whole head, with their status.
+fn headless() -> [(String, u16); 4] {
+    let long = format!("X: {}\r\n", "x".repeat(40 << 10));
+    [
+        (request("GET", "/", &"X: y\r\n".repeat(101), ""), 431),
+        (request("GET", "/", &long, ""), 431),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n".into(), 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\n".into(), 408),
+    ]
+}
+
+#[test]
+fn what_never_becomes_a_request_is_counted() {
+    let (_server, daemon) = with_listener("timeouts = { request_head = \"300ms\" }");
+    for (message, status) in headless() {
+        let rejected = || daemon.count("sheave_requests_rejected_total", &[]);
+        let before = rejected();
+        let mut client = Client::connect(daemon.http());
+        let _ = client.try_send(message);
+        assert_eq!(client.response().status, status);
+        until(&format!("the {status} to be counted"), || rejected() > before);
+    }
+}
+
+#[test]
+fn what_never_becomes_a_request_is_logged_with_its_reason() {
+    let (_server, daemon) = with_listener("timeouts = { request_head = \"300ms\" }");
+    for (message, status) in headless() {
+        let mut client = Client::connect(daemon.http());
+        let _ = client.try_send(message);
+        assert_eq!(client.response().status, status);
+        daemon.wait_for_access(&format!("the {status}"), |line| {
+            line["status"] == status && !line["reason"].is_null()
+        });
+    }
+}

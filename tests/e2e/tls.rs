@@ -1,15 +1,13 @@
 //! TLS termination: which certificate, which protocol, tickets, changed files.
 
 use crate::rig::{
-    Behaviour, Config, Daemon, Server,
+    Config, Daemon, Server,
     certs::{self, Kind},
     client::request,
     eventually,
     secure::{Handshake, Http2},
     until,
 };
-use bytes::Bytes;
-use http_body_util::Full;
 use rustls::{ProtocolVersion, version};
 use tempfile::TempDir;
 
@@ -140,53 +138,6 @@ fn http2_can_be_switched_off() {
         Handshake::offering(&["h2", "http/1.1"]).connect(scene.https(), "localhost");
     assert_eq!(got.alpn.as_deref(), Some("http/1.1"));
     assert_eq!(client.ask(&get_as("localhost")).status, 200);
-}
-
-#[test]
-fn http2_requests_are_forwarded_as_http_1_1() {
-    let scene = scene("");
-    scene.server.set(Behaviour::echo());
-    let http2 = Http2::connect(&Handshake::offering(&["h2"]), scene.https(), "localhost");
-    let body = Full::new(Bytes::from_static(b"hello"));
-    let put = http::Request::put("https://localhost/a?b=c")
-        .header("te", "trailers")
-        .header("cookie", "a=1")
-        .header("cookie", "b=2")
-        .body(body)
-        .unwrap();
-    let answer = http2.send(put).unwrap();
-    assert_eq!(answer.status, 200);
-    let seen = scene.server.last_request();
-    assert_eq!((seen.head.start(), &*seen.body), ("PUT /a?b=c HTTP/1.1", &b"hello"[..]));
-    assert_eq!(seen.head.fields("host"), ["localhost"]);
-    assert_eq!(seen.head.fields("cookie"), ["a=1; b=2"], "crumbs are joined for HTTP/1");
-    assert_eq!(seen.head.field("x-forwarded-proto"), Some("https"));
-    assert!(seen.head.field("via").is_some_and(|via| via.starts_with('2')), "{}", seen.head.raw);
-    assert!(String::from_utf8_lossy(&answer.body).ends_with("hello"));
-    assert!(!answer.headers.contains_key("connection"));
-}
-
-#[test]
-fn many_http2_streams_at_once_are_balanced() {
-    let scene = scene("");
-    let http2 = Http2::connect(&Handshake::offering(&["h2"]), scene.https(), "localhost");
-    let requests = (0..300).map(|n| {
-        http::Request::get(format!("https://localhost/{n}")).body(Full::default()).unwrap()
-    });
-    for answer in http2.send_all(requests.collect()) {
-        assert_eq!(answer.unwrap().status, 200);
-    }
-    assert_eq!(scene.server.request_count(), 300);
-}
-
-#[test]
-fn half_a_body_resets_the_http2_stream_and_not_the_connection() {
-    let scene = scene("");
-    scene.server.set_for("/half", Behaviour::half_body());
-    let http2 = Http2::connect(&Handshake::offering(&["h2"]), scene.https(), "localhost");
-    assert!(http2.get("https://localhost/half").is_err());
-    assert_eq!(http2.get("https://localhost/").unwrap().status, 200);
-    assert!(!http2.is_closed());
 }
 
 #[test]

@@ -134,6 +134,19 @@ impl Http2 {
         })
     }
 
+    /// Sends them, and closes the connection when a server has each of them.
+    pub fn send_and_leave(
+        self,
+        requests: Vec<http::Request<Full<Bytes>>>,
+        all_there: impl Fn() -> bool,
+    ) {
+        for request in requests {
+            self.runtime.spawn(Self::exchange(self.sender.clone(), request));
+        }
+        super::until("the requests to be there", all_there);
+        self.runtime.shutdown_background();
+    }
+
     pub fn get(&self, uri: &str) -> Result<Http2Response, String> {
         self.send(http::Request::get(uri).body(Full::default()).expect("a request"))
     }
