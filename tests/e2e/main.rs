@@ -15,6 +15,7 @@
 mod admin;
 mod balance;
 mod check;
+mod churn;
 mod faults;
 mod fields;
 mod files;
