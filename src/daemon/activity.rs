@@ -42,6 +42,8 @@ pub struct Activity {
     head_since: AtomicU64,
     blocked_since: AtomicU64,
     framing: AtomicU8,
+    /// Whether the client has taken nothing for too long.
+    pub stalled: AtomicBool,
     /// Whether the client has closed its side.
     pub ended: AtomicBool,
     /// Whether what the client sends may be left unread at the end.
@@ -59,6 +61,7 @@ impl Activity {
             head_since: AtomicU64::new(0),
             blocked_since: AtomicU64::new(0),
             framing: AtomicU8::new(Framing::Unseen as u8),
+            stalled: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             may_have_unread: AtomicBool::new(false),
         }

@@ -11,9 +11,10 @@ use super::{
     service::Service,
 };
 use crate::{
-    config::ListenerLimits, message::context::Peer, observe::metrics::Metrics, proxy::Proxy,
-    snapshot::ListenerParts, task::Executor,
+    config::ListenerLimits, message::context::Peer, proxy::Proxy, snapshot::ListenerParts,
+    task::Executor,
 };
+use http::StatusCode;
 use hyper::{
     server::conn::{http1, http2},
     service::service_fn,
@@ -197,11 +198,11 @@ impl Served {
                 Finding::Fine(_) => {}
                 Finding::Idle => break Err(None),
                 Finding::Stalled => {
-                    service.metrics().reject("send_timeout");
+                    activity.stalled.store(true, Relaxed);
                     return;
                 }
                 Finding::SlowHead => {
-                    service.metrics().reject("head_timeout");
+                    service.refuse_unread(StatusCode::REQUEST_TIMEOUT, "head_timeout");
                     let mut stream = http.into_parts().io.into_inner().into_stream();
                     let _ = timeout(LINGER, stream.write_all(REQUEST_TIMEOUT)).await;
                     return linger(stream).await;
@@ -209,7 +210,7 @@ impl Served {
             }
         };
         let stream = http.into_parts().io.into_inner().into_stream();
-        let refused = matches!(&ended, Err(Some(error)) if reject(error, service.metrics()));
+        let refused = matches!(&ended, Err(Some(error)) if refuse(error, &service));
         if (refused || activity.may_have_unread.load(Relaxed)) && !activity.ended.load(Relaxed) {
             linger(stream).await;
         } else {
@@ -240,14 +241,14 @@ impl Served {
             let goodbye = match event {
                 Event::Ended(ended) => {
                     if let Err(error) = ended {
-                        reject(&error, service.metrics());
+                        refuse(&error, &service);
                     }
                     return;
                 }
                 Event::Drain => true,
                 Event::Timer => match timer.look_again(&activity, &settings.waits) {
                     Finding::Stalled => {
-                        service.metrics().reject("send_timeout");
+                        activity.stalled.store(true, Relaxed);
                         return;
                     }
                     // Nothing came of the goodbye either.
@@ -303,15 +304,21 @@ impl Timer {
     }
 }
 
-/// Counts a head that hyper refused; whether it was one.
-fn reject(error: &hyper::Error, metrics: &Metrics) -> bool {
+/// Writes down a head that hyper refused, with the status that it answered; whether it was one.
+fn refuse(error: &hyper::Error, service: &Service) -> bool {
     tracing::debug!(%error, "a connection ended with an error");
     if error.is_parse_too_large() {
-        metrics.reject("head_too_large");
+        // hyper tells only in words that it was the target.
+        if error.to_string().contains("URI") {
+            service.refuse_unread(StatusCode::URI_TOO_LONG, "target_too_long");
+        } else {
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            service.refuse_unread(status, "head_too_large");
+        }
     } else if error.is_parse() {
-        metrics.reject("bad_request");
+        service.refuse_unread(StatusCode::BAD_REQUEST, "bad_request");
     }
-    error.is_parse()
+    error.is_parse() || error.is_parse_too_large()
 }
 
 /// Closes our side and reads what still comes, so that the client gets to read our answer.

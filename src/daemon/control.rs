@@ -231,7 +231,11 @@ impl Control {
     /// Loads the config again. Requests under way keep theirs; those that come after get the new
     /// one; a config that is wrong changes nothing.
     async fn reload(&mut self, cause: &'static str) -> Result<u64, StartError> {
+        // Before the load: what changes during it is another change.
+        let loaded = self.watch.look();
         let outcome = self.try_reload().await;
+        let config = Arc::clone(&self.live.load().config);
+        self.watch.set(watched(&self.path, &config), loaded);
         let metrics = &self.live.metrics;
         match &outcome {
             Ok(generation) => {
@@ -285,7 +289,6 @@ impl Control {
         self.live.store(snapshot);
         self.publish(listeners);
         reload::forget(&self.live, &old, &self.live.load());
-        self.watch.set(watched(&self.path, &config));
         self.level.set(&config.log.level);
         Ok(generation)
     }

@@ -7,10 +7,13 @@ use super::{activity::Activity, listener::Open};
 use crate::{
     message::{body::BodyError, context::Peer},
     observe::metrics::Metrics,
-    proxy::{Arrival, Proxy, admission::Framing, handle, response_body::ResponseBody},
+    proxy::{
+        self, Arrival, Proxy, admission::Framing, handle, record::Record,
+        response_body::ResponseBody,
+    },
 };
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::{
@@ -63,6 +66,20 @@ impl Service {
         &self.proxy.live.metrics
     }
 
+    /// Writes down a request whose head never became whole, or was none.
+    pub fn refuse_unread(&self, status: StatusCode, reason: &'static str) {
+        self.metrics().reject(reason);
+        let (mut head, ()) = Request::new(()).into_parts();
+        // As nginx logs it: there is nothing that could be told.
+        head.method = Method::from_bytes(b"-").unwrap_or_default();
+        head.uri = Uri::from_static("*");
+        let snapshot = self.proxy.live.load();
+        let context = proxy::context(&self.proxy, &snapshot, &self.peer, head);
+        let mut record = Record::new(Arc::clone(&self.proxy), snapshot, context);
+        record.facts.status = Some(status);
+        record.facts.reason = Some(reason);
+    }
+
     /// Answers a request; what goes wrong is an answer, too.
     pub async fn answer(
         self: Arc<Self>,
@@ -82,7 +99,7 @@ impl Service {
         if !self.http2 && (self.is_closing() || chunked && framing == Framing::Unseen) {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(response.map(|body| ConnectionBody { body, _in_flight: in_flight }))
+        Ok(response.map(|body| ConnectionBody { body, in_flight }))
     }
 }
 
@@ -98,7 +115,15 @@ impl Drop for InFlight {
 /// A response's body, which ends its request for the connection when it ends.
 pub struct ConnectionBody {
     body: ResponseBody,
-    _in_flight: InFlight,
+    in_flight: InFlight,
+}
+
+impl Drop for ConnectionBody {
+    fn drop(&mut self) {
+        if self.in_flight.0.stalled.load(Relaxed) {
+            self.body.abandon("send_timeout");
+        }
+    }
 }
 
 impl Body for ConnectionBody {

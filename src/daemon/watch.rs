@@ -9,8 +9,8 @@ use notify::{
     event::{AccessKind, AccessMode},
 };
 use std::{
-    collections::HashSet,
-    hash::{BuildHasher, Hasher},
+    collections::{HashMap, HashSet},
+    hash::BuildHasher,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -24,10 +24,12 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// Between looks without a hint.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// What every file held, by a hash.
+pub type Seen = HashMap<PathBuf, u64>;
+
 /// Watches files for changed contents.
 pub struct Watch {
-    files: Vec<PathBuf>,
-    seen: u64,
+    seen: Seen,
     hints: mpsc::Receiver<()>,
     watcher: Option<RecommendedWatcher>,
     directories: HashSet<PathBuf>,
@@ -47,19 +49,19 @@ impl Watch {
         let watcher = watcher.inspect_err(|error| {
             tracing::warn!(%error, "the system does not tell of changed files; looking every 5 s");
         });
-        let mut watch = Self {
-            files: Vec::new(),
-            seen: 0,
-            hints,
-            watcher: watcher.ok(),
-            directories: HashSet::new(),
-        };
-        watch.set(files);
+        let mut watch =
+            Self { seen: Seen::new(), hints, watcher: watcher.ok(), directories: HashSet::new() };
+        watch.set(files, Seen::new());
         watch
     }
 
-    /// Watches these files from now on.
-    pub fn set(&mut self, files: Vec<PathBuf>) {
+    /// What the files hold now: to be asked before they are loaded.
+    pub fn look(&self) -> Seen {
+        self.seen.keys().map(|file| (file.clone(), fingerprint(file))).collect()
+    }
+
+    /// Watches these files from now on, for what differs from `loaded`.
+    pub fn set(&mut self, files: Vec<PathBuf>, mut loaded: Seen) {
         let wanted: HashSet<PathBuf> = files.iter().map(|file| parent(file)).collect();
         if let Some(watcher) = &mut self.watcher {
             for gone in self.directories.difference(&wanted) {
@@ -73,11 +75,14 @@ impl Watch {
             }
         }
         self.directories = wanted;
-        self.seen = fingerprint(&files);
-        self.files = files;
+        let seen = |file: PathBuf| {
+            let held = loaded.remove(&file).unwrap_or_else(|| fingerprint(&file));
+            (file, held)
+        };
+        self.seen = files.into_iter().map(seen).collect();
     }
 
-    /// Waits until the files hold something else than last time.
+    /// Waits until the files hold something else than what was loaded.
     pub async fn changed(&mut self) {
         loop {
             if timeout(LOOK, self.hints.recv()).await.is_ok() {
@@ -85,9 +90,7 @@ impl Watch {
                 // What came meanwhile is covered by the look that follows.
                 let _ = self.hints.try_recv();
             }
-            let now = fingerprint(&self.files);
-            if now != self.seen {
-                self.seen = now;
+            if self.look() != self.seen {
                 return;
             }
         }
@@ -106,14 +109,8 @@ fn parent(file: &Path) -> PathBuf {
     }
 }
 
-/// Of the contents: touching a file without changing it is no change. A missing file counts as one.
-fn fingerprint(files: &[PathBuf]) -> u64 {
-    let mut hasher = foldhash::fast::FixedState::default().build_hasher();
-    for file in files {
-        match std::fs::read(file) {
-            Ok(content) => hasher.write(&content),
-            Err(_) => hasher.write_u8(0),
-        }
-    }
-    hasher.finish()
+/// Of the content: touching a file without changing it is no change. A missing file has one, too.
+fn fingerprint(file: &Path) -> u64 {
+    let content = std::fs::read(file).ok();
+    foldhash::fast::FixedState::default().hash_one(content)
 }

@@ -31,21 +31,22 @@ use std::{future::poll_fn, io, sync::Arc, task::Poll, time::Instant};
 /// What hyper buffers of a response; see the listener's `request_head` limit, which is its buffer.
 const HTTP1_WRITES_AHEAD: usize = 32 * 1024;
 
-/// Gets an answer from one of the route's servers.
+/// Gets an answer from one of the route's servers. `unclean` is the normalised path, where it is
+/// not the one received.
 pub async fn forward(
     proxy: &Proxy,
     route: &Route,
     forward: &Forward,
     facts: &mut Facts,
     incoming: Incoming,
-    path: &str,
+    unclean: Option<&str>,
 ) -> Result<Response<Source>, Refusal> {
     let mut body = RequestBody::new(incoming, route.max_body, forward.retry.max_body);
     if body.is_too_large() {
         return Err(Refusal::too_large());
     }
     facts.received = body.received();
-    let target = target(route, forward, facts, path);
+    let target = target(route, forward, facts, unclean);
     let group = &*forward.group;
     let key = key(route, forward, facts);
     let mut tried = Tried::default();
@@ -243,8 +244,9 @@ fn report_failure(
 }
 
 fn report(proxy: &Proxy, group: &Group, lease: &mut Lease, outcome: Outcome) {
-    let (upstream, server) = (group.upstream.name(), lease.server().address().to_owned());
-    match group.upstream.report(lease, outcome, proxy.live.clock.now()) {
+    let reported = group.upstream.report(lease, outcome, proxy.live.clock.now());
+    let (upstream, server) = (group.upstream.name(), lease.server().address());
+    match reported {
         Reported::Noted => {}
         Reported::Ejected { for_ms } => {
             group.metrics.ejected(lease.index());
@@ -297,8 +299,14 @@ fn key(route: &Route, forward: &Forward, facts: &Facts) -> u64 {
 }
 
 /// Path and query for the server, where they are not the client's.
-fn target(route: &Route, forward: &Forward, facts: &Facts, path: &str) -> Option<String> {
+fn target(
+    route: &Route,
+    forward: &Forward,
+    facts: &Facts,
+    unclean: Option<&str>,
+) -> Option<String> {
     let uri = &facts.context.head.uri;
+    let path = unclean.unwrap_or(uri.path());
     (!forward.target.is_identity())
         .then(|| forward.target.uri(uri.path(), uri.query(), path, &facts.scope(route)))
 }

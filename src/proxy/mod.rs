@@ -108,8 +108,13 @@ async fn route(
     admission::admit(&mut facts.context, arrival.framing, &listener.limits)?;
     remove_nominated(&mut facts.context.head.headers);
     // 3. Site and route.
-    let path = path(&facts.context)?.into_owned();
-    let index = find(snapshot, listener, facts, &path)?;
+    let unclean = match normalise(raw_path(&facts.context)) {
+        Ok(Cow::Borrowed(_)) => None,
+        Ok(Cow::Owned(path)) => Some(path),
+        Err(_) => return Err(Refusal::malformed("path_invalid")),
+    };
+    let unclean = unclean.as_deref();
+    let index = find(snapshot, listener, facts, unclean.unwrap_or(raw_path(&facts.context)))?;
     facts.route = Some(index);
     let route = snapshot.route(index);
     if let Action::Forward(forward) = &route.action
@@ -126,10 +131,13 @@ async fn route(
     let mut response = match &route.action {
         Action::Respond(action) => respond(action, facts, route),
         Action::Redirect(action) => redirect(action, facts, route)?,
-        Action::Files(action) => files(action, facts, route, &path).await,
+        Action::Files(action) => {
+            let path = unclean.unwrap_or(raw_path(&facts.context));
+            files(action, facts, route, path).await
+        }
         Action::Forward(_) if admission::ends_here(&mut facts.context) => ends_here(facts)?,
         Action::Forward(action) => {
-            forward::forward(proxy, route, action, facts, body, &path).await?
+            forward::forward(proxy, route, action, facts, body, unclean).await?
         }
     };
     // 6. The filters see the response, in reverse.
@@ -139,7 +147,8 @@ async fn route(
     Ok(response)
 }
 
-fn context(
+/// What is known of a request when its head has been read.
+pub fn context(
     proxy: &Proxy,
     snapshot: &Snapshot,
     peer: &Arc<Peer>,
@@ -159,13 +168,12 @@ fn context(
     }
 }
 
-/// The path that routes are matched with.
-fn path(context: &Context) -> Result<Cow<'_, str>, Refusal> {
+/// The path as received. RFC 9110 §9.3.7: `OPTIONS *` is about the server as a whole.
+fn raw_path(context: &Context) -> &str {
     match context.head.uri.path() {
-        // RFC 9110 §9.3.7: `OPTIONS *` is about the server as a whole.
-        "*" if context.head.method == Method::OPTIONS => Ok(Cow::Borrowed("/")),
-        "" => Ok(Cow::Borrowed("/")),
-        raw => normalise(raw).map_err(|_| Refusal::malformed("path_invalid")),
+        "" => "/",
+        "*" if context.head.method == Method::OPTIONS => "/",
+        path => path,
     }
 }
 

@@ -93,11 +93,6 @@ impl Record {
             forward.group.metrics.attempt(member, outcome);
         }
     }
-
-    /// The body was dropped before its end.
-    pub fn abandoned(&mut self) {
-        self.facts.reason.get_or_insert("client_aborted");
-    }
 }
 
 impl Facts {

@@ -67,6 +67,15 @@ impl ResponseBody {
     pub fn new(source: Source, record: Box<Record>) -> Self {
         Self { source, record: Some(record) }
     }
+
+    /// Notes why the body will not be sent to its end, unless it has been.
+    pub fn abandon(&mut self, reason: &'static str) {
+        if !self.source.is_ended()
+            && let Some(record) = &mut self.record
+        {
+            record.facts.reason.get_or_insert(reason);
+        }
+    }
 }
 
 impl Body for ResponseBody {
@@ -113,10 +122,6 @@ impl Body for ResponseBody {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
-        if !self.source.is_ended()
-            && let Some(record) = &mut self.record
-        {
-            record.abandoned();
-        }
+        self.abandon("client_aborted");
     }
 }

@@ -21,17 +21,17 @@ pub struct Sites {
 
 impl Sites {
     /// Lets `host` lead to `site`.
-    pub fn exact(&mut self, host: &str, site: Index) {
+    pub fn add_exact(&mut self, host: &str, site: Index) {
         self.exact.insert(host.to_owned(), site);
     }
 
     /// Lets every host below `parent` lead to `site`.
-    pub fn wildcard(&mut self, parent: &str, site: Index) {
+    pub fn add_wildcard(&mut self, parent: &str, site: Index) {
         self.wildcard.insert(parent.to_owned(), site);
     }
 
     /// Lets every other host lead to `site`.
-    pub fn default(&mut self, site: Index) {
+    pub fn set_default(&mut self, site: Index) {
         self.default = Some(site);
     }
 
@@ -108,5 +108,121 @@ impl Router {
     /// Every route.
     pub fn routes(&self) -> &[Route] {
         &self.routes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        filter::Chain,
+        observe::metrics::Metrics,
+        route::{Action, PathMatcher, Redirect, RouteMatcher},
+        template::Template,
+    };
+    use http::StatusCode;
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    fn name() -> impl Strategy<Value = String> {
+        prop::collection::vec("[ab]", 1..4).prop_map(|labels| labels.join("."))
+    }
+
+    fn path() -> impl Strategy<Value = String> {
+        prop::collection::vec("[xy.]", 0..4).prop_map(|parts| format!("/{}", parts.join("/")))
+    }
+
+    fn matcher() -> impl Strategy<Value = RouteMatcher> {
+        let by_path = prop_oneof![
+            Just(PathMatcher::Any),
+            path().prop_map(PathMatcher::Exact),
+            path().prop_map(|path| PathMatcher::Prefix(format!("{}/", path.trim_end_matches('/')))),
+            "[.xy]{1,2}".prop_map(PathMatcher::Suffix),
+        ];
+        let methods = prop::sample::subsequence(vec![Method::GET, Method::POST], 0..=2);
+        (by_path, methods).prop_map(|(path, methods)| RouteMatcher { path, methods })
+    }
+
+    /// The rule as the config's documentation says it.
+    fn takes(matcher: &RouteMatcher, method: &Method, path: &str) -> bool {
+        let by_path = match &matcher.path {
+            PathMatcher::Any => true,
+            PathMatcher::Exact(exact) => exact == path,
+            PathMatcher::Prefix(prefix) => {
+                // `/x/*` takes `/x`, `/x/` and what is below, and not `/xy`.
+                let segments = |path: &str| path.split('/').map(str::to_owned).collect::<Vec<_>>();
+                let prefix = segments(prefix.trim_end_matches('/'));
+                segments(path).starts_with(&prefix)
+            }
+            PathMatcher::Suffix(suffix) => path.ends_with(suffix),
+        };
+        by_path && (matcher.methods.is_empty() || matcher.methods.iter().any(|it| it == method))
+    }
+
+    fn router(matchers: &[RouteMatcher], metrics: &Metrics) -> Router {
+        let route = |matcher: &RouteMatcher| Route {
+            name: "r".into(),
+            matcher: matcher.clone(),
+            filters: Chain::default(),
+            action: Action::Redirect(Redirect {
+                to: Template::default(),
+                status: StatusCode::FOUND,
+            }),
+            max_body: 0,
+            metrics: Arc::new(metrics.route("r".into())),
+        };
+        let mut router = Router::default();
+        router.add(vec![route(&RouteMatcher { path: PathMatcher::Any, methods: Vec::new() })]);
+        router.add(matchers.iter().map(route).collect());
+        router
+    }
+
+    #[test]
+    fn the_first_route_that_takes_it_wins() {
+        let metrics = Metrics::new();
+        let mut runner = proptest::test_runner::TestRunner::default();
+        let cases = (prop::collection::vec(matcher(), 0..8), path(), any::<bool>());
+        let outcome = runner.run(&cases, |(matchers, path, get)| {
+            let method = if get { Method::GET } else { Method::POST };
+            let naive = matchers.iter().position(|it| takes(it, &method, &path));
+            // The site before has one route.
+            let found = router(&matchers, &metrics).find(1, &method, &path);
+            prop_assert_eq!(found.map(|it| it as usize - 1), naive);
+            Ok(())
+        });
+        outcome.unwrap();
+    }
+
+    proptest! {
+        #[test]
+        fn hosts_are_found_as_a_walk_over_all_would(
+            exact in prop::collection::btree_set(name(), 0..6),
+            wildcard in prop::collection::btree_set(name(), 0..6),
+            default: bool,
+            host in name(),
+        ) {
+            let mut sites = Sites::default();
+            for (site, host) in exact.iter().enumerate() {
+                sites.add_exact(host, site as Index);
+            }
+            for (site, parent) in wildcard.iter().enumerate() {
+                sites.add_wildcard(parent, 100 + site as Index);
+            }
+            if default {
+                sites.set_default(1000);
+            }
+            let by_wildcard = wildcard
+                .iter()
+                .enumerate()
+                .filter(|(_, parent)| host.ends_with(&format!(".{parent}")))
+                .max_by_key(|(_, parent)| parent.len());
+            let naive = exact
+                .iter()
+                .position(|it| *it == host)
+                .or(by_wildcard.map(|(site, _)| 100 + site))
+                .or(default.then_some(1000));
+            prop_assert_eq!(sites.find(&host).map(|it| it as usize), naive);
+            prop_assert_eq!(sites.find(&host.to_uppercase()).map(|it| it as usize), naive);
+        }
     }
 }

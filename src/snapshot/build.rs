@@ -68,12 +68,12 @@ pub fn build(
         for name in &site.listeners {
             let sites = sites.entry(name).or_default();
             if site.hosts.is_empty() {
-                sites.default(index);
+                sites.set_default(index);
             }
             for host in &site.hosts {
                 match host {
-                    HostPattern::Exact(host) => sites.exact(host, index),
-                    HostPattern::Wildcard(parent) => sites.wildcard(parent, index),
+                    HostPattern::Exact(host) => sites.add_exact(host, index),
+                    HostPattern::Wildcard(parent) => sites.add_wildcard(parent, index),
                 }
             }
         }

@@ -169,12 +169,12 @@ mod tests {
 
     #[test]
     fn rise_and_fall() {
+        use ActiveHealth::{Down, Unchecked, Up};
         let (check, mut tally, mut health) = (check(), Tally::default(), ActiveHealth::Unchecked);
         let mut after = |passed| {
             health = tally.count(passed, health, &check);
             health
         };
-        use ActiveHealth::{Down, Unchecked, Up};
         assert_eq!([false, false, true].map(&mut after), [Unchecked, Unchecked, Up]);
         assert_eq!([false, false, false].map(&mut after), [Up, Up, Down]);
         assert_eq!([true, false, true, true].map(&mut after), [Down, Down, Down, Up]);

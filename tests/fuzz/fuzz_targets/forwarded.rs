@@ -1,0 +1,22 @@
+//! Whatever `X-Forwarded-For` says: no panic, and a client that some trusted hop named.
+#![no_main]
+
+use http::{HeaderMap, HeaderValue};
+use libfuzzer_sys::fuzz_target;
+use sheave::message::forwarded::{X_FORWARDED_FOR, client_ip, is_trusted};
+use std::net::{IpAddr, Ipv4Addr};
+
+fuzz_target!(|fields: Vec<Vec<u8>>| {
+    let trusted = ["10.0.0.0/8".parse().expect("a range"), "fd00::/8".parse().expect("a range")];
+    let peer = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+    let mut headers = HeaderMap::new();
+    for field in fields {
+        if let Ok(value) = HeaderValue::from_bytes(&field) {
+            headers.append(X_FORWARDED_FOR, value);
+        }
+    }
+    let client = client_ip(&headers, &trusted, peer);
+    // Nothing was said, or something was: the peer itself only where it is the best guess.
+    assert!(client == peer || !headers.is_empty());
+    let _ = is_trusted(&trusted, client);
+});
