@@ -1,0 +1,292 @@
+//! When a server is taken out and when it comes back: passive ejection, active checks, and what
+//! happens when nobody is left.
+
+use crate::rig::{
+    Behaviour, Client, Config, Daemon, Load, Server,
+    client::{get, request},
+    until,
+};
+use std::time::{Duration, Instant};
+
+fn label(server: &Server) -> String {
+    server.to_string()
+}
+
+#[test]
+fn a_failing_server_is_ejected_and_comes_back_and_both_show() {
+    let servers = Server::start_several(2);
+    let config = Config::bare()
+        .server(&servers[0], "max_fails = 2, fail_timeout = \"1s\"")
+        .server(&servers[1], "max_fails = 2, fail_timeout = \"1s\"");
+    let daemon = Daemon::start(&config);
+    let first = label(&servers[0]);
+    let up = |server: &str| daemon.count("sheave_upstream_up", &[("server", server)]);
+    assert_eq!((daemon.state_name(&first), up(&first)), ("up".into(), 1));
+
+    servers[0].kill();
+    let mut client = Client::connect(daemon.http());
+    for _ in 0..6 {
+        assert_eq!(client.get("/").text(), "2", "a retry hides the dead server");
+    }
+    assert_ne!(daemon.state_name(&first), "up");
+    assert_eq!(daemon.state_name(&label(&servers[1])), "up");
+    assert_eq!(up(&first), 0);
+    assert_eq!(daemon.count("sheave_upstream_ejections_total", &[("server", &first)]), 1);
+    let attempts = [("server", first.as_str()), ("outcome", "connect_failed")];
+    assert_eq!(
+        daemon.count("sheave_upstream_attempts_total", &attempts),
+        2,
+        "then it is left alone"
+    );
+
+    servers[0].come_back();
+    until("the server to be back", || client.get("/").text() == "1");
+    until("the server to be up", || daemon.state_name(&first) == "up");
+    until("the gauge to say so", || up(&first) == 1);
+}
+
+#[test]
+fn failures_spread_wider_than_the_window_do_not_eject() {
+    let servers = Server::start_several(2);
+    let config = Config::bare()
+        .server(&servers[0], "max_fails = 2, fail_timeout = \"200ms\"")
+        .server(&servers[1], "");
+    let daemon = Daemon::start(&config);
+    let mut client = Client::connect(daemon.http());
+    let first = label(&servers[0]);
+    let attempts = [("server", first.as_str()), ("outcome", "connect_failed")];
+    for round in 1..=3 {
+        servers[0].kill();
+        until("one failure", || {
+            client.get("/");
+            daemon.count("sheave_upstream_attempts_total", &attempts) >= round
+        });
+        let since = Instant::now();
+        servers[0].come_back();
+        // The window has to pass; there is no event to wait for.
+        until("the window to pass", || since.elapsed() > Duration::from_millis(600));
+    }
+    assert_eq!(daemon.count("sheave_upstream_ejections_total", &[("server", &first)]), 0);
+}
+
+#[test]
+fn max_fails_zero_never_ejects() {
+    let servers = Server::start_several(2);
+    let config = Config::bare().server(&servers[0], "max_fails = 0").server(&servers[1], "");
+    let daemon = Daemon::start(&config);
+    servers[0].kill();
+    let mut client = Client::connect(daemon.http());
+    for _ in 0..20 {
+        assert_eq!(client.get("/").text(), "2");
+    }
+    let first = label(&servers[0]);
+    assert_eq!(daemon.state_name(&first), "up");
+    let attempts = [("server", first.as_str()), ("outcome", "connect_failed")];
+    let tried = daemon.count("sheave_upstream_attempts_total", &attempts);
+    assert!(tried >= 6, "still tried in its turn: {tried}");
+}
+
+#[test]
+fn statuses_in_fail_on_eject_and_others_do_not() {
+    let servers = Server::start_several(2);
+    for server in &servers {
+        server.set_for("/500", Behaviour::status(500, "broken"));
+        server.set_for("/503", Behaviour::status(503, "busy"));
+    }
+    let daemon = Daemon::start(
+        &Config::bare()
+            .server(&servers[0], "max_fails = 2, fail_timeout = \"60s\"")
+            .server(&servers[1], "max_fails = 0")
+            .upstream("fail_on = [503]"),
+    );
+    let ejections = || daemon.count("sheave_upstream_ejections_total", &[]);
+    let mut client = Client::connect(daemon.http());
+    for _ in 0..10 {
+        assert_eq!(client.get("/500").status, 500);
+    }
+    assert_eq!(ejections(), 0);
+    for _ in 0..10 {
+        assert_eq!(client.get("/503").status, 503, "passed on all the same");
+    }
+    assert_eq!(ejections(), 1);
+}
+
+#[test]
+fn all_servers_down_then_the_backup_then_back() {
+    let servers = Server::start_several(3);
+    let config = Config::bare()
+        .server(&servers[0], "max_fails = 1, fail_timeout = \"1s\"")
+        .server(&servers[1], "max_fails = 1, fail_timeout = \"1s\"")
+        .server(&servers[2], "backup = true");
+    let daemon = Daemon::start(&config);
+    let mut client = Client::connect(daemon.http());
+    servers[0].kill();
+    servers[1].kill();
+    for _ in 0..10 {
+        assert_eq!(client.get("/").text(), "3");
+    }
+    servers[2].kill();
+    let refused = client.get("/");
+    assert!(matches!(refused.status, 502 | 503), "all dead: {refused:?}");
+    servers[2].come_back();
+    until("the backup to answer again", || client.get("/").text() == "3");
+    servers[0].come_back();
+    servers[1].come_back();
+    until("both to be up", || {
+        client.get("/");
+        servers[..2].iter().all(|server| daemon.state_name(&label(server)) == "up")
+    });
+    let names: String = (0..4).map(|_| client.get("/").text()).collect();
+    assert!(["1212", "2121"].contains(&names.as_str()), "{names}");
+}
+
+#[test]
+fn a_single_server_is_never_ejected() {
+    let server = Server::start("1");
+    let daemon = Daemon::start(&Config::bare().server(&server, "max_fails = 1"));
+    server.set(Behaviour::reset());
+    let mut client = Client::connect(daemon.http());
+    for n in 1..=10 {
+        assert_eq!(client.get("/").status, 502);
+        assert!(server.request_count() >= n, "every request is tried");
+    }
+    server.set(Behaviour::normal());
+    assert_eq!(client.get("/").text(), "1", "at once");
+    assert_eq!(daemon.state_name(&label(&server)), "up");
+    assert_eq!(daemon.count("sheave_upstream_ejections_total", &[]), 0);
+}
+
+#[test]
+fn the_last_of_several_servers_is_never_ejected_by_passive_checks() {
+    let servers = Server::start_several(3);
+    for server in &servers {
+        server.set(Behaviour::reset());
+    }
+    let config = Config::bare()
+        .server(&servers[0], "max_fails = 1, fail_timeout = \"60s\"")
+        .server(&servers[1], "max_fails = 1, fail_timeout = \"60s\"")
+        .server(&servers[2], "max_fails = 1, fail_timeout = \"60s\"");
+    let daemon = Daemon::start(&config);
+    let mut client = Client::connect(daemon.http());
+    for _ in 0..10 {
+        assert_eq!(client.get("/").status, 502);
+    }
+    let up = servers.iter().filter(|s| daemon.state_name(&label(s)) == "up").count();
+    assert_eq!(up, 1);
+    for server in &servers {
+        server.set(Behaviour::normal());
+    }
+    assert_eq!(client.get("/").status, 200, "the one that is left serves as soon as it can");
+}
+
+/// Probed often, so that a test need not be long.
+const CHECK: &str = "health_check = { path = \"/health\", interval = \"100ms\", timeout = \"5s\", fall = 2, rise = 2 }";
+
+#[test]
+fn active_checks_take_a_server_down_and_bring_it_back() {
+    let servers = Server::start_several(2);
+    let daemon = Daemon::start(&Config::to(&servers).upstream(CHECK));
+    let first = label(&servers[0]);
+    let mut client = Client::connect(daemon.http());
+    servers[0].set_for("/health", Behaviour::status(503, "ill"));
+    until("the server to be down", || daemon.state_name(&first) != "up");
+    for _ in 0..6 {
+        assert_eq!(client.get("/").text(), "2");
+    }
+    servers[0].set_for("/health", Behaviour::normal());
+    until("the server to be up", || daemon.state_name(&first) == "up");
+    until("it to be used", || client.get("/").text() == "1");
+}
+
+#[test]
+fn active_checks_notice_servers_that_are_dead_or_reset() {
+    let servers = Server::start_several(3);
+    let daemon = Daemon::start(&Config::to(&servers).upstream(CHECK));
+    servers[0].kill();
+    servers[1].set_for("/health", Behaviour::reset());
+    until("both to be down", || {
+        servers[..2].iter().all(|server| daemon.state_name(&label(server)) != "up")
+    });
+    let outcome = Load::on(daemon.http()).connections(2).requests(20).run();
+    assert_eq!(outcome.of("3"), 20);
+}
+
+#[test]
+fn with_every_server_failed_by_active_checks_it_is_503_with_retry_after() {
+    for policy in ["fail_open", "error"] {
+        let servers = Server::start_several(2);
+        let config = Config::to(&servers).upstream(CHECK);
+        let daemon = Daemon::start(&config.upstream(&format!("when_all_down = \"{policy}\"")));
+        assert_eq!(daemon.admin_json("/ready").0, 200);
+        for server in &servers {
+            server.set_for("/health", Behaviour::status(500, ""));
+        }
+        until("all to be down", || {
+            servers.iter().all(|server| daemon.state_name(&label(server)) != "up")
+        });
+        let refused = get(daemon.http(), "/");
+        assert_eq!(refused.status, 503, "{policy}");
+        let after = refused.field("retry-after").expect("Retry-After");
+        assert!(after.parse::<u32>().is_ok(), "Retry-After: {after}");
+        daemon.wait_for_reason("no_live_upstream");
+        assert_eq!(daemon.admin_json("/ready").0, 503);
+        assert_eq!(daemon.admin_json("/health").0, 503);
+    }
+}
+
+#[test]
+fn passive_ejection_fails_open_or_not_as_configured() {
+    for (policy, status) in [("fail_open", 200), ("error", 503)] {
+        let servers = Server::start_several(2);
+        let config = Config::bare()
+            .server(&servers[0], "max_fails = 1, fail_timeout = \"60s\"")
+            .server(&servers[1], "max_fails = 1, fail_timeout = \"60s\"")
+            .upstream(CHECK)
+            .upstream(&format!("when_all_down = \"{policy}\""));
+        let daemon = Daemon::start(&config);
+        // Server 1 is ejected by what requests see of it, server 2 is failed by its checks.
+        servers[0].set_for("/", Behaviour::reset());
+        until("the ejection", || {
+            get(daemon.http(), "/");
+            daemon.count("sheave_upstream_ejections_total", &[("server", &label(&servers[0]))]) == 1
+        });
+        servers[1].set_for("/health", Behaviour::status(500, ""));
+        until("the failed checks", || daemon.state_name(&label(&servers[1])) != "up");
+        servers[0].set_for("/", Behaviour::normal());
+        assert_eq!(get(daemon.http(), "/").status, status, "{policy}");
+    }
+}
+
+#[test]
+fn one_probe_a_server_however_many_workers() {
+    let servers = Server::start_several(2);
+    let since = Instant::now();
+    let check = "health_check = { path = \"/health\", interval = \"100ms\", timeout = \"5s\" }";
+    let _daemon = Daemon::start(&Config::to(&servers).workers(4).upstream(check));
+    for server in &servers {
+        server.wait_for_requests(20);
+        // Noise makes probes rarer, never more frequent: an upper bound does not flake.
+        let probes = server.request_count();
+        let most = since.elapsed().as_millis() / 90 + 2;
+        assert!(probes as u128 <= most, "{probes} probes where {most} are due at most");
+    }
+    assert!(servers[0].requests().iter().all(|probe| probe.head.path() == "/health"));
+    assert_eq!(servers[0].last_request().head.field("host"), Some(&*servers[0].to_string()));
+}
+
+#[test]
+fn a_stale_pooled_connection_is_not_a_failure() {
+    let server = Server::start("1");
+    let other = Server::start("2");
+    let daemon = Daemon::start(
+        &Config::bare().server(&server, "max_fails = 1").server(&other, "max_fails = 1").workers(1),
+    );
+    for server in [&server, &other] {
+        server.set(Behaviour::close_idle(Duration::ZERO));
+    }
+    let mut client = Client::connect(daemon.http());
+    for _ in 0..40 {
+        assert_eq!(client.ask(&request("GET", "/", "", "")).status, 200);
+    }
+    assert_eq!(daemon.count("sheave_upstream_ejections_total", &[]), 0);
+}

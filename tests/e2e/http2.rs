@@ -1,0 +1,176 @@
+//! HTTP/2 from clients, HTTP/1.1 to servers.
+
+use crate::rig::{
+    Behaviour, Config, Daemon, Gate, Server, Step,
+    certs::{self, Kind},
+    eventually,
+    secure::{Handshake, Http2},
+    until,
+};
+use bytes::Bytes;
+use http_body_util::Full;
+
+struct Scene {
+    daemon: Daemon,
+    server: Server,
+}
+
+fn scene() -> Scene {
+    let dir = tempfile::tempdir().unwrap();
+    certs::write(dir.path(), "site", Kind::Ecdsa, &["localhost"]);
+    let server = Server::start("1");
+    let config = Config::to([&server]).route("max_body = \"4MiB\"").rest(
+        "[listener.https]\naddress = \"127.0.0.1:0\"\n\
+         tls.certificates = [{ cert = \"site.pem\", key = \"site.key\" }]",
+    );
+    Scene { daemon: Daemon::start_in(dir, &config.text()), server }
+}
+
+impl Scene {
+    fn connect(&self) -> Http2 {
+        let https = self.daemon.address("https");
+        Http2::connect(&Handshake::offering(&["h2"]), https, "localhost")
+    }
+}
+
+fn put(path: &str, body: Vec<u8>) -> http::Request<Full<Bytes>> {
+    let uri = format!("https://localhost{path}");
+    http::Request::put(uri).body(Full::new(Bytes::from(body))).unwrap()
+}
+
+#[test]
+fn http2_requests_are_forwarded_as_http_1_1() {
+    let scene = scene();
+    scene.server.set(Behaviour::echo());
+    let http2 = scene.connect();
+    let body = Full::new(Bytes::from_static(b"hello"));
+    let put = http::Request::put("https://localhost/a?b=c")
+        .header("te", "trailers")
+        .header("cookie", "a=1")
+        .header("cookie", "b=2")
+        .body(body)
+        .unwrap();
+    let answer = http2.send(put).unwrap();
+    assert_eq!(answer.status, 200);
+    let seen = scene.server.last_request();
+    assert_eq!((seen.head.start(), &*seen.body), ("PUT /a?b=c HTTP/1.1", &b"hello"[..]));
+    assert_eq!(seen.head.fields("host"), ["localhost"]);
+    assert_eq!(seen.head.fields("cookie"), ["a=1; b=2"], "crumbs are joined for HTTP/1");
+    assert_eq!(seen.head.field("x-forwarded-proto"), Some("https"));
+    assert!(seen.head.field("via").is_some_and(|via| via.starts_with('2')), "{}", seen.head.raw);
+    assert!(String::from_utf8_lossy(&answer.body).ends_with("hello"));
+    assert!(!answer.headers.contains_key("connection"));
+}
+
+#[test]
+fn many_http2_streams_at_once_are_balanced() {
+    let scene = scene();
+    let http2 = scene.connect();
+    let requests = (0..300).map(|n| {
+        http::Request::get(format!("https://localhost/{n}")).body(Full::default()).unwrap()
+    });
+    for answer in http2.send_all(requests.collect()) {
+        assert_eq!(answer.unwrap().status, 200);
+    }
+    assert_eq!(scene.server.request_count(), 300);
+}
+
+#[test]
+fn half_a_body_resets_the_http2_stream_and_not_the_connection() {
+    let scene = scene();
+    scene.server.set_for("/half", Behaviour::half_body());
+    let http2 = scene.connect();
+    assert!(http2.get("https://localhost/half").is_err());
+    assert_eq!(http2.get("https://localhost/").unwrap().status, 200);
+    assert!(!http2.is_closed());
+}
+
+#[test]
+fn large_bodies_stream_both_ways_over_http2() {
+    let scene = scene();
+    let http2 = scene.connect();
+    let body: Vec<u8> = (0..3 << 20).map(|n: u32| (n % 251) as u8).collect();
+    assert_eq!(http2.send(put("/", body.clone())).unwrap().status, 200);
+    assert!(scene.server.last_request().body == body, "an upload of 3 MiB is unchanged");
+    let text = String::from_utf8(vec![b'x'; 3 << 20]).unwrap();
+    scene.server.set(Behaviour::status(200, &text));
+    let answer = http2.get("https://localhost/").unwrap();
+    assert!(answer.body == text.as_bytes(), "a download of 3 MiB is unchanged");
+}
+
+#[test]
+fn limits_hold_for_http2_and_end_the_stream_alone() {
+    let scene = scene();
+    let http2 = scene.connect();
+    assert_eq!(http2.send(put("/", vec![b'b'; 5 << 20])).unwrap().status, 413);
+    let mut many = http::Request::get("https://localhost/");
+    for n in 0..150 {
+        many = many.header(format!("x-{n}"), "y");
+    }
+    let answer = http2.send(many.body(Full::default()).unwrap()).unwrap();
+    assert_eq!(answer.status, 431);
+    let long = format!("https://localhost/{}", "a".repeat(9000));
+    assert_eq!(http2.get(&long).unwrap().status, 414);
+    assert_eq!(http2.get("https://localhost/").unwrap().status, 200);
+    assert!(!http2.is_closed());
+}
+
+#[test]
+fn a_host_field_that_differs_from_the_authority_is_400() {
+    let scene = scene();
+    let request = http::Request::get("https://localhost/").header("host", "other");
+    let answer = scene.connect().send(request.body(Full::default()).unwrap());
+    assert!(answer.is_ok_and(|answer| answer.status == 400));
+    assert_eq!(scene.server.request_count(), 0);
+}
+
+#[test]
+fn a_slow_stream_does_not_hold_the_others_up() {
+    let scene = scene();
+    let gate = Gate::default();
+    scene.server.set_for("/held", Behaviour::gated(&gate));
+    let http2 = scene.connect();
+    std::thread::scope(|scope| {
+        let held = scope.spawn(|| http2.get("https://localhost/held"));
+        scene.server.wait_for_requests(1);
+        for _ in 0..10 {
+            assert_eq!(http2.get("https://localhost/").unwrap().status, 200);
+        }
+        gate.open();
+        assert_eq!(held.join().unwrap().unwrap().status, 200);
+    });
+}
+
+#[test]
+fn trailers_reach_an_http2_client_or_are_dropped_but_never_become_headers() {
+    let scene = scene();
+    scene.server.set(Behaviour::new([
+        Step::Body,
+        Step::Send(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Sum\r\n\r\n5\r\nhello\r\n0\r\nSum: 5\r\n\r\n"
+                .to_vec(),
+        ),
+    ]));
+    let answer = scene.connect().get("https://localhost/").unwrap();
+    assert_eq!((answer.status, &*answer.body), (200, &b"hello"[..]));
+    assert!(
+        !answer.headers.contains_key("sum") && !answer.headers.contains_key("transfer-encoding")
+    );
+}
+
+#[test]
+fn a_client_that_leaves_frees_every_server_it_kept_busy() {
+    let scene = scene();
+    scene.server.set(Behaviour::hang());
+    let http2 = scene.connect();
+    let asked =
+        (0..5).map(|_| http::Request::get("https://localhost/").body(Full::default()).unwrap());
+    http2.send_and_leave(asked.collect(), || scene.server.request_count() == 5);
+    until("the requests to have ended", || scene.server.open_connections() == 0);
+    eventually("five log lines", || {
+        let log = scene.daemon.access_log();
+        let left = log.iter().filter(|line| line["reason"] == "client_aborted").count();
+        (left == 5).then_some(())
+    });
+    assert_eq!(scene.daemon.count("sheave_requests_in_flight", &[]), 0);
+}

@@ -1,0 +1,34 @@
+//! The daemon from outside: the real binary, real sockets, servers that misbehave on command.
+//!
+//! One module per part of the interface; each test's name says what it shows. `rig` is what they are
+//! built from.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test that cannot go on says so and stops; nobody imports it"
+)]
+
+mod admin;
+mod balance;
+mod check;
+mod churn;
+mod faults;
+mod fields;
+mod files;
+mod framing;
+mod health;
+mod http2;
+mod limits;
+mod logs;
+mod pools;
+mod reload;
+mod responses;
+mod retry;
+mod rig;
+mod routes;
+mod stop;
+mod tls;

@@ -1,0 +1,134 @@
+//! What an upstream server of the rig does with a connection and with each request on it.
+
+use super::PATIENCE;
+use std::{
+    sync::{Arc, Condvar, Mutex},
+    time::Duration,
+};
+
+/// One thing done; a list of them is an answer.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Read the request's body.
+    Body,
+    /// Write these bytes.
+    Send(Vec<u8>),
+    /// Answer 200 with the server's name.
+    Name,
+    /// Answer 200 with the request, head and body, as the body.
+    Echo,
+    /// Be slow.
+    Pause(Duration),
+    /// Go on when the gate opens.
+    Wait(Gate),
+    /// Read and never answer, until the other side gives up.
+    Hang,
+    /// Close, as a process that ends would.
+    Close,
+    /// Close with a reset.
+    Reset,
+    /// Close unless the next request begins in this time, without having said so.
+    CloseIdle(Duration),
+}
+
+/// What a server does when a connection comes in, and to each request.
+#[derive(Clone, Debug, Default)]
+pub struct Behaviour {
+    pub on_accept: Vec<Step>,
+    pub answer: Vec<Step>,
+}
+
+impl Behaviour {
+    pub fn new(answer: impl Into<Vec<Step>>) -> Self {
+        Self { on_accept: Vec::new(), answer: answer.into() }
+    }
+
+    /// As soon as a connection is there.
+    pub fn on_accept(steps: impl Into<Vec<Step>>) -> Self {
+        Self { on_accept: steps.into(), answer: vec![Step::Body, Step::Name] }
+    }
+
+    /// Reads the request, answers 200 with the server's name, keeps the connection.
+    pub fn normal() -> Self {
+        Self::new([Step::Body, Step::Name])
+    }
+
+    pub fn echo() -> Self {
+        Self::new([Step::Body, Step::Echo])
+    }
+
+    /// Reads the request and never answers.
+    pub fn hang() -> Self {
+        Self::new([Step::Hang])
+    }
+
+    /// Resets each connection as it comes in.
+    pub fn reset_on_accept() -> Self {
+        Self::on_accept([Step::Reset])
+    }
+
+    /// Reads the request, then resets.
+    pub fn reset() -> Self {
+        Self::new([Step::Body, Step::Reset])
+    }
+
+    /// Reads the request, then writes what is not HTTP.
+    pub fn garbage() -> Self {
+        Self::new([
+            Step::Body,
+            Step::Send(b"\x16\x03\x01 what? \x00\xff\r\n\r\n".to_vec()),
+            Step::Close,
+        ])
+    }
+
+    /// Says ten times the bytes it sends, then closes.
+    pub fn half_body() -> Self {
+        let half = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf a body".to_vec();
+        Self::new([Step::Body, Step::Send(half), Step::Close])
+    }
+
+    /// Answers like `normal`, then closes the idle connection after this long.
+    pub fn close_idle(after: Duration) -> Self {
+        Self::new([Step::Body, Step::Name, Step::CloseIdle(after)])
+    }
+
+    /// Reads the request, then writes exactly these bytes and keeps the connection.
+    pub fn raw(bytes: &str) -> Self {
+        Self::new([Step::Body, Step::Send(bytes.into())])
+    }
+
+    /// Like `raw`, then closes.
+    pub fn raw_then_close(bytes: &str) -> Self {
+        Self::new([Step::Body, Step::Send(bytes.into()), Step::Close])
+    }
+
+    /// A response with this status and body.
+    pub fn status(status: u16, body: &str) -> Self {
+        Self::raw(&format!(
+            "HTTP/1.1 {status} Because\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+    }
+
+    /// Answers like `normal` once the gate is open.
+    pub fn gated(gate: &Gate) -> Self {
+        Self::new([Step::Body, Step::Wait(gate.clone()), Step::Name])
+    }
+}
+
+/// Something that a server waits for and a test opens, once and for all.
+#[derive(Clone, Debug, Default)]
+pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    pub fn open(&self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+
+    /// Waits for the opening, but not forever: a test that failed leaves its gates shut.
+    pub fn wait(&self) {
+        let shut = self.0.0.lock().unwrap();
+        drop(self.0.1.wait_timeout_while(shut, PATIENCE * 2, |open| !*open).unwrap());
+    }
+}

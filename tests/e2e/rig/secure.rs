@@ -1,0 +1,174 @@
+//! Clients over TLS: a raw HTTP/1.1 one, and an HTTP/2 one from hyper.
+
+use super::{Client, PATIENCE, certs};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::{
+    ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore, StreamOwned,
+    pki_types::{CertificateDer, ServerName},
+};
+use std::{
+    io::{self, Write},
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+    time::Duration,
+};
+
+/// How to shake hands.
+#[derive(Clone)]
+pub struct Handshake {
+    config: Arc<ClientConfig>,
+}
+
+/// What was agreed on.
+#[derive(Debug)]
+pub struct Agreed {
+    pub certificate: Vec<u8>,
+    pub alpn: Option<String>,
+    pub version: ProtocolVersion,
+    pub resumed: bool,
+}
+
+pub type TlsClient = Client<StreamOwned<ClientConnection, TcpStream>>;
+
+impl Handshake {
+    /// TLS 1.2 and 1.3 with these ALPN protocols; tickets are kept between connections of one `Handshake`.
+    pub fn offering(alpn: &[&str]) -> Self {
+        Self::with_versions(alpn, rustls::ALL_VERSIONS)
+    }
+
+    pub fn with_versions(
+        alpn: &[&str],
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from(certs::authority_der())).expect("the authority");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder =
+            ClientConfig::builder_with_provider(provider).with_protocol_versions(versions);
+        let mut config =
+            builder.expect("versions").with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
+        Self { config: Arc::new(config) }
+    }
+
+    /// Connects and shakes hands as `name`, which the certificate must cover.
+    pub fn connect(&self, address: SocketAddr, name: &str) -> (TlsClient, Agreed) {
+        self.try_connect(address, name).unwrap_or_else(|e| panic!("TLS as {name}: {e}"))
+    }
+
+    pub fn try_connect(&self, address: SocketAddr, name: &str) -> io::Result<(TlsClient, Agreed)> {
+        let mut tcp = TcpStream::connect_timeout(&address, PATIENCE)?;
+        tcp.set_read_timeout(Some(PATIENCE))?;
+        tcp.set_nodelay(true)?;
+        let name = ServerName::try_from(name.to_owned()).expect("a server name");
+        let mut tls =
+            ClientConnection::new(Arc::clone(&self.config), name).map_err(io::Error::other)?;
+        while tls.is_handshaking() {
+            tls.complete_io(&mut tcp)?;
+        }
+        let agreed = Agreed {
+            certificate: tls.peer_certificates().map(|c| c[0].to_vec()).unwrap_or_default(),
+            alpn: tls.alpn_protocol().map(|p| String::from_utf8_lossy(p).into_owned()),
+            version: tls.protocol_version().expect("a version"),
+            resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),
+        };
+        let mut stream = StreamOwned::new(tls, tcp);
+        stream.flush()?;
+        Ok((Client::over(stream), agreed))
+    }
+}
+
+/// One HTTP/2 connection, on a runtime of its own.
+pub struct Http2 {
+    runtime: tokio::runtime::Runtime,
+    sender: hyper::client::conn::http2::SendRequest<Full<Bytes>>,
+}
+
+/// What an HTTP/2 request got.
+pub struct Http2Response {
+    pub status: u16,
+    pub headers: http::HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Http2 {
+    pub fn connect(handshake: &Handshake, address: SocketAddr, name: &str) -> Self {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).enable_all().build().expect("a runtime");
+        let connector = tokio_rustls::TlsConnector::from(Arc::clone(&handshake.config));
+        let name = ServerName::try_from(name.to_owned()).expect("a server name");
+        let sender = runtime.block_on(async {
+            let tcp = tokio::net::TcpStream::connect(address).await.expect("a connection");
+            let tls = connector.connect(name, tcp).await.expect("a TLS handshake");
+            let (sender, connection) =
+                hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(tls))
+                    .await
+                    .expect("an HTTP/2 handshake");
+            tokio::spawn(connection);
+            sender
+        });
+        Self { runtime, sender }
+    }
+
+    pub fn send(&self, request: http::Request<Full<Bytes>>) -> Result<Http2Response, String> {
+        self.runtime.block_on(Self::exchange(self.sender.clone(), request))
+    }
+
+    /// Several at once, answered in the order asked.
+    pub fn send_all(
+        &self,
+        requests: Vec<http::Request<Full<Bytes>>>,
+    ) -> Vec<Result<Http2Response, String>> {
+        self.runtime.block_on(async {
+            let running: Vec<_> = requests
+                .into_iter()
+                .map(|request| tokio::spawn(Self::exchange(self.sender.clone(), request)))
+                .collect();
+            let mut responses = Vec::new();
+            for one in running {
+                responses.push(one.await.expect("a task"));
+            }
+            responses
+        })
+    }
+
+    /// Sends them, and closes the connection when a server has each of them.
+    pub fn send_and_leave(
+        self,
+        requests: Vec<http::Request<Full<Bytes>>>,
+        all_there: impl Fn() -> bool,
+    ) {
+        for request in requests {
+            self.runtime.spawn(Self::exchange(self.sender.clone(), request));
+        }
+        super::until("the requests to be there", all_there);
+        self.runtime.shutdown_background();
+    }
+
+    pub fn get(&self, uri: &str) -> Result<Http2Response, String> {
+        self.send(http::Request::get(uri).body(Full::default()).expect("a request"))
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    async fn exchange(
+        mut sender: hyper::client::conn::http2::SendRequest<Full<Bytes>>,
+        request: http::Request<Full<Bytes>>,
+    ) -> Result<Http2Response, String> {
+        let whole = async {
+            sender.ready().await.map_err(|e| e.to_string())?;
+            let response = sender.send_request(request).await.map_err(|e| format!("{e:?}"))?;
+            let (parts, body) = response.into_parts();
+            let body = body.collect().await.map_err(|e| format!("{e:?}"))?.to_bytes().to_vec();
+            Ok(Http2Response { status: parts.status.as_u16(), headers: parts.headers, body })
+        };
+        let patience: Duration = PATIENCE;
+        tokio::time::timeout(patience, whole)
+            .await
+            .unwrap_or_else(|_| Err("no response in time".into()))
+    }
+}

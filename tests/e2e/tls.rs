@@ -1,0 +1,220 @@
+//! TLS termination: which certificate, which protocol, tickets, changed files.
+
+use crate::rig::{
+    Config, Daemon, Server,
+    certs::{self, Kind},
+    client::request,
+    eventually,
+    secure::{Handshake, Http2},
+    until,
+};
+use rustls::{ProtocolVersion, version};
+use tempfile::TempDir;
+
+/// Three certificates: ECDSA for one name, RSA for a wildcard, ECDSA that comes first.
+struct Scene {
+    daemon: Daemon,
+    server: Server,
+    first: Vec<u8>,
+    api: Vec<u8>,
+    wildcard: Vec<u8>,
+}
+
+const CERTIFICATES: &str = "tls.certificates = [{ cert = \"first.pem\", key = \"first.key\" }, \
+     { cert = \"api.pem\", key = \"api.key\" }, { cert = \"wild.pem\", key = \"wild.key\" }]";
+
+fn config(server: &Server, tls: &str) -> Config {
+    Config::to([server])
+        .rest(&format!("[listener.https]\naddress = \"127.0.0.1:0\"\n{CERTIFICATES}\n{tls}"))
+}
+
+fn scene(tls: &str) -> Scene {
+    let dir = tempfile::tempdir().unwrap();
+    let first = certs::write(dir.path(), "first", Kind::Ecdsa, &["localhost", "first.example"]);
+    let api = certs::write(dir.path(), "api", Kind::Ecdsa, &["api.example.com"]);
+    let wildcard = certs::write(dir.path(), "wild", Kind::Rsa, &["*.example.com"]);
+    let server = Server::start("1");
+    let daemon = start(dir, &config(&server, tls));
+    Scene { daemon, server, first, api, wildcard }
+}
+
+fn start(dir: TempDir, config: &Config) -> Daemon {
+    Daemon::start_in(dir, &config.text())
+}
+
+impl Scene {
+    fn https(&self) -> std::net::SocketAddr {
+        self.daemon.address("https")
+    }
+}
+
+fn get_as(host: &str) -> String {
+    format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")
+}
+
+#[test]
+fn sni_chooses_the_certificate_exact_before_wildcard() {
+    let scene = scene("");
+    let handshake = Handshake::offering(&[]);
+    for (name, certificate) in [
+        ("localhost", &scene.first),
+        ("api.example.com", &scene.api),
+        ("www.example.com", &scene.wildcard),
+        ("first.example", &scene.first),
+    ] {
+        let (mut client, agreed) = handshake.connect(scene.https(), name);
+        assert!(agreed.certificate == *certificate, "{name}");
+        assert_eq!(client.ask(&get_as(name)).text(), "1", "{name}");
+    }
+    let full = [("listener", "https"), ("result", "full")];
+    until("the handshakes to be counted", || {
+        scene.daemon.count("sheave_tls_handshakes_total", &full) >= 4
+    });
+}
+
+#[test]
+fn an_unknown_name_gets_the_first_certificate() {
+    let scene = scene("");
+    // The client refuses it, since it does not cover the name: that it was offered is the point.
+    let refusal = Handshake::offering(&[]).try_connect(scene.https(), "unknown.org");
+    let refusal = refusal.map(|_| ()).unwrap_err().to_string();
+    assert!(refusal.contains("certificate"), "{refusal}");
+    let failed = [("listener", "https"), ("result", "failed")];
+    until("the failure to be counted", || {
+        scene.daemon.count("sheave_tls_handshakes_total", &failed) >= 1
+    });
+}
+
+#[test]
+fn both_tls_versions_are_spoken_with_both_kinds_of_key() {
+    let scene = scene("");
+    for (versions, expected) in [
+        ([&version::TLS12], ProtocolVersion::TLSv1_2),
+        ([&version::TLS13], ProtocolVersion::TLSv1_3),
+    ] {
+        let handshake = Handshake::with_versions(&[], &versions);
+        for name in ["api.example.com", "www.example.com"] {
+            let (mut client, agreed) = handshake.connect(scene.https(), name);
+            assert_eq!(agreed.version, expected);
+            assert_eq!(client.ask(&get_as(name)).status, 200);
+        }
+    }
+}
+
+#[test]
+fn min_version_1_3_refuses_1_2() {
+    let scene = scene("tls.min_version = \"1.3\"");
+    let old = Handshake::with_versions(&[], &[&version::TLS12]);
+    assert!(old.try_connect(scene.https(), "localhost").is_err());
+    let new = Handshake::with_versions(&[], &[&version::TLS13]);
+    assert_eq!(new.connect(scene.https(), "localhost").1.version, ProtocolVersion::TLSv1_3);
+}
+
+#[test]
+fn alpn_agrees_on_h2_or_http_1_1() {
+    let scene = scene("");
+    for (offer, agreed) in [
+        (vec!["h2", "http/1.1"], Some("h2")),
+        (vec!["http/1.1", "h2"], Some("h2")),
+        (vec!["http/1.1"], Some("http/1.1")),
+        (vec![], None),
+    ] {
+        let (_, got) = Handshake::offering(&offer).connect(scene.https(), "localhost");
+        // Which of the two is preferred is the server's to say.
+        if offer.len() == 2 {
+            assert!(got.alpn.is_some());
+        } else {
+            assert_eq!(got.alpn.as_deref(), agreed, "{offer:?}");
+        }
+    }
+    let (_, got) = Handshake::offering(&["h2", "http/1.1"]).connect(scene.https(), "localhost");
+    assert_eq!(got.alpn.as_deref(), Some("h2"));
+}
+
+#[test]
+fn http2_can_be_switched_off() {
+    let scene = scene("tls.http2 = false");
+    let (mut client, got) =
+        Handshake::offering(&["h2", "http/1.1"]).connect(scene.https(), "localhost");
+    assert_eq!(got.alpn.as_deref(), Some("http/1.1"));
+    assert_eq!(client.ask(&get_as("localhost")).status, 200);
+}
+
+#[test]
+fn a_host_that_the_certificate_does_not_cover_is_421() {
+    let scene = scene("");
+    let handshake = Handshake::offering(&["http/1.1"]);
+    let (mut client, _) = handshake.connect(scene.https(), "api.example.com");
+    assert_eq!(client.ask(&get_as("first.example")).status, 421);
+    scene.daemon.wait_for_reason("misdirected");
+    let (mut client, _) = handshake.connect(scene.https(), "www.example.com");
+    assert_eq!(client.ask(&get_as("other.example.com")).status, 200, "a wildcard covers both");
+    let http2 = Http2::connect(&Handshake::offering(&["h2"]), scene.https(), "api.example.com");
+    assert_eq!(http2.get("https://first.example/").unwrap().status, 421);
+}
+
+#[test]
+fn strict_sni_can_be_switched_off() {
+    let scene = scene("tls.strict_sni = false");
+    let (mut client, _) = Handshake::offering(&[]).connect(scene.https(), "api.example.com");
+    assert_eq!(client.ask(&get_as("first.example")).status, 200);
+}
+
+#[test]
+fn sessions_are_resumed_also_across_a_reload() {
+    for versions in [[&version::TLS12], [&version::TLS13]] {
+        let scene = scene("");
+        let handshake = Handshake::with_versions(&["http/1.1"], &versions);
+        let resumed = || {
+            let (mut client, agreed) = handshake.connect(scene.https(), "localhost");
+            // Tickets of TLS 1.3 come with the first data.
+            assert_eq!(client.ask(&get_as("localhost")).status, 200);
+            agreed.resumed
+        };
+        assert!(!resumed());
+        assert!(resumed(), "{versions:?}");
+        scene.daemon.reconfigure(
+            &config(&scene.server, "").route("response_headers.set = { \"X-New\" = \"1\" }"),
+        );
+        assert!(resumed(), "{versions:?} after a reload");
+    }
+}
+
+#[test]
+fn a_changed_certificate_is_picked_up_without_a_restart_and_without_a_command() {
+    let scene = scene("");
+    let handshake = Handshake::offering(&["http/1.1"]);
+    let (mut open, _) = handshake.connect(scene.https(), "api.example.com");
+    open.ask(&get_as("api.example.com"));
+    let renewed = certs::write(&scene.daemon.path("."), "api", Kind::Ecdsa, &["api.example.com"]);
+    eventually("the renewed certificate", || {
+        let fresh = Handshake::offering(&[]);
+        let (_, agreed) = fresh.connect(scene.https(), "api.example.com");
+        (agreed.certificate == renewed).then_some(())
+    });
+    assert_eq!(open.ask(&get_as("api.example.com")).status, 200, "open connections live on");
+}
+
+#[test]
+fn a_certificate_that_does_not_match_its_key_changes_nothing() {
+    let scene = scene("");
+    std::fs::copy(scene.daemon.path("wild.key"), scene.daemon.path("api.key")).unwrap();
+    let refused = scene.daemon.reload();
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    let (_, agreed) = Handshake::offering(&[]).connect(scene.https(), "api.example.com");
+    assert!(agreed.certificate == scene.api);
+}
+
+#[test]
+fn what_is_not_tls_on_a_tls_listener_is_closed() {
+    let scene = scene("timeouts = { tls_handshake = \"500ms\" }");
+    let mut plain = crate::rig::Client::connect(scene.https());
+    plain.send(request("GET", "/", "", ""));
+    assert!(
+        plain.rest().is_ok_and(|rest| !rest.starts_with(b"HTTP/1.1 2"))
+            || scene.server.request_count() == 0
+    );
+    let mut silent = crate::rig::Client::connect(scene.https());
+    silent.expect_close();
+    assert_eq!(scene.server.request_count(), 0);
+}
