@@ -1,0 +1,101 @@
+//! What heads cost: writing a browser's request for a server, and reading a server's response.
+#![allow(missing_docs, reason = "criterion's macros make public items")]
+
+use bytes::BytesMut;
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use http::{Method, Request};
+use sheave::{
+    message::{
+        body::Length,
+        context::{Context, Peer},
+        forwarded::Edited,
+        request_id::RequestIds,
+    },
+    proxy::{
+        request_head::{self, Forwarding},
+        response_head,
+    },
+};
+use std::{hint::black_box, net::Ipv4Addr, sync::Arc, time::Instant};
+
+const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\n\
+    Server: nginx/1.22.1\r\n\
+    Date: Mon, 23 Nov 2026 04:06:27 GMT\r\n\
+    Content-Type: text/html; charset=utf-8\r\n\
+    Content-Length: 5120\r\n\
+    Last-Modified: Mon, 02 Nov 2026 10:00:00 GMT\r\n\
+    Connection: keep-alive\r\n\
+    ETag: \"6908e2a0-1400\"\r\n\
+    Cache-Control: public, max-age=3600\r\n\
+    Vary: Accept-Encoding\r\n\
+    Strict-Transport-Security: max-age=31536000\r\n\
+    Accept-Ranges: bytes\r\n\r\n";
+
+fn context() -> Context {
+    let (head, ()) = Request::get("/products/shoes?size=42&colour=blue")
+        .header("host", "shop.example.com")
+        .header(
+            "user-agent",
+            "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+        )
+        .header("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
+        .header("accept-language", "en-US,en;q=0.5")
+        .header("accept-encoding", "gzip, deflate, br, zstd")
+        .header("referer", "https://shop.example.com/products")
+        .header("connection", "keep-alive")
+        .header("cookie", "session=0123456789abcdef0123456789abcdef; theme=dark")
+        .header("upgrade-insecure-requests", "1")
+        .header("sec-fetch-dest", "document")
+        .header("sec-fetch-mode", "navigate")
+        .header("sec-fetch-site", "same-origin")
+        .body(())
+        .expect("a valid request")
+        .into_parts();
+    let ip = Ipv4Addr::new(192, 0, 2, 7).into();
+    Context {
+        id: RequestIds::new().take(&head.headers),
+        head,
+        peer: Arc::new(Peer {
+            ip,
+            ip_text: "192.0.2.7".into(),
+            listener: "https".into(),
+            tls: true,
+            sni: None,
+        }),
+        forwarded_ip: None,
+        trusted: false,
+        started: Instant::now(),
+    }
+}
+
+fn request(criterion: &mut Criterion) {
+    let context = context();
+    let forwarding = Forwarding {
+        target: "/products/shoes?size=42&colour=blue",
+        host: None,
+        length: Length::None,
+        edited: Edited::default(),
+    };
+    // The buffer belongs to a pooled connection, so it has its room already.
+    let mut out = Vec::with_capacity(4096);
+    criterion.bench_function("request_head/write", |bencher| {
+        bencher.iter(|| {
+            out.clear();
+            request_head::write(&mut out, black_box(&context), &forwarding);
+            out.len()
+        });
+    });
+}
+
+fn response(criterion: &mut Criterion) {
+    criterion.bench_function("response_head/parse", |bencher| {
+        bencher.iter_batched(
+            || BytesMut::from(RESPONSE),
+            |mut unread| response_head::parse(&mut unread, &Method::GET),
+            BatchSize::SmallInput,
+        );
+    });
+}
+
+criterion_group!(benches, request, response);
+criterion_main!(benches);
