@@ -46,7 +46,10 @@ pub(super) fn set_gauges(live: &Live) {
         }
     }
     let (hits, misses) = snapshot.files_lookups();
-    live.metrics.files_hits.set(hits as i64);
-    live.metrics.files_misses.set(misses as i64);
+    for (counter, value) in [(&live.metrics.files_hits, hits), (&live.metrics.files_misses, misses)]
+    {
+        counter.reset();
+        counter.inc_by(value);
+    }
     live.metrics.uptime.set(live.uptime().as_secs_f64());
 }

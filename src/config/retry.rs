@@ -21,6 +21,8 @@ pub struct Retry {
     pub budget_percent: u32,
     /// `budget_min`: retries always allowed at once, default 3.
     pub budget_min: u32,
+    /// `budget_wait`: how long a retry waits for the budget, default 1 s; zero = not at all.
+    pub budget_wait: Duration,
 }
 
 /// What a retry may follow.
@@ -56,6 +58,7 @@ impl Default for Retry {
             max_body: 64 << 10,
             budget_percent: 20,
             budget_min: 3,
+            budget_wait: Duration::from_secs(1),
         }
     }
 }
@@ -83,6 +86,7 @@ impl Retry {
             max_body: table.size("max_body", base.max_body),
             budget_percent: table.percent("budget", base.budget_percent),
             budget_min: table.number("budget_min", base.budget_min, 0..=1_000_000),
+            budget_wait: table.duration("budget_wait", base.budget_wait),
         }
     }
 }

@@ -210,7 +210,7 @@ impl Control {
         self.listeners.send_replace(wanted);
         for listener in gone {
             tracing::info!(listener = &*listener.name, address = %listener.address, "draining");
-            listener.drain.send_replace(true);
+            listener.drain();
         }
     }
 

@@ -13,7 +13,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener as StdListener},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -46,7 +46,7 @@ pub struct Listener {
     pub open_gauge: IntGauge,
     /// `sheave_connections_total`.
     pub accepted: IntCounter,
-    sockets: Vec<StdListener>,
+    sockets: Mutex<Vec<StdListener>>,
     open: AtomicUsize,
     closed: Notify,
 }
@@ -73,7 +73,8 @@ impl Listener {
 
     /// The same sockets under another name.
     pub fn renamed(&self, id: usize, name: &str, metrics: &Metrics) -> io::Result<Arc<Self>> {
-        let sockets = self.sockets.iter().map(StdListener::try_clone).collect::<io::Result<_>>()?;
+        let sockets =
+            self.sockets().iter().map(StdListener::try_clone).collect::<io::Result<_>>()?;
         Ok(Self::new(id, name, self.wanted, self.address, sockets, metrics))
     }
 
@@ -94,7 +95,7 @@ impl Listener {
             last: ArcSwapOption::empty(),
             open_gauge: metrics.connections_open.with_label_values(&[name]),
             accepted: metrics.connections.with_label_values(&[name]),
-            sockets,
+            sockets: Mutex::new(sockets),
             open: AtomicUsize::new(0),
             closed: Notify::new(),
         })
@@ -102,7 +103,18 @@ impl Listener {
 
     /// The socket of one worker.
     pub fn socket(&self, worker: usize) -> io::Result<StdListener> {
-        self.sockets[worker].try_clone()
+        self.sockets()[worker].try_clone()
+    }
+
+    /// Lets no more connections in and those that there are end: its connections may live on for
+    /// long, but the address is free at once.
+    pub fn drain(&self) {
+        self.drain.send_replace(true);
+        self.sockets().clear();
+    }
+
+    fn sockets(&self) -> MutexGuard<'_, Vec<StdListener>> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

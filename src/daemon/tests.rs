@@ -138,7 +138,7 @@ fn a_request_that_panics_ends_its_connection_alone() {
     assert!(live.metrics.panics.get() > 0);
 
     for listener in listeners.send_replace(Vec::new()) {
-        listener.drain.send_replace(true);
+        listener.drain();
     }
     stop.send_replace(true);
     assert_eq!(hear.blocking_recv(), Some(worker::Ended::Stopped(0)));

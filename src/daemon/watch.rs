@@ -30,6 +30,7 @@ pub type Seen = HashMap<PathBuf, u64>;
 /// Watches files for changed contents.
 pub struct Watch {
     seen: Seen,
+    hinted: bool,
     hints: mpsc::Receiver<()>,
     watcher: Option<RecommendedWatcher>,
     directories: HashSet<PathBuf>,
@@ -49,8 +50,13 @@ impl Watch {
         let watcher = watcher.inspect_err(|error| {
             tracing::warn!(%error, "the system does not tell of changed files; looking every 5 s");
         });
-        let mut watch =
-            Self { seen: Seen::new(), hints, watcher: watcher.ok(), directories: HashSet::new() };
+        let mut watch = Self {
+            seen: Seen::new(),
+            hinted: false,
+            hints,
+            watcher: watcher.ok(),
+            directories: HashSet::new(),
+        };
         watch.set(files, Seen::new());
         watch
     }
@@ -85,8 +91,11 @@ impl Watch {
     /// Waits until the files hold something else than what was loaded.
     pub async fn changed(&mut self) {
         loop {
-            if timeout(LOOK, self.hints.recv()).await.is_ok() {
+            // Kept in `self`: a wait that is dropped while things settle is taken up by the next.
+            self.hinted = self.hinted || timeout(LOOK, self.hints.recv()).await.is_ok();
+            if self.hinted {
                 sleep(SETTLE).await;
+                self.hinted = false;
                 // What came meanwhile is covered by the look that follows.
                 let _ = self.hints.try_recv();
             }

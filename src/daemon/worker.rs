@@ -93,7 +93,8 @@ async fn work(proxy: Arc<Proxy>, mut orders: Orders) {
         let mut tick = interval(Duration::from_secs(1));
         loop {
             tick.tick().await;
-            sweeping.pool.sweep(sweeping.live.clock.now());
+            let current = sweeping.live.load().server_ids();
+            sweeping.pool.sweep(sweeping.live.clock.now(), &current);
         }
     });
     let mut serving: Vec<Arc<Listener>> = Vec::new();

@@ -38,7 +38,7 @@ pub fn remove_nominated(headers: &mut HeaderMap) {
     {
         return;
     }
-    let nominated: Vec<HeaderName> = tokens(headers, header::CONNECTION)
+    let nominated: Vec<HeaderName> = tokens(headers, &header::CONNECTION)
         .filter_map(|token| HeaderName::from_bytes(token).ok())
         .filter(|name| !is_protected(name.as_str()))
         .collect();
@@ -50,11 +50,12 @@ pub fn remove_nominated(headers: &mut HeaderMap) {
 }
 
 /// Whether the list field `name` holds `token`, without regard to case.
-pub fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+pub fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     tokens(headers, name).any(|it| it.eq_ignore_ascii_case(token.as_bytes()))
 }
 
-fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+/// The members of the list field `name`.
+pub fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
     headers
         .get_all(name)
         .into_iter()
@@ -93,7 +94,7 @@ mod tests {
     #[test]
     fn tokens_are_compared_without_case() {
         let map = headers(&[("te", "gzip, Trailers")]);
-        assert!(has_token(&map, header::TE, "trailers"));
-        assert!(!has_token(&map, header::TE, "trailer"));
+        assert!(has_token(&map, &header::TE, "trailers"));
+        assert!(!has_token(&map, &header::TE, "trailer"));
     }
 }

@@ -118,9 +118,9 @@ pub struct Metrics {
     /// `sheave_config_last_reload_successful`.
     pub reload_successful: IntGauge,
     /// `sheave_files_cache_hits_total`, set when it is asked for.
-    pub files_hits: IntGauge,
+    pub files_hits: IntCounter,
     /// `sheave_files_cache_misses_total`, set when it is asked for.
-    pub files_misses: IntGauge,
+    pub files_misses: IntCounter,
     /// `sheave_access_log_dropped_total`.
     pub access_log_dropped: IntCounter,
     /// `sheave_panics_total`.
@@ -245,9 +245,9 @@ impl Metrics {
                 "sheave_config_last_reload_successful",
                 "Whether the last reload was taken into use.",
             ),
-            files_hits: make.gauge("sheave_files_cache_hits_total", "Files served from memory."),
+            files_hits: make.counter("sheave_files_cache_hits_total", "Files served from memory."),
             files_misses: make
-                .gauge("sheave_files_cache_misses_total", "Files served from the disk."),
+                .counter("sheave_files_cache_misses_total", "Files served from the disk."),
             access_log_dropped: make.counter(
                 "sheave_access_log_dropped_total",
                 "Access-log lines dropped because the writer fell behind.",

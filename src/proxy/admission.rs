@@ -6,7 +6,10 @@
 use super::refusal::Refusal;
 use crate::{
     config::ListenerLimits,
-    message::context::{Context, host_name},
+    message::{
+        context::{Context, host_name},
+        hop_by_hop::tokens,
+    },
     tls::Certificates,
 };
 use http::{HeaderValue, Method, StatusCode, Version, header};
@@ -36,10 +39,7 @@ pub fn admit(
             ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "connect_refused")
         });
     }
-    let chunked = context.head.headers.contains_key(header::TRANSFER_ENCODING);
-    if chunked && framing == Framing::Both {
-        return Err(Refusal::malformed("length_and_chunked"));
-    }
+    transfer_codings(context, framing)?;
     let target = context.head.uri.path_and_query().map_or(1, |it| it.as_str().len());
     if target > limits.request_line {
         return Err(Refusal::new(StatusCode::URI_TOO_LONG, "target_too_long"));
@@ -52,6 +52,26 @@ pub fn admit(
     host(context)
 }
 
+/// RFC 9112 §6.1: `chunked` once and alone; another coding would have to be undone (§7).
+fn transfer_codings(context: &Context, framing: Framing) -> Result<(), Refusal> {
+    let headers = &context.head.headers;
+    if !headers.contains_key(header::TRANSFER_ENCODING) {
+        return Ok(());
+    }
+    if framing == Framing::Both {
+        return Err(Refusal::malformed("length_and_chunked"));
+    }
+    let mut times = 0;
+    for coding in tokens(headers, &header::TRANSFER_ENCODING) {
+        if !coding.eq_ignore_ascii_case(b"chunked") {
+            let refusal = Refusal::new(StatusCode::NOT_IMPLEMENTED, "transfer_coding_unknown");
+            return Err(Refusal { close: true, ..refusal });
+        }
+        times += 1;
+    }
+    if times == 1 { Ok(()) } else { Err(Refusal::malformed("chunked_repeated")) }
+}
+
 /// RFC 9112 §3.2: exactly one valid `Host`; a target in absolute form overrides it (§3.2.2).
 fn host(context: &mut Context) -> Result<(), Refusal> {
     let head = &mut context.head;
@@ -61,6 +81,10 @@ fn host(context: &mut Context) -> Result<(), Refusal> {
         return Err(Refusal::malformed("host_repeated"));
     }
     if let Some(authority) = head.uri.authority() {
+        // Without a scheme it is CONNECT's form (RFC 9112 §3.2.3).
+        if !matches!(head.uri.scheme_str(), Some("http" | "https")) {
+            return Err(Refusal::malformed("target_invalid"));
+        }
         let authority = authority.as_str();
         match first {
             None if head.version == Version::HTTP_11 => {

@@ -26,8 +26,16 @@ use crate::{
 };
 use http::{Method, Response, StatusCode, Version};
 use hyper::body::Incoming;
-use std::{future::poll_fn, io, sync::Arc, task::Poll, time::Instant};
+use std::{
+    future::poll_fn,
+    io,
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
+/// Between two looks whether the retry budget has room.
+const BUDGET_POLL: Duration = Duration::from_millis(5);
 /// What hyper buffers of a response; see the listener's `request_head` limit, which is its buffer.
 const HTTP1_WRITES_AHEAD: usize = 32 * 1024;
 
@@ -51,14 +59,14 @@ pub async fn forward(
     let key = key(route, forward, facts);
     let mut tried = Tried::default();
     let mut last: Option<Refusal> = None;
+    let mut next: Option<Lease> = None;
     // Held while the retry that it allows is under way.
     let mut _permit: Option<RetryPermit> = None;
     loop {
         let now = proxy.live.clock.now();
-        let mut lease = match group.upstream.pick(&tried, key, now) {
-            Ok(lease) => lease,
-            Err(unavailable) => return Err(last.unwrap_or(Refusal::unavailable(&unavailable))),
-        };
+        let picked = next.take().map_or_else(|| group.upstream.pick(&tried, key, now), Ok);
+        let mut lease =
+            picked.map_err(|none| last.take().unwrap_or(Refusal::unavailable(&none)))?;
         tried.insert(lease.index());
         facts.attempts += 1;
         facts.member = Some(lease.index());
@@ -68,15 +76,13 @@ pub async fn forward(
                 facts.upstream_time = Some(begun.elapsed());
                 let status = answer.head.parts.status;
                 report_answer(proxy, group, &mut lease, status, facts);
-                let again = forward.retry.on.statuses.contains(&status)
-                    && answer.body.as_ref().is_some_and(RequestBody::can_replay)
-                    && (facts.context.head.method.is_idempotent() || forward.retry.non_idempotent)
-                    && may_try_again(forward, facts);
-                if again
-                    && let Some(permit) = permit(group, &forward.retry, facts)
+                // The answer is given up only once another server is sure to be asked.
+                if is_unwanted(&answer, forward, facts)
+                    && let Some(permit) = try_permit(group, &forward.retry)
+                    && let Ok(other) = group.upstream.pick(&tried, key, now)
                     && let Some(sent) = answer.body.take()
                 {
-                    _permit = Some(permit);
+                    (_permit, next) = (Some(permit), Some(other));
                     last = Some(Refusal::new(status, "http_status"));
                     body = sent;
                     body.rewind();
@@ -87,12 +93,14 @@ pub async fn forward(
             Err(failed) => {
                 report_failure(proxy, group, &mut lease, &failed.failure, facts);
                 let refusal = Refusal::failed(&failed.failure);
+                drop(lease);
                 if !is_repeatable(&failed, &facts.context.head.method, &forward.retry)
                     || !may_try_again(forward, facts)
                 {
                     return Err(refusal);
                 }
-                let Some(permit) = permit(group, &forward.retry, facts) else {
+                _permit = None;
+                let Some(permit) = permit(group, forward, facts).await else {
                     return Err(Refusal { reason: "retry_budget", ..refusal });
                 };
                 _permit = Some(permit);
@@ -184,14 +192,37 @@ fn may_try_again(forward: &Forward, facts: &Facts) -> bool {
     facts.attempts <= forward.retry.tries && facts.context.started.elapsed() < forward.retry.timeout
 }
 
-/// The budget keeps retries from multiplying an overload.
-fn permit(group: &Group, retry: &Retry, facts: &Facts) -> Option<RetryPermit> {
+/// Whether the config would rather have another server's answer, and the request may be repeated.
+fn is_unwanted(answer: &Answer, forward: &Forward, facts: &Facts) -> bool {
+    forward.retry.on.statuses.contains(&answer.head.parts.status)
+        && answer.body.as_ref().is_some_and(RequestBody::can_replay)
+        && (facts.context.head.method.is_idempotent() || forward.retry.non_idempotent)
+        && may_try_again(forward, facts)
+}
+
+/// The budget keeps retries from multiplying an overload. When a server breaks, all its requests
+/// come here at once: those beyond the budget wait for the first to be done, instead of failing.
+async fn permit(group: &Group, forward: &Forward, facts: &Facts) -> Option<RetryPermit> {
+    let retry = &forward.retry;
+    let begun = Instant::now();
+    loop {
+        let permit = try_permit(group, retry);
+        if permit.is_some() {
+            return permit;
+        }
+        if begun.elapsed() >= retry.budget_wait || !may_try_again(forward, facts) {
+            let (upstream, attempts) = (group.upstream.name(), facts.attempts);
+            tracing::debug!(upstream, attempts, "not tried again: the retry budget is spent");
+            return None;
+        }
+        tokio::time::sleep(BUDGET_POLL).await;
+    }
+}
+
+fn try_permit(group: &Group, retry: &Retry) -> Option<RetryPermit> {
     let permit = group.upstream.try_retry(retry.budget_percent, retry.budget_min);
     if permit.is_some() {
         group.metrics.retries.inc();
-    } else {
-        let (upstream, attempts) = (group.upstream.name(), facts.attempts);
-        tracing::debug!(upstream, attempts, "not tried again: the retry budget is spent");
     }
     permit
 }

@@ -43,7 +43,7 @@ pub fn write(out: &mut Vec<u8>, context: &Context, forwarding: &Forwarding<'_>) 
     if crumbs {
         joined(out, "cookie", b"; ", &head.headers, &header::COOKIE, b"");
     }
-    if head.headers.contains_key(header::TE) && has_token(&head.headers, header::TE, "trailers") {
+    if head.headers.contains_key(header::TE) && has_token(&head.headers, &header::TE, "trailers") {
         // RFC 9110 §10.1.4: for one connection, but gRPC servers refuse requests without it.
         out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
     }

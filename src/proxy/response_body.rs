@@ -59,13 +59,14 @@ impl Source {
 /// A response's body with the request's record.
 pub struct ResponseBody {
     source: Source,
+    failed: Option<BodyError>,
     record: Option<Box<Record>>,
 }
 
 impl ResponseBody {
     /// Ends `record` when it ends itself.
     pub fn new(source: Source, record: Box<Record>) -> Self {
-        Self { source, record: Some(record) }
+        Self { source, failed: None, record: Some(record) }
     }
 
     /// Notes why the body will not be sent to its end, unless it has been.
@@ -86,6 +87,9 @@ impl Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         let frame = ready!(self.source.poll(cx));
         if let Some(record) = &mut self.record {
             match &frame {
@@ -99,18 +103,26 @@ impl Body for ResponseBody {
                 None => {}
             }
         }
-        if matches!(frame, None | Some(Err(_))) {
-            self.source = Source::Empty;
+        match frame {
+            Some(Err(error)) => {
+                // hyper drops what it has not written when a body fails: it gets to write first, so
+                // that the client sees the head, and a body that breaks off.
+                self.source = Source::Empty;
+                self.failed = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            frame => Poll::Ready(frame),
         }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.source.is_ended()
+        self.source.is_ended() && self.failed.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
+            Source::Empty if self.failed.is_some() => SizeHint::default(),
             Source::Empty => SizeHint::with_exact(0),
             Source::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Server(body) => body.size_hint(),

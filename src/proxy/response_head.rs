@@ -43,9 +43,11 @@ pub type Malformed = &'static str;
 pub fn parse(unread: &mut BytesMut, method: &Method) -> Result<Option<ResponseHead>, Malformed> {
     loop {
         let Some(head) = parse_one(unread, method)? else { return Ok(None) };
-        if !head.parts.status.is_informational()
-            || head.parts.status == StatusCode::SWITCHING_PROTOCOLS
-        {
+        if head.parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            // `Upgrade` is never sent on, so nobody asked (RFC 9110 §7.8).
+            return Err("it switches protocols unasked");
+        }
+        if !head.parts.status.is_informational() {
             return Ok(Some(head));
         }
     }
@@ -126,7 +128,7 @@ impl Reader {
                 self.connection(&value);
             } else if name == header::TRANSFER_ENCODING {
                 self.transfer_encoding(&value);
-            } else if !is_hop_by_hop(name.as_str()) || name == header::UPGRADE {
+            } else if !is_hop_by_hop(name.as_str()) {
                 if name == header::CONTENT_LENGTH && !self.content_length(&value)? {
                     continue;
                 }
@@ -181,7 +183,7 @@ impl Reader {
     ) -> Result<ResponseHead, Malformed> {
         let fields = &self.framing;
         for name in &fields.nominated {
-            if name != header::CONTENT_LENGTH && name != header::UPGRADE {
+            if name != header::CONTENT_LENGTH {
                 self.map.remove(name);
             }
         }
@@ -214,9 +216,6 @@ impl Reader {
         if status == StatusCode::NO_CONTENT {
             // RFC 9110 §8.6: none in a 204.
             self.map.remove(header::CONTENT_LENGTH);
-        }
-        if status != StatusCode::SWITCHING_PROTOCOLS {
-            self.map.remove(header::UPGRADE);
         }
         let (mut parts, ()) = http::Response::new(()).into_parts();
         parts.status = status;

@@ -135,6 +135,8 @@ pub struct Retry {
     pub budget_percent: u32,
     /// Retries always allowed.
     pub budget_min: u32,
+    /// How long a retry waits for the budget.
+    pub budget_wait: Duration,
 }
 
 /// What a retry may follow.

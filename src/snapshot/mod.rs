@@ -18,7 +18,7 @@ use crate::{
     route::{Action, FilesRoute, Group, Route, Router, Sites},
     tls::Certificates,
 };
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 /// Everything compiled from one config.
 pub struct Snapshot {
@@ -71,6 +71,12 @@ impl Snapshot {
     /// A route by its number.
     pub fn route(&self, index: u32) -> &Route {
         self.router.route(index)
+    }
+
+    /// Every server's id.
+    pub fn server_ids(&self) -> HashSet<u64> {
+        let members = self.groups.iter().flat_map(|group| group.upstream.members());
+        members.map(|member| member.server.id()).collect()
     }
 
     /// Look-ups that the directories' memory could answer, and those that it could not.

@@ -177,6 +177,7 @@ fn retry(wanted: &config::Retry) -> Retry {
         max_body: wanted.max_body,
         budget_percent: wanted.budget_percent,
         budget_min: wanted.budget_min,
+        budget_wait: wanted.budget_wait,
     }
 }
 

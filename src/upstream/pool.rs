@@ -6,7 +6,7 @@
 use super::connect::Connection;
 use foldhash::fast::FixedState;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -64,11 +64,12 @@ impl Pool {
         idle.push(Idle { connection, expires });
     }
 
-    /// Drops what has expired or died; called once a second.
-    pub fn sweep(&self, now: u64) {
-        self.lock().retain(|_, idle| {
+    /// Drops what has expired or died, and all that leads to servers other than `current`; called
+    /// once a second.
+    pub fn sweep(&self, now: u64, current: &HashSet<u64>) {
+        self.lock().retain(|server, idle| {
             idle.retain(|it| now < it.expires && !it.connection.is_dead(false));
-            !idle.is_empty()
+            !idle.is_empty() && current.contains(server)
         });
     }
 
