@@ -101,9 +101,13 @@ impl Listener {
         })
     }
 
-    /// The socket of one worker.
-    pub fn socket(&self, worker: usize) -> io::Result<StdListener> {
-        self.sockets()[worker].try_clone()
+    /// The socket of one worker; `None` once it is drained.
+    pub fn socket(&self, worker: usize) -> io::Result<Option<StdListener>> {
+        let sockets = self.sockets();
+        if *self.drain.borrow() {
+            return Ok(None);
+        }
+        sockets[worker].try_clone().map(Some)
     }
 
     /// Lets no more connections in and those that there are end: its connections may live on for
@@ -163,9 +167,10 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
 
 /// Accepts until the listener is drained. `alive` is held by every connection.
 pub async fn accept(listener: Arc<Listener>, proxy: Arc<Proxy>, alive: mpsc::Sender<()>) {
-    let socket = listener.socket(proxy.worker).and_then(TcpListener::from_std);
-    let socket = match socket {
-        Ok(socket) => socket,
+    let socket = listener.socket(proxy.worker);
+    let socket = match socket.and_then(|it| it.map(TcpListener::from_std).transpose()) {
+        Ok(Some(socket)) => socket,
+        Ok(None) => return,
         Err(error) => {
             let listener = &*listener.name;
             tracing::error!(listener, %error, "can't accept in this worker");

@@ -86,6 +86,10 @@ impl Drop for Watched {
     }
 }
 
+fn sweep(proxy: &Proxy) {
+    proxy.pool.sweep(proxy.live.clock.now(), &proxy.live.load().server_ids());
+}
+
 async fn work(proxy: Arc<Proxy>, mut orders: Orders) {
     let (alive, mut all_ended) = mpsc::channel(1);
     let sweeping = Arc::clone(&proxy);
@@ -93,13 +97,14 @@ async fn work(proxy: Arc<Proxy>, mut orders: Orders) {
         let mut tick = interval(Duration::from_secs(1));
         loop {
             tick.tick().await;
-            let current = sweeping.live.load().server_ids();
-            sweeping.pool.sweep(sweeping.live.clock.now(), &current);
+            sweep(&sweeping);
         }
     });
     let mut serving: Vec<Arc<Listener>> = Vec::new();
     let mut accepting = JoinSet::new();
     loop {
+        // Every reload comes by here: connections to servers that are gone need not wait.
+        sweep(&proxy);
         let wanted = orders.listeners.borrow_and_update().clone();
         let is_among = |all: &[Arc<Listener>], it: &Arc<Listener>| {
             all.iter().any(|other| Arc::ptr_eq(other, it))
