@@ -62,20 +62,24 @@ pub async fn forward(
     let mut next: Option<Lease> = None;
     // Held while the retry that it allows is under way.
     let mut _permit: Option<RetryPermit> = None;
+    // Moments are taken once and handed on: asking the system costs as much as the choice itself.
+    let mut begun = facts.context.started;
     loop {
-        let now = proxy.live.clock.now();
+        let now = proxy.live.clock.at(begun);
         let picked = next.take().map_or_else(|| group.upstream.pick(&tried, key, now), Ok);
         let mut lease =
             picked.map_err(|none| last.take().unwrap_or(Refusal::unavailable(&none)))?;
         tried.insert(lease.index());
         facts.attempts += 1;
         facts.member = Some(lease.index());
-        let begun = Instant::now();
-        match attempt(proxy, forward, facts, &lease, target.as_deref(), body).await {
+        match attempt(proxy, forward, facts, &lease, target.as_deref(), body, now).await {
             Ok(mut answer) => {
-                facts.upstream_time = Some(begun.elapsed());
+                let answered = Instant::now();
+                let latency = answered.saturating_duration_since(begun);
+                facts.upstream_time = Some(latency);
                 let status = answer.head.parts.status;
-                report_answer(proxy, group, &mut lease, status, facts);
+                let now = proxy.live.clock.at(answered);
+                report_answer(group, &mut lease, status, latency, now);
                 // The answer is given up only once another server is sure to be asked.
                 if is_unwanted(&answer, forward, facts)
                     && let Some(permit) = try_permit(group, &forward.retry)
@@ -84,6 +88,7 @@ pub async fn forward(
                 {
                     (_permit, next) = (Some(permit), Some(other));
                     last = Some(Refusal::new(status, "http_status"));
+                    begun = answered;
                     body = sent;
                     body.rewind();
                     continue;
@@ -105,6 +110,7 @@ pub async fn forward(
                 };
                 _permit = Some(permit);
                 last = Some(refusal);
+                begun = Instant::now();
                 body = failed.body;
                 body.rewind();
             }
@@ -121,6 +127,7 @@ async fn attempt(
     lease: &Lease,
     target: Option<&str>,
     mut body: RequestBody,
+    now: u64,
 ) -> Result<Answer, Box<Failed>> {
     let metrics = &proxy.live.metrics;
     let server = lease.server();
@@ -132,7 +139,6 @@ async fn attempt(
         length: body.length(),
         edited: forward.edited,
     };
-    let now = proxy.live.clock.now();
     if let Some(mut connection) = proxy.pool.check_out(server.id(), now, !method.is_idempotent()) {
         metrics.pool_hits.inc();
         request_head::write(&mut connection.unsent, &facts.context, &forwarding);
@@ -228,19 +234,18 @@ fn try_permit(group: &Group, retry: &Retry) -> Option<RetryPermit> {
 }
 
 fn report_answer(
-    proxy: &Proxy,
     group: &Group,
     lease: &mut Lease,
     status: StatusCode,
-    facts: &Facts,
+    latency: Duration,
+    now: u64,
 ) {
     if group.fail_on.contains(&status) {
         group.metrics.attempt(lease.index(), Count::Status);
-        report(proxy, group, lease, Outcome::Failure("http_status"));
+        report(group, lease, Outcome::Failure("http_status"), now);
     } else {
         group.metrics.attempt(lease.index(), Count::Success);
-        let latency_us = facts.upstream_time.map_or(0, |it| it.as_micros() as u64);
-        report(proxy, group, lease, Outcome::Success { latency_us });
+        report(group, lease, Outcome::Success { latency_us: latency.as_micros() as u64 }, now);
     }
 }
 
@@ -253,6 +258,7 @@ fn report_failure(
 ) {
     let count = outcome(failure);
     group.metrics.attempt(lease.index(), count);
+    let now = proxy.live.clock.now();
     let (upstream, server) = (group.upstream.name(), lease.server().address());
     let (reason, attempt) = (count.name(), facts.attempts);
     match failure {
@@ -260,22 +266,22 @@ fn report_failure(
             if !matches!(error, BodyError::TooLarge) {
                 tracing::debug!(upstream, server, %error, "the client's body broke");
             }
-            report(proxy, group, lease, Outcome::Neutral);
+            report(group, lease, Outcome::Neutral, now);
         }
         Failure::ClientTimeout => {
-            report(proxy, group, lease, Outcome::Neutral);
+            report(group, lease, Outcome::Neutral, now);
         }
         _ => {
             // What went wrong stays in the log line even where another server answers.
             facts.reason = Some(reason);
             tracing::debug!(upstream, server, attempt, ?failure, "an attempt failed");
-            report(proxy, group, lease, Outcome::Failure(reason));
+            report(group, lease, Outcome::Failure(reason), now);
         }
     }
 }
 
-fn report(proxy: &Proxy, group: &Group, lease: &mut Lease, outcome: Outcome) {
-    let reported = group.upstream.report(lease, outcome, proxy.live.clock.now());
+fn report(group: &Group, lease: &mut Lease, outcome: Outcome, now: u64) {
+    let reported = group.upstream.report(lease, outcome, now);
     let (upstream, server) = (group.upstream.name(), lease.server().address());
     match reported {
         Reported::Noted => {}
