@@ -125,6 +125,30 @@ fn a_host_field_that_differs_from_the_authority_is_400() {
 }
 
 #[test]
+fn a_response_that_fits_the_buffer_is_off_its_server_before_a_slow_stream_has_it() {
+    let scene = scene();
+    let gate = Gate::default();
+    let chunk = format!("2800\r\n{}\r\n", "x".repeat(0x2800)).into_bytes();
+    let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    scene.server.set(Behaviour::new([
+        Step::Body,
+        Step::Send([head, chunk.clone()].concat()),
+        Step::Wait(gate.clone()),
+        Step::Send([chunk, b"0\r\n\r\n".to_vec()].concat()),
+    ]));
+    let https = scene.daemon.address("https");
+    let handshake = Handshake::offering(&["h2"]);
+    let slow = Http2::connect_with_window(&handshake, https, "localhost", 1024);
+    let body = slow.get_slowly("https://localhost/", || {
+        gate.open();
+        until("the server to be free", || {
+            scene.daemon.server_state(&scene.server.to_string())["in_flight"] == 0
+        });
+    });
+    assert_eq!(body.len(), 2 * 0x2800);
+}
+
+#[test]
 fn a_slow_stream_does_not_hold_the_others_up() {
     let scene = scene();
     let gate = Gate::default();

@@ -95,6 +95,16 @@ pub struct Http2Response {
 
 impl Http2 {
     pub fn connect(handshake: &Handshake, address: SocketAddr, name: &str) -> Self {
+        Self::connect_with_window(handshake, address, name, 1 << 20)
+    }
+
+    /// A client that lets `window` bytes of a body come before it reads them.
+    pub fn connect_with_window(
+        handshake: &Handshake,
+        address: SocketAddr,
+        name: &str,
+        window: u32,
+    ) -> Self {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).enable_all().build().expect("a runtime");
         let connector = tokio_rustls::TlsConnector::from(Arc::clone(&handshake.config));
@@ -103,7 +113,9 @@ impl Http2 {
             let tcp = tokio::net::TcpStream::connect(address).await.expect("a connection");
             let tls = connector.connect(name, tcp).await.expect("a TLS handshake");
             let (sender, connection) =
-                hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(tls))
+                hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+                    .initial_stream_window_size(window)
+                    .handshake(TokioIo::new(tls))
                     .await
                     .expect("an HTTP/2 handshake");
             tokio::spawn(connection);
@@ -149,6 +161,19 @@ impl Http2 {
 
     pub fn get(&self, uri: &str) -> Result<Http2Response, String> {
         self.send(http::Request::get(uri).body(Full::default()).expect("a request"))
+    }
+
+    /// The response's body, read only after `meanwhile`.
+    pub fn get_slowly(&self, uri: &str, meanwhile: impl FnOnce()) -> Vec<u8> {
+        let request = http::Request::get(uri).body(Full::default()).expect("a request");
+        let mut sender = self.sender.clone();
+        let sent = self.runtime.block_on(async {
+            sender.ready().await.expect("a connection");
+            sender.send_request(request).await.expect("a response")
+        });
+        meanwhile();
+        let body = self.runtime.block_on(sent.into_body().collect());
+        body.expect("a whole body").to_bytes().to_vec()
     }
 
     pub fn is_closed(&self) -> bool {
