@@ -56,7 +56,8 @@ pub struct Control {
     level: Level,
 }
 
-struct Signals {
+/// The signals that we answer to.
+pub struct Signals {
     hangup: Signal,
     user1: Signal,
     terminate: Signal,
@@ -72,7 +73,9 @@ enum Told {
 }
 
 impl Signals {
-    fn new() -> io::Result<Self> {
+    /// Hears them from now on: to be made first of all, so that one that comes during the start is
+    /// answered after it.
+    pub fn new() -> io::Result<Self> {
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
             user1: signal(SignalKind::user_defined1())?,
@@ -141,14 +144,7 @@ impl Control {
     }
 
     /// Serves until told to stop.
-    pub async fn serve(mut self) {
-        let mut signals = match Signals::new() {
-            Ok(signals) => signals,
-            Err(error) => {
-                tracing::error!(%error, "signals can't be heard; stopping");
-                return self.drain(None).await;
-            }
-        };
+    pub async fn serve(mut self, mut signals: Signals) {
         self.live.set_phase(Phase::Running);
         let workers = self.resources.workers;
         tracing::info!(workers, config = %self.path.display(), version = env!("CARGO_PKG_VERSION"), "ready");
@@ -168,7 +164,7 @@ impl Control {
                 Some(ended) = self.ended.recv() => self.replace(&ended),
             }
         }
-        self.drain(Some(signals)).await;
+        self.drain(signals).await;
     }
 
     /// For tests: what runs.
@@ -302,17 +298,12 @@ impl Control {
 
     /// Says goodbye: first to the load balancer in front, then to new connections, then to those
     /// that are left. A second signal ends it at once.
-    async fn drain(mut self, signals: Option<Signals>) {
+    async fn drain(mut self, mut signals: Signals) {
         let config = Arc::clone(&self.live.load().config);
         self.live.set_phase(Phase::Draining);
         let (delay, limit) = (config.drain_delay, config.shutdown_timeout);
         tracing::info!(?delay, ?limit, "stopping");
-        let second_signal = async {
-            match signals {
-                Some(mut signals) => while signals.next().await != Told::Stop {},
-                None => std::future::pending().await,
-            }
-        };
+        let second_signal = async { while signals.next().await != Told::Stop {} };
         tokio::select! {
             () = self.finish(delay, limit) => {}
             () = second_signal => tracing::warn!("a second signal: ending at once"),

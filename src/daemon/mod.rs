@@ -119,7 +119,8 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(StartError::System)?;
     let ended = runtime.block_on(async {
-        control::Control::start(path, loaded, level).await?.serve().await;
+        let signals = control::Signals::new().map_err(StartError::System)?;
+        control::Control::start(path, loaded, level).await?.serve(signals).await;
         Ok(())
     });
     runtime.shutdown_background();

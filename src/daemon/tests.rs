@@ -2,7 +2,7 @@
 //! `tests/e2e`; a panic is what no user should be able to do, so it is caused from within.
 
 use super::{
-    control::Control,
+    control::{Control, Signals},
     listener::Listener,
     worker::{self, Orders},
 };
@@ -66,7 +66,7 @@ fn a_worker_that_dies_is_replaced_and_what_is_queued_is_served() {
             let level = logging::start("error", false);
             let control = Control::start(Path::new("test.toml"), loaded(), level).await.unwrap();
             tell.send((control.live(), control.listeners())).unwrap();
-            control.serve().await;
+            control.serve(Signals::new().unwrap()).await;
         });
     });
     let (live, listeners) = told.recv().unwrap();

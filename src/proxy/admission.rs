@@ -5,11 +5,11 @@
 
 use super::refusal::Refusal;
 use crate::{
-    config::ListenerLimits,
     message::{
         context::{Context, host_name},
         hop_by_hop::tokens,
     },
+    snapshot::ListenerParts,
     tls::Certificates,
 };
 use http::{HeaderValue, Method, StatusCode, Version, header};
@@ -30,7 +30,7 @@ pub enum Framing {
 pub fn admit(
     context: &mut Context,
     framing: Framing,
-    limits: &ListenerLimits,
+    listener: &ListenerParts,
 ) -> Result<(), Refusal> {
     if context.head.method == Method::CONNECT {
         // We are no forward proxy. Whatever follows would be the tunnel's.
@@ -41,11 +41,13 @@ pub fn admit(
     }
     transfer_codings(context, framing)?;
     let target = context.head.uri.path_and_query().map_or(1, |it| it.as_str().len());
-    if target > limits.request_line {
+    if target > listener.limits.request_line {
         return Err(Refusal::new(StatusCode::URI_TOO_LONG, "target_too_long"));
     }
     // HTTP/1 heads are counted by hyper as they are read; HTTP/2 may split cookies into many.
-    if context.head.version == Version::HTTP_2 && context.head.headers.len() > limits.headers {
+    if context.head.version == Version::HTTP_2
+        && context.head.headers.len() > listener.limits.headers
+    {
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return Err(Refusal::new(status, "too_many_headers"));
     }

@@ -61,7 +61,7 @@ pub async fn forward(
     let mut last: Option<Refusal> = None;
     let mut next: Option<Lease> = None;
     // Held while the retry that it allows is under way.
-    let mut _permit: Option<RetryPermit> = None;
+    let mut held: Option<RetryPermit> = None;
     // Moments are taken once and handed on: asking the system costs as much as the choice itself.
     let mut begun = facts.context.started;
     loop {
@@ -86,7 +86,7 @@ pub async fn forward(
                     && let Ok(other) = group.upstream.pick(&tried, key, now)
                     && let Some(sent) = answer.body.take()
                 {
-                    (_permit, next) = (Some(permit), Some(other));
+                    (held, next) = (Some(permit), Some(other));
                     last = Some(Refusal::new(status, "http_status"));
                     begun = answered;
                     body = sent;
@@ -97,25 +97,34 @@ pub async fn forward(
             }
             Err(failed) => {
                 report_failure(proxy, group, &mut lease, &failed.failure, facts);
-                let refusal = Refusal::failed(&failed.failure);
-                drop(lease);
-                if !is_repeatable(&failed, &facts.context.head.method, &forward.retry)
-                    || !may_try_again(forward, facts)
-                {
-                    return Err(refusal);
-                }
-                _permit = None;
-                let Some(permit) = permit(group, forward, facts).await else {
-                    return Err(Refusal { reason: "retry_budget", ..refusal });
-                };
-                _permit = Some(permit);
-                last = Some(refusal);
+                // Given back first: neither is to count among what runs while this waits.
+                drop((lease, held.take()));
+                let (refusal, sent, permit) = to_retry(forward, facts, *failed).await?;
+                (held, last) = (Some(permit), Some(refusal));
                 begun = Instant::now();
-                body = failed.body;
-                body.rewind();
+                body = sent;
             }
         }
     }
+}
+
+/// What another try needs after a failed one, or the answer where there is to be none.
+async fn to_retry(
+    forward: &Forward,
+    facts: &Facts,
+    failed: Failed,
+) -> Result<(Refusal, RequestBody, RetryPermit), Refusal> {
+    let refusal = Refusal::failed(&failed.failure);
+    let method = &facts.context.head.method;
+    if !is_repeatable(&failed, method, &forward.retry) || !may_try_again(forward, facts) {
+        return Err(refusal);
+    }
+    let Some(permit) = permit(&forward.group, forward, facts).await else {
+        return Err(Refusal { reason: "retry_budget", ..refusal });
+    };
+    let mut body = failed.body;
+    body.rewind();
+    Ok((refusal, body, permit))
 }
 
 /// One try at one server. A pooled connection that turns out to be closed is no failure of the

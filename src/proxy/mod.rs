@@ -105,7 +105,7 @@ async fn route(
     let gone = || Refusal::new(StatusCode::NOT_FOUND, "no_listener");
     let listener = snapshot.listener(arrival.listener).ok_or_else(gone)?;
     // 2. The head keeps the rules.
-    admission::admit(&mut facts.context, arrival.framing, &listener.limits)?;
+    admission::admit(&mut facts.context, arrival.framing, listener)?;
     remove_nominated(&mut facts.context.head.headers);
     // 3. Site and route.
     let unclean = match normalise(raw_path(&facts.context)) {
