@@ -91,7 +91,7 @@ pub async fn handle(
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     record.facts.status = Some(response.status());
-    // 8. What is left happens as the body is sent; its end ends the record.
+    // 7. What is left happens as the body is sent; its end ends the record.
     response.map(|source| ResponseBody::new(source, record))
 }
 
