@@ -1,49 +1,66 @@
-//! What finding a route costs: one site, and 10,000 sites of 10 routes each, built from a config as
-//! the daemon builds it. Also reading a path, and building that config.
+//! What finding a route costs: at one site, and at 10,000 sites of 10 routes each. Also reading a
+//! path, and building what runs from a config of many sites.
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
+use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use http::Method;
+use http::{HeaderValue, Method, StatusCode};
 use sheave::{
     config,
+    filter::Chain,
     message::path::normalise,
+    observe::metrics::Metrics,
+    route::{Action, PathMatcher, Respond, Route, RouteMatcher, Router, Sites, Text},
     snapshot::{Snapshot, build::build, live::Resources},
 };
-use std::{fmt::Write, hint::black_box, path::Path};
+use std::{fmt::Write, hint::black_box, path::Path, sync::Arc};
 
-/// A config of `sites` sites with 10 routes each; the last one takes every path.
-fn text(sites: usize) -> String {
-    let mut text = String::from(
-        "[listener.http]\naddress = \"127.0.0.1:0\"\n\
-         [upstream.app]\nservers = [{ address = \"127.0.0.1:3001\" }]\n",
-    );
-    for site in 0..sites {
-        let _ = writeln!(text, "[[site]]\nhosts = [\"www.site{site}.example.com\"]");
-        for route in 0..9 {
-            let _ = writeln!(text, "[[site.route]]\npath = \"/part{route}/*\"\nupstream = \"app\"");
-        }
-        text.push_str("[[site.route]]\nupstream = \"app\"\n");
+/// Routes of a site; the last one takes every path.
+const ROUTES: usize = 10;
+
+fn path(route: usize) -> PathMatcher {
+    match route {
+        last if last == ROUTES - 1 => PathMatcher::Any,
+        _ => PathMatcher::Prefix(format!("/part{route}/")),
     }
-    text
 }
 
-fn snapshot(text: &str) -> Snapshot {
-    let loaded = config::parse(text, Path::new("bench.toml"), &|_| None).expect("a valid config");
-    let resources = Resources::new(1).expect("a random ticket key");
-    build(loaded.config, None, &resources).expect("nothing to open")
+fn route(metrics: &Metrics, path: PathMatcher) -> Route {
+    let name: Arc<str> = "bench".into();
+    Route {
+        metrics: Arc::new(metrics.route(Arc::clone(&name))),
+        name,
+        matcher: RouteMatcher { path, methods: Vec::new() },
+        filters: Chain::default(),
+        action: Action::Respond(Respond {
+            status: StatusCode::OK,
+            body: Text::Fixed(Bytes::new()),
+            content_type: HeaderValue::from_static("text/plain"),
+        }),
+        max_body: 0,
+    }
+}
+
+fn routing(sites: usize) -> (Sites, Router) {
+    let metrics = Metrics::new();
+    let (mut by_host, mut router): (Sites, Router) = Default::default();
+    for site in 0..sites {
+        let index = router.add((0..ROUTES).map(|it| route(&metrics, path(it))).collect());
+        by_host.exact(&format!("www.site{site}.example.com"), index);
+    }
+    (by_host, router)
 }
 
 fn find(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("find");
     for sites in [1, 10_000] {
-        let snapshot = snapshot(&text(sites));
-        let listener = snapshot.listener(0).expect("the first listener");
+        let (by_host, router) = routing(sites);
         let host = format!("www.site{}.example.com", sites / 2);
         for (name, path) in [("first_route", "/part0/index.html"), ("last_route", "/index.html")] {
             group.bench_function(BenchmarkId::new(name, sites), |bencher| {
                 bencher.iter(|| {
-                    let site = listener.sites.find(black_box(&host))?;
-                    snapshot.router.find(site, &Method::GET, black_box(path))
+                    let site = by_host.find(black_box(&host))?;
+                    router.find(site, &Method::GET, black_box(path))
                 });
             });
         }
@@ -62,11 +79,37 @@ fn paths(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// A config of `sites` sites, as a user would write it.
+fn text(sites: usize) -> String {
+    let mut text = String::from(
+        "[listener.http]\naddress = \"127.0.0.1:0\"\n\
+         [upstream.app]\nservers = [{ address = \"127.0.0.1:3001\" }]\n",
+    );
+    for site in 0..sites {
+        let _ = writeln!(text, "[[site]]\nhosts = [\"www.site{site}.example.com\"]");
+        for route in 1..ROUTES {
+            let _ = writeln!(text, "[[site.route]]\npath = \"/part{route}/*\"\nupstream = \"app\"");
+        }
+        text.push_str("[[site.route]]\nupstream = \"app\"\n");
+    }
+    text
+}
+
+fn snapshot(text: &str) -> Snapshot {
+    let loaded = config::parse(text, Path::new("bench.toml"), &|_| None).expect("a valid config");
+    let resources = Resources::new(1).expect("a random ticket key");
+    build(loaded.config, None, &resources).expect("nothing to open")
+}
+
 fn build_many(criterion: &mut Criterion) {
-    let text = text(10_000);
     let mut group = criterion.benchmark_group("config");
     group.sample_size(10);
-    group.bench_function("read_and_build/10000", |bencher| bencher.iter(|| snapshot(&text)));
+    for sites in [100, 1_000] {
+        let text = text(sites);
+        group.bench_function(BenchmarkId::new("read_and_build", sites), |bencher| {
+            bencher.iter(|| snapshot(&text));
+        });
+    }
     group.finish();
 }
 

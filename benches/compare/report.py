@@ -24,12 +24,14 @@ def version(text):
 
 
 def facts(binary, root, proxy_core, load_core):
-    """The machine and the programs."""
+    """The machine and the programs. `root` is where `binary` was built, if it was now."""
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     tls = re.search(r"running with (OpenSSL [\d.]+)", said("nginx", "-V"))
-    commit = said("git", "-C", str(root), "rev-parse", "--short", "HEAD").strip() or "unknown"
-    if said("git", "-C", str(root), "status", "--porcelain", "--", "src", "Cargo.toml").strip():
-        commit += " with changes"
+    commit = "unknown: the binary was given"
+    if root:
+        commit = said("git", "-C", str(root), "rev-parse", "--short", "HEAD").strip() or "unknown"
+        changed = said("git", "-C", str(root), "status", "--porcelain", "--", "src", "Cargo.toml")
+        commit += " with changes" if changed.strip() else ""
     return {
         "cpu": cpu.group(1) if cpu else platform.machine(),
         "cores": os.cpu_count(),
