@@ -25,6 +25,8 @@ pub(super) struct Document<'a> {
     source: &'a str,
     entries: Vec<Entry>,
     places: HashMap<String, Place>,
+    /// Where each line ends: large files ask often.
+    line_ends: Vec<usize>,
     /// Lines that are no TOML: what the parser made of them is not worth a word.
     garbled: BTreeSet<usize>,
     /// Strings with a `${…}` that could not be filled in: nothing more is said of them.
@@ -75,6 +77,7 @@ impl<'a> Document<'a> {
             source,
             entries,
             places,
+            line_ends: source.match_indices('\n').map(|(at, _)| at).collect(),
             garbled: BTreeSet::new(),
             unfilled: Vec::new(),
             found: RefCell::default(),
@@ -170,7 +173,7 @@ impl<'a> Document<'a> {
 
     /// The line of a place, to name it in the message about another.
     pub(super) fn line(&self, span: &Span) -> usize {
-        self.source[..span.start.min(self.source.len())].matches('\n').count() + 1
+        self.line_ends.partition_point(|end| *end < span.start) + 1
     }
 
     /// A reader asked for a key.
@@ -207,7 +210,7 @@ impl<'a> Document<'a> {
 
     /// Whether the parser gave up on this line.
     pub(super) fn is_garbled(&self, span: &Span) -> bool {
-        self.garbled.contains(&self.line(span))
+        !self.garbled.is_empty() && self.garbled.contains(&self.line(span))
     }
 }
 

@@ -54,8 +54,6 @@ pub async fn serve(
     proxy: Arc<Proxy>,
     alive: mpsc::Sender<()>,
 ) {
-    // Heads and bodies are written whole; waiting to fill segments only delays them.
-    let _ = stream.set_nodelay(true);
     let snapshot = proxy.live.load();
     let Some(parts) = snapshot.listener(open.listener().id) else { return };
     let settings = Settings::of(parts);

@@ -28,7 +28,7 @@ use std::{
 };
 
 /// Room made for reads of a body that does not end within a small read.
-const BODY_READ_SIZE: usize = 64 * 1024;
+const BODY_READ_SIZE: usize = 128 * 1024;
 
 /// Where a connection and a lease belong.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 /// Space made for a response's head and, mostly, its whole body.
-pub const READ_SIZE: usize = 8 * 1024;
+pub const READ_SIZE: usize = 16 * 1024;
 
 /// A connection to a server.
 #[derive(Debug)]
