@@ -21,9 +21,15 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{
+    fmt::Write as _,
+    future::poll_fn,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
     time::Duration,
 };
 use tokio::{
@@ -34,6 +40,8 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
+/// An IPv6 address, or an IPv4 one, as text.
+const LONGEST_IP: usize = 39;
 /// HTTP/2's flow control: enough for a fast download, little enough for many connections.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
@@ -61,9 +69,11 @@ pub async fn serve(
     let handshake = parts.timeouts.tls_handshake;
     drop(snapshot);
     let ip = peer.ip().to_canonical();
+    let mut ip_text = String::with_capacity(LONGEST_IP);
+    let _ = write!(ip_text, "{ip}");
     let mut peer = Peer {
         ip,
-        ip_text: ip.to_string(),
+        ip_text,
         listener: Arc::clone(&open.listener().name),
         tls: tls.is_some(),
         sni: None,
@@ -155,6 +165,40 @@ enum Event {
     Drain,
 }
 
+/// Waits for HTTP's own progress, the timer or the drain. hyper is polled at every wake-up; the
+/// others only when they have something to say, for a request is two wake-ups.
+async fn next<H, D>(
+    http: &mut H,
+    timer: &mut Timer,
+    drain: &mut Option<Pin<&mut D>>,
+    draining: &AtomicBool,
+) -> Event
+where
+    H: Future<Output = hyper::Result<()>> + Unpin,
+    D: Future<Output = ()>,
+{
+    let mut heard = false;
+    poll_fn(|cx| {
+        if let Poll::Ready(ended) = Pin::new(&mut *http).poll(cx) {
+            return Poll::Ready(Event::Ended(ended));
+        }
+        if timer.poll(cx).is_ready() {
+            return Poll::Ready(Event::Timer);
+        }
+        if let Some(waiting) = drain
+            && (!heard || draining.load(Relaxed))
+        {
+            heard = true;
+            if waiting.as_mut().poll(cx).is_ready() {
+                *drain = None;
+                return Poll::Ready(Event::Drain);
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
 impl Served {
     async fn http1(self) {
         let Self { io, service, activity, settings, mut drain } = self;
@@ -170,25 +214,19 @@ impl Served {
         let answer = service_fn(|request| Arc::clone(&service).answer(request));
         let mut http = builder.serve_connection(TokioIo::new(io), answer);
         let mut timer = Timer::new(&settings, &activity);
-        let mut last_call = false;
+        let drained = pin!(drained(&mut drain));
+        let (mut drain, draining) = (Some(drained), &service.listener().draining);
         let ended = loop {
-            let event = tokio::select! {
-                biased;
-                ended = &mut http => Event::Ended(ended),
-                () = timer.wait() => Event::Timer,
-                () = drained(&mut drain), if !last_call => Event::Drain,
-            };
-            let finding = match event {
+            let finding = match next(&mut http, &mut timer, &mut drain, draining).await {
                 Event::Ended(ended) => break ended.map_err(Some),
                 Event::Drain => {
-                    last_call = true;
                     service.close();
                     timer.look_in(LAST_CALL);
                     continue;
                 }
                 Event::Timer => timer.look_again(&activity, &settings.waits),
             };
-            if last_call {
+            if drain.is_none() {
                 Pin::new(&mut http).graceful_shutdown();
             }
             match finding {
@@ -207,12 +245,12 @@ impl Served {
                 }
             }
         };
-        let stream = http.into_parts().io.into_inner().into_stream();
         let refused = matches!(&ended, Err(Some(error)) if refuse(error, &service));
-        if (refused || activity.may_have_unread.load(Relaxed)) && !activity.ended.load(Relaxed) {
-            linger(stream).await;
-        } else {
-            goodbye(stream).await;
+        let unread = refused || activity.may_have_unread.load(Relaxed);
+        if unread && !activity.ended.load(Relaxed) {
+            linger(http.into_parts().io.into_inner().into_stream()).await;
+        } else if service.is_tls() {
+            goodbye(http.into_parts().io.into_inner().into_stream()).await;
         }
     }
 
@@ -228,15 +266,11 @@ impl Served {
         let answer = service_fn(|request| Arc::clone(&service).answer(request));
         let mut http = pin!(builder.serve_connection(TokioIo::new(io), answer));
         let mut timer = Timer::new(&settings, &activity);
+        let drained = pin!(drained(&mut drain));
+        let (mut drain, draining) = (Some(drained), &service.listener().draining);
         let mut goaway_sent = false;
         loop {
-            let event = tokio::select! {
-                biased;
-                ended = http.as_mut() => Event::Ended(ended),
-                () = timer.wait() => Event::Timer,
-                () = drained(&mut drain), if !goaway_sent => Event::Drain,
-            };
-            let goodbye = match event {
+            let goodbye = match next(&mut http, &mut timer, &mut drain, draining).await {
                 Event::Ended(ended) => {
                     if let Err(error) = ended {
                         refuse(&error, &service);
@@ -267,6 +301,8 @@ impl Served {
 /// The one timer of a connection: it looks what is overdue, and when to look again.
 struct Timer {
     sleep: Pin<Box<Sleep>>,
+    /// Whether the sleep will wake us without being polled again.
+    set: bool,
     born: Instant,
     age: Duration,
 }
@@ -274,17 +310,22 @@ struct Timer {
 impl Timer {
     fn new(settings: &Settings, activity: &Activity) -> Self {
         let sleep = Box::pin(sleep(Duration::ZERO));
-        let mut timer = Self { sleep, born: Instant::now(), age: settings.age };
+        let mut timer = Self { sleep, set: false, born: Instant::now(), age: settings.age };
         timer.look_again(activity, &settings.waits);
         timer
     }
 
-    fn wait(&mut self) -> Pin<&mut Sleep> {
-        self.sleep.as_mut()
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.set && !self.sleep.is_elapsed() {
+            return Poll::Pending;
+        }
+        self.set = true;
+        self.sleep.as_mut().poll(cx)
     }
 
     fn look_in(&mut self, time: Duration) {
         self.sleep.as_mut().reset(Instant::now() + time);
+        self.set = false;
     }
 
     fn look_again(&mut self, activity: &Activity, waits: &Waits) -> Finding {
@@ -338,7 +379,5 @@ async fn linger(mut stream: Stream) {
 
 /// TLS says goodbye, so that the end can't be mistaken for an attack. TCP's own end is enough else.
 async fn goodbye(mut stream: Stream) {
-    if matches!(stream, Stream::Tls(_)) {
-        let _ = timeout(LINGER, stream.shutdown()).await;
-    }
+    let _ = timeout(LINGER, stream.shutdown()).await;
 }

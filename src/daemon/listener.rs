@@ -14,7 +14,7 @@ use std::{
     net::{SocketAddr, TcpListener as StdListener},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -40,6 +40,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Set once its connections are to end.
     pub drain: watch::Sender<bool>,
+    /// The same, for a look that costs nothing.
+    pub draining: AtomicBool,
     /// The last snapshot that had it, once it is drained.
     pub last: ArcSwapOption<Snapshot>,
     /// `sheave_connections_open`.
@@ -92,6 +94,7 @@ impl Listener {
             wanted,
             address,
             drain: watch::Sender::new(false),
+            draining: AtomicBool::new(false),
             last: ArcSwapOption::empty(),
             open_gauge: metrics.connections_open.with_label_values(&[name]),
             accepted: metrics.connections.with_label_values(&[name]),
@@ -113,6 +116,7 @@ impl Listener {
     /// Lets no more connections in and those that there are end: its connections may live on for
     /// long, but the address is free at once.
     pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
         self.drain.send_replace(true);
         self.sockets().clear();
     }

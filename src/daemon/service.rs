@@ -3,7 +3,10 @@
 //! Owns: the count of a connection's requests, and whether it is to end after the next answer. May
 //! touch: [`crate::proxy::handle`], [`super::activity`].
 
-use super::{activity::Activity, listener::Open};
+use super::{
+    activity::Activity,
+    listener::{Listener, Open},
+};
 use crate::{
     message::{body::BodyError, context::Peer},
     observe::metrics::Metrics,
@@ -59,6 +62,16 @@ impl Service {
     /// Whether the next answer ends the connection.
     pub fn is_closing(&self) -> bool {
         self.closing.load(Relaxed)
+    }
+
+    /// The listener.
+    pub fn listener(&self) -> &Listener {
+        self.open.listener()
+    }
+
+    /// Whether the connection is TLS.
+    pub fn is_tls(&self) -> bool {
+        self.peer.tls
     }
 
     /// Every counter.

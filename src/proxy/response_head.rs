@@ -13,6 +13,18 @@ const MOST_FIELDS: usize = 200;
 /// Bytes in a head; more is answered with 502.
 const LONGEST: usize = 64 * 1024;
 
+/// Fields of an ordinary head, whose places need no allocation.
+const FEW_FIELDS: usize = 32;
+
+/// Where a field stands in its head.
+#[derive(Clone, Copy, Default)]
+struct Span {
+    name: u32,
+    name_end: u32,
+    value: u32,
+    value_end: u32,
+}
+
 /// How a response's body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
@@ -77,22 +89,29 @@ fn parse_one(unread: &mut BytesMut, method: &Method) -> Result<Option<ResponseHe
     let version = if response.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
     // Offsets, so that the values can share the buffer once it is frozen.
     let start = unread.as_ptr() as usize;
-    let mut spans = [(0_u16, 0_u16, 0_u32, 0_u32); MOST_FIELDS];
     let count = response.headers.len();
+    let (mut few, mut many);
+    let spans: &mut [Span] = if count <= FEW_FIELDS {
+        few = [Span::default(); FEW_FIELDS];
+        &mut few[..count]
+    } else {
+        many = vec![Span::default(); count];
+        &mut many
+    };
     for (span, field) in spans.iter_mut().zip(response.headers.iter()) {
         let name = field.name.as_ptr() as usize - start;
         // An empty value may point anywhere.
         let value = if field.value.is_empty() { 0 } else { field.value.as_ptr() as usize - start };
-        *span = (
-            name as u16,
-            field.name.len() as u16,
-            value as u32,
-            (value + field.value.len()) as u32,
-        );
+        *span = Span {
+            name: name as u32,
+            name_end: (name + field.name.len()) as u32,
+            value: value as u32,
+            value_end: (value + field.value.len()) as u32,
+        };
     }
     let head = unread.split_to(length).freeze();
     Reader { framing: Fields::default(), map: HeaderMap::with_capacity(count + 2) }
-        .read(&head, &spans[..count])?
+        .read(&head, spans)?
         .finish(status, version, method)
         .map(Some)
 }
@@ -119,11 +138,11 @@ struct Reader {
 }
 
 impl Reader {
-    fn read(mut self, head: &Bytes, spans: &[(u16, u16, u32, u32)]) -> Result<Self, Malformed> {
-        for &(name, name_length, value, end) in spans {
-            let name = &head[usize::from(name)..usize::from(name) + usize::from(name_length)];
+    fn read(mut self, head: &Bytes, spans: &[Span]) -> Result<Self, Malformed> {
+        for span in spans {
+            let name = &head[span.name as usize..span.name_end as usize];
             let name = HeaderName::from_bytes(name).map_err(|_| "a field's name is malformed")?;
-            let value = head.slice(value as usize..end as usize);
+            let value = head.slice(span.value as usize..span.value_end as usize);
             if name == header::CONNECTION {
                 self.connection(&value);
             } else if name == header::TRANSFER_ENCODING {
