@@ -9,7 +9,8 @@ pub struct Retry {
     /// `on`, default `["connect", "reset", "timeout"]`; `[]` = never. `"timeout"` is no response head in time;
     /// `"http_502"`, `"http_503"`, `"http_504"`, `"http_429"` on request.
     pub on: Vec<RetryOn>,
-    /// `tries`: further servers after the first, default 2; 0 = never.
+    /// `tries`: further servers after the first, default 2; 0 = never. Servers that can't be
+    /// connected to do not count: they were asked nothing.
     pub tries: u32,
     /// `timeout`: no further try starts after this, default 10 s.
     pub timeout: Duration,

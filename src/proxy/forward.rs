@@ -203,8 +203,13 @@ fn is_repeatable(failed: &Failed, method: &Method, retry: &Retry) -> bool {
     true
 }
 
+/// Servers that could not be connected to are not counted: they were asked nothing, and with all of
+/// them dead the request is to get to the backup.
 fn may_try_again(forward: &Forward, facts: &Facts) -> bool {
-    facts.attempts <= forward.retry.tries && facts.context.started.elapsed() < forward.retry.timeout
+    let Retry { tries, timeout, .. } = forward.retry;
+    tries > 0
+        && facts.attempts - facts.unconnected <= tries
+        && facts.context.started.elapsed() < timeout
 }
 
 /// Whether the config would rather have another server's answer, and the request may be repeated.
@@ -268,6 +273,7 @@ fn report_failure(
     let count = outcome(failure);
     group.metrics.attempt(lease.index(), count);
     let now = proxy.live.clock.now();
+    facts.unconnected += u32::from(matches!(count, Count::ConnectFailed | Count::ConnectTimeout));
     let (upstream, server) = (group.upstream.name(), lease.server().address());
     let (reason, attempt) = (count.name(), facts.attempts);
     match failure {

@@ -45,6 +45,8 @@ pub struct Facts {
     pub member: Option<usize>,
     /// Servers tried.
     pub attempts: u32,
+    /// Those of them that could not be connected to.
+    pub unconnected: u32,
     /// From the last attempt's start to its response head.
     pub upstream_time: Option<Duration>,
     /// Bytes of the request's body.
@@ -68,6 +70,7 @@ impl Record {
             route: None,
             member: None,
             attempts: 0,
+            unconnected: 0,
             upstream_time: None,
             received: None,
             host: None,

@@ -117,9 +117,13 @@ impl Server {
         ActiveHealth::from_u8(self.active.load(Relaxed))
     }
 
-    /// Sets what the active checks say.
+    /// Sets what the active checks say. A server that they find well again is in at once: what its
+    /// traffic said before is out of date.
     pub fn set_active(&self, health: ActiveHealth) {
-        self.active.store(health as u8, Relaxed);
+        let before = self.active.swap(health as u8, Relaxed);
+        if ActiveHealth::from_u8(before) == ActiveHealth::Down && health == ActiveHealth::Up {
+            self.passive.readmit();
+        }
     }
 
     /// What the traffic says.

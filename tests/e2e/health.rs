@@ -141,6 +141,39 @@ fn all_servers_down_then_the_backup_then_back() {
 }
 
 #[test]
+fn with_every_server_dead_the_first_request_gets_to_the_backup() {
+    let servers = Server::start_several(4);
+    let config = Config::bare()
+        .server(&servers[0], "")
+        .server(&servers[1], "")
+        .server(&servers[2], "")
+        .server(&servers[3], "backup = true");
+    let daemon = Daemon::start(&config);
+    servers[..3].iter().for_each(Server::kill);
+    for _ in 0..20 {
+        assert_eq!(get(daemon.http(), "/").text(), "4");
+    }
+}
+
+#[test]
+fn a_server_that_active_checks_find_well_again_need_not_wait_for_its_ejection_to_end() {
+    let servers = Server::start_several(2);
+    let patient = "max_fails = 1, fail_timeout = \"1h\"";
+    let config = Config::bare().server(&servers[0], patient).server(&servers[1], patient).upstream(
+        "health_check = { interval = \"100ms\", timeout = \"50ms\", fall = 9, rise = 1 }",
+    );
+    let daemon = Daemon::start(&config);
+    servers[0].kill();
+    for _ in 0..4 {
+        assert_eq!(get(daemon.http(), "/").status, 200);
+    }
+    assert_eq!(daemon.count("sheave_upstream_ejections_total", &[]), 1);
+    until("the checks to fail", || daemon.state_name(&label(&servers[0])) == "failed");
+    servers[0].come_back();
+    until("the server to be in again", || daemon.state_name(&label(&servers[0])) == "up");
+}
+
+#[test]
 fn a_single_server_is_never_ejected() {
     let server = Server::start("1");
     let daemon = Daemon::start(&Config::bare().server(&server, "max_fails = 1"));
