@@ -49,6 +49,21 @@ pub fn remove_nominated(headers: &mut HeaderMap) {
     }
 }
 
+/// Removes fields with a `_` in their name: servers that read them as CGI-like variables can't tell
+/// `a_b` from `a-b`, so that a client could forge what only we may set. Done before the route's
+/// edits, which may name such fields if they must.
+pub fn remove_ambiguous(headers: &mut HeaderMap) {
+    let is_ambiguous =
+        |name: &&HeaderName| memchr::memchr(b'_', name.as_str().as_bytes()).is_some();
+    if !headers.keys().any(|name| is_ambiguous(&name)) {
+        return;
+    }
+    let ambiguous: Vec<HeaderName> = headers.keys().filter(is_ambiguous).cloned().collect();
+    for name in ambiguous {
+        headers.remove(name);
+    }
+}
+
 /// Whether the list field `name` holds `token`, without regard to case.
 pub fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     tokens(headers, name).any(|it| it.eq_ignore_ascii_case(token.as_bytes()))
@@ -89,6 +104,14 @@ mod tests {
         remove_nominated(&mut map);
         assert!(!map.contains_key("x-mine") && !map.contains_key("x-other"));
         assert!(map.contains_key("x-forwarded-for") && map.contains_key("x-stays"));
+    }
+
+    #[test]
+    fn names_with_an_underscore_go() {
+        let mut map = headers(&[("x_a", "1"), ("x-a", "2"), ("x_b", "3")]);
+        remove_ambiguous(&mut map);
+        assert_eq!(map.len(), 1);
+        assert!(map.contains_key("x-a"));
     }
 
     #[test]

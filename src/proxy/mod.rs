@@ -20,7 +20,7 @@ use crate::{
     message::{
         context::{Context, Peer},
         forwarded::{client_ip, is_trusted},
-        hop_by_hop::remove_nominated,
+        hop_by_hop::{remove_ambiguous, remove_nominated},
         path::normalise,
         request_id::RequestIds,
     },
@@ -107,6 +107,7 @@ async fn route(
     // 2. The head keeps the rules.
     admission::admit(&mut facts.context, arrival.framing, listener)?;
     remove_nominated(&mut facts.context.head.headers);
+    remove_ambiguous(&mut facts.context.head.headers);
     // 3. Site and route.
     let unclean = match normalise(raw_path(&facts.context)) {
         Ok(Cow::Borrowed(_)) => None,

@@ -64,8 +64,7 @@ fn passes(name: &str, edited: Edited, crumbs: bool) -> bool {
         "x-request-id" => edited.request_id,
         // HTTP/2 clients may send one field in crumbs, which HTTP/1 needs joined (RFC 9113 §8.2.3).
         "cookie" => !crumbs,
-        // Servers with CGI-like variables can't tell `a_b` from `a-b`.
-        name => !is_hop_by_hop(name) && !name.as_bytes().contains(&b'_'),
+        name => !is_hop_by_hop(name),
     }
 }
 

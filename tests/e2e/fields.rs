@@ -164,9 +164,12 @@ fn options_asterisk_and_connect_are_handled() {
 }
 
 #[test]
-fn underscore_fields_are_dropped() {
+fn underscore_fields_are_dropped_unless_the_config_sets_them() {
     let (server, daemon) = one();
     let seen =
         forwarded(&server, &daemon, &request("GET", "/", "X_Real_IP: 1.2.3.4\r\nX-Ok: 1\r\n", ""));
     assert!(!seen.has("x_real_ip") && seen.has("x-ok"), "{}", seen.raw);
+    daemon.reconfigure(&Config::to([&server]).route("request_headers.set = { X_Mine = \"1\" }"));
+    let seen = forwarded(&server, &daemon, &request("GET", "/", "X_Mine: 2\r\n", ""));
+    assert_eq!(seen.fields("x_mine"), ["1"]);
 }
