@@ -129,13 +129,8 @@ fn the_seed_runs() {
     assert_eq!(seen.field("x-client"), Some("127.0.0.1"));
     assert!(seen.has("x-route"));
     servers[..3].iter().for_each(Server::kill);
-    assert_eq!(
-        get(daemon.http(), "/").status,
-        502,
-        "two more tries are not enough for three dead servers"
-    );
     let names: Vec<_> = (0..3).map(|_| get(daemon.http(), "/").text()).collect();
-    assert!(names.contains(&"4".to_owned()), "{names:?}");
+    assert_eq!(names, ["4", "4", "4"], "nobody notices: the backup is asked at once");
 }
 
 #[test]
