@@ -67,7 +67,7 @@ impl Activity {
         }
     }
 
-    /// Whether what arrives now belongs to a head; `true` once is its first byte.
+    /// Whether what arrives now belongs to a head.
     pub fn is_between_requests(&self) -> bool {
         self.in_flight.load(Relaxed) == 0
     }
@@ -103,11 +103,6 @@ impl Activity {
         if self.in_flight.fetch_sub(1, Relaxed) == 1 {
             self.idle_since.store(self.clock.now(), Relaxed);
         }
-    }
-
-    /// Whether no request is under way and none is arriving.
-    pub fn is_idle(&self) -> bool {
-        self.is_between_requests() && self.head_since.load(Relaxed) == 0
     }
 
     /// A write succeeded, or could not proceed.

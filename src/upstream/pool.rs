@@ -73,16 +73,6 @@ impl Pool {
         });
     }
 
-    /// Idle connections in all.
-    pub fn len(&self) -> usize {
-        self.lock().values().map(Vec::len).sum()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Vec<Idle>, FixedState>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
