@@ -33,7 +33,7 @@ use std::{
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::AbortHandle,
     time::{Instant, sleep_until, timeout_at},
 };
@@ -252,11 +252,18 @@ impl Control {
     async fn try_reload(&mut self) -> Result<u64, StartError> {
         let (path, resources) = (self.path.clone(), Arc::clone(&self.resources));
         let (previous, current) = (self.live.load(), self.listeners.borrow().clone());
-        let preparing = tokio::task::spawn_blocking(move || {
-            reload::prepare(&path, &previous, &current, &resources)
+        // A thread that has ended before the next one begins: a pool's threads would take turns, and
+        // the allocator keeps for each of them what its snapshots once needed.
+        let (tell, told) = oneshot::channel();
+        let preparing = thread::Builder::new().name("reload".into()).spawn(move || {
+            // Whoever waits is there until the end.
+            let _ = tell.send(reload::prepare(&path, &previous, &current, &resources));
         });
-        let prepared =
-            preparing.await.map_err(|error| StartError::System(io::Error::other(error)))?;
+        let preparing = preparing.map_err(StartError::System)?;
+        let prepared = told.await.map_err(|error| StartError::System(io::Error::other(error)));
+        // It has told all it has to tell, so this takes no time; a panic has been logged.
+        let _ = preparing.join();
+        let prepared = prepared?;
         let Prepared { snapshot, listeners, warnings } = prepared?;
         let config = Arc::clone(&snapshot.config);
         if self.admin.as_ref().map(|it| it.0) != config.admin.address {
