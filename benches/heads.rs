@@ -1,10 +1,11 @@
 //! What heads cost: writing a browser's request for a server, and reading a server's response.
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::{Method, Request};
 use sheave::{
+    http1::outgoing::Outgoing,
     message::{
         body::Length,
         context::{Context, Peer},
@@ -77,12 +78,11 @@ fn request(criterion: &mut Criterion) {
         edited: Edited::default(),
     };
     // The buffer belongs to a pooled connection, so it has its room already.
-    let mut out = Vec::with_capacity(4096);
+    let mut out = Outgoing::default();
     criterion.bench_function("request_head/write", |bencher| {
         bencher.iter(|| {
-            out.clear();
             request_head::write(&mut out, black_box(&context), &forwarding);
-            out.len()
+            out.is_empty()
         });
     });
 }
@@ -90,7 +90,7 @@ fn request(criterion: &mut Criterion) {
 fn response(criterion: &mut Criterion) {
     criterion.bench_function("response_head/parse", |bencher| {
         bencher.iter_batched(
-            || BytesMut::from(RESPONSE),
+            || Bytes::from_static(RESPONSE),
             |mut unread| response_head::parse(&mut unread, &Method::GET),
             BatchSize::SmallInput,
         );

@@ -5,7 +5,8 @@
 //! | step | where |
 //! |---|---|
 //! | a connection is accepted | [`daemon::listener`] |
-//! | TLS, then HTTP/1 or HTTP/2 | [`daemon::connection`] |
+//! | TLS | [`daemon::connection`] |
+//! | HTTP/1, or hyper's HTTP/2 | [`daemon::serve_http1`], [`daemon::serve_http2`] |
 //! | one snapshot, one context | [`proxy::handle`] |
 //! | the head keeps the rules | [`proxy::admission`] |
 //! | site and route | [`route::Router`] |
@@ -30,8 +31,8 @@
 //! | [`proxy::Proxy`] | a worker's connections to servers | its worker |
 //!
 //! Imports go strictly down: `cli` → `demo` → `daemon`, `health` → `admin`, `proxy` → `snapshot` →
-//! `route` → `filter`, `files`, `upstream` → `observe` → `message`, `tls`, `task` → `config` →
-//! `template`, `cidr`, `clock`. Rooms between two arrows do not know each other.
+//! `route` → `filter`, `files`, `upstream` → `observe` → `message`, `tls`, `task` → `config`,
+//! `http1` → `template`, `cidr`, `clock`. Rooms between two arrows do not know each other.
 //! `tests/layering.rs` reads this and holds it.
 
 pub mod admin;
@@ -44,6 +45,7 @@ pub mod demo;
 pub mod files;
 pub mod filter;
 pub mod health;
+pub mod http1;
 pub mod message;
 pub mod observe;
 pub mod proxy;

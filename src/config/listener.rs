@@ -58,7 +58,7 @@ pub struct ListenerTimeouts {
 }
 
 /// `limits` of a listener.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ListenerLimits {
     /// `request_line`: bytes of the target, default 8 KiB; 414.
     pub request_line: usize,

@@ -4,13 +4,19 @@
 //! command line calls; the thread that calls it becomes the control thread.
 
 pub mod activity;
+pub mod alarm;
 pub mod client_io;
 pub mod connection;
 pub mod control;
-pub mod head_sniffer;
+pub mod http1_response;
+pub mod http1_socket;
 pub mod listener;
 pub mod reload;
+pub mod serve_http1;
+pub mod serve_http2;
 pub mod service;
+pub mod settings;
+pub mod stream;
 pub mod tending;
 #[cfg(test)]
 mod tests;

@@ -8,17 +8,16 @@ use super::{
     listener::{Listener, Open},
 };
 use crate::{
-    message::{body::BodyError, context::Peer},
-    observe::metrics::Metrics,
-    proxy::{
-        self, Arrival, Proxy, admission::Framing, handle, record::Record,
-        response_body::ResponseBody,
+    message::{
+        body::{BodyError, Incoming},
+        context::Peer,
     },
+    observe::metrics::Metrics,
+    proxy::{self, Arrival, Proxy, handle, record::Record, response_body::ResponseBody},
 };
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use std::{
     convert::Infallible,
     pin::Pin,
@@ -34,24 +33,14 @@ pub struct Service {
     proxy: Arc<Proxy>,
     open: Open,
     peer: Arc<Peer>,
-    activity: Arc<Activity>,
     limit: u64,
-    http2: bool,
     closing: AtomicBool,
 }
 
 impl Service {
     /// For one connection, which carries `limit` requests (0 = any number).
-    pub fn new(
-        proxy: Arc<Proxy>,
-        open: Open,
-        peer: Peer,
-        activity: Arc<Activity>,
-        limit: u64,
-        http2: bool,
-    ) -> Arc<Self> {
-        let (peer, closing) = (Arc::new(peer), AtomicBool::new(false));
-        Arc::new(Self { proxy, open, peer, activity, limit, http2, closing })
+    pub fn new(proxy: Arc<Proxy>, open: Open, peer: Peer, limit: u64) -> Self {
+        Self { proxy, open, peer: Arc::new(peer), limit, closing: AtomicBool::new(false) }
     }
 
     /// Lets the next answer end the connection.
@@ -93,25 +82,30 @@ impl Service {
         record.facts.reason = Some(reason);
     }
 
-    /// Answers a request; what goes wrong is an answer, too.
-    pub async fn answer(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-    ) -> Result<Response<ConnectionBody>, Infallible> {
-        let (count, framing) = self.activity.begin();
-        let in_flight = InFlight(Arc::clone(&self.activity));
-        self.activity.may_have_unread.store(!request.body().is_end_stream(), Relaxed);
-        let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+    /// What a worker serves with.
+    pub fn proxy(&self) -> &Arc<Proxy> {
+        &self.proxy
+    }
+
+    /// Where a request comes from; the `count`th of its connection may be the last.
+    pub fn arrival(&self, count: u64, framed_twice: bool) -> Arrival<'_> {
         if count == self.limit {
             self.close();
         }
         let listener = self.open.listener();
-        let arrival =
-            Arrival { peer: &self.peer, listener: listener.id, framing, last: &listener.last };
-        let mut response = handle(Arc::clone(&self.proxy), arrival, request).await;
-        if !self.http2 && (self.is_closing() || chunked && framing == Framing::Unseen) {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
+        Arrival { peer: &self.peer, listener: listener.id, framed_twice, last: &listener.last }
+    }
+
+    /// Answers an HTTP/2 request; what goes wrong is an answer, too.
+    pub async fn answer(
+        self: Arc<Self>,
+        activity: Arc<Activity>,
+        request: Request<hyper::body::Incoming>,
+    ) -> Result<Response<ConnectionBody>, Infallible> {
+        let arrival = self.arrival(activity.begin(), false);
+        let in_flight = InFlight(activity);
+        let request = request.map(Incoming::Http2);
+        let response = handle(Arc::clone(&self.proxy), arrival, request).await;
         Ok(response.map(|body| ConnectionBody { body, in_flight }))
     }
 }
@@ -125,7 +119,7 @@ impl Drop for InFlight {
     }
 }
 
-/// A response's body, which ends its request for the connection when it ends.
+/// An HTTP/2 response's body, which ends its request for the connection when it ends.
 pub struct ConnectionBody {
     body: ResponseBody,
     in_flight: InFlight,

@@ -5,7 +5,8 @@
 
 use super::listener::{self, Listener};
 use crate::{
-    message::request_id::RequestIds, proxy::Proxy, snapshot::Live, task, upstream::pool::Pool,
+    http1::date::Date, message::request_id::RequestIds, proxy::Proxy, snapshot::Live, task,
+    upstream::pool::Pool,
 };
 use std::{io, sync::Arc, thread, time::Duration};
 use tokio::{
@@ -49,6 +50,8 @@ pub fn start(
             live,
             pool: Arc::new(Pool::default()),
             ids: RequestIds::new(),
+            buffers: Arc::default(),
+            date: Date::default(),
             worker: index,
         });
         runtime.block_on(work(proxy, orders));

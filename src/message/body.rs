@@ -1,11 +1,12 @@
 //! A request's body on its way to a server, and what can go wrong with bodies.
 //!
-//! Owns: counting, the size limit, and the copy that another try replays. May touch: nothing of
-//! ours. [`crate::proxy::exchange`] pulls it.
+//! Owns: counting, the size limit, and the copy that another try replays. May touch:
+//! [`crate::http1`]. [`mod@crate::proxy::exchange`] pulls it.
 
+use super::hop_by_hop::end_to_end;
+use crate::http1::request_body;
 use bytes::Bytes;
 use http_body::{Body as _, Frame};
-use hyper::body::Incoming;
 use std::{
     fmt, io,
     pin::Pin,
@@ -28,7 +29,7 @@ pub enum BodyError {
     /// The server's connection broke.
     Reset(io::Error),
     /// The client went away or broke its framing.
-    Client(hyper::Error),
+    Client(io::Error),
     /// The client's body is larger than the route allows.
     TooLarge,
     /// A file could not be read to its end.
@@ -66,8 +67,7 @@ impl fmt::Display for BodyError {
 impl std::error::Error for BodyError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Reset(error) | Self::File(error) => Some(error),
-            Self::Client(error) => Some(error),
+            Self::Reset(error) | Self::File(error) | Self::Client(error) => Some(error),
             _ => None,
         }
     }
@@ -82,6 +82,50 @@ pub enum Length {
     Exact(u64),
     /// Told by its end.
     Unknown,
+}
+
+/// A body as it comes from the client.
+#[derive(Debug, Default)]
+pub enum Incoming {
+    /// There is none.
+    #[default]
+    None,
+    /// By HTTP/1.
+    Http1(request_body::Body),
+    /// By HTTP/2.
+    Http2(hyper::body::Incoming),
+}
+
+impl Incoming {
+    /// Its length as announced.
+    pub fn length(&self) -> Length {
+        let exact = |length: Option<u64>| length.map_or(Length::Unknown, Length::Exact);
+        match self {
+            Self::None => Length::None,
+            Self::Http1(body) => exact(body.length()),
+            Self::Http2(body) if body.is_end_stream() => Length::None,
+            Self::Http2(body) => exact(body.size_hint().exact()),
+        }
+    }
+
+    fn is_ended(&self) -> bool {
+        match self {
+            Self::None => true,
+            Self::Http1(body) => body.is_ended(),
+            Self::Http2(body) => body.is_end_stream(),
+        }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        match self {
+            Self::None => Poll::Ready(None),
+            Self::Http1(body) => body.poll_frame(cx),
+            Self::Http2(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                Poll::Ready(frame.map(|it| it.map_err(io::Error::other)))
+            }
+        }
+    }
 }
 
 /// A request's body, with the copy of its beginning that another try replays.
@@ -104,11 +148,7 @@ pub struct RequestBody {
 impl RequestBody {
     /// `max` bytes are let through (0 = all), `keep_limit` bytes are kept for another try.
     pub fn new(incoming: Incoming, max: u64, keep_limit: usize) -> Self {
-        let length = match (incoming.is_end_stream(), incoming.size_hint().exact()) {
-            (true, _) => Length::None,
-            (false, Some(length)) => Length::Exact(length),
-            (false, None) => Length::Unknown,
-        };
+        let length = incoming.length();
         Self {
             incoming,
             length,
@@ -143,6 +183,11 @@ impl RequestBody {
         !self.lost
     }
 
+    /// Whether everything has been passed on.
+    pub fn is_ended(&self) -> bool {
+        self.replay_at >= self.kept.len() && (self.ended || self.incoming.is_ended())
+    }
+
     /// Starts again from the first byte.
     pub fn rewind(&mut self) {
         self.replay_at = 0;
@@ -160,19 +205,21 @@ impl RequestBody {
         if self.ended {
             return Poll::Ready(None);
         }
-        match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+        match ready!(self.incoming.poll_frame(cx)) {
             None => {
                 self.ended = true;
                 Poll::Ready(None)
             }
             Some(Err(error)) => Poll::Ready(Some(Err(BodyError::Client(error)))),
             Some(Ok(frame)) => {
-                match frame.data_ref() {
-                    Some(data) => self.pass(data.clone())?,
-                    // Trailers are not kept: a try after them is not worth a second copy.
-                    None => self.lost = true,
+                if let Some(data) = frame.data_ref() {
+                    self.pass(data.clone())?;
+                    return Poll::Ready(Some(Ok(frame)));
                 }
-                Poll::Ready(Some(Ok(frame)))
+                // Trailers are not kept: a try after them is not worth a second copy.
+                self.lost = true;
+                let trailers = frame.into_trailers().unwrap_or_default();
+                Poll::Ready(Some(Ok(Frame::trailers(end_to_end(trailers)))))
             }
         }
     }

@@ -64,6 +64,22 @@ pub fn remove_ambiguous(headers: &mut HeaderMap) {
     }
 }
 
+/// Trailers without what must not come so late (RFC 9110 §6.5.1).
+pub fn end_to_end(mut trailers: HeaderMap) -> HeaderMap {
+    let late: Vec<_> = trailers
+        .keys()
+        .filter(|name| {
+            is_hop_by_hop(name.as_str())
+                || matches!(name.as_str(), "content-length" | "host" | "trailer" | "set-cookie")
+        })
+        .cloned()
+        .collect();
+    for name in late {
+        trailers.remove(name);
+    }
+    trailers
+}
+
 /// Whether the list field `name` holds `token`, without regard to case.
 pub fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     tokens(headers, name).any(|it| it.eq_ignore_ascii_case(token.as_bytes()))

@@ -14,22 +14,11 @@ use crate::{
 };
 use http::{HeaderValue, Method, StatusCode, Version, header};
 
-/// What the connection saw of a head's framing that hyper does not tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
-    /// There was no sign of `Content-Length` beside `Transfer-Encoding`.
-    Clean,
-    /// Both were there: RFC 9112 §6.1 calls it an attack.
-    Both,
-    /// It could not be seen; with `Transfer-Encoding` the connection ends after the answer.
-    Unseen,
-}
-
 /// Checks the head; afterwards `Host` is there once, whatever form the client used, unless it
 /// speaks HTTP/1.0.
 pub fn admit(
     context: &mut Context,
-    framing: Framing,
+    framed_twice: bool,
     listener: &ListenerParts,
 ) -> Result<(), Refusal> {
     if context.head.method == Method::CONNECT {
@@ -39,12 +28,12 @@ pub fn admit(
             ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "connect_refused")
         });
     }
-    transfer_codings(context, framing)?;
+    transfer_codings(context, framed_twice)?;
     let target = context.head.uri.path_and_query().map_or(1, |it| it.as_str().len());
     if target > listener.limits.request_line {
         return Err(Refusal::new(StatusCode::URI_TOO_LONG, "target_too_long"));
     }
-    // HTTP/1 heads are counted by hyper as they are read; HTTP/2 may split cookies into many.
+    // HTTP/1 heads are counted as they are read; HTTP/2 may split cookies into many.
     if context.head.version == Version::HTTP_2
         && context.head.headers.len() > listener.limits.headers
     {
@@ -55,12 +44,13 @@ pub fn admit(
 }
 
 /// RFC 9112 §6.1: `chunked` once and alone; another coding would have to be undone (§7).
-fn transfer_codings(context: &Context, framing: Framing) -> Result<(), Refusal> {
+fn transfer_codings(context: &Context, framed_twice: bool) -> Result<(), Refusal> {
     let headers = &context.head.headers;
     if !headers.contains_key(header::TRANSFER_ENCODING) {
         return Ok(());
     }
-    if framing == Framing::Both {
+    if framed_twice {
+        // RFC 9112 §6.1: an attack.
         return Err(Refusal::malformed("length_and_chunked"));
     }
     let mut times = 0;

@@ -6,16 +6,17 @@
 
 use super::{
     Proxy,
-    exchange::{Answer, Failed, Failure, exchange},
+    exchange::{Failure, exchange},
     read_ahead::ReadAhead,
     record::Facts,
     refusal::{Refusal, outcome},
     request_head::{self, Forwarding},
     response_body::Source,
+    response_head::ResponseHead,
     server_body::{Home, ServerBody},
 };
 use crate::{
-    message::body::{BodyError, RequestBody},
+    message::body::{BodyError, Incoming, RequestBody},
     observe::metrics::Outcome as Count,
     route::{Forward, Group, Key, Retry, Route},
     upstream::{
@@ -25,7 +26,6 @@ use crate::{
     },
 };
 use http::{Method, Response, StatusCode, Version};
-use hyper::body::Incoming;
 use std::{
     future::poll_fn,
     io,
@@ -36,8 +36,15 @@ use std::{
 
 /// Between two looks whether the retry budget has room.
 const BUDGET_POLL: Duration = Duration::from_millis(5);
-/// What hyper buffers of a response; see the listener's `request_head` limit, which is its buffer.
-const HTTP1_WRITES_AHEAD: usize = 32 * 1024;
+
+/// A failed attempt, and what may be concluded from how far it came.
+struct Failed {
+    failure: Failure,
+    /// Whether any byte of the request was written.
+    sent: bool,
+    /// Whether any byte of a response was read.
+    answered: bool,
+}
 
 /// Gets an answer from one of the route's servers. `unclean` is the normalised path, where it is
 /// not the one received.
@@ -61,7 +68,7 @@ pub async fn forward(
     let mut last: Option<Refusal> = None;
     let mut next: Option<Lease> = None;
     // Held while the retry that it allows is under way.
-    let mut held: Option<RetryPermit> = None;
+    let mut permit: Option<RetryPermit> = None;
     // Moments are taken once and handed on: asking the system costs as much as the choice itself.
     let mut begun = facts.context.started;
     loop {
@@ -72,37 +79,36 @@ pub async fn forward(
         tried.insert(lease.index());
         facts.attempts += 1;
         facts.member = Some(lease.index());
-        match attempt(proxy, forward, facts, &lease, target.as_deref(), body, now).await {
-            Ok(mut answer) => {
+        match attempt(proxy, forward, facts, &lease, target.as_deref(), &mut body, begun).await {
+            Ok((head, connection)) => {
                 let answered = Instant::now();
                 let latency = answered.saturating_duration_since(begun);
                 facts.upstream_time = Some(latency);
-                let status = answer.head.parts.status;
+                let status = head.parts.status;
                 let now = proxy.live.clock.at(answered);
                 report_answer(group, &mut lease, status, latency, now);
                 // The answer is given up only once another server is sure to be asked.
-                if is_unwanted(&answer, forward, facts)
-                    && let Some(permit) = try_permit(group, &forward.retry)
+                if connection.outgoing.is_done()
+                    && is_unwanted(status, &body, forward, facts)
+                    && let Some(another) = try_permit(group, &forward.retry)
                     && let Ok(other) = group.upstream.pick(&tried, key, now)
-                    && let Some(sent) = answer.body.take()
                 {
-                    (held, next) = (Some(permit), Some(other));
+                    (permit, next) = (Some(another), Some(other));
                     last = Some(Refusal::new(status, "http_status"));
                     begun = answered;
-                    body = sent;
                     body.rewind();
                     continue;
                 }
-                return Ok(respond(proxy, forward, facts, answer, lease).await);
+                return Ok(respond(proxy, forward, facts, (head, connection), body, lease).await);
             }
             Err(failed) => {
                 report_failure(proxy, group, &mut lease, &failed.failure, facts);
                 // Given back first: neither is to count among what runs while this waits.
-                drop((lease, held.take()));
-                let (refusal, sent, permit) = to_retry(forward, facts, *failed).await?;
-                (held, last) = (Some(permit), Some(refusal));
+                drop((lease, permit.take()));
+                let (refusal, another) = to_retry(forward, facts, &failed, &body).await?;
+                (permit, last) = (Some(another), Some(refusal));
                 begun = Instant::now();
-                body = sent;
+                body.rewind();
             }
         }
     }
@@ -112,33 +118,33 @@ pub async fn forward(
 async fn to_retry(
     forward: &Forward,
     facts: &Facts,
-    failed: Failed,
-) -> Result<(Refusal, RequestBody, RetryPermit), Refusal> {
+    failed: &Failed,
+    body: &RequestBody,
+) -> Result<(Refusal, RetryPermit), Refusal> {
     let refusal = Refusal::failed(&failed.failure);
     let method = &facts.context.head.method;
-    if !is_repeatable(&failed, method, &forward.retry) || !may_try_again(forward, facts) {
+    if !is_repeatable(failed, body, method, &forward.retry) || !may_try_again(forward, facts) {
         return Err(refusal);
     }
-    let Some(permit) = permit(&forward.group, forward, facts).await else {
-        return Err(Refusal { reason: "retry_budget", ..refusal });
-    };
-    let mut body = failed.body;
-    body.rewind();
-    Ok((refusal, body, permit))
+    match await_permit(&forward.group, forward, facts).await {
+        Some(permit) => Ok((refusal, permit)),
+        None => Err(Refusal { reason: "retry_budget", ..refusal }),
+    }
 }
 
-/// One try at one server. A pooled connection that turns out to be closed is no failure of the
-/// server: the request goes over a fresh one.
+/// One try at one server, begun at `begun`. A pooled connection that turns out to be closed is no
+/// failure of the server: the request goes over a fresh one.
 async fn attempt(
     proxy: &Proxy,
     forward: &Forward,
     facts: &Facts,
     lease: &Lease,
     target: Option<&str>,
-    mut body: RequestBody,
-    now: u64,
-) -> Result<Answer, Box<Failed>> {
+    body: &mut RequestBody,
+    begun: Instant,
+) -> Result<(ResponseHead, Box<Connection>), Failed> {
     let metrics = &proxy.live.metrics;
+    let now = proxy.live.clock.at(begun);
     let server = lease.server();
     let method = &facts.context.head.method;
     let received = facts.context.head.uri.path_and_query().map_or("/", |it| it.as_str());
@@ -150,42 +156,58 @@ async fn attempt(
     };
     if let Some(mut connection) = proxy.pool.check_out(server.id(), now, !method.is_idempotent()) {
         metrics.pool_hits.inc();
-        request_head::write(&mut connection.unsent, &facts.context, &forwarding);
-        match exchange(connection, body, method, &forward.timeouts).await {
-            Err(failed) if is_stale(&failed, method) => {
+        request_head::write(&mut connection.outgoing, &facts.context, &forwarding);
+        match exchange(&mut connection, body, method, &forward.timeouts, begun).await {
+            Ok(head) => return Ok((head, connection)),
+            Err(failure) => {
+                let failed = Failed::on(&connection, failure);
+                if !is_stale(&failed, body, method) {
+                    return Err(failed);
+                }
                 forward.group.metrics.attempt(lease.index(), Count::StaleConnection);
-                body = failed.body;
                 body.rewind();
             }
-            outcome => return outcome,
         }
     }
     metrics.pool_misses.inc();
-    let mut connection = match Connection::open(server, forward.timeouts.connect, now).await {
-        Ok(connection) => connection,
-        Err(error) => {
-            let failure = match error.kind() {
-                io::ErrorKind::TimedOut => Failure::ConnectTimeout,
-                _ => Failure::Connect(error),
-            };
-            return Err(Box::new(Failed { failure, body, sent: false, answered: false }));
-        }
-    };
-    request_head::write(&mut connection.unsent, &facts.context, &forwarding);
-    exchange(connection, body, method, &forward.timeouts).await
+    let buffers = Arc::clone(&proxy.buffers);
+    let mut connection =
+        match Connection::open(server, forward.timeouts.connect, now, buffers).await {
+            Ok(connection) => connection,
+            Err(error) => {
+                let failure = match error.kind() {
+                    io::ErrorKind::TimedOut => Failure::ConnectTimeout,
+                    _ => Failure::Connect(error),
+                };
+                return Err(Failed { failure, sent: false, answered: false });
+            }
+        };
+    request_head::write(&mut connection.outgoing, &facts.context, &forwarding);
+    let begun = Instant::now();
+    match exchange(&mut connection, body, method, &forward.timeouts, begun).await {
+        Ok(head) => Ok((head, connection)),
+        Err(failure) => Err(Failed::on(&connection, failure)),
+    }
+}
+
+impl Failed {
+    fn on(connection: &Connection, failure: Failure) -> Self {
+        let sent = connection.outgoing.sent > 0;
+        Self { failure, sent, answered: !connection.unread.is_empty() }
+    }
 }
 
 /// Whether a reused connection was closed before the server can have seen the request; where that
 /// is not sure, only what may be repeated is (RFC 9110 §9.2.2).
-fn is_stale(failed: &Failed, method: &Method) -> bool {
+fn is_stale(failed: &Failed, body: &RequestBody, method: &Method) -> bool {
     matches!(failed.failure, Failure::Reset(_))
         && !failed.answered
-        && failed.body.can_replay()
+        && body.can_replay()
         && (!failed.sent || method.is_idempotent())
 }
 
 /// Whether the request may be sent to another server after this failure.
-fn is_repeatable(failed: &Failed, method: &Method, retry: &Retry) -> bool {
+fn is_repeatable(failed: &Failed, body: &RequestBody, method: &Method, retry: &Retry) -> bool {
     let wanted = match failed.failure {
         Failure::Connect(_) | Failure::ConnectTimeout => retry.on.connect,
         Failure::Reset(_) | Failure::BadResponse(_) => retry.on.reset,
@@ -195,7 +217,7 @@ fn is_repeatable(failed: &Failed, method: &Method, retry: &Retry) -> bool {
     if !wanted || failed.sent && !method.is_idempotent() && !retry.non_idempotent {
         return false;
     }
-    if !failed.body.can_replay() {
+    if !body.can_replay() {
         let limit = retry.max_body;
         tracing::info!(limit, "not tried again: the request's body is larger than retry.max_body");
         return false;
@@ -213,16 +235,16 @@ fn may_try_again(forward: &Forward, facts: &Facts) -> bool {
 }
 
 /// Whether the config would rather have another server's answer, and the request may be repeated.
-fn is_unwanted(answer: &Answer, forward: &Forward, facts: &Facts) -> bool {
-    forward.retry.on.statuses.contains(&answer.head.parts.status)
-        && answer.body.as_ref().is_some_and(RequestBody::can_replay)
+fn is_unwanted(status: StatusCode, body: &RequestBody, forward: &Forward, facts: &Facts) -> bool {
+    forward.retry.on.statuses.contains(&status)
+        && body.can_replay()
         && (facts.context.head.method.is_idempotent() || forward.retry.non_idempotent)
         && may_try_again(forward, facts)
 }
 
 /// The budget keeps retries from multiplying an overload. When a server breaks, all its requests
 /// come here at once: those beyond the budget wait for the first to be done, instead of failing.
-async fn permit(group: &Group, forward: &Forward, facts: &Facts) -> Option<RetryPermit> {
+async fn await_permit(group: &Group, forward: &Forward, facts: &Facts) -> Option<RetryPermit> {
     let retry = &forward.retry;
     let begun = Instant::now();
     loop {
@@ -312,7 +334,8 @@ async fn respond(
     proxy: &Proxy,
     forward: &Forward,
     facts: &Facts,
-    answer: Answer,
+    (head, connection): (ResponseHead, Box<Connection>),
+    body: RequestBody,
     lease: Lease,
 ) -> Response<Source> {
     let home = Home {
@@ -321,24 +344,25 @@ async fn respond(
         lease,
         clock: proxy.live.clock,
     };
-    let (parts, mut body) = ServerBody::new(answer, home, forward.timeouts.read);
+    let rest = (!connection.outgoing.is_done()).then_some(body);
+    let framing = (head.framing, head.reusable);
     let limit = forward.response_buffer;
-    if limit > 0 && !body.is_ended() {
+    let mut body = ServerBody::new(connection, rest, framing, home, forward.timeouts.read, limit);
+    if !body.is_ended() {
         poll_fn(|cx| {
-            body.take_what_is_there(cx, limit);
+            body.take_what_is_there(cx);
             Poll::Ready(())
         })
         .await;
     }
-    let fits = body.size_hint().exact().is_none_or(|length| length <= limit as u64);
-    // To an HTTP/1 client hyper itself writes ahead as much as it may buffer.
-    let pulled_late = facts.context.head.version == Version::HTTP_2 || limit > HTTP1_WRITES_AHEAD;
-    let source = if limit > 0 && fits && pulled_late && !body.is_off_the_server() {
+    // HTTP/2 pulls a body no faster than the client's window allows.
+    let pulled_late = facts.context.head.version == Version::HTTP_2;
+    let source = if pulled_late && body.fits() && !body.is_off_the_server() {
         Source::Ahead(ReadAhead::new(body, limit))
     } else {
         Source::Server(body)
     };
-    Response::from_parts(parts, source)
+    Response::from_parts(head.parts, source)
 }
 
 /// What the hashing strategies hash.

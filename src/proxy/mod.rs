@@ -4,7 +4,6 @@
 //! [`crate::daemon::connection`]; nothing below calls back up.
 
 pub mod admission;
-pub mod chunked;
 pub mod exchange;
 pub mod forward;
 pub mod read_ahead;
@@ -17,7 +16,9 @@ pub mod server_body;
 
 use crate::{
     filter::Names,
+    http1::{buffers::Buffers, date::Date},
     message::{
+        body::Incoming,
         context::{Context, Peer},
         forwarded::{client_ip, is_trusted},
         hop_by_hop::{remove_ambiguous, remove_nominated},
@@ -28,11 +29,9 @@ use crate::{
     snapshot::{ListenerParts, Live, Snapshot},
     upstream::pool::Pool,
 };
-use admission::Framing;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use hyper::body::Incoming;
 use record::{Facts, Record};
 use refusal::Refusal;
 use response_body::{ResponseBody, Source};
@@ -46,6 +45,10 @@ pub struct Proxy {
     pub pool: Arc<Pool>,
     /// Names for requests.
     pub ids: RequestIds,
+    /// What is read from sockets goes into these.
+    pub buffers: Arc<Buffers>,
+    /// The date of responses.
+    pub date: Date,
     /// The worker's number.
     pub worker: usize,
 }
@@ -56,8 +59,8 @@ pub struct Arrival<'a> {
     pub peer: &'a Arc<Peer>,
     /// The listener's id.
     pub listener: usize,
-    /// What was seen of its framing.
-    pub framing: Framing,
+    /// Whether its body was framed in two ways at once.
+    pub framed_twice: bool,
     /// What to go by where the current config lacks the listener: its connections are being drained.
     pub last: &'a ArcSwapOption<Snapshot>,
 }
@@ -105,7 +108,7 @@ async fn route(
     let gone = || Refusal::new(StatusCode::NOT_FOUND, "no_listener");
     let listener = snapshot.listener(arrival.listener).ok_or_else(gone)?;
     // 2. The head keeps the rules.
-    admission::admit(&mut facts.context, arrival.framing, listener)?;
+    admission::admit(&mut facts.context, arrival.framed_twice, listener)?;
     remove_nominated(&mut facts.context.head.headers);
     remove_ambiguous(&mut facts.context.head.headers);
     // 3. Site and route.

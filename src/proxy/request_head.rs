@@ -3,11 +3,14 @@
 //! Owns: which fields pass, which are replaced, and the forwarded fields. May touch:
 //! [`crate::message`]. One buffer, no second header map. Next: [`super::exchange`] sends it.
 
-use crate::message::{
-    body::Length,
-    context::Context,
-    forwarded::{Edited, X_FORWARDED_FOR, X_FORWARDED_HOST},
-    hop_by_hop::{has_token, is_hop_by_hop},
+use crate::{
+    http1::outgoing::Outgoing,
+    message::{
+        body::Length,
+        context::Context,
+        forwarded::{Edited, X_FORWARDED_FOR, X_FORWARDED_HOST},
+        hop_by_hop::{has_token, is_hop_by_hop},
+    },
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use std::io::Write;
@@ -24,8 +27,15 @@ pub struct Forwarding<'a> {
     pub edited: Edited,
 }
 
-/// Writes the whole head, its empty line included.
-pub fn write(out: &mut Vec<u8>, context: &Context, forwarding: &Forwarding<'_>) {
+/// Begins the request: the whole head, its empty line included, and how its body goes out.
+pub fn write(outgoing: &mut Outgoing, context: &Context, forwarding: &Forwarding<'_>) {
+    head(outgoing.begin(), context, forwarding);
+    if forwarding.length == Length::Unknown {
+        outgoing.set_chunked();
+    }
+}
+
+fn head(out: &mut Vec<u8>, context: &Context, forwarding: &Forwarding<'_>) {
     let head = &context.head;
     let edited = forwarding.edited;
     out.extend_from_slice(head.method.as_str().as_bytes());

@@ -1,4 +1,4 @@
-//! The body that hyper sends to a client, whatever it comes from.
+//! The body that goes to a client, whatever it comes from.
 //!
 //! Owns: counting bytes, and the [`Record`] until the body's end. May touch: [`super::server_body`],
 //! [`crate::files`].
@@ -69,6 +69,18 @@ impl ResponseBody {
         Self { source, failed: None, record: Some(record) }
     }
 
+    /// Reads more while the client takes nothing.
+    pub fn read_ahead(&mut self, cx: &mut Context<'_>) {
+        if let Source::Server(body) = &mut self.source {
+            body.read_ahead(cx);
+        }
+    }
+
+    /// Lets go of a body that the client is not to have, as after HEAD.
+    pub fn discard(&mut self) {
+        self.source = Source::Empty;
+    }
+
     /// Notes why the body will not be sent to its end, unless it has been.
     pub fn abandon(&mut self, reason: &'static str) {
         if !self.source.is_ended()
@@ -105,8 +117,8 @@ impl Body for ResponseBody {
         }
         match frame {
             Some(Err(error)) => {
-                // hyper drops what it has not written when a body fails: it gets to write first, so
-                // that the client sees the head, and a body that breaks off.
+                // hyper's HTTP/2 drops what it has not written when a body fails: it gets to write
+                // first, so that the client sees the head, and a body that breaks off.
                 self.source = Source::Empty;
                 self.failed = Some(error);
                 cx.waker().wake_by_ref();

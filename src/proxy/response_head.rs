@@ -3,8 +3,8 @@
 //! Owns: parsing, and how the body is framed (RFC 9112 §6.3). May touch: [`crate::message`].
 //! [`super::exchange`] calls it until a head is whole.
 
-use crate::message::hop_by_hop::is_hop_by_hop;
-use bytes::{Bytes, BytesMut};
+use crate::{http1::request_head::decimal, message::hop_by_hop::is_hop_by_hop};
+use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, response};
 use std::mem::MaybeUninit;
 
@@ -12,18 +12,6 @@ use std::mem::MaybeUninit;
 const MOST_FIELDS: usize = 200;
 /// Bytes in a head; more is answered with 502.
 const LONGEST: usize = 64 * 1024;
-
-/// Fields of an ordinary head, whose places need no allocation.
-const FEW_FIELDS: usize = 32;
-
-/// Where a field stands in its head.
-#[derive(Clone, Copy, Default)]
-struct Span {
-    name: u32,
-    name_end: u32,
-    value: u32,
-    value_end: u32,
-}
 
 /// How a response's body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +40,7 @@ pub type Malformed = &'static str;
 
 /// The first final head in `unread`, taken out of it; `None` while it is incomplete. Interim
 /// responses are dropped: hyper's server has no way to send them on.
-pub fn parse(unread: &mut BytesMut, method: &Method) -> Result<Option<ResponseHead>, Malformed> {
+pub fn parse(unread: &mut Bytes, method: &Method) -> Result<Option<ResponseHead>, Malformed> {
     loop {
         let Some(head) = parse_one(unread, method)? else { return Ok(None) };
         if head.parts.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -65,16 +53,17 @@ pub fn parse(unread: &mut BytesMut, method: &Method) -> Result<Option<ResponseHe
     }
 }
 
-fn parse_one(unread: &mut BytesMut, method: &Method) -> Result<Option<ResponseHead>, Malformed> {
+fn parse_one(unread: &mut Bytes, method: &Method) -> Result<Option<ResponseHead>, Malformed> {
     if unread.is_empty() {
         return Ok(None);
     }
+    let whole = unread.clone();
     let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut response = httparse::Response::new(&mut []);
     let mut config = httparse::ParserConfig::default();
     // RFC 9112 §5.1: white space before the colon is removed from responses.
     config.allow_spaces_after_header_name_in_responses(true);
-    let parsed = config.parse_response_with_uninit_headers(&mut response, unread, &mut fields);
+    let parsed = config.parse_response_with_uninit_headers(&mut response, &whole, &mut fields);
     let length = match parsed {
         Ok(httparse::Status::Complete(length)) if length <= LONGEST => length,
         Ok(httparse::Status::Partial) if unread.len() <= LONGEST => return Ok(None),
@@ -87,33 +76,15 @@ fn parse_one(unread: &mut BytesMut, method: &Method) -> Result<Option<ResponseHe
     let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.ok_or("its status is out of range")?;
     let version = if response.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
-    // Offsets, so that the values can share the buffer once it is frozen.
-    let start = unread.as_ptr() as usize;
-    let count = response.headers.len();
-    let (mut few, mut many);
-    let spans: &mut [Span] = if count <= FEW_FIELDS {
-        few = [Span::default(); FEW_FIELDS];
-        &mut few[..count]
-    } else {
-        many = vec![Span::default(); count];
-        &mut many
-    };
-    for (span, field) in spans.iter_mut().zip(response.headers.iter()) {
-        let name = field.name.as_ptr() as usize - start;
-        // An empty value may point anywhere.
-        let value = if field.value.is_empty() { 0 } else { field.value.as_ptr() as usize - start };
-        *span = Span {
-            name: name as u32,
-            name_end: (name + field.name.len()) as u32,
-            value: value as u32,
-            value_end: (value + field.value.len()) as u32,
-        };
+    let mut reader = Reader::new(response.headers.len());
+    for field in response.headers.iter() {
+        reader.take(&whole, field)?;
     }
-    let head = unread.split_to(length).freeze();
-    Reader { framing: Fields::default(), map: HeaderMap::with_capacity(count + 2) }
-        .read(&head, spans)?
-        .finish(status, version, method)
-        .map(Some)
+    unread.advance(length);
+    if unread.is_empty() {
+        *unread = Bytes::new();
+    }
+    reader.finish(status, version, method).map(Some)
 }
 
 /// What the framing fields said.
@@ -138,25 +109,26 @@ struct Reader {
 }
 
 impl Reader {
-    fn read(mut self, head: &Bytes, spans: &[Span]) -> Result<Self, Malformed> {
-        for span in spans {
-            let name = &head[span.name as usize..span.name_end as usize];
-            let name = HeaderName::from_bytes(name).map_err(|_| "a field's name is malformed")?;
-            let value = head.slice(span.value as usize..span.value_end as usize);
-            if name == header::CONNECTION {
-                self.connection(&value);
-            } else if name == header::TRANSFER_ENCODING {
-                self.transfer_encoding(&value);
-            } else if !is_hop_by_hop(name.as_str()) {
-                if name == header::CONTENT_LENGTH && !self.content_length(&value)? {
-                    continue;
-                }
-                let value = HeaderValue::from_maybe_shared(value)
-                    .map_err(|_| "a field's value is malformed")?;
-                self.map.append(name, value);
+    fn new(fields: usize) -> Self {
+        Self { framing: Fields::default(), map: HeaderMap::with_capacity(fields + 2) }
+    }
+
+    /// Takes a field, whose value goes on as a slice of what was read.
+    fn take(&mut self, whole: &Bytes, field: &httparse::Header<'_>) -> Result<(), Malformed> {
+        let name = HeaderName::from_bytes(field.name.as_bytes());
+        let name = name.map_err(|_| "a field's name is malformed")?;
+        if name == header::CONNECTION {
+            self.connection(field.value);
+        } else if name == header::TRANSFER_ENCODING {
+            self.transfer_encoding(field.value);
+        } else if !is_hop_by_hop(name.as_str()) {
+            if name == header::CONTENT_LENGTH && !self.content_length(field.value)? {
+                return Ok(());
             }
+            let value = HeaderValue::from_maybe_shared(whole.slice_ref(field.value));
+            self.map.append(name, value.map_err(|_| "a field's value is malformed")?);
         }
-        Ok(self)
+        Ok(())
     }
 
     fn connection(&mut self, value: &[u8]) {
@@ -182,11 +154,7 @@ impl Reader {
 
     /// Whether the field is to be kept: the first of equal ones is (RFC 9112 §6.3).
     fn content_length(&mut self, value: &[u8]) -> Result<bool, Malformed> {
-        let digits = std::str::from_utf8(value).ok().filter(|text| {
-            !text.is_empty() && text.len() < 20 && text.bytes().all(|byte| byte.is_ascii_digit())
-        });
-        let length = digits.and_then(|digits| digits.parse().ok());
-        let length = length.ok_or("its Content-Length is no number")?;
+        let length = decimal(value).ok_or("its Content-Length is no number")?;
         match self.framing.length.replace(length) {
             None => Ok(true),
             Some(earlier) if earlier == length => Ok(false),
@@ -249,7 +217,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn parsed(text: &str, method: &Method) -> Result<Option<ResponseHead>, Malformed> {
-        parse(&mut BytesMut::from(text), method)
+        parse(&mut Bytes::from(text.to_owned()), method)
     }
 
     fn head(fields: &str) -> ResponseHead {
@@ -343,14 +311,14 @@ mod tests {
     proptest! {
         #[test]
         fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..600)) {
-            let _ = parse(&mut BytesMut::from(&noise[..]), &Method::GET);
+            let _ = parse(&mut Bytes::from(noise), &Method::GET);
         }
 
         #[test]
         fn mutations_never_panic(at in 0usize..90, byte in any::<u8>()) {
             let mut text = *b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close, x\r\nempty:\r\nx: y\r\n\r\nhello..........";
             text[at % text.len()] = byte;
-            let _ = parse(&mut BytesMut::from(&text[..]), &Method::GET);
+            let _ = parse(&mut Bytes::copy_from_slice(&text), &Method::GET);
         }
     }
 }

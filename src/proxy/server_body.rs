@@ -4,31 +4,34 @@
 //! go at the end: back, when everything was read and sent; closed otherwise. May touch:
 //! [`super::exchange`], [`crate::upstream`]. Next: [`super::response_body`] hands it to hyper.
 
-use super::{
-    chunked::{Chunked, Step},
-    exchange::{Answer, Sender, poll_read, poll_rest},
-    response_head::Framing,
-};
+use super::{exchange::poll_rest, response_head::Framing};
 use crate::{
     clock::Clock,
-    message::{body::BodyError, hop_by_hop::is_hop_by_hop},
+    http1::{
+        buffers::Size,
+        chunked::{Chunked, Step},
+    },
+    message::{
+        body::{BodyError, RequestBody},
+        hop_by_hop::end_to_end,
+    },
     upstream::{
         Lease,
-        connect::{Connection, READ_SIZE},
+        connect::Connection,
         pool::{Limits, Pool},
     },
 };
 use bytes::Bytes;
-use http::{HeaderMap, response};
 use http_body::{Frame, SizeHint};
 use std::{
+    collections::VecDeque,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-/// Room made for reads of a body that does not end within a small read.
-const BODY_READ_SIZE: usize = 128 * 1024;
+/// A body up to this size is put together before it goes on.
+const IN_ONE_PIECE: u64 = 64 * 1024;
 
 /// Where a connection and a lease belong.
 #[derive(Debug)]
@@ -47,8 +50,12 @@ pub struct Home {
 #[derive(Debug)]
 pub struct ServerBody {
     source: Option<Source>,
-    /// Taken off the server already.
+    /// Taken off the server already: mostly one part, and more where the client is slow.
     taken: Option<Result<Frame<Bytes>, BodyError>>,
+    ahead: VecDeque<Result<Frame<Bytes>, BodyError>>,
+    ahead_bytes: usize,
+    /// How much may be taken off ahead of the client.
+    limit: usize,
     framing: Rest,
     read_timeout: Duration,
     armed: bool,
@@ -56,8 +63,9 @@ pub struct ServerBody {
 
 #[derive(Debug)]
 struct Source {
-    connection: Connection,
-    sender: Option<Sender>,
+    connection: Box<Connection>,
+    /// The request's body, where the server answered before it had all of it.
+    rest: Option<RequestBody>,
     reusable: bool,
     home: Home,
 }
@@ -72,25 +80,40 @@ enum Rest {
 type Frames = Option<Result<Frame<Bytes>, BodyError>>;
 
 impl ServerBody {
-    /// The body of `answer`, and its head.
-    pub fn new(answer: Answer, home: Home, read_timeout: Duration) -> (response::Parts, Self) {
-        let Answer { head, connection, sender, .. } = answer;
-        let framing = match head.framing {
+    /// The body that follows a head on `connection`; `reusable` as the head says.
+    pub fn new(
+        connection: Box<Connection>,
+        rest: Option<RequestBody>,
+        (framing, reusable): (Framing, bool),
+        home: Home,
+        read_timeout: Duration,
+        limit: usize,
+    ) -> Self {
+        let framing = match framing {
             Framing::Length(length) => Rest::Length(length),
             Framing::Chunked => Rest::Chunked(Chunked::default()),
             Framing::Close => Rest::Close,
         };
-        let source = Some(Source { connection, sender, reusable: head.reusable, home });
-        let mut body = Self { source, taken: None, framing, read_timeout, armed: false };
+        let source = Some(Source { connection, rest, reusable, home });
+        let mut body = Self {
+            source,
+            taken: None,
+            ahead: VecDeque::new(),
+            ahead_bytes: 0,
+            limit,
+            framing,
+            read_timeout,
+            armed: false,
+        };
         if matches!(body.framing, Rest::Length(0)) {
             body.finish();
         }
-        (head.parts, body)
+        body
     }
 
     /// Whether everything has been handed out.
     pub fn is_ended(&self) -> bool {
-        self.source.is_none() && self.taken.is_none()
+        self.source.is_none() && self.taken.is_none() && self.ahead.is_empty()
     }
 
     /// Whether the server's part is over, whatever the client has had of it.
@@ -101,7 +124,7 @@ impl ServerBody {
     /// What is known of the length still to come.
     pub fn size_hint(&self) -> SizeHint {
         let taken = self.taken.as_ref().and_then(|it| it.as_ref().ok()?.data_ref());
-        let taken = taken.map_or(0, |data| data.len() as u64);
+        let taken = taken.map_or(0, Bytes::len) as u64 + self.ahead_bytes as u64;
         match (&self.source, &self.framing) {
             (None, _) => SizeHint::with_exact(taken),
             (_, Rest::Length(length)) => SizeHint::with_exact(taken + *length),
@@ -114,8 +137,32 @@ impl ServerBody {
         if let Some(taken) = self.taken.take() {
             return Poll::Ready(Some(taken));
         }
+        if let Some(frame) = self.ahead.pop_front() {
+            self.ahead_bytes -= size(&frame);
+            return Poll::Ready(Some(frame));
+        }
+        self.poll_server(cx)
+    }
+
+    /// Takes more off the server while the client takes nothing, so that a slow client holds memory
+    /// instead of a server's connection.
+    pub fn read_ahead(&mut self, cx: &mut Context<'_>) {
+        while self.fits() && self.source.is_some() && self.ahead_bytes < self.limit {
+            let Poll::Ready(Some(frame)) = self.poll_server(cx) else { return };
+            self.ahead_bytes += size(&frame);
+            self.ahead.push_back(frame);
+        }
+    }
+
+    /// Whether as much may be taken off ahead as there is to come, as far as is known.
+    pub fn fits(&self) -> bool {
+        let length = self.size_hint().exact();
+        self.limit > 0 && length.is_none_or(|length| length <= self.limit as u64)
+    }
+
+    fn poll_server(&mut self, cx: &mut Context<'_>) -> Poll<Frames> {
         let Some(source) = &mut self.source else { return Poll::Ready(None) };
-        if !poll_rest(cx, &mut source.sender, &mut source.connection) {
+        if !poll_rest(cx, &mut source.rest, &mut source.connection) {
             source.reusable = false;
         }
         loop {
@@ -158,11 +205,11 @@ impl ServerBody {
                 }
             }
             _ if unread.is_empty() => None,
-            Rest::Close => Some(Frame::data(unread.split().freeze())),
+            Rest::Close => Some(Frame::data(std::mem::take(unread))),
             Rest::Length(left) => {
                 let take = (*left).min(unread.len() as u64);
                 *left -= take;
-                let data = unread.split_to(take as usize).freeze();
+                let data = unread.split_to(take as usize);
                 if *left == 0 {
                     self.finish();
                 }
@@ -174,11 +221,11 @@ impl ServerBody {
 
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, BodyError>> {
         let Some(source) = &mut self.source else { return Poll::Ready(Ok(0)) };
-        let room = match self.framing {
-            Rest::Length(left) if left < BODY_READ_SIZE as u64 => READ_SIZE,
-            _ => BODY_READ_SIZE,
+        let size = match self.framing {
+            Rest::Length(left) => Size::of(left),
+            _ => Size::Large,
         };
-        match poll_read(cx, &mut source.connection, room) {
+        match source.connection.poll_read(cx, size) {
             Poll::Ready(read) => {
                 self.armed = false;
                 Poll::Ready(read.map_err(BodyError::Reset))
@@ -186,25 +233,24 @@ impl ServerBody {
             Poll::Pending => {
                 if !self.armed {
                     self.armed = true;
-                    source.connection.arm(self.read_timeout);
+                    source.connection.arm(Instant::now() + self.read_timeout);
                 }
                 source.connection.poll_deadline(cx).map(|()| Err(BodyError::ReadTimeout))
             }
         }
     }
 
-    /// Takes off the server what it has sent already of a body of up to `limit` bytes, so that a
-    /// slow client holds memory instead of a server's connection. Never waits.
-    pub fn take_what_is_there(&mut self, cx: &mut Context<'_>, limit: usize) {
+    /// Takes off the server what it has sent already of a body that fits. Never waits.
+    pub fn take_what_is_there(&mut self, cx: &mut Context<'_>) {
         while let (Some(source), Rest::Length(left)) = (&mut self.source, &self.framing) {
             let unread = source.connection.unread.len() as u64;
-            if *left > limit as u64 {
-                return;
-            }
             if unread >= *left {
                 break;
             }
-            match poll_read(cx, &mut source.connection, (*left - unread) as usize) {
+            if *left > (self.limit as u64).min(IN_ONE_PIECE) {
+                return;
+            }
+            match source.connection.poll_read(cx, Size::of(*left)) {
                 // An end or an error shows again when the body is pulled.
                 Poll::Ready(Ok(0) | Err(_)) | Poll::Pending => return,
                 Poll::Ready(Ok(_)) => {}
@@ -222,26 +268,14 @@ impl ServerBody {
     /// Gives the lease back, and the connection where it is clean.
     fn finish(&mut self) {
         let Some(source) = self.source.take() else { return };
-        let Source { connection, sender, reusable, home } = source;
+        let Source { connection, rest, reusable, home } = source;
         let Home { pool, limits, lease, clock } = home;
-        if reusable && sender.is_none() && connection.unread.is_empty() {
+        if reusable && rest.is_none() && connection.unread.is_empty() {
             pool.check_in(lease.server().id(), connection, &limits, clock.now());
         }
     }
 }
 
-/// Trailers without what must not come so late (RFC 9110 §6.5.1).
-fn end_to_end(mut trailers: HeaderMap) -> HeaderMap {
-    let late: Vec<_> = trailers
-        .keys()
-        .filter(|name| {
-            is_hop_by_hop(name.as_str())
-                || matches!(name.as_str(), "content-length" | "host" | "trailer" | "set-cookie")
-        })
-        .cloned()
-        .collect();
-    for name in late {
-        trailers.remove(name);
-    }
-    trailers
+fn size(frame: &Result<Frame<Bytes>, BodyError>) -> usize {
+    frame.as_ref().ok().and_then(Frame::data_ref).map_or(0, Bytes::len)
 }

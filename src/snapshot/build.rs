@@ -102,7 +102,7 @@ fn listener_parts(
     Ok(ListenerParts {
         name: listener.name.as_str().into(),
         sites,
-        limits: listener.limits.clone(),
+        limits: listener.limits,
         timeouts: listener.timeouts.clone(),
         tls,
     })

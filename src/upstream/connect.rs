@@ -1,20 +1,27 @@
 //! A connection to a server.
 //!
-//! Owns: one socket with its buffers and its one timer, which live as long as it does. May touch:
-//! [`super::server`]. [`super::pool`] keeps it between requests, [`crate::proxy::exchange`] speaks
-//! over it.
+//! Owns: one socket, what is read and to be written, and its one timer, which live as long as it
+//! does. May touch: [`super::server`], [`crate::http1`]. [`super::pool`] keeps it between requests,
+//! [`mod@crate::proxy::exchange`] speaks over it. It is boxed from its opening to its end, for it
+//! changes hands several times a request.
 
 use super::server::Server;
-use bytes::BytesMut;
-use socket2::SockRef;
-use std::{io, mem::MaybeUninit, net::SocketAddr, pin::Pin, task, time::Duration};
-use tokio::{
-    net::TcpStream,
-    time::{Instant, Sleep},
+use crate::http1::{
+    buffers::{self, Buffers, Size},
+    outgoing::Outgoing,
 };
-
-/// Space made for a response's head and, mostly, its whole body.
-pub const READ_SIZE: usize = 16 * 1024;
+use bytes::Bytes;
+use socket2::SockRef;
+use std::{
+    io,
+    mem::MaybeUninit,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+use tokio::{net::TcpStream, time::Sleep};
 
 /// A connection to a server.
 #[derive(Debug)]
@@ -22,9 +29,10 @@ pub struct Connection {
     /// The socket.
     pub stream: TcpStream,
     /// Read from the socket and not yet used.
-    pub unread: BytesMut,
-    /// Written to the socket next; empty between requests, kept for its capacity.
-    pub unsent: Vec<u8>,
+    pub unread: Bytes,
+    /// Still to be written to the socket.
+    pub outgoing: Outgoing,
+    buffers: Arc<Buffers>,
     /// One timer for every wait on this connection: moving it later is a store, making one is not.
     deadline: Pin<Box<Sleep>>,
     /// Requests that it has carried.
@@ -35,7 +43,12 @@ pub struct Connection {
 
 impl Connection {
     /// Connects to one of the server's addresses, each tried once, within `timeout` in all.
-    pub async fn open(server: &Server, timeout: Duration, now: u64) -> io::Result<Self> {
+    pub async fn open(
+        server: &Server,
+        timeout: Duration,
+        now: u64,
+        buffers: Arc<Buffers>,
+    ) -> io::Result<Box<Self>> {
         let mut deadline = Box::pin(tokio::time::sleep(timeout));
         let addresses = server.addresses().clone();
         let connecting = connect_any(&addresses, server.requests() as usize);
@@ -46,23 +59,34 @@ impl Connection {
         };
         // Heads and bodies are written whole; waiting to fill segments only delays them.
         stream.set_nodelay(true)?;
-        Ok(Self {
+        Ok(Box::new(Self {
             stream,
-            unread: BytesMut::new(),
-            unsent: Vec::with_capacity(1024),
+            unread: Bytes::new(),
+            outgoing: Outgoing::default(),
+            buffers,
             deadline,
             requests: 0,
             opened: now,
-        })
+        }))
     }
 
-    /// Lets the wait that follows end after `timeout`.
-    pub fn arm(&mut self, timeout: Duration) {
-        self.deadline.as_mut().reset(Instant::now() + timeout);
+    /// Reads what is there into `unread`.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, size: Size) -> Poll<io::Result<usize>> {
+        buffers::poll_fill(cx, &mut self.stream, &mut self.unread, &self.buffers, size)
+    }
+
+    /// Writes what is still to be written.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outgoing.poll_flush(cx, &mut self.stream)
+    }
+
+    /// Lets the wait that follows end at `deadline`.
+    pub fn arm(&mut self, deadline: Instant) {
+        self.deadline.as_mut().reset(deadline.into());
     }
 
     /// Ready once the wait has ended.
-    pub fn poll_deadline(&mut self, cx: &mut task::Context<'_>) -> task::Poll<()> {
+    pub fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.deadline.as_mut().poll(cx)
     }
 

@@ -31,13 +31,13 @@ pub struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    connection: Connection,
+    connection: Box<Connection>,
     expires: u64,
 }
 
 impl Pool {
     /// The connection to `server` that was used last and is alive, if any.
-    pub fn check_out(&self, server: u64, now: u64, thorough: bool) -> Option<Connection> {
+    pub fn check_out(&self, server: u64, now: u64, thorough: bool) -> Option<Box<Connection>> {
         loop {
             let idle = self.lock().get_mut(&server)?.pop()?;
             if now < idle.expires && !idle.connection.is_dead(thorough) {
@@ -47,13 +47,12 @@ impl Pool {
     }
 
     /// Keeps `connection` for another request, within `limits`. Nothing may be left unread or unsent.
-    pub fn check_in(&self, server: u64, mut connection: Connection, limits: &Limits, now: u64) {
+    pub fn check_in(&self, server: u64, connection: Box<Connection>, limits: &Limits, now: u64) {
         let worn = limits.requests != 0 && connection.requests >= limits.requests
             || limits.age != 0 && now.saturating_sub(connection.opened) >= limits.age;
         if worn || limits.idle == 0 {
             return;
         }
-        connection.unsent.clear();
         let expires = now + limits.idle_timeout - jitter(limits.idle_timeout, &connection);
         let mut pool = self.lock();
         let idle = pool.entry(server).or_default();

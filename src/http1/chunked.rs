@@ -1,8 +1,9 @@
-//! Chunked framing of responses, read strictly (RFC 9112 §7.1).
+//! Chunked framing, read strictly (RFC 9112 §7.1).
 //!
-//! Owns: the decoder's state. May touch: nothing of ours. [`super::server_body`] feeds it.
+//! Owns: the decoder's state. May touch: nothing of ours. Bodies of requests
+//! ([`super::request_body`]) and of responses ([`crate::proxy::server_body`]) go through it.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// A size line with its extensions.
@@ -44,7 +45,7 @@ pub struct Broken;
 
 impl Chunked {
     /// Takes what it can from `unread`.
-    pub fn step(&mut self, unread: &mut BytesMut) -> Result<Step, Broken> {
+    pub fn step(&mut self, unread: &mut Bytes) -> Result<Step, Broken> {
         loop {
             match *self {
                 Self::Size => {
@@ -60,7 +61,7 @@ impl Chunked {
                     }
                     let take = left.min(unread.len() as u64);
                     *self = if take == left { Self::DataEnd } else { Self::Data(left - take) };
-                    return Ok(Step::Data(unread.split_to(take as usize).freeze()));
+                    return Ok(Step::Data(unread.split_to(take as usize)));
                 }
                 Self::DataEnd => match unread.as_ref() {
                     [b'\r', b'\n', ..] => {
@@ -82,7 +83,7 @@ impl Chunked {
 
     /// Takes a line end and the next size line where they have arrived, so that the end of the body
     /// is seen together with its last data.
-    pub fn is_at_end(&mut self, unread: &mut BytesMut) -> bool {
+    pub fn is_at_end(&mut self, unread: &mut Bytes) -> bool {
         if matches!(self, Self::DataEnd) && unread.starts_with(b"\r\n0\r\n\r\n") {
             unread.advance(7);
             *self = Self::Done;
@@ -92,7 +93,7 @@ impl Chunked {
 }
 
 /// A line without its CR LF; a bare LF or CR within is broken framing.
-fn line(unread: &mut BytesMut, longest: usize) -> Result<Option<BytesMut>, Broken> {
+fn line(unread: &mut Bytes, longest: usize) -> Result<Option<Bytes>, Broken> {
     match memchr::memchr(b'\n', unread) {
         Some(end) if end <= longest && end > 0 && unread[end - 1] == b'\r' => {
             let mut line = unread.split_to(end + 1);
@@ -118,7 +119,7 @@ fn size(line: &[u8]) -> Result<u64, Broken> {
 
 /// The trailer section up to its empty line: `None` while incomplete.
 #[allow(clippy::option_option)]
-fn trailers(unread: &mut BytesMut) -> Result<Option<Option<HeaderMap>>, Broken> {
+fn trailers(unread: &mut Bytes) -> Result<Option<Option<HeaderMap>>, Broken> {
     if unread.starts_with(b"\r\n") {
         unread.advance(2);
         return Ok(Some(None));
@@ -147,7 +148,7 @@ mod tests {
 
     /// All that comes out when `input` arrives in pieces of `piece` bytes.
     fn decode(input: &[u8], piece: usize) -> Result<(Vec<u8>, Option<HeaderMap>, usize), Broken> {
-        let (mut chunked, mut unread, mut data) = (Chunked::default(), BytesMut::new(), Vec::new());
+        let (mut chunked, mut unread, mut data) = (Chunked::default(), Bytes::new(), Vec::new());
         let mut pieces = input.chunks(piece.max(1));
         loop {
             match chunked.step(&mut unread)? {
@@ -155,7 +156,9 @@ mod tests {
                 Step::End(trailers) => {
                     return Ok((data, trailers, unread.len() + pieces.flatten().count()));
                 }
-                Step::More => unread.extend_from_slice(pieces.next().ok_or(Broken)?),
+                Step::More => {
+                    unread = [&unread[..], pieces.next().ok_or(Broken)?].concat().into();
+                }
             }
         }
     }

@@ -1,0 +1,156 @@
+//! One response on its way to an HTTP/1 client.
+//!
+//! Owns: that as many bytes go out as were announced, and how long a client may take none. May
+//! touch: [`super::http1_socket`], [`crate::proxy::response_body`]. Called by [`super::serve_http1`].
+
+use super::{
+    alarm::Alarm,
+    http1_socket::{Gone, Http1Socket},
+};
+use crate::{
+    clock::Clock,
+    http1::{
+        outgoing::Outgoing,
+        request_body::Giver,
+        response_head::{self, Asked, Framing},
+    },
+    proxy::response_body::ResponseBody,
+};
+use http::Response;
+use http_body::Body as _;
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+/// A response on its way.
+pub struct Responding {
+    body: ResponseBody,
+    /// Bytes still to come, where that was announced.
+    left: Option<u64>,
+    trailers: bool,
+    /// The body broke: what there is of it is sent, and then the connection ends.
+    broken: bool,
+    /// Whether the connection ends after it.
+    pub closes: bool,
+    /// Since when the client takes nothing, and how much it had taken by then.
+    stalled: Option<(u64, u64)>,
+}
+
+impl Responding {
+    /// Begins: the head is queued.
+    pub fn begin(
+        response: Response<ResponseBody>,
+        asked: Asked,
+        outgoing: &mut Outgoing,
+        date: impl FnOnce() -> [u8; 29],
+    ) -> Self {
+        let (parts, mut body) = response.into_parts();
+        let length = body.size_hint().exact();
+        let (framing, closes) = response_head::write(outgoing.begin(), &parts, length, asked, date);
+        let mut left = None;
+        match framing {
+            Framing::None => {
+                body.discard();
+                outgoing.end(None);
+            }
+            Framing::Length(0) => outgoing.end(None),
+            Framing::Length(length) => left = Some(length),
+            Framing::Chunked => outgoing.set_chunked(),
+            Framing::Close => {}
+        }
+        let trailers = asked.trailers;
+        Self { body, left, trailers, broken: false, closes, stalled: None }
+    }
+
+    /// Writes it. The rest of the request goes on meanwhile, where a server answered early.
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        socket: &mut Http1Socket,
+        mut giver: Option<&mut Giver>,
+        waits: (&mut Alarm, Clock, u64),
+    ) -> Poll<Result<(), Gone>> {
+        loop {
+            if !self.broken && socket.outgoing.wants_more() {
+                self.pull(cx, &mut socket.outgoing);
+            }
+            let giving = giver.as_deref_mut().filter(|giver| !giver.is_done());
+            if giving.is_some() && socket.poll_meanwhile(cx, giving).is_ready() {
+                continue;
+            }
+            if socket.outgoing.is_empty() {
+                if self.broken {
+                    return Poll::Ready(Err(Gone));
+                }
+                if socket.outgoing.is_done() {
+                    return Poll::Ready(Ok(()));
+                }
+                return socket.poll_meanwhile(cx, giver);
+            }
+            match socket.poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.stalled = None,
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Gone)),
+                Poll::Pending => {
+                    self.body.read_ahead(cx);
+                    return self.poll_stall(cx, socket.outgoing.sent, waits);
+                }
+            }
+        }
+    }
+
+    /// Queues the next part of the body.
+    fn pull(&mut self, cx: &mut Context<'_>, outgoing: &mut Outgoing) {
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else { return };
+        match frame {
+            Some(Ok(frame)) => {
+                let size = frame.data_ref().map_or(0, bytes::Bytes::len) as u64;
+                self.broken = self.left.is_some_and(|left| left < size);
+                if self.broken {
+                    return;
+                }
+                self.left = self.left.map(|left| left - size);
+                if frame.is_data() || self.trailers {
+                    outgoing.push(frame);
+                }
+                if self.body.is_end_stream() {
+                    self.end(outgoing);
+                }
+            }
+            Some(Err(_)) => self.broken = true,
+            None => self.end(outgoing),
+        }
+    }
+
+    fn end(&mut self, outgoing: &mut Outgoing) {
+        if self.left.is_some_and(|left| left > 0) {
+            // RFC 9112 §8: only the end of the connection tells.
+            self.broken = true;
+        } else {
+            outgoing.end(None);
+        }
+    }
+
+    /// Ready when the client has taken nothing for as long as it may.
+    fn poll_stall(
+        &mut self,
+        cx: &mut Context<'_>,
+        sent: u64,
+        (alarm, clock, wait): (&mut Alarm, Clock, u64),
+    ) -> Poll<Result<(), Gone>> {
+        let (since, _) = match self.stalled {
+            Some(stalled) if stalled.1 == sent => stalled,
+            _ => *self.stalled.insert((clock.now(), sent)),
+        };
+        loop {
+            ready!(alarm.poll(cx));
+            let now = clock.now();
+            if now >= since + wait {
+                self.body.abandon("send_timeout");
+                return Poll::Ready(Err(Gone));
+            }
+            alarm.ring_in(Duration::from_millis(since + wait - now));
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! HTTP/1 with a client: heads in, answers out, one after the other (RFC 9112).
+//!
+//! Owns: the client's timeouts between requests, and the ways to end: politely while draining, with
+//! 408, or at once. May touch: [`crate::http1`], [`super::service`]. Every request goes to
+//! [`crate::proxy::handle`]; while it is handled the socket is read for its body, or watched for the
+//! client's going away. Next: [`super::http1_response`].
+
+use super::{
+    alarm::Alarm,
+    http1_response::Responding,
+    http1_socket::{Gone, Http1Socket},
+    listener::drained,
+    service::Service,
+    settings::Settings,
+    stream::Stream,
+};
+use crate::{
+    http1::{
+        request_body::hand_over,
+        request_head::{self, Framing, Limits, RequestHead},
+        response_head::{self, Asked},
+    },
+    message::body::Incoming,
+    proxy::handle,
+};
+use http::{Request, StatusCode};
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+/// While draining, an idle connection is left open this many milliseconds for a request that may be
+/// on its way.
+const LAST_CALL: u64 = 1000;
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The client went away, or nothing can be said to it any more.
+    Gone,
+    /// Everything has been said.
+    Said,
+    /// Everything has been said, but the client still sends and might not hear it.
+    Interrupting,
+    /// What came is no request.
+    Refused(StatusCode, &'static str),
+}
+
+impl From<Gone> for End {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+/// Serves HTTP/1 on `stream` until one side ends it.
+pub async fn serve(stream: Stream, service: Service, settings: Settings) {
+    let mut drain = service.listener().drain.subscribe();
+    let mut drained = pin!(drained(&mut drain));
+    let mut connection = Http1::new(stream, &service, &settings);
+    let end = loop {
+        let head = match connection.next_head(drained.as_mut()).await {
+            Ok(head) => head,
+            Err(end) => break end,
+        };
+        if let Err(end) = connection.exchange(head).await {
+            break end;
+        }
+    };
+    let mut socket = connection.socket;
+    match end {
+        End::Gone => {}
+        End::Said => socket.stream.close().await,
+        End::Interrupting => socket.stream.linger().await,
+        End::Refused(status, reason) => {
+            service.refuse_unread(status, reason);
+            let date = service.proxy().date.at(service.proxy().live.clock.now());
+            response_head::write_refusal(socket.outgoing.begin(), status, date);
+            let wait = Duration::from_millis(settings.waits.send);
+            let writing = poll_fn(|cx| socket.poll_flush(cx));
+            if let Ok(Ok(())) = tokio::time::timeout(wait, writing).await {
+                socket.stream.linger().await;
+            }
+        }
+    }
+}
+
+/// A connection and where it stands. Moments are the clock's milliseconds.
+struct Http1<'a> {
+    socket: Http1Socket,
+    service: &'a Service,
+    settings: &'a Settings,
+    alarm: Alarm,
+    requests: u64,
+    /// Since when it waits for a request.
+    idle_since: u64,
+    /// Since when a head is incomplete; 0 while none is.
+    head_since: u64,
+    /// When it ends if it stays idle, for it is being drained; 0 while it is not.
+    last_call: u64,
+    /// Whether the drain knows whom to wake.
+    heard: bool,
+}
+
+impl<'a> Http1<'a> {
+    fn new(stream: Stream, service: &'a Service, settings: &'a Settings) -> Self {
+        let proxy = service.proxy();
+        Self {
+            socket: Http1Socket::new(stream, Arc::clone(&proxy.buffers)),
+            service,
+            settings,
+            alarm: Alarm::new(Duration::from_millis(settings.waits.shortest())),
+            requests: 0,
+            idle_since: proxy.live.clock.now(),
+            head_since: 0,
+            last_call: 0,
+            heard: false,
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.service.proxy().live.clock.now()
+    }
+
+    fn is_draining(&self) -> bool {
+        self.service.listener().draining.load(Relaxed)
+    }
+
+    /// Waits for a whole head.
+    async fn next_head(
+        &mut self,
+        mut drained: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<RequestHead, End> {
+        // How much of what is unread was looked at in vain.
+        let mut seen = 0;
+        poll_fn(|cx| {
+            loop {
+                if let Some(head) = self.parse(&mut seen)? {
+                    return Poll::Ready(Ok(head));
+                }
+                match self.socket.poll_fill(cx) {
+                    Poll::Ready(read) => read?,
+                    Poll::Pending => break,
+                }
+            }
+            self.listen_for_drain(cx, drained.as_mut());
+            loop {
+                ready!(self.alarm.poll(cx));
+                if let Some(end) = self.overdue() {
+                    return Poll::Ready(Err(end));
+                }
+            }
+        })
+        .await
+    }
+
+    /// The head among what was read, if it is whole.
+    fn parse(&mut self, seen: &mut usize) -> Result<Option<RequestHead>, End> {
+        let unread = &mut self.socket.unread;
+        if unread.is_empty() {
+            return Ok(None);
+        }
+        let limits = &self.settings.limits;
+        let limits = Limits { head: limits.request_head, fields: limits.headers };
+        if may_be_whole(unread, *seen, limits.head) {
+            *seen = unread.len();
+            match request_head::parse(unread, limits) {
+                Ok(None) => {}
+                Ok(whole) => {
+                    self.head_since = 0;
+                    return Ok(whole);
+                }
+                Err(bad) => {
+                    let (status, reason) = bad.answer();
+                    return Err(End::Refused(status, reason));
+                }
+            }
+        }
+        if self.head_since == 0 {
+            self.head_since = self.now();
+        }
+        Ok(None)
+    }
+
+    /// Once the listener is drained, the next answer is the last, and there is not long to ask.
+    fn listen_for_drain(
+        &mut self,
+        cx: &mut Context<'_>,
+        drained: Pin<&mut impl Future<Output = ()>>,
+    ) {
+        if self.last_call != 0 || self.heard && !self.is_draining() {
+            return;
+        }
+        self.heard = true;
+        if drained.poll(cx).is_ready() {
+            self.service.close();
+            self.last_call = self.now() + LAST_CALL;
+            self.alarm.ring_in(Duration::from_millis(LAST_CALL));
+        }
+    }
+
+    /// What the alarm rang for, between requests; else it is set again.
+    fn overdue(&mut self) -> Option<End> {
+        let (now, waits) = (self.now(), &self.settings.waits);
+        if self.alarm.is_older_than(self.settings.age) {
+            self.service.close();
+        }
+        let (due, end) = if self.head_since != 0 {
+            let late = End::Refused(StatusCode::REQUEST_TIMEOUT, "head_timeout");
+            (self.head_since + waits.request_head, late)
+        } else {
+            let last_call = if self.last_call == 0 { u64::MAX } else { self.last_call };
+            (last_call.min(self.idle_since + waits.idle), End::Said)
+        };
+        if now >= due {
+            return Some(end);
+        }
+        // Whatever begins from now on can't be overdue before the shortest wait.
+        self.alarm.ring_in(Duration::from_millis((due - now).min(waits.shortest())));
+        None
+    }
+
+    /// One request and its response.
+    async fn exchange(&mut self, head: RequestHead) -> Result<(), End> {
+        self.requests += 1;
+        let Self { socket, service, settings, alarm, .. } = self;
+        let (service, proxy) = (*service, service.proxy());
+        let mut asked = Asked::by(&head);
+        let RequestHead { parts, framing, expects_continue, .. } = head;
+        let length = if let Framing::Length(length) = framing { Some(length) } else { None };
+        let (mut giver, incoming) = if framing == Framing::None {
+            (None, Incoming::None)
+        } else {
+            let (giver, body) = hand_over(length, expects_continue, &mut socket.unread);
+            (Some(giver), Incoming::Http1(body))
+        };
+        let response = {
+            let arrival = service.arrival(self.requests, framing == Framing::Both);
+            let request = Request::from_parts(parts, incoming);
+            let mut handling = pin!(handle(Arc::clone(proxy), arrival, request));
+            let handled = poll_fn(|cx| {
+                loop {
+                    if let Poll::Ready(response) = handling.as_mut().poll(cx) {
+                        return Poll::Ready(Ok(response));
+                    }
+                    ready!(socket.poll_meanwhile(cx, giver.as_mut()))?;
+                }
+            });
+            handled.await.map_err(|Gone| End::Gone)?
+        };
+        asked.close |= service.is_closing() || service.listener().draining.load(Relaxed);
+        let clock = proxy.live.clock;
+        let date = || proxy.date.at(clock.now());
+        let mut responding = Responding::begin(response, asked, &mut socket.outgoing, date);
+        poll_fn(|cx| {
+            let waits = (&mut *alarm, clock, settings.waits.send);
+            responding.poll(cx, socket, giver.as_mut(), waits)
+        })
+        .await?;
+        let closes = responding.closes;
+        drop(responding);
+        self.idle_since = clock.now();
+        let unread = &mut self.socket.unread;
+        if giver.is_some_and(|mut giver| !giver.skip_what_is_there(unread)) {
+            Err(End::Interrupting)
+        } else if !closes {
+            Ok(())
+        } else if unread.is_empty() {
+            Err(End::Said)
+        } else {
+            Err(End::Interrupting)
+        }
+    }
+}
+
+/// Whether it is worth to look for a head again, when `seen` bytes were looked at in vain: a client
+/// that sends byte by byte must not make every byte be read as often.
+fn may_be_whole(unread: &[u8], seen: usize, limit: usize) -> bool {
+    if seen == 0 || unread.len() >= 2 * seen || unread.len() >= limit {
+        return true;
+    }
+    let news = &unread[seen.saturating_sub(2)..];
+    memchr::memchr_iter(b'\n', news)
+        .any(|at| news[at + 1..].starts_with(b"\n") || news[at + 1..].starts_with(b"\r\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_be_whole;
+
+    #[test]
+    fn a_head_in_drops_is_read_again_only_at_its_end() {
+        let head = b"GET / HTTP/1.1\r\nhost: a\r\nx: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n\r\n";
+        let (mut seen, mut looks) = (0, Vec::new());
+        for length in 1..=head.len() {
+            if may_be_whole(&head[..length], seen, 1000) {
+                seen = length;
+                looks.push(length);
+            }
+        }
+        assert_eq!(looks, [1, 2, 4, 8, 16, 32, 64, head.len()]);
+        assert!(may_be_whole(b"a\nb\n\nrest", 4, 1000), "bare line ends");
+        assert!(!may_be_whole(b"a\nb\nrest", 5, 1000));
+        assert!(may_be_whole(b"a\nb\nrest", 7, 8), "the limit is reached");
+    }
+}

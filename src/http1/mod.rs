@@ -1,0 +1,18 @@
+//! HTTP/1 on the wire, for both sides: what RFC 9112 says of bytes.
+//!
+//! Owns: reading into a worker's blocks, heads of requests in and of responses out, chunks, and the
+//! queue of what is still to be written. May touch: nothing of ours. The client's connection
+//! ([`crate::daemon::serve_http1`]) and the exchange with a server ([`mod@crate::proxy::exchange`])
+//! are made of it. `httparse` is the lexer.
+//!
+//! HTTP/1 to clients is ours and not hyper's because it is most of what a request costs: a small
+//! proxied request took 26,000 instructions with hyper's server; `benches/results/LOG.md` has the
+//! numbers.
+
+pub mod buffers;
+pub mod chunked;
+pub mod date;
+pub mod outgoing;
+pub mod request_body;
+pub mod request_head;
+pub mod response_head;

@@ -1,0 +1,252 @@
+//! What is still to be written to a socket: a head, and the body's part that is under way.
+//!
+//! Owns: the chunked coding of what goes out, and writing in as few calls as can be. May touch:
+//! nothing of ours. Requests to servers and responses to clients go out by it alike.
+
+use bytes::{Buf, Bytes};
+use http::HeaderMap;
+use http_body::Frame;
+use std::{
+    io::{self, IoSlice, Write as _},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tokio::io::AsyncWrite;
+
+/// Data up to this size is copied behind the head: one buffer is cheaper for the kernel than two.
+const COPIED: usize = 2 * 1024;
+
+/// What is still to be written to a socket.
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    /// The head, and the framing between data. Written from `offset` on.
+    head: Vec<u8>,
+    offset: usize,
+    data: Bytes,
+    tail: &'static [u8],
+    chunked: bool,
+    ended: bool,
+    /// Bytes written since [`Outgoing::begin`].
+    pub sent: u64,
+}
+
+impl Outgoing {
+    /// Begins a message: its head is to be appended to what is given back.
+    pub fn begin(&mut self) -> &mut Vec<u8> {
+        self.head.clear();
+        (self.offset, self.data, self.tail, self.sent) = (0, Bytes::new(), b"", 0);
+        (self.chunked, self.ended) = (false, false);
+        &mut self.head
+    }
+
+    /// What follows is coded in chunks.
+    pub fn set_chunked(&mut self) {
+        self.chunked = true;
+    }
+
+    /// Whether the next part of the body is to be pushed.
+    pub fn wants_more(&self) -> bool {
+        !self.ended && self.is_head_only()
+    }
+
+    /// Whether everything has been pushed and written.
+    pub fn is_done(&self) -> bool {
+        self.ended && self.is_empty()
+    }
+
+    fn is_head_only(&self) -> bool {
+        self.data.is_empty() && self.tail.is_empty()
+    }
+
+    /// Whether all that was pushed has been written.
+    pub fn is_empty(&self) -> bool {
+        self.is_head_only() && self.offset == self.head.len()
+    }
+
+    /// Queues a part of the body, once it [`wants_more`](Self::wants_more). Trailers are the end.
+    pub fn push(&mut self, frame: Frame<Bytes>) {
+        match frame.into_data() {
+            Ok(data) => self.push_data(data),
+            Err(frame) => self.end(frame.trailers_ref()),
+        }
+    }
+
+    fn push_data(&mut self, data: Bytes) {
+        if data.is_empty() {
+            return;
+        }
+        self.rewind();
+        if self.chunked {
+            // Writing to a vector can't fail.
+            let _ = write!(self.head, "{:x}\r\n", data.len());
+        }
+        if data.len() <= COPIED {
+            self.head.extend_from_slice(&data);
+            if self.chunked {
+                self.head.extend_from_slice(b"\r\n");
+            }
+            return;
+        }
+        self.data = data;
+        if self.chunked {
+            self.tail = b"\r\n";
+        }
+    }
+
+    /// Ends the body, which in chunks may have trailers.
+    pub fn end(&mut self, trailers: Option<&HeaderMap>) {
+        let ended = std::mem::replace(&mut self.ended, true);
+        if ended || !self.chunked {
+            return;
+        }
+        if !self.tail.is_empty() && trailers.is_none() {
+            // With the last data, in one write.
+            self.tail = b"\r\n0\r\n\r\n";
+            return;
+        }
+        self.rewind();
+        self.head.extend_from_slice(b"0\r\n");
+        for (name, value) in trailers.into_iter().flatten() {
+            self.head.extend_from_slice(name.as_str().as_bytes());
+            self.head.extend_from_slice(b": ");
+            self.head.extend_from_slice(value.as_bytes());
+            self.head.extend_from_slice(b"\r\n");
+        }
+        self.head.extend_from_slice(b"\r\n");
+    }
+
+    fn rewind(&mut self) {
+        if self.offset == self.head.len() {
+            self.head.clear();
+            self.offset = 0;
+        }
+    }
+
+    /// Writes until nothing is left.
+    pub fn poll_flush<S: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut S,
+    ) -> Poll<io::Result<()>> {
+        while !self.is_empty() {
+            let head = &self.head[self.offset..];
+            let stream = Pin::new(&mut *stream);
+            let written = if self.is_head_only() {
+                ready!(stream.poll_write(cx, head))?
+            } else {
+                let parts = [IoSlice::new(head), IoSlice::new(&self.data), IoSlice::new(self.tail)];
+                let parts = &parts[usize::from(head.is_empty())..];
+                ready!(stream.poll_write_vectored(cx, parts))?
+            };
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.wrote(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn wrote(&mut self, written: usize) {
+        self.sent += written as u64;
+        let from_head = written.min(self.head.len() - self.offset);
+        self.offset += from_head;
+        let from_data = (written - from_head).min(self.data.len());
+        if from_data == self.data.len() {
+            self.data = Bytes::new();
+        } else {
+            self.data.advance(from_data);
+        }
+        self.tail = &self.tail[written - from_head - from_data..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http1::chunked::{Chunked, Step};
+    use proptest::prelude::*;
+    use std::task::Waker;
+
+    /// Takes `at_most` bytes a write.
+    struct Narrow(Vec<u8>, usize);
+
+    impl AsyncWrite for Narrow {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let take = bytes.len().min(self.1);
+            self.0.extend_from_slice(&bytes[..take]);
+            Poll::Ready(Ok(take))
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            parts: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            let all: Vec<u8> = parts.iter().flat_map(|part| part.to_vec()).collect();
+            let take = all.len().min(self.1);
+            self.0.extend_from_slice(&all[..take]);
+            Poll::Ready(Ok(take))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn flush(outgoing: &mut Outgoing, stream: &mut Narrow) {
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(outgoing.poll_flush(&mut cx, stream).is_ready());
+        assert!(outgoing.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_out_is_what_was_pushed(
+            parts in prop::collection::vec(0usize..5000, 0..6),
+            chunked: bool,
+            at_most in 1usize..7000,
+        ) {
+            let (mut outgoing, mut stream) = (Outgoing::default(), Narrow(Vec::new(), at_most));
+            outgoing.begin().extend_from_slice(b"HEAD");
+            if chunked {
+                outgoing.set_chunked();
+            }
+            let mut pushed = Vec::new();
+            for (at, length) in parts.iter().enumerate() {
+                let data = vec![b'a' + at as u8; *length];
+                pushed.extend_from_slice(&data);
+                outgoing.push(Frame::data(data.into()));
+                if at + 1 < parts.len() {
+                    flush(&mut outgoing, &mut stream);
+                }
+            }
+            outgoing.end(None);
+            flush(&mut outgoing, &mut stream);
+            prop_assert_eq!(outgoing.sent, stream.0.len() as u64);
+            let mut body = Bytes::from(stream.0.split_off(4));
+            prop_assert_eq!(&stream.0, b"HEAD");
+            if !chunked {
+                prop_assert_eq!(&body[..], &pushed[..]);
+                return Ok(());
+            }
+            let (mut chunks, mut decoded) = (Chunked::default(), Vec::new());
+            loop {
+                match chunks.step(&mut body).unwrap() {
+                    Step::Data(data) => decoded.extend_from_slice(&data),
+                    Step::End(None) => break,
+                    other => panic!("{other:?}"),
+                }
+            }
+            prop_assert_eq!(decoded, pushed);
+            prop_assert!(body.is_empty());
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! A request's body on its way from the client's connection to whoever takes it.
+//!
+//! Owns: the hand-over. May touch: [`super::chunked`]. The connection has the socket and the taker
+//! has none: the taker says that it wants a part, the connection reads it and hands it over, so that
+//! a client is read from no faster than its body is taken. Both mostly run in one task, where the
+//! connection looks at the wish right after the taker was polled and nobody is woken.
+
+use super::{
+    buffers::{self, Buffers, Size},
+    chunked::{Chunked, Step},
+};
+use bytes::Bytes;
+use http_body::Frame;
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker, ready},
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// A part, or what went wrong.
+type Part = io::Result<Frame<Bytes>>;
+
+#[derive(Debug, Default)]
+struct Exchange {
+    part: Option<Part>,
+    wanted: bool,
+    ended: bool,
+    taker: Option<Waker>,
+    giver: Option<Waker>,
+}
+
+type Shared = Arc<Mutex<Exchange>>;
+
+fn lock(shared: &Shared) -> MutexGuard<'_, Exchange> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Notes who is to be woken.
+fn note(waker: &mut Option<Waker>, cx: &Context<'_>) {
+    if !waker.as_ref().is_some_and(|it| it.will_wake(cx.waker())) {
+        *waker = Some(cx.waker().clone());
+    }
+}
+
+/// Wakes `waker`, unless it is the task that is running.
+fn wake(waker: &mut Option<Waker>, cx: &Context<'_>) {
+    if let Some(waker) = waker.take_if(|it| !it.will_wake(cx.waker())) {
+        waker.wake();
+    }
+}
+
+/// The taker's end.
+#[derive(Debug)]
+pub struct Body {
+    shared: Shared,
+    length: Option<u64>,
+}
+
+impl Body {
+    /// Its length as announced.
+    pub fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// Whether everything has been taken.
+    pub fn is_ended(&self) -> bool {
+        let exchange = lock(&self.shared);
+        exchange.ended && exchange.part.is_none()
+    }
+
+    /// The next part.
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Part>> {
+        let mut exchange = lock(&self.shared);
+        if let Some(part) = exchange.part.take() {
+            return Poll::Ready(Some(part));
+        }
+        if exchange.ended {
+            return Poll::Ready(None);
+        }
+        exchange.wanted = true;
+        note(&mut exchange.taker, cx);
+        wake(&mut exchange.giver, cx);
+        Poll::Pending
+    }
+}
+
+/// What is left of a body on the connection.
+#[derive(Debug)]
+enum Rest {
+    Length(u64),
+    Chunked(Chunked),
+}
+
+/// The connection's end.
+#[derive(Debug)]
+pub struct Giver {
+    shared: Shared,
+    rest: Rest,
+    /// What is left to write of `100 Continue`, which is sent once the body is wanted.
+    interim: &'static [u8],
+    done: bool,
+}
+
+/// A body of `length` bytes, or in chunks: the connection's end and the taker's. What came with the
+/// head is handed over at once, so that it goes on in one write with the head. With
+/// `expects_continue` the client is told to go on once somebody takes more.
+pub fn hand_over(length: Option<u64>, expects_continue: bool, unread: &mut Bytes) -> (Giver, Body) {
+    let shared = Shared::default();
+    let rest = length.map_or(Rest::Chunked(Chunked::default()), Rest::Length);
+    let interim = if expects_continue { CONTINUE } else { b"" };
+    let mut giver = Giver { shared: Arc::clone(&shared), rest, interim, done: false };
+    if let Some(first) = giver.take(unread).transpose() {
+        drop(giver.give(Some(first)));
+    }
+    (giver, Body { shared, length })
+}
+
+impl Giver {
+    /// Whether the whole body has been read off the connection.
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Ready when a wanted part has been handed over, so that the taker is to be polled again.
+    pub fn poll<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut S,
+        unread: &mut Bytes,
+        buffers: &Arc<Buffers>,
+    ) -> Poll<()> {
+        {
+            let mut exchange = lock(&self.shared);
+            if self.done || !exchange.wanted {
+                note(&mut exchange.giver, cx);
+                return Poll::Pending;
+            }
+        }
+        let part = ready!(self.poll_part(cx, stream, unread, buffers));
+        wake(&mut self.give(part.transpose()).taker, cx);
+        Poll::Ready(())
+    }
+
+    fn give(&mut self, part: Option<Part>) -> MutexGuard<'_, Exchange> {
+        let mut exchange = lock(&self.shared);
+        exchange.wanted = false;
+        // After an error there is nothing to wait for, either.
+        exchange.ended = self.done || matches!(part, Some(Err(_)));
+        exchange.part = part;
+        exchange
+    }
+
+    fn poll_part<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut S,
+        unread: &mut Bytes,
+        buffers: &Arc<Buffers>,
+    ) -> Poll<io::Result<Option<Frame<Bytes>>>> {
+        loop {
+            if let Some(part) = self.take(unread)? {
+                return Poll::Ready(Ok(Some(part)));
+            }
+            if self.done {
+                return Poll::Ready(Ok(None));
+            }
+            while !self.interim.is_empty() {
+                let written = ready!(Pin::new(&mut *stream).poll_write(cx, self.interim))?;
+                self.interim = &self.interim[written..];
+            }
+            let size = match self.rest {
+                Rest::Length(left) => Size::of(left),
+                Rest::Chunked(_) => Size::Large,
+            };
+            if ready!(buffers::poll_fill(cx, stream, unread, buffers, size))? == 0 {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+    }
+
+    /// The next part among the bytes already read.
+    fn take(&mut self, unread: &mut Bytes) -> io::Result<Option<Frame<Bytes>>> {
+        match &mut self.rest {
+            _ if unread.is_empty() => Ok(None),
+            Rest::Length(left) => {
+                self.interim = b"";
+                let take = (*left).min(unread.len() as u64);
+                *left -= take;
+                self.done = *left == 0;
+                Ok(Some(Frame::data(unread.split_to(take as usize))))
+            }
+            Rest::Chunked(chunked) => {
+                let step = chunked.step(unread).map_err(|_| {
+                    io::Error::new(io::ErrorKind::InvalidData, "its chunked framing is broken")
+                })?;
+                self.interim = b"";
+                Ok(match step {
+                    Step::More => None,
+                    Step::Data(data) => {
+                        self.done = chunked.is_at_end(unread);
+                        Some(Frame::data(data))
+                    }
+                    Step::End(trailers) => {
+                        self.done = true;
+                        trailers.map(Frame::trailers)
+                    }
+                })
+            }
+        }
+    }
+
+    /// Drops what has been read already of a body that nobody takes; whether that was all of it.
+    pub fn skip_what_is_there(&mut self, unread: &mut Bytes) -> bool {
+        while !self.done && matches!(self.take(unread), Ok(Some(_))) {}
+        self.done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Everything that a taker gets of `wire`, and what is left of it.
+    async fn given(length: Option<u64>, wire: &[u8]) -> (io::Result<Vec<u8>>, Vec<u8>, bool) {
+        let (mut unread, buffers) = (Bytes::new(), Arc::default());
+        let (mut giver, mut body) = hand_over(length, false, &mut unread);
+        let mut stream = tokio::io::join(wire, tokio::io::sink());
+        let mut all = Vec::new();
+        let outcome = std::future::poll_fn(|cx| {
+            loop {
+                match body.poll_frame(cx) {
+                    Poll::Ready(None) => return Poll::Ready(Ok(())),
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                    Poll::Ready(Some(Ok(frame))) => {
+                        all.extend_from_slice(&frame.into_data().unwrap_or_default());
+                        continue;
+                    }
+                    Poll::Pending => {}
+                }
+                ready!(giver.poll(cx, &mut stream, &mut unread, &buffers));
+            }
+        });
+        let outcome = outcome.await;
+        (outcome.map(|()| all), unread.to_vec(), giver.is_done())
+    }
+
+    #[tokio::test]
+    async fn a_body_ends_where_its_framing_says() {
+        let (body, left, done) = given(Some(5), b"helloGET").await;
+        assert_eq!((body.unwrap(), left, done), (b"hello".to_vec(), b"GET".to_vec(), true));
+        let (body, left, done) = given(None, b"3\r\nhel\r\n2\r\nlo\r\n0\r\na: b\r\n\r\nGET").await;
+        assert_eq!((body.unwrap(), left, done), (b"hello".to_vec(), b"GET".to_vec(), true));
+        let (body, left, done) = given(None, b"5\r\nhello\r\n0\r\n\r\nGET").await;
+        assert_eq!((body.unwrap(), left, done), (b"hello".to_vec(), b"GET".to_vec(), true));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_is_an_error() {
+        for (length, wire) in [(Some(6), &b"hello"[..]), (None, b"5\r\nhel"), (None, b"x\r\n")] {
+            let (body, _, done) = given(length, wire).await;
+            assert!(body.is_err() && !done);
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_read_that_nobody_wants() {
+        let mut unread = Bytes::new();
+        let (mut giver, _body) = hand_over(Some(5), false, &mut unread);
+        let mut stream = tokio::io::join(&b"hello"[..], tokio::io::sink());
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(giver.poll(&mut cx, &mut stream, &mut unread, &Arc::default()).is_pending());
+        assert!(!giver.skip_what_is_there(&mut unread));
+        unread = Bytes::from("helloGET");
+        assert!(giver.skip_what_is_there(&mut unread));
+        assert_eq!(&unread[..], b"GET");
+    }
+}

@@ -1,0 +1,309 @@
+//! A client's request head: read strictly, with how its body is framed (RFC 9112 §3, §6.3).
+//!
+//! Owns: the syntax and the limits. May touch: nothing of ours. What a well-formed head may not say
+//! is for [`crate::proxy::admission`].
+
+use bytes::{Buf, Bytes};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header, request,
+};
+use std::mem::MaybeUninit;
+
+/// Fields in a head that need no allocation to be found.
+const FEW_FIELDS: usize = 100;
+
+/// How large a head may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes.
+    pub head: usize,
+    /// Fields.
+    pub fields: usize,
+}
+
+/// A head, taken out of what was read.
+#[derive(Debug)]
+pub struct RequestHead {
+    /// Method, target, version and fields.
+    pub parts: request::Parts,
+    /// How its body is framed.
+    pub framing: Framing,
+    /// Whether the client keeps the connection (RFC 9112 §9.3).
+    pub keep_alive: bool,
+    /// Whether the client waits for `100 Continue` (RFC 9110 §10.1.1).
+    pub expects_continue: bool,
+    /// Whether the client knows trailers (RFC 9110 §10.1.4).
+    pub takes_trailers: bool,
+}
+
+/// How a request's body is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There is none.
+    None,
+    /// By this many bytes, at least one.
+    Length(u64),
+    /// By its chunks.
+    Chunked,
+    /// By `Content-Length` and `Transfer-Encoding` both: RFC 9112 §6.1 calls it an attack.
+    Both,
+}
+
+/// Why what came is no request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bad {
+    /// The syntax is broken.
+    Syntax,
+    /// The request line alone fills the limit.
+    Target,
+    /// The head is larger than the limit.
+    Large,
+    /// There are more fields than the limit.
+    Fields,
+}
+
+impl Bad {
+    /// The answer's status, and the reason for logs and metrics.
+    pub fn answer(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Syntax => (StatusCode::BAD_REQUEST, "bad_request"),
+            Self::Target => (StatusCode::URI_TOO_LONG, "target_too_long"),
+            Self::Large => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"),
+            Self::Fields => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too_many_headers"),
+        }
+    }
+}
+
+/// The head at the beginning of `unread`, taken out of it; `None` while it is incomplete.
+///
+/// The head is copied, so that a request under way holds some hundred bytes and no block.
+pub fn parse(unread: &mut Bytes, limits: Limits) -> Result<Option<RequestHead>, Bad> {
+    let whole = unread.clone();
+    let mut few = [const { MaybeUninit::uninit() }; FEW_FIELDS];
+    let mut many;
+    let room = if limits.fields <= FEW_FIELDS {
+        &mut few[..limits.fields]
+    } else {
+        many = vec![MaybeUninit::uninit(); limits.fields];
+        &mut many
+    };
+    let mut request = httparse::Request::new(&mut []);
+    let length = match request.parse_with_uninit_headers(&whole, room) {
+        Ok(httparse::Status::Complete(length)) if length <= limits.head => length,
+        Ok(httparse::Status::Partial) if whole.len() < limits.head => return Ok(None),
+        Ok(_) if memchr::memchr(b'\n', &whole[..limits.head]).is_none() => return Err(Bad::Target),
+        Ok(_) => return Err(Bad::Large),
+        Err(httparse::Error::TooManyHeaders) => return Err(Bad::Fields),
+        Err(_) => return Err(Bad::Syntax),
+    };
+    let head = Bytes::copy_from_slice(&whole[..length]);
+    let start = whole.as_ptr() as usize;
+    let copied = |part: &[u8]| {
+        // An empty part may point anywhere.
+        let at = if part.is_empty() { 0 } else { part.as_ptr() as usize - start };
+        head.slice(at..at + part.len())
+    };
+    let method = request.method.and_then(|it| Method::from_bytes(it.as_bytes()).ok());
+    let target = request.path.map(|it| Uri::from_maybe_shared(copied(it.as_bytes())));
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.method = method.ok_or(Bad::Syntax)?;
+    parts.uri = target.ok_or(Bad::Syntax)?.map_err(|_| Bad::Syntax)?;
+    parts.version = if request.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
+    let mut reader = Reader::new(request.headers.len());
+    for field in request.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Bad::Syntax)?;
+        let value = HeaderValue::from_maybe_shared(copied(field.value));
+        reader.take(name, value.map_err(|_| Bad::Syntax)?)?;
+    }
+    unread.advance(length);
+    if unread.is_empty() {
+        // Lets the block go.
+        *unread = Bytes::new();
+    }
+    reader.finish(parts).map(Some)
+}
+
+/// Gathers the fields, and what those say that are for the connection.
+struct Reader {
+    fields: HeaderMap,
+    length: Option<u64>,
+    coded: bool,
+    chunked: bool,
+    close: bool,
+    keep_alive: bool,
+    expects_continue: bool,
+    takes_trailers: bool,
+}
+
+impl Reader {
+    fn new(fields: usize) -> Self {
+        Self {
+            fields: HeaderMap::with_capacity(fields),
+            length: None,
+            coded: false,
+            chunked: false,
+            close: false,
+            keep_alive: false,
+            expects_continue: false,
+            takes_trailers: false,
+        }
+    }
+
+    fn take(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), Bad> {
+        let bytes = value.as_bytes();
+        if name == header::CONTENT_LENGTH {
+            // RFC 9112 §6.3: the first of equal ones is kept, differing ones are an attack.
+            let length = decimal(bytes).ok_or(Bad::Syntax)?;
+            match self.length.replace(length) {
+                None => {}
+                Some(earlier) if earlier == length => return Ok(()),
+                Some(_) => return Err(Bad::Syntax),
+            }
+        } else if name == header::TRANSFER_ENCODING {
+            self.coded = true;
+            let last = bytes.rsplit(|byte| *byte == b',').next().unwrap_or_default();
+            self.chunked = last.trim_ascii().eq_ignore_ascii_case(b"chunked");
+        } else if name == header::CONNECTION {
+            for token in tokens(bytes) {
+                self.close |= token.eq_ignore_ascii_case(b"close");
+                self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+            }
+        } else if name == header::TE {
+            self.takes_trailers |= tokens(bytes).any(|it| it.eq_ignore_ascii_case(b"trailers"));
+        } else if name == header::EXPECT {
+            self.expects_continue = bytes.eq_ignore_ascii_case(b"100-continue");
+        }
+        self.fields.append(name, value);
+        Ok(())
+    }
+
+    fn finish(self, mut parts: request::Parts) -> Result<RequestHead, Bad> {
+        let http11 = parts.version == Version::HTTP_11;
+        let framing = match (self.coded, self.length) {
+            // RFC 9112 §6.1: HTTP/1.0 knows no codings; §6.3: without `chunked` at the end nobody
+            // knows where the body ends.
+            (true, _) if !http11 || !self.chunked => return Err(Bad::Syntax),
+            (true, Some(_)) => Framing::Both,
+            (true, None) => Framing::Chunked,
+            (false, None | Some(0)) => Framing::None,
+            (false, Some(length)) => Framing::Length(length),
+        };
+        parts.headers = self.fields;
+        Ok(RequestHead {
+            parts,
+            framing,
+            keep_alive: if http11 { !self.close } else { self.keep_alive },
+            expects_continue: self.expects_continue && http11 && framing != Framing::None,
+            takes_trailers: self.takes_trailers && http11,
+        })
+    }
+}
+
+fn tokens(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}
+
+/// A `Content-Length`: digits alone, as RFC 9110 §8.6 has it.
+pub fn decimal(bytes: &[u8]) -> Option<u64> {
+    let is_number = !bytes.is_empty() && bytes.len() < 20 && bytes.iter().all(u8::is_ascii_digit);
+    let digits = std::str::from_utf8(bytes).ok().filter(|_| is_number);
+    digits?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LIMITS: Limits = Limits { head: 32 * 1024, fields: 100 };
+
+    fn read(text: &str) -> Result<Option<RequestHead>, Bad> {
+        parse(&mut Bytes::from(text.to_owned()), LIMITS)
+    }
+
+    fn head(fields: &str) -> Result<RequestHead, Bad> {
+        read(&format!("POST /a?b HTTP/1.1\r\nhost: x\r\n{fields}\r\n")).map(Option::unwrap)
+    }
+
+    #[test]
+    fn framing_by_rfc_9112() {
+        let framing = |fields| head(fields).map(|head| head.framing);
+        assert_eq!(framing(""), Ok(Framing::None));
+        assert_eq!(framing("content-length: 0\r\n"), Ok(Framing::None));
+        assert_eq!(framing("content-length: 5\r\ncontent-length: 5\r\n"), Ok(Framing::Length(5)));
+        assert_eq!(framing("transfer-encoding: Chunked\r\n"), Ok(Framing::Chunked));
+        let both = "content-length: 5\r\ntransfer-encoding: chunked\r\n";
+        assert_eq!(framing(both), Ok(Framing::Both));
+        for bad in [
+            "content-length: 5\r\ncontent-length: 6\r\n",
+            "content-length: 5, 5\r\n",
+            "content-length: +5\r\n",
+            "content-length:\r\n",
+            "content-length: 99999999999999999999\r\n",
+            "transfer-encoding: gzip\r\n",
+            "transfer-encoding: chunked, gzip\r\n",
+            "a : b\r\n",
+            "a: b\r\n c\r\n",
+            "a: b\rc\r\n",
+        ] {
+            assert_eq!(framing(bad), Err(Bad::Syntax), "{bad:?}");
+        }
+        let old = read("POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n");
+        assert_eq!(old.unwrap_err(), Bad::Syntax);
+    }
+
+    #[test]
+    fn connections_persist_by_version_and_wish() {
+        assert!(
+            head("").unwrap().keep_alive && !head("connection: x, Close\r\n").unwrap().keep_alive
+        );
+        let old = |fields| read(&format!("GET / HTTP/1.0\r\n{fields}\r\n")).unwrap().unwrap();
+        assert!(!old("").keep_alive && old("connection: Keep-Alive\r\n").keep_alive);
+        assert!(head("expect: 100-Continue\r\ncontent-length: 1\r\n").unwrap().expects_continue);
+        assert!(!head("expect: 100-continue\r\n").unwrap().expects_continue);
+    }
+
+    #[test]
+    fn limits_say_what_was_too_much() {
+        let limits = Limits { head: 100, fields: 2 };
+        let long = |text: String| parse(&mut Bytes::from(text), limits).map(|it| it.is_some());
+        assert_eq!(long(format!("GET /{} HTTP", "a".repeat(100))), Err(Bad::Target));
+        assert_eq!(long(format!("GET / HTTP/1.1\r\na: {}", "b".repeat(100))), Err(Bad::Large));
+        assert_eq!(
+            long(format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(3))),
+            Err(Bad::Fields)
+        );
+        assert_eq!(long(format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(2))), Ok(true));
+        assert_eq!(long("GET / HT".into()), Ok(false));
+    }
+
+    #[test]
+    fn the_next_request_stays_behind() {
+        let mut unread = Bytes::from("\r\nGET /1 HTTP/1.1\r\nempty:\r\n\r\nGET /2");
+        let head = parse(&mut unread, LIMITS).unwrap().unwrap();
+        assert_eq!(
+            (head.parts.uri.path(), &head.parts.headers["empty"]),
+            ("/1", &HeaderValue::from_static(""))
+        );
+        assert_eq!(&unread[..], b"GET /2");
+    }
+
+    proptest! {
+        #[test]
+        fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..600)) {
+            let _ = parse(&mut Bytes::from(noise), LIMITS);
+        }
+
+        #[test]
+        fn mutations_never_panic_nor_take_too_much(at in 0usize..90, byte in any::<u8>()) {
+            let mut text = *b"POST /a HTTP/1.1\r\nhost: b\r\ncontent-length: 5\r\nconnection: close, x\r\nempty:\r\n\r\nhello.....";
+            text[at % text.len()] = byte;
+            let mut unread = Bytes::copy_from_slice(&text);
+            let before = unread.len();
+            if let Ok(Some(_)) = parse(&mut unread, LIMITS) {
+                let taken = before - unread.len();
+                prop_assert!(text[..taken].ends_with(b"\n"));
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The head of a response as a client gets it, and how its body is framed (RFC 9112 §6).
+//!
+//! Owns: status line, fields, framing fields and `Date`. May touch: nothing of ours. The framing is
+//! decided here alone: what a field says of it is not passed on.
+
+use super::request_head::RequestHead;
+use http::{Method, StatusCode, Version, header, response};
+
+/// What the request has to say about the form of its response.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// HEAD: the fields of a GET, and no body (RFC 9110 §9.3.2).
+    pub head_only: bool,
+    /// HTTP/1.0 knows no chunks.
+    pub http10: bool,
+    /// The client closes, or we are to.
+    pub close: bool,
+    /// The client knows trailers.
+    pub trailers: bool,
+}
+
+impl Asked {
+    /// By a request's head.
+    pub fn by(head: &RequestHead) -> Self {
+        Self {
+            head_only: head.parts.method == Method::HEAD,
+            http10: head.parts.version == Version::HTTP_10,
+            close: !head.keep_alive,
+            trailers: head.takes_trailers,
+        }
+    }
+}
+
+/// How a response's body goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Not at all.
+    None,
+    /// As this many bytes.
+    Length(u64),
+    /// In chunks.
+    Chunked,
+    /// Until the connection's end.
+    Close,
+}
+
+/// Writes the head of a response whose body is `length` bytes, where that is known. Gives back the
+/// body's framing, and whether the connection ends with it.
+pub fn write(
+    out: &mut Vec<u8>,
+    parts: &response::Parts,
+    length: Option<u64>,
+    asked: Asked,
+    date: impl FnOnce() -> [u8; 29],
+) -> (Framing, bool) {
+    status_line(out, parts.status);
+    let bodiless = asked.head_only
+        || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let framing = match length {
+        _ if bodiless => Framing::None,
+        Some(length) => Framing::Length(length),
+        None if asked.http10 => Framing::Close,
+        None => Framing::Chunked,
+    };
+    let mut close = asked.close || framing == Framing::Close;
+    let mut dated = false;
+    for (name, value) in &parts.headers {
+        if *name == header::CONNECTION {
+            close |= value.as_bytes().eq_ignore_ascii_case(b"close");
+            continue;
+        }
+        if *name == header::TRANSFER_ENCODING
+            || *name == header::CONTENT_LENGTH
+                && (!bodiless || parts.status == StatusCode::NO_CONTENT)
+        {
+            continue;
+        }
+        dated |= *name == header::DATE;
+        field(out, name.as_str().as_bytes(), value.as_bytes());
+    }
+    match framing {
+        Framing::Length(length) => {
+            let mut digits = itoa::Buffer::new();
+            field(out, b"content-length", digits.format(length).as_bytes());
+        }
+        Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        Framing::None | Framing::Close => {}
+    }
+    if !dated {
+        // RFC 9110 §6.6.1: an origin with a clock says when.
+        field(out, b"date", &date());
+    }
+    if close {
+        out.extend_from_slice(b"connection: close\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    (framing, close)
+}
+
+/// A whole response without a body, after which the connection ends.
+pub fn write_refusal(out: &mut Vec<u8>, status: StatusCode, date: [u8; 29]) {
+    let (mut parts, ()) = http::Response::new(()).into_parts();
+    parts.status = status;
+    let asked = Asked { head_only: false, http10: false, close: true, trailers: false };
+    write(out, &parts, Some(0), asked, || date);
+}
+
+fn status_line(out: &mut Vec<u8>, status: StatusCode) {
+    if status == StatusCode::OK {
+        return out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    }
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    // One look at the capacity for all four pieces.
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderName, HeaderValue, Response};
+
+    const PLAIN: Asked = Asked { head_only: false, http10: false, close: false, trailers: false };
+
+    fn written(
+        status: u16,
+        fields: &[(HeaderName, &'static str)],
+        length: Option<u64>,
+        asked: Asked,
+    ) -> (String, Framing, bool) {
+        let (mut parts, ()) = Response::new(()).into_parts();
+        parts.status = StatusCode::from_u16(status).unwrap();
+        for (name, value) in fields {
+            parts.headers.append(name, HeaderValue::from_static(value));
+        }
+        let mut out = Vec::new();
+        let (framing, close) = write(&mut out, &parts, length, asked, || [b'D'; 29]);
+        (String::from_utf8(out).unwrap(), framing, close)
+    }
+
+    #[test]
+    fn the_body_decides_on_the_framing_and_no_field() {
+        let wrong = [(header::CONTENT_LENGTH, "7"), (header::TRANSFER_ENCODING, "gzip")];
+        let (text, framing, close) = written(200, &wrong, Some(3), PLAIN);
+        assert_eq!(
+            text,
+            format!("HTTP/1.1 200 OK\r\ncontent-length: 3\r\ndate: {}\r\n\r\n", "D".repeat(29))
+        );
+        assert_eq!((framing, close), (Framing::Length(3), false));
+        let (text, framing, close) = written(200, &wrong, None, PLAIN);
+        assert!(text.contains("transfer-encoding: chunked\r\n") && !text.contains("gzip"));
+        assert_eq!((framing, close), (Framing::Chunked, false));
+        let (text, framing, close) = written(200, &[], None, Asked { http10: true, ..PLAIN });
+        assert!(text.contains("connection: close\r\n") && !text.contains("chunked"));
+        assert_eq!((framing, close), (Framing::Close, true));
+    }
+
+    #[test]
+    fn responses_without_a_body() {
+        let length = [(header::CONTENT_LENGTH, "7"), (header::DATE, "then")];
+        let head = Asked { head_only: true, ..PLAIN };
+        let (text, framing, _) = written(200, &length, None, head);
+        assert_eq!(text, "HTTP/1.1 200 OK\r\ncontent-length: 7\r\ndate: then\r\n\r\n");
+        assert_eq!(framing, Framing::None);
+        assert_eq!(written(304, &length, Some(0), PLAIN).0.matches("content-length: 7").count(), 1);
+        let (text, framing, _) = written(204, &length, Some(0), PLAIN);
+        assert!(!text.contains("content-length"), "{text}");
+        assert_eq!(framing, Framing::None);
+    }
+
+    #[test]
+    fn a_response_may_end_the_connection() {
+        let (text, _, close) = written(400, &[(header::CONNECTION, "close")], Some(0), PLAIN);
+        assert!(close && text.starts_with("HTTP/1.1 400 Bad Request\r\n"));
+        assert_eq!(text.matches("connection: close\r\n").count(), 1);
+    }
+}
