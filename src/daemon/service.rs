@@ -105,8 +105,8 @@ impl Service {
         let arrival = self.arrival(activity.begin(), false);
         let in_flight = InFlight(activity);
         let request = request.map(Incoming::Http2);
-        let response = handle(Arc::clone(&self.proxy), arrival, request).await;
-        Ok(response.map(|body| ConnectionBody { body, in_flight }))
+        let answer = handle(Arc::clone(&self.proxy), arrival, request).await;
+        Ok(answer.map(|body| ConnectionBody { body, in_flight }).into_http2())
     }
 }
 

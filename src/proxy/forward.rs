@@ -16,7 +16,10 @@ use super::{
     server_body::{Home, ServerBody},
 };
 use crate::{
-    message::body::{BodyError, Incoming, RequestBody},
+    message::{
+        answer::Answer,
+        body::{BodyError, Incoming, RequestBody},
+    },
     observe::metrics::Outcome as Count,
     route::{Forward, Group, Key, Retry, Route},
     upstream::{
@@ -25,7 +28,7 @@ use crate::{
         strategy::{consistent_hash, ip_hash},
     },
 };
-use http::{Method, Response, StatusCode, Version};
+use http::{Method, StatusCode, Version};
 use std::{
     future::poll_fn,
     io,
@@ -55,7 +58,7 @@ pub async fn forward(
     facts: &mut Facts,
     incoming: Incoming,
     unclean: Option<&str>,
-) -> Result<Response<Source>, Refusal> {
+) -> Result<Answer<Source>, Refusal> {
     let mut body = RequestBody::new(incoming, route.max_body, forward.retry.max_body);
     if body.is_too_large() {
         return Err(Refusal::too_large());
@@ -84,7 +87,7 @@ pub async fn forward(
                 let answered = Instant::now();
                 let latency = answered.saturating_duration_since(begun);
                 facts.upstream_time = Some(latency);
-                let status = head.parts.status;
+                let status = head.status;
                 let now = proxy.live.clock.at(answered);
                 report_answer(group, &mut lease, status, latency, now);
                 // The answer is given up only once another server is sure to be asked.
@@ -150,7 +153,7 @@ async fn attempt(
     let received = facts.context.head.uri.path_and_query().map_or("/", |it| it.as_str());
     let forwarding = Forwarding {
         target: target.unwrap_or(received),
-        host: facts.host.as_ref(),
+        edits_host: forward.edits_host,
         length: body.length(),
         edited: forward.edited,
     };
@@ -337,7 +340,7 @@ async fn respond(
     (head, connection): (ResponseHead, Box<Connection>),
     body: RequestBody,
     lease: Lease,
-) -> Response<Source> {
+) -> Answer<Source> {
     let home = Home {
         pool: Arc::clone(&proxy.pool),
         limits: forward.group.pool,
@@ -362,7 +365,7 @@ async fn respond(
     } else {
         Source::Server(body)
     };
-    Response::from_parts(head.parts, source)
+    Answer { status: head.status, fields: head.fields, body: source, close: false }
 }
 
 /// What the hashing strategies hash.

@@ -18,8 +18,9 @@ use crate::{
     filter::Names,
     http1::{buffers::Buffers, date::Date},
     message::{
+        answer::Answer,
         body::Incoming,
-        context::{Context, Peer},
+        context::{Context, Peer, Present},
         forwarded::{client_ip, is_trusted},
         hop_by_hop::{remove_ambiguous, remove_nominated},
         path::normalise,
@@ -30,8 +31,7 @@ use crate::{
     upstream::pool::Pool,
 };
 use arc_swap::ArcSwapOption;
-use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderValue, Method, Request, StatusCode, Version, header};
 use record::{Facts, Record};
 use refusal::Refusal;
 use response_body::{ResponseBody, Source};
@@ -70,7 +70,7 @@ pub async fn handle(
     proxy: Arc<Proxy>,
     arrival: Arrival<'_>,
     request: Request<Incoming>,
-) -> Response<ResponseBody> {
+) -> Answer<ResponseBody> {
     // 1. One snapshot, to the end.
     let mut snapshot = proxy.live.load();
     if snapshot.listener(arrival.listener).is_none()
@@ -85,17 +85,17 @@ pub async fn handle(
         let Record { proxy, snapshot, facts } = &mut *record;
         route(proxy, snapshot, facts, &arrival, body).await
     };
-    let mut response = match answer {
-        Ok(response) => response,
+    let mut answer = match answer {
+        Ok(answer) => answer,
         Err(refusal) => refuse(&mut record, &refusal),
     };
     if record.facts.context.head.version == Version::HTTP_10 {
         // RFC 9112 §9.3: none persists with an HTTP/1.0 client, whose own proxies may not know it.
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        answer.close = true;
     }
-    record.facts.status = Some(response.status());
+    record.facts.status = Some(answer.status);
     // 7. What is left happens as the body is sent; its end ends the record.
-    response.map(|source| ResponseBody::new(source, record))
+    answer.map(|source| ResponseBody::new(source, record))
 }
 
 async fn route(
@@ -104,13 +104,18 @@ async fn route(
     facts: &mut Facts,
     arrival: &Arrival<'_>,
     body: Incoming,
-) -> Result<Response<Source>, Refusal> {
+) -> Result<Answer<Source>, Refusal> {
     let gone = || Refusal::new(StatusCode::NOT_FOUND, "no_listener");
     let listener = snapshot.listener(arrival.listener).ok_or_else(gone)?;
     // 2. The head keeps the rules.
     admission::admit(&mut facts.context, arrival.framed_twice, listener)?;
-    remove_nominated(&mut facts.context.head.headers);
-    remove_ambiguous(&mut facts.context.head.headers);
+    let Context { head, present, .. } = &mut facts.context;
+    if present.connection {
+        remove_nominated(&mut head.headers);
+    }
+    if present.ambiguous {
+        remove_ambiguous(&mut head.headers);
+    }
     // 3. Site and route.
     let unclean = match normalise(raw_path(&facts.context)) {
         Ok(Cow::Borrowed(_)) => None,
@@ -121,18 +126,13 @@ async fn route(
     let index = find(snapshot, listener, facts, unclean.unwrap_or(raw_path(&facts.context)))?;
     facts.route = Some(index);
     let route = snapshot.route(index);
-    if let Action::Forward(forward) = &route.action
-        && forward.edits_host
-    {
-        facts.host = facts.context.head.headers.get(header::HOST).cloned();
-    }
     // 4. The filters see the request.
     let names = Names { route: &route.name, upstream: route.upstream() };
     if let Some(status) = route.filters.request(&mut facts.context, names) {
         return Err(Refusal::new(status, "filtered"));
     }
     // 5. The action.
-    let mut response = match &route.action {
+    let mut answer = match &route.action {
         Action::Respond(action) => respond(action, facts, route),
         Action::Redirect(action) => redirect(action, facts, route)?,
         Action::Files(action) => {
@@ -146,9 +146,9 @@ async fn route(
     };
     // 6. The filters see the response, in reverse.
     if !route.filters.is_empty() {
-        route.filters.response(response.headers_mut(), &facts.scope(route));
+        route.filters.response(answer.fields.map(), &facts.scope(route));
     }
-    Ok(response)
+    Ok(answer)
 }
 
 /// What is known of a request when its head has been read.
@@ -162,8 +162,12 @@ pub fn context(
     let forwarded_ip = trusted
         .then(|| client_ip(&head.headers, &snapshot.trusted_proxies, peer.ip))
         .filter(|ip| *ip != peer.ip);
+    let present = Present::of(&head.headers);
+    let host = if present.hosts > 0 { head.headers.get(header::HOST).cloned() } else { None };
     Context {
-        id: proxy.ids.take(&head.headers),
+        id: proxy.ids.take(&head.headers, present.request_id),
+        present,
+        host: host.unwrap_or(HeaderValue::from_static("")),
         head,
         peer: Arc::clone(peer),
         forwarded_ip,
@@ -188,8 +192,8 @@ fn find(
     path: &str,
 ) -> Result<u32, Refusal> {
     let context = &facts.context;
-    let host =
-        std::str::from_utf8(context.host()).map_err(|_| Refusal::malformed("host_invalid"))?;
+    let host = std::str::from_utf8(context.host.as_bytes())
+        .map_err(|_| Refusal::malformed("host_invalid"))?;
     let host = admission::site_name(host);
     if let Some(tls) = &listener.tls
         && tls.strict_sni
@@ -211,54 +215,43 @@ fn find(
     })
 }
 
-fn respond(action: &Respond, facts: &Facts, route: &Route) -> Response<Source> {
+fn respond(action: &Respond, facts: &Facts, route: &Route) -> Answer<Source> {
     let body = match &action.body {
         Text::Fixed(bytes) => bytes.clone(),
         Text::Template(template) => facts.scope(route).render(template).into(),
     };
-    let mut response = Response::new(Source::Full(body));
-    *response.status_mut() = action.status;
-    response.headers_mut().insert(header::CONTENT_TYPE, action.content_type.clone());
-    response
+    Answer::new(action.status, Source::Full(body))
+        .with(header::CONTENT_TYPE, action.content_type.clone())
 }
 
-fn redirect(action: &Redirect, facts: &Facts, route: &Route) -> Result<Response<Source>, Refusal> {
+fn redirect(action: &Redirect, facts: &Facts, route: &Route) -> Result<Answer<Source>, Refusal> {
     let to = facts.scope(route).render(&action.to);
     let location = HeaderValue::try_from(to);
     let location = location.map_err(|_| Refusal::malformed("redirect_invalid"))?;
-    let mut response = Response::new(Source::Empty);
-    *response.status_mut() = action.status;
-    response.headers_mut().insert(header::LOCATION, location);
-    Ok(response)
+    Ok(Answer::new(action.status, Source::Empty).with(header::LOCATION, location))
 }
 
-async fn files(action: &FilesRoute, facts: &Facts, route: &Route, path: &str) -> Response<Source> {
+async fn files(action: &FilesRoute, facts: &Facts, route: &Route, path: &str) -> Answer<Source> {
     let head = &facts.context.head;
     let looked_up = if action.target.is_identity() {
         Cow::Borrowed(path)
     } else {
         Cow::Owned(action.target.path(path, &facts.scope(route)))
     };
-    let response = action.files.serve(&head.method, &head.uri, &head.headers, &looked_up).await;
-    response.map(Source::File)
+    let answer = action.files.serve(&head.method, &head.uri, &head.headers, &looked_up).await;
+    answer.map(Source::File)
 }
 
 /// RFC 9110 §7.6.2: we are the final recipient. TRACE would tell what fields we were sent.
-fn ends_here(facts: &Facts) -> Result<Response<Source>, Refusal> {
+fn ends_here(facts: &Facts) -> Result<Answer<Source>, Refusal> {
     if facts.context.head.method == Method::TRACE {
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "trace_refused"));
     }
-    let mut response = Response::new(Source::Empty);
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(response)
+    Ok(Answer::new(StatusCode::NO_CONTENT, Source::Empty))
 }
 
-fn refuse(record: &mut Record, refusal: &Refusal) -> Response<Source> {
+fn refuse(record: &mut Record, refusal: &Refusal) -> Answer<Source> {
     record.facts.reason = Some(refusal.reason);
     record.proxy.live.metrics.reject(refusal.reason);
-    let mut response = refusal.response(record.facts.context.id.as_str());
-    if refusal.close && record.facts.context.head.version != Version::HTTP_2 {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response.map(|text: Bytes| Source::Full(text))
+    refusal.answer(record.facts.context.id.as_str()).map(Source::Full)
 }

@@ -13,7 +13,7 @@ use crate::{
     route::{Action, Route},
     snapshot::Snapshot,
 };
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use std::{
     sync::{
         Arc,
@@ -51,8 +51,6 @@ pub struct Facts {
     pub upstream_time: Option<Duration>,
     /// Bytes of the request's body.
     pub received: Option<Arc<AtomicU64>>,
-    /// The client's `Host`, where an edit replaces the field.
-    pub host: Option<HeaderValue>,
     /// The answer's status; `None` before its head.
     pub status: Option<StatusCode>,
     /// Bytes of the answer's body.
@@ -73,7 +71,6 @@ impl Record {
             unconnected: 0,
             upstream_time: None,
             received: None,
-            host: None,
             status: None,
             sent: 0,
             reason: None,
@@ -133,10 +130,9 @@ impl Drop for Record {
         histograms.observe(&facts.context.head.method, status, took);
         let Some(log) = &snapshot.access_log else { return };
         let (upstream, server) = facts.names(route);
-        let host = facts.host.as_ref().map_or(facts.context.host(), HeaderValue::as_bytes);
         let line = Line {
             context: &facts.context,
-            host,
+            host: facts.context.host.as_bytes(),
             route: route.map_or("", |it| &it.name),
             upstream,
             server,
