@@ -12,6 +12,7 @@ pub mod refusal;
 pub mod request_head;
 pub mod response_body;
 pub mod response_head;
+mod retry;
 pub mod server_body;
 
 use crate::{
@@ -20,8 +21,7 @@ use crate::{
     message::{
         answer::Answer,
         body::Incoming,
-        context::{Context, Peer, Present},
-        forwarded::{client_ip, is_trusted},
+        context::{Context, Peer},
         hop_by_hop::{remove_ambiguous, remove_nominated},
         path::normalise,
         request_id::RequestIds,
@@ -31,11 +31,11 @@ use crate::{
     upstream::pool::Pool,
 };
 use arc_swap::ArcSwapOption;
-use http::{HeaderValue, Method, Request, StatusCode, Version, header};
+use http::{HeaderValue, Method, StatusCode, Version, header, request};
 use record::{Facts, Record};
 use refusal::Refusal;
 use response_body::{ResponseBody, Source};
-use std::{borrow::Cow, sync::Arc, time::Instant};
+use std::{borrow::Cow, sync::Arc};
 
 /// What one worker serves requests with.
 pub struct Proxy {
@@ -69,7 +69,8 @@ pub struct Arrival<'a> {
 pub async fn handle(
     proxy: Arc<Proxy>,
     arrival: Arrival<'_>,
-    request: Request<Incoming>,
+    head: request::Parts,
+    body: Incoming,
 ) -> Answer<ResponseBody> {
     // 1. One snapshot, to the end.
     let mut snapshot = proxy.live.load();
@@ -78,9 +79,7 @@ pub async fn handle(
     {
         snapshot = last;
     }
-    let (head, body) = request.into_parts();
-    let context = context(&proxy, &snapshot, arrival.peer, head);
-    let mut record = Record::new(proxy, snapshot, context);
+    let mut record = Record::new(proxy, snapshot, arrival.peer, head);
     let answer = {
         let Record { proxy, snapshot, facts } = &mut *record;
         route(proxy, snapshot, facts, &arrival, body).await
@@ -149,31 +148,6 @@ async fn route(
         route.filters.response(answer.fields.map(), &facts.scope(route));
     }
     Ok(answer)
-}
-
-/// What is known of a request when its head has been read.
-pub fn context(
-    proxy: &Proxy,
-    snapshot: &Snapshot,
-    peer: &Arc<Peer>,
-    head: http::request::Parts,
-) -> Context {
-    let trusted = is_trusted(&snapshot.trusted_proxies, peer.ip);
-    let forwarded_ip = trusted
-        .then(|| client_ip(&head.headers, &snapshot.trusted_proxies, peer.ip))
-        .filter(|ip| *ip != peer.ip);
-    let present = Present::of(&head.headers);
-    let host = if present.hosts > 0 { head.headers.get(header::HOST).cloned() } else { None };
-    Context {
-        id: proxy.ids.take(&head.headers, present.request_id),
-        present,
-        host: host.unwrap_or(HeaderValue::from_static("")),
-        head,
-        peer: Arc::clone(peer),
-        forwarded_ip,
-        trusted,
-        started: Instant::now(),
-    }
 }
 
 /// The path as received. RFC 9110 §9.3.7: `OPTIONS *` is about the server as a whole.

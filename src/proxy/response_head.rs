@@ -99,18 +99,18 @@ enum Known {
 }
 
 fn known(name: &[u8]) -> Option<Known> {
-    // Most names end here: no other length is of interest.
-    let (spelling, known): (&[u8], _) = match name.len() {
-        2 => (b"te", Known::HopByHop),
-        4 => (b"date", Known::Date),
-        7 => (b"upgrade", Known::HopByHop),
-        10 if matches!(name[0], b'K' | b'k') => (b"keep-alive", Known::HopByHop),
-        10 => (b"connection", Known::Connection),
-        14 => (b"content-length", Known::ContentLength),
-        16 => (b"proxy-connection", Known::HopByHop),
-        17 => (b"transfer-encoding", Known::TransferEncoding),
-        18 => (b"proxy-authenticate", Known::HopByHop),
-        19 => (b"proxy-authorization", Known::HopByHop),
+    // Most names end here: no other length and first letter is of interest.
+    let (spelling, known): (&[u8], _) = match (name.len(), name.first()? | 0x20) {
+        (2, b't') => (b"te", Known::HopByHop),
+        (4, b'd') => (b"date", Known::Date),
+        (7, b'u') => (b"upgrade", Known::HopByHop),
+        (10, b'k') => (b"keep-alive", Known::HopByHop),
+        (10, b'c') => (b"connection", Known::Connection),
+        (14, b'c') => (b"content-length", Known::ContentLength),
+        (16, b'p') => (b"proxy-connection", Known::HopByHop),
+        (17, b't') => (b"transfer-encoding", Known::TransferEncoding),
+        (18, b'p') => (b"proxy-authenticate", Known::HopByHop),
+        (19, b'p') => (b"proxy-authorization", Known::HopByHop),
         _ => return None,
     };
     name.eq_ignore_ascii_case(spelling).then_some(known)
@@ -138,27 +138,28 @@ fn read(fields: &[httparse::Header<'_>], size: usize) -> Result<Read, Malformed>
     let mut read = Read { lines: Vec::with_capacity(size), ..Read::default() };
     let mut nominated = Vec::new();
     for field in fields {
-        if known(field.name.as_bytes()) == Some(Known::Connection) {
-            read.connection(field.value, &mut nominated);
+        match known(field.name.as_bytes()) {
+            Some(Known::Connection) => read.connection(field.value, &mut nominated),
+            Some(Known::TransferEncoding) => read.transfer_encoding(field.value),
+            Some(Known::ContentLength) => read.content_length(field.value)?,
+            Some(Known::HopByHop) => {}
+            known => {
+                read.dated |= known == Some(Known::Date);
+                write_field(&mut read.lines, field.name.as_bytes(), field.value);
+            }
         }
     }
-    for field in fields {
-        let name = field.name.as_bytes();
-        match known(name) {
-            Some(Known::Connection | Known::HopByHop) => continue,
-            Some(Known::TransferEncoding) => {
-                read.transfer_encoding(field.value);
-                continue;
-            }
-            Some(Known::ContentLength) => {
-                read.content_length(field.value)?;
-                continue;
-            }
-            Some(Known::Date) => read.dated = true,
-            None => {}
-        }
-        if !nominated.iter().any(|it: &&[u8]| it.eq_ignore_ascii_case(name)) {
-            write_field(&mut read.lines, name, field.value);
+    if !nominated.is_empty() {
+        // Rare, and they may have stood before `Connection`: once more, without them.
+        let goes_on = |name: &[u8]| {
+            matches!(known(name), None | Some(Known::Date))
+                && !nominated.iter().any(|it| it.eq_ignore_ascii_case(name))
+        };
+        read.lines.clear();
+        read.dated = false;
+        for field in fields.iter().filter(|field| goes_on(field.name.as_bytes())) {
+            read.dated |= known(field.name.as_bytes()).is_some();
+            write_field(&mut read.lines, field.name.as_bytes(), field.value);
         }
     }
     Ok(read)
