@@ -31,10 +31,8 @@ use crate::{
 };
 use http::{StatusCode, Version};
 use std::{
-    future::poll_fn,
     io,
     sync::Arc,
-    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -94,7 +92,7 @@ pub async fn forward(
                     continue;
                 }
                 let answer = (head, connection);
-                return Ok(respond(proxy, forward, facts, answer, body, lease, now).await);
+                return Ok(respond(proxy, forward, facts, answer, body, lease, now));
             }
             Err(failed) => {
                 report_failure(proxy, group, &mut lease, &failed.failure, facts);
@@ -228,7 +226,7 @@ fn report(group: &Group, lease: &mut Lease, outcome: Outcome, now: u64) {
 }
 
 /// The answer with `head`, which came at `now`.
-async fn respond(
+fn respond(
     proxy: &Proxy,
     forward: &Forward,
     facts: &Facts,
@@ -260,11 +258,7 @@ async fn respond(
     let rest = (!all_sent).then_some(body);
     let (read, limit) = (forward.timeouts.read, forward.response_buffer);
     let mut body = ServerBody::new(connection, rest, (framing, reusable), home, read, limit);
-    poll_fn(|cx| {
-        body.take_what_is_there(cx);
-        Poll::Ready(())
-    })
-    .await;
+    body.take_what_is_there();
     // HTTP/2 pulls a body no faster than the client's window allows.
     let pulled_late = facts.context.head.version == Version::HTTP_2;
     answer(if pulled_late && body.fits() && !body.is_off_the_server() {

@@ -26,7 +26,7 @@ use http_body::{Frame, SizeHint};
 use std::{
     collections::VecDeque,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 
@@ -241,7 +241,9 @@ impl ServerBody {
     }
 
     /// Takes off the server what it has sent already of a body that fits. Never waits.
-    pub fn take_what_is_there(&mut self, cx: &mut Context<'_>) {
+    pub fn take_what_is_there(&mut self) {
+        // Whoever pulls the body asks again, and is woken.
+        let cx = &mut Context::from_waker(Waker::noop());
         while let (Some(source), Rest::Length(left)) = (&mut self.source, &self.framing) {
             let unread = source.connection.unread.len() as u64;
             if unread >= *left {
