@@ -17,6 +17,7 @@ use super::{
     server_body::{Home, ServerBody},
 };
 use crate::{
+    http1::buffers::Size,
     message::{
         answer::Answer,
         body::{BodyError, Incoming, RequestBody},
@@ -238,6 +239,10 @@ fn respond(
     let ResponseHead { status, fields, framing, reusable } = head;
     let answer = |body| Answer { status, fields, body, close: false };
     let all_sent = connection.outgoing.is_done();
+    connection.first_read = match framing {
+        Framing::Length(length) => Size::of(length),
+        Framing::Chunked | Framing::Close => Size::Small,
+    };
     // Most small responses have come whole, so that nothing is left to be pulled.
     if let Framing::Length(length) = framing
         && length <= connection.unread.len() as u64
