@@ -74,6 +74,11 @@ impl<S: Read + Write> Client<S> {
         self.reader.begun()
     }
 
+    /// The socket itself.
+    pub fn stream(&self) -> &S {
+        &self.reader.stream
+    }
+
     pub fn head(&mut self) -> io::Result<super::wire::Head> {
         self.reader.head()
     }

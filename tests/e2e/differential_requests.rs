@@ -1,0 +1,285 @@
+//! Requests, right and wrong, to hyper's server and to ours: whatever ours sends on has the
+//! boundaries that hyper saw, and whatever it refuses that hyper takes is listed here with why.
+
+use crate::rig::{
+    Client, Config, Daemon,
+    chance::Chance,
+    recorder::{Recorder, Seen},
+    reference::{self, Fields, Message, Served},
+    request_cases::{Case, case},
+};
+use std::{
+    collections::BTreeSet,
+    net::{Shutdown, SocketAddr},
+    sync::Mutex,
+    thread,
+    time::Duration,
+};
+
+/// Connections; more by `SHEAVE_CASES`, for an afternoon.
+const CASES: usize = 4000;
+const THREADS: usize = 4;
+/// How long an answer may take; so many cases can't each have the rig's patience.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// So many failures are enough to look at.
+const ENOUGH: usize = 12;
+
+/// Ours refuses what hyper takes.
+struct Stricter {
+    what: &'static str,
+    why: &'static str,
+    is: fn(&Message, u16) -> bool,
+}
+
+const STRICTER: &[Stricter] = &[
+    Stricter {
+        what: "CONNECT",
+        why: "RFC 9110 §9.3.6: for proxies that tunnel, which this is not",
+        is: |it, status| it.method == "CONNECT" && status == 405,
+    },
+    Stricter {
+        what: "no Host in HTTP/1.1, or several",
+        why: "RFC 9112 §3.2: a server MUST answer 400",
+        is: |it, status| {
+            let hosts = it.values("host").len();
+            status == 400 && (hosts > 1 || hosts == 0 && !it.http10)
+        },
+    },
+    Stricter {
+        what: "a Host that is none",
+        why: "RFC 9112 §3.2: an invalid value MUST be answered with 400",
+        is: |it, status| status == 400 && it.values("host").iter().any(|host| !is_host(host)),
+    },
+    Stricter {
+        what: "Content-Length beside Transfer-Encoding",
+        why: "RFC 9112 §6.1: ought to be handled as an error, for it is how smuggling looks",
+        is: |it, status| status == 400 && it.has("transfer-encoding") && it.has("content-length"),
+    },
+    Stricter {
+        what: "codings before chunked",
+        why: "RFC 9112 §6.1: 501 for a coding that is not understood",
+        is: |it, status| status == 501 && it.values("transfer-encoding").join(",").contains(','),
+    },
+    Stricter {
+        what: "chunked several times",
+        why: "RFC 9112 §6.1: a sender MUST NOT apply it more than once",
+        is: |it, status| {
+            let codings = it.values("transfer-encoding").join(",").to_ascii_lowercase();
+            status == 400 && codings.matches("chunked").count() > 1
+        },
+    },
+];
+
+fn is_host(host: &str) -> bool {
+    !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".:[]".contains(&b))
+}
+
+/// What ours answered.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    /// Which of the recorder's requests it is the answer to, unless it is our own.
+    seen: Option<usize>,
+}
+
+/// Everything that ours answered, until it closed; an error when it did not.
+fn ask(address: SocketAddr, case: &Case, served: &Served) -> Result<Vec<Answer>, String> {
+    let mut client = Client::connect(address);
+    client.stream().set_read_timeout(Some(PATIENCE)).expect("an open socket");
+    for piece in &case.pieces {
+        if client.try_send(piece).is_err() {
+            break;
+        }
+        thread::yield_now();
+    }
+    let expected = served.whole().count();
+    let mut answers = Vec::new();
+    loop {
+        if answers.len() == expected {
+            // It has seen everything, and has nothing to wait for.
+            let _ = client.stream().shutdown(Shutdown::Write);
+        }
+        match client.first_byte() {
+            Ok(true) => {}
+            Err(error) if is_timeout(&error) => return Err("it does not answer".into()),
+            Ok(false) | Err(_) => return Ok(answers),
+        }
+        let method = served.requests.get(answers.len()).map_or("GET", |it| &*it.method);
+        let answer = match client.try_response(method) {
+            Ok(answer) => answer,
+            Err(error) => return Err(format!("no response: {error}")),
+        };
+        let seen = answer.field("x-seen").map(|it| it.parse().expect("the recorder's number"));
+        answers.push(Answer { status: answer.status, seen });
+    }
+}
+
+fn is_timeout(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
+}
+
+/// What a run has found.
+#[derive(Default)]
+struct Found {
+    wrong: Vec<String>,
+    listed: BTreeSet<&'static str>,
+    claimed: BTreeSet<usize>,
+    forwarded: usize,
+    refused: usize,
+}
+
+impl Found {
+    /// One case, and what is wrong with it.
+    fn judge(&mut self, served: &Served, answers: &[Answer], recorder: &Recorder) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let whole: Vec<_> = served.whole().collect();
+        for (n, answer) in answers.iter().enumerate() {
+            self.claimed.extend(answer.seen);
+            match (whole.get(n), answer.seen) {
+                (Some(expected), Some(index)) => {
+                    self.forwarded += 1;
+                    wrong.extend(compare(expected, &recorder.get(index)));
+                }
+                (Some(expected), None) => {
+                    let listed = STRICTER.iter().find(|it| (it.is)(expected, answer.status));
+                    match listed {
+                        Some(listed) => drop(self.listed.insert(listed.what)),
+                        None => wrong.push(format!("{n} refused with {}", answer.status)),
+                    }
+                }
+                (None, Some(index)) => {
+                    wrong.push(format!("LAXER: {n} sent on: {:?}", recorder.get(index).raw));
+                }
+                (None, None) => {
+                    self.refused += 1;
+                    if answer.status < 400 {
+                        wrong.push(format!("{n} answered with {}", answer.status));
+                    }
+                }
+            }
+        }
+        let last = answers.last();
+        if answers.len() < whole.len() && !last.is_some_and(|it| it.seen.is_none()) {
+            let old = answers.len().checked_sub(1).is_some_and(|last| whole[last].http10);
+            if !old {
+                wrong.push(format!("{} of {} answered", answers.len(), whole.len()));
+            }
+        }
+        wrong
+    }
+}
+
+/// What is for one connection only, or ours to set.
+const NOT_COMPARED: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "http2-settings",
+    "expect",
+    "content-length",
+    "host",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "via",
+    "x-request-id",
+];
+
+/// What a client can't have removed by naming it in `Connection`.
+const PROTECTED: &[&str] = &["authorization", "cookie", "forwarded"];
+
+/// The fields that go from end to end.
+fn end_to_end(fields: &Fields) -> Fields {
+    let named = fields.get("connection").map_or(&[][..], Vec::as_slice).join(",");
+    let named: Vec<_> = named.split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
+    let mut fields = fields.clone();
+    fields.retain(|name, _| {
+        // Servers that see variables can't tell `_` from `-`: those fields stay behind.
+        !NOT_COMPARED.contains(&&**name)
+            && !name.contains('_')
+            && (!named.contains(name) || PROTECTED.contains(&&**name))
+    });
+    fields
+}
+
+/// Where what the server got differs from what hyper saw.
+fn compare(expected: &Message, seen: &Seen) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let got = &seen.message;
+    let mut same = |what: &str, expected: &dyn std::fmt::Debug, got: &dyn std::fmt::Debug| {
+        let (expected, got) = (format!("{expected:?}"), format!("{got:?}"));
+        if expected != got {
+            wrong.push(format!("{what}: {got} and not {expected}"));
+        }
+    };
+    same("form", &None::<&str>, &seen.unclean);
+    same("method", &expected.method, &got.method);
+    same("target", &expected.target, &got.target);
+    same("body", &String::from_utf8_lossy(&expected.body), &String::from_utf8_lossy(&got.body));
+    same("fields", &end_to_end(&expected.fields), &end_to_end(&got.fields));
+    same("trailers", &expected.trailers, &got.trailers);
+    let host = expected.authority.as_ref().or_else(|| expected.values("host").first());
+    same("host", &host.map_or("", |it| it), &got.values("host")[0]);
+    wrong
+}
+
+#[test]
+fn requests_have_the_ends_that_hyper_sees_or_are_refused() {
+    let recorder = Recorder::start();
+    let config = format!(
+        "[upstream.app]\nservers = [{{ address = \"{}\", max_fails = 0 }}]\nretry.tries = 0\n\
+         [[site]]\n[[site.route]]\nupstream = \"app\"\n",
+        recorder.address
+    );
+    let daemon = Daemon::start(&Config::bare().quiet().rest(&config));
+    let address = daemon.http();
+    let cases = std::env::var("SHEAVE_CASES").ok().and_then(|it| it.parse().ok()).unwrap_or(CASES);
+    let found = Mutex::new(Found::default());
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (recorder, found) = (&recorder, &found);
+            scope.spawn(move || {
+                for n in (thread..cases).step_by(THREADS) {
+                    one(n, address, recorder, found);
+                }
+            });
+        }
+    });
+    let found = found.into_inner().unwrap();
+    assert!(found.wrong.is_empty(), "{}", found.wrong.join("\n"));
+    for (index, seen) in recorder.all().iter().enumerate() {
+        assert!(found.claimed.contains(&index), "LAXER: nobody's request: {:?}", seen.raw);
+    }
+    for listed in STRICTER {
+        assert!(found.listed.contains(listed.what), "never: {} ({})", listed.what, listed.why);
+    }
+    let (forwarded, refused) = (found.forwarded, found.refused);
+    eprintln!("{cases} connections: {forwarded} requests sent on, {refused} refused by both");
+    assert!(forwarded > cases / 2 && refused > cases / 10, "{forwarded} and {refused}");
+}
+
+fn one(n: usize, address: SocketAddr, recorder: &Recorder, found: &Mutex<Found>) {
+    if found.lock().unwrap().wrong.len() >= ENOUGH {
+        return;
+    }
+    let case = case(&mut Chance::new(n as u64));
+    let served = reference::requests(&case.pieces);
+    let asked = ask(address, &case, &served);
+    let mut found = found.lock().unwrap();
+    let wrong = match &asked {
+        Ok(answers) => found.judge(&served, answers, recorder),
+        Err(error) => vec![error.clone()],
+    };
+    if !wrong.is_empty() {
+        let text = String::from_utf8_lossy(&case.bytes).into_owned();
+        found.wrong.push(format!(
+            "case {n}: {wrong:#?}\n  bytes {text:?}\n  ours {asked:?}\n  hyper {served:?}\n"
+        ));
+    }
+}
