@@ -8,7 +8,7 @@ use sheave::{
     http1::outgoing::Outgoing,
     message::{
         body::Length,
-        context::{Context, Peer},
+        context::{Context, Peer, Present},
         forwarded::Edited,
         request_id::RequestIds,
     },
@@ -54,15 +54,11 @@ fn context() -> Context {
         .into_parts();
     let ip = Ipv4Addr::new(192, 0, 2, 7).into();
     Context {
-        id: RequestIds::new().take(&head.headers),
+        id: RequestIds::new().take(&head.headers, false),
+        present: Present::of(&head.headers),
+        host: head.headers["host"].clone(),
         head,
-        peer: Arc::new(Peer {
-            ip,
-            ip_text: "192.0.2.7".into(),
-            listener: "https".into(),
-            tls: true,
-            sni: None,
-        }),
+        peer: Arc::new(Peer::new(ip, "https".into(), true, None)),
         forwarded_ip: None,
         trusted: false,
         started: Instant::now(),
@@ -73,7 +69,7 @@ fn request(criterion: &mut Criterion) {
     let context = context();
     let forwarding = Forwarding {
         target: "/products/shoes?size=42&colour=blue",
-        host: None,
+        edits_host: false,
         length: Length::None,
         edited: Edited::default(),
     };

@@ -7,14 +7,9 @@ use super::{
     listener::Open, serve_http1, serve_http2, service::Service, settings::Settings, stream::Stream,
 };
 use crate::{message::context::Peer, proxy::Proxy};
-use std::{fmt::Write as _, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpStream, sync::mpsc, time::timeout};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
-
-/// An IPv6 address, or an IPv4 one, as text.
-const LONGEST_IP: usize = 39;
-/// An IPv4 address as text.
-const LONGEST_IPV4: usize = 15;
 
 /// Serves a connection. `alive` tells the worker that it still runs.
 pub async fn serve(
@@ -31,10 +26,8 @@ pub async fn serve(
     let handshake = parts.timeouts.tls_handshake;
     drop(snapshot);
     let ip = peer.ip().to_canonical();
-    let mut ip_text = String::with_capacity(if ip.is_ipv4() { LONGEST_IPV4 } else { LONGEST_IP });
-    let _ = write!(ip_text, "{ip}");
     let listener = Arc::clone(&open.listener().name);
-    let mut peer = Peer { ip, ip_text, listener, tls: tls.is_some(), sni: None };
+    let (secure, mut sni) = (tls.is_some(), None);
     let (stream, http2) = match tls {
         None => (Stream::Plain(stream), false),
         Some(config) => {
@@ -42,11 +35,12 @@ pub async fn serve(
             let shaking = Box::pin(shake_hands(stream, config, handshake, &open, &proxy));
             let Some(stream) = shaking.await else { return };
             let (_, tls) = stream.get_ref();
-            peer.sni = tls.server_name().map(str::to_ascii_lowercase);
+            sni = tls.server_name().map(str::to_ascii_lowercase);
             let http2 = tls.alpn_protocol() == Some(b"h2");
             (Stream::Tls(Box::new(stream)), http2)
         }
     };
+    let peer = Peer::new(ip, listener, secure, sni);
     let service = Service::new(proxy, open, peer, settings.limits.requests_per_connection);
     if http2 {
         Box::pin(serve_http2::serve(stream, service, settings)).await;

@@ -14,9 +14,9 @@ use crate::{
         request_body::Giver,
         response_head::{self, Asked, Framing},
     },
+    message::answer::Answer,
     proxy::response_body::ResponseBody,
 };
-use http::Response;
 use http_body::Body as _;
 use std::{
     pin::Pin,
@@ -41,14 +41,16 @@ pub struct Responding {
 impl Responding {
     /// Begins: the head is queued.
     pub fn begin(
-        response: Response<ResponseBody>,
-        asked: Asked,
+        answer: Answer<ResponseBody>,
+        mut asked: Asked,
         outgoing: &mut Outgoing,
         date: impl FnOnce() -> [u8; 29],
     ) -> Self {
-        let (parts, mut body) = response.into_parts();
+        let Answer { status, fields, mut body, close } = answer;
+        asked.close |= close;
         let length = body.size_hint().exact();
-        let (framing, closes) = response_head::write(outgoing.begin(), &parts, length, asked, date);
+        let (framing, closes) =
+            response_head::write(outgoing.begin(), status, &fields, length, asked, date);
         let mut left = None;
         match framing {
             Framing::None => {

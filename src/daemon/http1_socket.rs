@@ -40,6 +40,10 @@ impl Http1Socket {
     /// Reads what is there.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         let Self { stream, unread, buffers, .. } = self;
+        if let Stream::Plain(stream) = stream {
+            // No block is needed to find that there is nothing.
+            ready!(stream.poll_read_ready(cx)).map_err(|_| Gone)?;
+        }
         match ready!(buffers::poll_fill(cx, stream, unread, buffers, Size::Small)) {
             Ok(1..) => Poll::Ready(Ok(())),
             Ok(0) | Err(_) => Poll::Ready(Err(Gone)),

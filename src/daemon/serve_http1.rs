@@ -23,7 +23,7 @@ use crate::{
     message::body::Incoming,
     proxy::handle,
 };
-use http::{Request, StatusCode};
+use http::StatusCode;
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
@@ -238,8 +238,7 @@ impl<'a> Http1<'a> {
         };
         let response = {
             let arrival = service.arrival(self.requests, framing == Framing::Both);
-            let request = Request::from_parts(parts, incoming);
-            let mut handling = pin!(handle(Arc::clone(proxy), arrival, request));
+            let mut handling = pin!(handle(Arc::clone(proxy), arrival, parts, incoming));
             let handled = poll_fn(|cx| {
                 loop {
                     if let Poll::Ready(response) = handling.as_mut().poll(cx) {

@@ -13,7 +13,7 @@ use crate::{
         context::Peer,
     },
     observe::metrics::Metrics,
-    proxy::{self, Arrival, Proxy, handle, record::Record, response_body::ResponseBody},
+    proxy::{Arrival, Proxy, handle, record::Record, response_body::ResponseBody},
 };
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Uri};
@@ -76,8 +76,7 @@ impl Service {
         head.method = Method::from_bytes(b"-").unwrap_or_default();
         head.uri = Uri::from_static("*");
         let snapshot = self.proxy.live.load();
-        let context = proxy::context(&self.proxy, &snapshot, &self.peer, head);
-        let mut record = Record::new(Arc::clone(&self.proxy), snapshot, context);
+        let mut record = Record::new(Arc::clone(&self.proxy), snapshot, &self.peer, head);
         record.facts.status = Some(status);
         record.facts.reason = Some(reason);
     }
@@ -104,9 +103,10 @@ impl Service {
     ) -> Result<Response<ConnectionBody>, Infallible> {
         let arrival = self.arrival(activity.begin(), false);
         let in_flight = InFlight(activity);
-        let request = request.map(Incoming::Http2);
-        let response = handle(Arc::clone(&self.proxy), arrival, request).await;
-        Ok(response.map(|body| ConnectionBody { body, in_flight }))
+        let (head, body) = request.into_parts();
+        let body = Incoming::Http2(body);
+        let answer = handle(Arc::clone(&self.proxy), arrival, head, body).await;
+        Ok(answer.map(|body| ConnectionBody { body, in_flight }).into_http2())
     }
 }
 

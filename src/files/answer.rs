@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use http::{
-    HeaderMap, HeaderValue, Method, Response, StatusCode, Uri,
+    HeaderMap, HeaderValue, Method, StatusCode, Uri,
     header::{
-        ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED,
-        LOCATION, RANGE,
+        ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED, LOCATION, RANGE,
     },
 };
+
+use crate::{http1::fields::Fields, message::answer::Answer};
 
 use super::{
     body::FileBody,
@@ -28,7 +29,7 @@ pub(super) fn with_document(
     document: &Document,
     method: &Method,
     headers: &HeaderMap,
-) -> Response<FileBody> {
+) -> Answer<FileBody> {
     match conditional::evaluate(headers, &document.validators) {
         Verdict::Proceed => match range_of(document, method, headers) {
             Asked::Whole => whole(document, method),
@@ -55,7 +56,7 @@ fn range_of(document: &Document, method: &Method, headers: &HeaderMap) -> Asked 
 }
 
 /// 200, with the body if it is a GET.
-fn whole(document: &Document, method: &Method) -> Response<FileBody> {
+fn whole(document: &Document, method: &Method) -> Answer<FileBody> {
     let body = if method == Method::HEAD {
         FileBody::Empty
     } else {
@@ -64,79 +65,61 @@ fn whole(document: &Document, method: &Method) -> Response<FileBody> {
             Contents::Open(file) => FileBody::from_file(Arc::clone(file), 0, document.length),
         }
     };
-    let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    describe(document, headers);
-    headers.insert(CONTENT_LENGTH, document.content_length.clone());
-    response
+    let fields = Fields::Text(document.description.clone());
+    Answer { fields, ..Answer::new(StatusCode::OK, body) }
 }
 
 /// 206.
-fn part(document: &Document, first: u64, last: u64) -> Response<FileBody> {
+fn part(document: &Document, first: u64, last: u64) -> Answer<FileBody> {
     let length = last - first + 1;
     let body = match &document.contents {
         Contents::Held(bytes) => bytes.slice(first as usize..=last as usize).into(),
         Contents::Open(file) => FileBody::from_file(Arc::clone(file), first, length),
     };
-    let mut response = Response::new(body);
-    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-    let headers = response.headers_mut();
-    describe(document, headers);
+    let fields = Fields::Text(document.description.clone());
+    let mut answer = Answer { fields, ..Answer::new(StatusCode::PARTIAL_CONTENT, body) };
+    let headers = answer.fields.map();
     headers.insert(CONTENT_LENGTH, length.into());
     insert(headers, CONTENT_RANGE, format!("bytes {first}-{last}/{}", document.length));
-    response
-}
-
-/// What a whole file and a part of it have in common.
-fn describe(document: &Document, headers: &mut HeaderMap) {
-    headers.reserve(8);
-    headers.insert(CONTENT_TYPE, document.content_type.clone());
-    headers.insert(ETAG, document.validators.etag.clone());
-    headers.insert(LAST_MODIFIED, document.validators.last_modified.clone());
-    headers.insert(ACCEPT_RANGES, BYTES);
+    answer
 }
 
 /// 304: what the client needs to keep what it has, and no more (RFC 9110 §15.4.5).
-fn not_modified(document: &Document) -> Response<FileBody> {
-    let mut response = with_status(StatusCode::NOT_MODIFIED);
-    response.headers_mut().insert(ETAG, document.validators.etag.clone());
-    response.headers_mut().insert(LAST_MODIFIED, document.validators.last_modified.clone());
-    response
+fn not_modified(document: &Document) -> Answer<FileBody> {
+    with_status(StatusCode::NOT_MODIFIED)
+        .with(ETAG, document.validators.etag.clone())
+        .with(LAST_MODIFIED, document.validators.last_modified.clone())
 }
 
 /// 416, telling how long the file is (RFC 9110 §15.5.17).
-fn unsatisfiable(document: &Document) -> Response<FileBody> {
-    let mut response = with_status(StatusCode::RANGE_NOT_SATISFIABLE);
-    let headers = response.headers_mut();
-    headers.insert(ACCEPT_RANGES, BYTES);
-    insert(headers, CONTENT_RANGE, format!("bytes */{}", document.length));
-    response
+fn unsatisfiable(document: &Document) -> Answer<FileBody> {
+    let mut answer = with_status(StatusCode::RANGE_NOT_SATISFIABLE).with(ACCEPT_RANGES, BYTES);
+    insert(answer.fields.map(), CONTENT_RANGE, format!("bytes */{}", document.length));
+    answer
 }
 
 /// 405.
-pub(super) fn not_allowed() -> Response<FileBody> {
-    let mut response = with_status(StatusCode::METHOD_NOT_ALLOWED);
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-    response
+pub(super) fn not_allowed() -> Answer<FileBody> {
+    with_status(StatusCode::METHOD_NOT_ALLOWED).with(ALLOW, HeaderValue::from_static("GET, HEAD"))
 }
 
 /// 301 to the directory with the slash at its end, so that relative links in it work.
 ///
 /// The client is sent to the path that it asked for, with its prefix, its escapes and its query,
 /// and never to another host: a path that began with two slashes would name one.
-pub(super) fn to_directory(uri: &Uri) -> Response<FileBody> {
+pub(super) fn to_directory(uri: &Uri) -> Answer<FileBody> {
     let path = uri.path().trim_start_matches('/');
-    let mut response = with_status(StatusCode::MOVED_PERMANENTLY);
+    let mut answer = with_status(StatusCode::MOVED_PERMANENTLY);
     let location = match uri.query() {
         Some(query) => format!("/{path}/?{query}"),
         None => format!("/{path}/"),
     };
-    insert(response.headers_mut(), LOCATION, location);
-    response
+    insert(answer.fields.map(), LOCATION, location);
+    answer
 }
 
 /// Why there is nothing to serve.
-pub(super) fn refusal(refusal: &Refusal) -> Response<FileBody> {
+pub(super) fn refusal(refusal: &Refusal) -> Answer<FileBody> {
     with_status(match refusal {
         Refusal::Missing => StatusCode::NOT_FOUND,
         Refusal::Forbidden => StatusCode::FORBIDDEN,
@@ -147,10 +130,8 @@ pub(super) fn refusal(refusal: &Refusal) -> Response<FileBody> {
     })
 }
 
-fn with_status(status: StatusCode) -> Response<FileBody> {
-    let mut response = Response::new(FileBody::Empty);
-    *response.status_mut() = status;
-    response
+fn with_status(status: StatusCode) -> Answer<FileBody> {
+    Answer::new(status, FileBody::Empty)
 }
 
 /// Inserts a value made of digits or of a URI, which no header can refuse.

@@ -14,9 +14,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderValue, header};
 
 use super::{conditional::Validators, content_type, resolve::Refusal};
+use crate::http1::fields::{Text, write_field};
 
 /// A change within the same tick of the kernel's clock (10 ms at the coarsest) leaves no trace in
 /// the metadata, so a file that young when it was read is read again at the next check.
@@ -29,8 +30,8 @@ const TRIES: usize = 3;
 #[derive(Debug)]
 pub(super) struct Document {
     pub(super) validators: Validators,
-    pub(super) content_type: HeaderValue,
-    pub(super) content_length: HeaderValue,
+    /// The fields of a response with all of it, written once.
+    pub(super) description: Text,
     pub(super) length: u64,
     pub(super) contents: Contents,
     stamp: Stamp,
@@ -55,16 +56,29 @@ impl Document {
     fn new(path: &Path, metadata: &Metadata, contents: Contents) -> io::Result<Self> {
         let now = SystemTime::now();
         let stamp = Stamp::of(metadata);
+        let validators = Validators::new(metadata.modified()?, metadata.len(), now);
         Ok(Self {
-            validators: Validators::new(metadata.modified()?, metadata.len(), now),
-            content_type: content_type::of(path),
-            content_length: metadata.len().into(),
+            description: describe(&content_type::of(path), &validators, metadata.len()),
+            validators,
             length: metadata.len(),
             contents,
             settled: stamp.is_settled(now),
             stamp,
         })
     }
+}
+
+fn describe(content_type: &HeaderValue, validators: &Validators, length: u64) -> Text {
+    let mut lines = Vec::new();
+    for (name, value) in [
+        (header::CONTENT_TYPE, content_type),
+        (header::ETAG, &validators.etag),
+        (header::LAST_MODIFIED, &validators.last_modified),
+        (header::ACCEPT_RANGES, &HeaderValue::from_static("bytes")),
+    ] {
+        write_field(&mut lines, name.as_str().as_bytes(), value.as_bytes());
+    }
+    Text { lines: lines.into(), dated: false, length: Some(length) }
 }
 
 /// What changes when a file does. The status time is part of it because it cannot be set back, and
@@ -140,7 +154,7 @@ mod tests {
         fs::write(&path, "12345").expect("written");
         let small = open(&path, 5).expect("opened");
         assert!(matches!(&small.contents, Contents::Held(bytes) if bytes == "12345"));
-        assert_eq!((small.length, small.content_length), (5, 5.into()));
+        assert_eq!((small.length, small.description.length), (5, Some(5)));
         let large = open(&path, 4).expect("opened");
         assert!(matches!(large.contents, Contents::Open(_)));
     }

@@ -20,7 +20,9 @@ mod resolve;
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use http::{HeaderMap, Method, Response, Uri};
+use http::{HeaderMap, Method, Uri};
+
+use crate::message::answer::Answer;
 
 pub use body::{FileBody, Reader};
 use document::Document;
@@ -111,7 +113,7 @@ impl Files {
         uri: &Uri,
         headers: &HeaderMap,
         path: &str,
-    ) -> Response<FileBody> {
+    ) -> Answer<FileBody> {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return answer::not_allowed();
         }
@@ -134,7 +136,7 @@ impl Files {
         method: &Method,
         headers: &HeaderMap,
         path: &str,
-    ) -> Result<Option<Response<FileBody>>, Refusal> {
+    ) -> Result<Option<Answer<FileBody>>, Refusal> {
         let with = |document: &Document| answer::with_document(document, method, headers);
         Ok(match &self.memory {
             Some(memory) => self.remember(memory, path).await?.map(|kept| with(&kept.document)),

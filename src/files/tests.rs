@@ -1,6 +1,7 @@
 //! Whole answers from a real directory.
 use super::*;
 use crate::message::path::normalise;
+use http::Response;
 use http::{HeaderName, StatusCode, header};
 use http_body_util::BodyExt;
 use std::{fs, os::unix::fs::symlink, path::Path};
@@ -40,7 +41,7 @@ async fn ask(files: &Files, method: &str, raw: &str, lines: &[(&str, &str)]) -> 
     }
     let uri: Uri = raw.parse().expect("a uri");
     let path = normalise(uri.path()).expect("a path");
-    files.serve(&method.parse().expect("a method"), &uri, &headers, &path).await
+    files.serve(&method.parse().expect("a method"), &uri, &headers, &path).await.into_http2()
 }
 
 async fn text(response: Response<FileBody>) -> String {
@@ -135,15 +136,17 @@ async fn directories() {
     }
     // Behind a stripped prefix.
     let uri = Uri::from_static("/static/docs?x");
-    let response = files.serve(&Method::GET, &uri, &HeaderMap::new(), "/docs").await;
+    let response = files.serve(&Method::GET, &uri, &HeaderMap::new(), "/docs").await.into_http2();
     assert_eq!(header(&response, header::LOCATION), "/static/docs/?x");
-    let response =
-        files.serve(&Method::GET, &Uri::from_static("/static"), &HeaderMap::new(), "").await;
+    let response = files
+        .serve(&Method::GET, &Uri::from_static("/static"), &HeaderMap::new(), "")
+        .await
+        .into_http2();
     assert_eq!(header(&response, header::LOCATION), "/static/");
     // Behind a prefix that takes the slash along.
     for (uri, path, content) in [("/static/", "", "<h1>home</h1>"), ("/s/docs/", "/docs", "docs")] {
         let uri = Uri::from_static(uri);
-        let response = files.serve(&Method::GET, &uri, &HeaderMap::new(), path).await;
+        let response = files.serve(&Method::GET, &uri, &HeaderMap::new(), path).await.into_http2();
         assert_eq!(text(response).await, content);
     }
 }
@@ -184,12 +187,15 @@ async fn no_way_leads_outside() {
         ] {
             if let Ok(path) = normalise(raw) {
                 let uri = Uri::try_from(raw).expect("a uri");
-                let response = files.serve(&Method::GET, &uri, &HeaderMap::new(), &path).await;
+                let response =
+                    files.serve(&Method::GET, &uri, &HeaderMap::new(), &path).await.into_http2();
                 assert_eq!(response.status(), StatusCode::NOT_FOUND, "{raw}");
             }
             // Nor without the normalising.
-            let response =
-                files.serve(&Method::GET, &Uri::from_static("/"), &HeaderMap::new(), raw).await;
+            let response = files
+                .serve(&Method::GET, &Uri::from_static("/"), &HeaderMap::new(), raw)
+                .await
+                .into_http2();
             assert_eq!(response.status(), StatusCode::NOT_FOUND, "{raw}");
         }
     }
@@ -283,7 +289,9 @@ async fn on_the_wire(files: &Files, request: &str, meanwhile: impl FnOnce()) -> 
     let service = hyper::service::service_fn(async |request: http::Request<_>| {
         let _: &hyper::body::Incoming = request.body();
         let (method, uri) = (request.method(), request.uri());
-        Ok::<_, io::Error>(files.serve(method, uri, request.headers(), uri.path()).await)
+        Ok::<_, io::Error>(
+            files.serve(method, uri, request.headers(), uri.path()).await.into_http2(),
+        )
     });
     let serving = hyper::server::conn::http1::Builder::new()
         .serve_connection(hyper_util::rt::TokioIo::new(server), service);

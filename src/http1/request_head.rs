@@ -205,9 +205,13 @@ fn tokens(list: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// A `Content-Length`: digits alone, as RFC 9110 §8.6 has it.
 pub fn decimal(bytes: &[u8]) -> Option<u64> {
-    let is_number = !bytes.is_empty() && bytes.len() < 20 && bytes.iter().all(u8::is_ascii_digit);
-    let digits = std::str::from_utf8(bytes).ok().filter(|_| is_number);
-    digits?.parse().ok()
+    // 19 digits always fit.
+    if bytes.is_empty() || bytes.len() > 19 {
+        return None;
+    }
+    bytes.iter().try_fold(0, |number: u64, byte| {
+        byte.is_ascii_digit().then(|| number * 10 + u64::from(byte - b'0'))
+    })
 }
 
 #[cfg(test)]

@@ -3,8 +3,11 @@
 //! Owns: status line, fields, framing fields and `Date`. May touch: nothing of ours. The framing is
 //! decided here alone: what a field says of it is not passed on.
 
-use super::request_head::RequestHead;
-use http::{Method, StatusCode, Version, header, response};
+use super::{
+    fields::{Fields, write_field},
+    request_head::RequestHead,
+};
+use http::{Method, StatusCode, Version};
 
 /// What the request has to say about the form of its response.
 #[derive(Clone, Copy, Debug)]
@@ -48,48 +51,36 @@ pub enum Framing {
 /// body's framing, and whether the connection ends with it.
 pub fn write(
     out: &mut Vec<u8>,
-    parts: &response::Parts,
+    status: StatusCode,
+    fields: &Fields,
     length: Option<u64>,
     asked: Asked,
     date: impl FnOnce() -> [u8; 29],
 ) -> (Framing, bool) {
-    status_line(out, parts.status);
-    let bodiless = asked.head_only
-        || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    status_line(out, status);
+    let bodiless =
+        asked.head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let framing = match length {
         _ if bodiless => Framing::None,
         Some(length) => Framing::Length(length),
         None if asked.http10 => Framing::Close,
         None => Framing::Chunked,
     };
-    let mut close = asked.close || framing == Framing::Close;
-    let mut dated = false;
-    for (name, value) in &parts.headers {
-        if *name == header::CONNECTION {
-            close |= value.as_bytes().eq_ignore_ascii_case(b"close");
-            continue;
-        }
-        if *name == header::TRANSFER_ENCODING
-            || *name == header::CONTENT_LENGTH
-                && (!bodiless || parts.status == StatusCode::NO_CONTENT)
-        {
-            continue;
-        }
-        dated |= *name == header::DATE;
-        field(out, name.as_str().as_bytes(), value.as_bytes());
-    }
+    // RFC 9110 §8.6: none in a 204.
+    let dated = fields.write(out, bodiless && status != StatusCode::NO_CONTENT);
     match framing {
         Framing::Length(length) => {
             let mut digits = itoa::Buffer::new();
-            field(out, b"content-length", digits.format(length).as_bytes());
+            write_field(out, b"content-length", digits.format(length).as_bytes());
         }
         Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         Framing::None | Framing::Close => {}
     }
     if !dated {
         // RFC 9110 §6.6.1: an origin with a clock says when.
-        field(out, b"date", &date());
+        write_field(out, b"date", &date());
     }
+    let close = asked.close || framing == Framing::Close;
     if close {
         out.extend_from_slice(b"connection: close\r\n");
     }
@@ -99,10 +90,8 @@ pub fn write(
 
 /// A whole response without a body, after which the connection ends.
 pub fn write_refusal(out: &mut Vec<u8>, status: StatusCode, date: [u8; 29]) {
-    let (mut parts, ()) = http::Response::new(()).into_parts();
-    parts.status = status;
     let asked = Asked { head_only: false, http10: false, close: true, trailers: false };
-    write(out, &parts, Some(0), asked, || date);
+    write(out, status, &Fields::default(), Some(0), asked, || date);
 }
 
 fn status_line(out: &mut Vec<u8>, status: StatusCode) {
@@ -116,19 +105,10 @@ fn status_line(out: &mut Vec<u8>, status: StatusCode) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    // One look at the capacity for all four pieces.
-    out.reserve(name.len() + value.len() + 4);
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderName, HeaderValue, Response};
+    use http::{HeaderMap, HeaderName, HeaderValue, header};
 
     const PLAIN: Asked = Asked { head_only: false, http10: false, close: false, trailers: false };
 
@@ -138,13 +118,13 @@ mod tests {
         length: Option<u64>,
         asked: Asked,
     ) -> (String, Framing, bool) {
-        let (mut parts, ()) = Response::new(()).into_parts();
-        parts.status = StatusCode::from_u16(status).unwrap();
+        let mut map = HeaderMap::new();
         for (name, value) in fields {
-            parts.headers.append(name, HeaderValue::from_static(value));
+            map.append(name, HeaderValue::from_static(value));
         }
-        let mut out = Vec::new();
-        let (framing, close) = write(&mut out, &parts, length, asked, || [b'D'; 29]);
+        let (mut out, status) = (Vec::new(), StatusCode::from_u16(status).unwrap());
+        let (framing, close) =
+            write(&mut out, status, &Fields::Map(map), length, asked, || [b'D'; 29]);
         (String::from_utf8(out).unwrap(), framing, close)
     }
 
@@ -180,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_response_may_end_the_connection() {
-        let (text, _, close) = written(400, &[(header::CONNECTION, "close")], Some(0), PLAIN);
+        let (text, _, close) = written(400, &[], Some(0), Asked { close: true, ..PLAIN });
         assert!(close && text.starts_with("HTTP/1.1 400 Bad Request\r\n"));
         assert_eq!(text.matches("connection: close\r\n").count(), 1);
     }

@@ -6,15 +6,16 @@
 use super::request_id::RequestId;
 use crate::template::{Part, Template, Variable};
 use http::{HeaderMap, HeaderName, HeaderValue, request};
-use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Instant};
+use std::{borrow::Cow, fmt::Write as _, net::IpAddr, ops::Range, sync::Arc, time::Instant};
 
 /// The connection that a request came by; shared by all its requests.
 #[derive(Debug)]
 pub struct Peer {
     /// The other end, IPv4-mapped addresses unmapped.
     pub ip: IpAddr,
-    /// The same as text, written once.
-    pub ip_text: String,
+    /// What servers are told of it, written once: see [`Peer::lines`].
+    lines: String,
+    ip_text: Range<usize>,
     /// The listener's name.
     pub listener: Arc<str>,
     /// Whether the connection is TLS.
@@ -23,11 +24,81 @@ pub struct Peer {
     pub sni: Option<String>,
 }
 
+const FORWARDED_FOR: &str = "x-forwarded-for: ";
+/// An IPv6 address as text.
+const LONGEST_IP: usize = 39;
+
+impl Peer {
+    /// A connection from `ip` to `listener`.
+    pub fn new(ip: IpAddr, listener: Arc<str>, tls: bool, sni: Option<String>) -> Self {
+        let mut lines = String::with_capacity(80 + if ip.is_ipv4() { 30 } else { 2 * LONGEST_IP });
+        // Writing to a string can't fail.
+        let _ = write!(lines, "{FORWARDED_FOR}{ip}");
+        let ip_text = FORWARDED_FOR.len()..lines.len();
+        let scheme = if tls { "https" } else { "http" };
+        let _ = write!(lines, "\r\nx-real-ip: {ip}\r\nx-forwarded-proto: {scheme}\r\n");
+        Self { ip, lines, ip_text, listener, tls, sni }
+    }
+
+    /// The address as text.
+    pub fn ip_text(&self) -> &str {
+        &self.lines[self.ip_text.clone()]
+    }
+
+    /// `X-Forwarded-For`, `X-Real-IP` and `X-Forwarded-Proto` of requests by this connection, if
+    /// the peer may not speak for others.
+    pub fn lines(&self) -> &str {
+        &self.lines
+    }
+}
+
+/// Which fields a request has, so that nobody looks for what is not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Present {
+    /// `Host`: none, one, or more.
+    pub hosts: usize,
+    /// `Connection`.
+    pub connection: bool,
+    /// `TE`.
+    pub te: bool,
+    /// `Transfer-Encoding`.
+    pub transfer_encoding: bool,
+    /// `Via`.
+    pub via: bool,
+    /// `X-Request-Id`.
+    pub request_id: bool,
+    /// A name with a `_` in it.
+    pub ambiguous: bool,
+}
+
+impl Present {
+    /// What is in `headers`.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut present = Self::default();
+        for (name, _) in headers {
+            match name.as_str() {
+                "host" => present.hosts += 1,
+                "connection" => present.connection = true,
+                "te" => present.te = true,
+                "transfer-encoding" => present.transfer_encoding = true,
+                "via" => present.via = true,
+                "x-request-id" => present.request_id = true,
+                name => present.ambiguous |= memchr::memchr(b'_', name.as_bytes()).is_some(),
+            }
+        }
+        present
+    }
+}
+
 /// What a request knows of itself.
 #[derive(Debug)]
 pub struct Context {
     /// The head as received; fields may have been edited by filters.
     pub head: request::Parts,
+    /// Which fields there were, before anything was edited.
+    pub present: Present,
+    /// The host with its port as the client sent it, or empty.
+    pub host: HeaderValue,
     /// The connection.
     pub peer: Arc<Peer>,
     /// The client: the peer, or what a trusted proxy says; `None` is the peer.
@@ -50,13 +121,8 @@ impl Context {
     pub fn client_ip_text(&self) -> Cow<'_, str> {
         match self.forwarded_ip {
             Some(ip) => ip.to_string().into(),
-            None => self.peer.ip_text.as_str().into(),
+            None => self.peer.ip_text().into(),
         }
-    }
-
-    /// The host with its port as the client sent it, or empty.
-    pub fn host(&self) -> &[u8] {
-        self.head.headers.get(http::header::HOST).map_or(b"", HeaderValue::as_bytes)
     }
 
     /// `http` or `https`, as the client used it.
@@ -111,7 +177,7 @@ impl Scope<'_> {
         match variable {
             Variable::ClientIp => text.push_str(&self.context.client_ip_text()),
             Variable::Host => {
-                text.push_str(host_name(&String::from_utf8_lossy(self.context.host())));
+                text.push_str(host_name(&String::from_utf8_lossy(self.context.host.as_bytes())));
             }
             Variable::Uri => text.push_str(head.uri.path_and_query().map_or("/", |it| it.as_str())),
             Variable::Path => text.push_str(self.path.unwrap_or(head.uri.path())),
@@ -165,18 +231,14 @@ mod tests {
             .unwrap()
             .into_parts();
         Context {
-            head,
-            peer: Arc::new(Peer {
-                ip: "192.0.2.1".parse().unwrap(),
-                ip_text: "192.0.2.1".into(),
-                listener: "http".into(),
-                tls: true,
-                sni: None,
-            }),
+            present: Present::of(&head.headers),
+            host: head.headers[http::header::HOST].clone(),
+            peer: Arc::new(Peer::new("192.0.2.1".parse().unwrap(), "http".into(), true, None)),
             forwarded_ip: None,
             trusted: false,
             started: Instant::now(),
             id: RequestId::Passed("id-1".parse().unwrap()),
+            head,
         }
     }
 

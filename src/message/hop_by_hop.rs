@@ -55,9 +55,6 @@ pub fn remove_nominated(headers: &mut HeaderMap) {
 pub fn remove_ambiguous(headers: &mut HeaderMap) {
     let is_ambiguous =
         |name: &&HeaderName| memchr::memchr(b'_', name.as_str().as_bytes()).is_some();
-    if !headers.keys().any(|name| is_ambiguous(&name)) {
-        return;
-    }
     let ambiguous: Vec<HeaderName> = headers.keys().filter(is_ambiguous).cloned().collect();
     for name in ambiguous {
         headers.remove(name);

@@ -3,6 +3,7 @@
 //! Owns: bodies, what a request knows of itself, and the rules for single fields. May touch:
 //! [`crate::template`], [`crate::cidr`], [`crate::files`] bodies. No step of the route lives here.
 
+pub mod answer;
 pub mod body;
 pub mod context;
 pub mod forwarded;

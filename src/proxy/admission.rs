@@ -46,7 +46,7 @@ pub fn admit(
 /// RFC 9112 §6.1: `chunked` once and alone; another coding would have to be undone (§7).
 fn transfer_codings(context: &Context, framed_twice: bool) -> Result<(), Refusal> {
     let headers = &context.head.headers;
-    if !headers.contains_key(header::TRANSFER_ENCODING) {
+    if !context.present.transfer_encoding {
         return Ok(());
     }
     if framed_twice {
@@ -66,12 +66,11 @@ fn transfer_codings(context: &Context, framed_twice: bool) -> Result<(), Refusal
 
 /// RFC 9112 §3.2: exactly one valid `Host`; a target in absolute form overrides it (§3.2.2).
 fn host(context: &mut Context) -> Result<(), Refusal> {
-    let head = &mut context.head;
-    let mut hosts = head.headers.get_all(header::HOST).into_iter();
-    let (first, more) = (hosts.next(), hosts.next().is_some());
-    if more {
+    let Context { head, host, present, .. } = context;
+    if present.hosts > 1 {
         return Err(Refusal::malformed("host_repeated"));
     }
+    let first = (present.hosts == 1).then_some(&*host);
     if let Some(authority) = head.uri.authority() {
         // Without a scheme it is CONNECT's form (RFC 9112 §3.2.3).
         if !matches!(head.uri.scheme_str(), Some("http" | "https")) {
@@ -97,7 +96,8 @@ fn host(context: &mut Context) -> Result<(), Refusal> {
         if first.is_none_or(|host| host.as_bytes() != authority.as_bytes()) {
             let value = HeaderValue::from_str(authority);
             let value = value.map_err(|_| Refusal::malformed("host_invalid"))?;
-            head.headers.insert(header::HOST, value);
+            head.headers.insert(header::HOST, value.clone());
+            *host = value;
         }
         return Ok(());
     }
@@ -135,7 +135,22 @@ fn is_host(host: &[u8]) -> bool {
 
 /// What a registered name is made of, sub-delimiters and escapes included.
 fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte)
+    const NAME: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            table[byte] = (byte as u8).is_ascii_alphanumeric();
+            byte += 1;
+        }
+        let others = b"-._~!$&'()*+,;=%";
+        let mut at = 0;
+        while at < others.len() {
+            table[others[at] as usize] = true;
+            at += 1;
+        }
+        table
+    };
+    NAME[usize::from(byte)]
 }
 
 /// The name by which a site is found: no port, no trailing dot.

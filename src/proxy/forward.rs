@@ -12,20 +12,24 @@ use super::{
     refusal::{Refusal, outcome},
     request_head::{self, Forwarding},
     response_body::Source,
-    response_head::ResponseHead,
+    response_head::{Framing, ResponseHead},
+    retry::{Failed, is_stale, is_unwanted, to_retry, try_permit},
     server_body::{Home, ServerBody},
 };
 use crate::{
-    message::body::{BodyError, Incoming, RequestBody},
+    message::{
+        answer::Answer,
+        body::{BodyError, Incoming, RequestBody},
+    },
     observe::metrics::Outcome as Count,
-    route::{Forward, Group, Key, Retry, Route},
+    route::{Forward, Group, Key, Route},
     upstream::{
         Lease, Outcome, Reported, RetryPermit, Tried,
         connect::Connection,
         strategy::{consistent_hash, ip_hash},
     },
 };
-use http::{Method, Response, StatusCode, Version};
+use http::{StatusCode, Version};
 use std::{
     future::poll_fn,
     io,
@@ -33,18 +37,6 @@ use std::{
     task::Poll,
     time::{Duration, Instant},
 };
-
-/// Between two looks whether the retry budget has room.
-const BUDGET_POLL: Duration = Duration::from_millis(5);
-
-/// A failed attempt, and what may be concluded from how far it came.
-struct Failed {
-    failure: Failure,
-    /// Whether any byte of the request was written.
-    sent: bool,
-    /// Whether any byte of a response was read.
-    answered: bool,
-}
 
 /// Gets an answer from one of the route's servers. `unclean` is the normalised path, where it is
 /// not the one received.
@@ -55,7 +47,7 @@ pub async fn forward(
     facts: &mut Facts,
     incoming: Incoming,
     unclean: Option<&str>,
-) -> Result<Response<Source>, Refusal> {
+) -> Result<Answer<Source>, Refusal> {
     let mut body = RequestBody::new(incoming, route.max_body, forward.retry.max_body);
     if body.is_too_large() {
         return Err(Refusal::too_large());
@@ -79,12 +71,14 @@ pub async fn forward(
         tried.insert(lease.index());
         facts.attempts += 1;
         facts.member = Some(lease.index());
-        match attempt(proxy, forward, facts, &lease, target.as_deref(), &mut body, begun).await {
+        match attempt(proxy, forward, facts, &lease, target.as_deref(), &mut body, (begun, now))
+            .await
+        {
             Ok((head, connection)) => {
                 let answered = Instant::now();
                 let latency = answered.saturating_duration_since(begun);
                 facts.upstream_time = Some(latency);
-                let status = head.parts.status;
+                let status = head.status;
                 let now = proxy.live.clock.at(answered);
                 report_answer(group, &mut lease, status, latency, now);
                 // The answer is given up only once another server is sure to be asked.
@@ -99,7 +93,8 @@ pub async fn forward(
                     body.rewind();
                     continue;
                 }
-                return Ok(respond(proxy, forward, facts, (head, connection), body, lease).await);
+                let answer = (head, connection);
+                return Ok(respond(proxy, forward, facts, answer, body, lease, now).await);
             }
             Err(failed) => {
                 report_failure(proxy, group, &mut lease, &failed.failure, facts);
@@ -114,25 +109,7 @@ pub async fn forward(
     }
 }
 
-/// What another try needs after a failed one, or the answer where there is to be none.
-async fn to_retry(
-    forward: &Forward,
-    facts: &Facts,
-    failed: &Failed,
-    body: &RequestBody,
-) -> Result<(Refusal, RetryPermit), Refusal> {
-    let refusal = Refusal::failed(&failed.failure);
-    let method = &facts.context.head.method;
-    if !is_repeatable(failed, body, method, &forward.retry) || !may_try_again(forward, facts) {
-        return Err(refusal);
-    }
-    match await_permit(&forward.group, forward, facts).await {
-        Some(permit) => Ok((refusal, permit)),
-        None => Err(Refusal { reason: "retry_budget", ..refusal }),
-    }
-}
-
-/// One try at one server, begun at `begun`. A pooled connection that turns out to be closed is no
+/// One try at one server, from a moment on. A pooled connection that turns out to be closed is no
 /// failure of the server: the request goes over a fresh one.
 async fn attempt(
     proxy: &Proxy,
@@ -141,16 +118,15 @@ async fn attempt(
     lease: &Lease,
     target: Option<&str>,
     body: &mut RequestBody,
-    begun: Instant,
+    (begun, now): (Instant, u64),
 ) -> Result<(ResponseHead, Box<Connection>), Failed> {
     let metrics = &proxy.live.metrics;
-    let now = proxy.live.clock.at(begun);
     let server = lease.server();
     let method = &facts.context.head.method;
     let received = facts.context.head.uri.path_and_query().map_or("/", |it| it.as_str());
     let forwarding = Forwarding {
         target: target.unwrap_or(received),
-        host: facts.host.as_ref(),
+        edits_host: forward.edits_host,
         length: body.length(),
         edited: forward.edited,
     };
@@ -188,85 +164,6 @@ async fn attempt(
         Ok(head) => Ok((head, connection)),
         Err(failure) => Err(Failed::on(&connection, failure)),
     }
-}
-
-impl Failed {
-    fn on(connection: &Connection, failure: Failure) -> Self {
-        let sent = connection.outgoing.sent > 0;
-        Self { failure, sent, answered: !connection.unread.is_empty() }
-    }
-}
-
-/// Whether a reused connection was closed before the server can have seen the request; where that
-/// is not sure, only what may be repeated is (RFC 9110 §9.2.2).
-fn is_stale(failed: &Failed, body: &RequestBody, method: &Method) -> bool {
-    matches!(failed.failure, Failure::Reset(_))
-        && !failed.answered
-        && body.can_replay()
-        && (!failed.sent || method.is_idempotent())
-}
-
-/// Whether the request may be sent to another server after this failure.
-fn is_repeatable(failed: &Failed, body: &RequestBody, method: &Method, retry: &Retry) -> bool {
-    let wanted = match failed.failure {
-        Failure::Connect(_) | Failure::ConnectTimeout => retry.on.connect,
-        Failure::Reset(_) | Failure::BadResponse(_) => retry.on.reset,
-        Failure::ResponseTimeout | Failure::SendTimeout => retry.on.timeout,
-        Failure::Client(_) | Failure::ClientTimeout => false,
-    };
-    if !wanted || failed.sent && !method.is_idempotent() && !retry.non_idempotent {
-        return false;
-    }
-    if !body.can_replay() {
-        let limit = retry.max_body;
-        tracing::info!(limit, "not tried again: the request's body is larger than retry.max_body");
-        return false;
-    }
-    true
-}
-
-/// Servers that could not be connected to are not counted: they were asked nothing, and with all of
-/// them dead the request is to get to the backup.
-fn may_try_again(forward: &Forward, facts: &Facts) -> bool {
-    let Retry { tries, timeout, .. } = forward.retry;
-    tries > 0
-        && facts.attempts - facts.unconnected <= tries
-        && facts.context.started.elapsed() < timeout
-}
-
-/// Whether the config would rather have another server's answer, and the request may be repeated.
-fn is_unwanted(status: StatusCode, body: &RequestBody, forward: &Forward, facts: &Facts) -> bool {
-    forward.retry.on.statuses.contains(&status)
-        && body.can_replay()
-        && (facts.context.head.method.is_idempotent() || forward.retry.non_idempotent)
-        && may_try_again(forward, facts)
-}
-
-/// The budget keeps retries from multiplying an overload. When a server breaks, all its requests
-/// come here at once: those beyond the budget wait for the first to be done, instead of failing.
-async fn await_permit(group: &Group, forward: &Forward, facts: &Facts) -> Option<RetryPermit> {
-    let retry = &forward.retry;
-    let begun = Instant::now();
-    loop {
-        let permit = try_permit(group, retry);
-        if permit.is_some() {
-            return permit;
-        }
-        if begun.elapsed() >= retry.budget_wait || !may_try_again(forward, facts) {
-            let (upstream, attempts) = (group.upstream.name(), facts.attempts);
-            tracing::debug!(upstream, attempts, "not tried again: the retry budget is spent");
-            return None;
-        }
-        tokio::time::sleep(BUDGET_POLL).await;
-    }
-}
-
-fn try_permit(group: &Group, retry: &Retry) -> Option<RetryPermit> {
-    let permit = group.upstream.try_retry(retry.budget_percent, retry.budget_min);
-    if permit.is_some() {
-        group.metrics.retries.inc();
-    }
-    permit
 }
 
 fn report_answer(
@@ -330,39 +227,51 @@ fn report(group: &Group, lease: &mut Lease, outcome: Outcome, now: u64) {
     }
 }
 
+/// The answer with `head`, which came at `now`.
 async fn respond(
     proxy: &Proxy,
     forward: &Forward,
     facts: &Facts,
-    (head, connection): (ResponseHead, Box<Connection>),
+    (head, mut connection): (ResponseHead, Box<Connection>),
     body: RequestBody,
     lease: Lease,
-) -> Response<Source> {
+    now: u64,
+) -> Answer<Source> {
+    let ResponseHead { status, fields, framing, reusable } = head;
+    let answer = |body| Answer { status, fields, body, close: false };
+    let all_sent = connection.outgoing.is_done();
+    // Most small responses have come whole, so that nothing is left to be pulled.
+    if let Framing::Length(length) = framing
+        && length <= connection.unread.len() as u64
+        && all_sent
+    {
+        let data = connection.unread.split_to(length as usize);
+        if reusable && connection.unread.is_empty() {
+            proxy.pool.check_in(lease.server().id(), connection, &forward.group.pool, now);
+        }
+        return answer(Source::Full(data));
+    }
     let home = Home {
         pool: Arc::clone(&proxy.pool),
         limits: forward.group.pool,
         lease,
         clock: proxy.live.clock,
     };
-    let rest = (!connection.outgoing.is_done()).then_some(body);
-    let framing = (head.framing, head.reusable);
-    let limit = forward.response_buffer;
-    let mut body = ServerBody::new(connection, rest, framing, home, forward.timeouts.read, limit);
-    if !body.is_ended() {
-        poll_fn(|cx| {
-            body.take_what_is_there(cx);
-            Poll::Ready(())
-        })
-        .await;
-    }
+    let rest = (!all_sent).then_some(body);
+    let (read, limit) = (forward.timeouts.read, forward.response_buffer);
+    let mut body = ServerBody::new(connection, rest, (framing, reusable), home, read, limit);
+    poll_fn(|cx| {
+        body.take_what_is_there(cx);
+        Poll::Ready(())
+    })
+    .await;
     // HTTP/2 pulls a body no faster than the client's window allows.
     let pulled_late = facts.context.head.version == Version::HTTP_2;
-    let source = if pulled_late && body.fits() && !body.is_off_the_server() {
+    answer(if pulled_late && body.fits() && !body.is_off_the_server() {
         Source::Ahead(ReadAhead::new(body, limit))
     } else {
-        Source::Server(body)
-    };
-    Response::from_parts(head.parts, source)
+        Source::Server(Box::new(body))
+    })
 }
 
 /// What the hashing strategies hash.

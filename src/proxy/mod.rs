@@ -12,15 +12,16 @@ pub mod refusal;
 pub mod request_head;
 pub mod response_body;
 pub mod response_head;
+mod retry;
 pub mod server_body;
 
 use crate::{
     filter::Names,
     http1::{buffers::Buffers, date::Date},
     message::{
+        answer::Answer,
         body::Incoming,
         context::{Context, Peer},
-        forwarded::{client_ip, is_trusted},
         hop_by_hop::{remove_ambiguous, remove_nominated},
         path::normalise,
         request_id::RequestIds,
@@ -30,12 +31,11 @@ use crate::{
     upstream::pool::Pool,
 };
 use arc_swap::ArcSwapOption;
-use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderValue, Method, StatusCode, Version, header, request};
 use record::{Facts, Record};
 use refusal::Refusal;
 use response_body::{ResponseBody, Source};
-use std::{borrow::Cow, sync::Arc, time::Instant};
+use std::{borrow::Cow, sync::Arc};
 
 /// What one worker serves requests with.
 pub struct Proxy {
@@ -69,8 +69,9 @@ pub struct Arrival<'a> {
 pub async fn handle(
     proxy: Arc<Proxy>,
     arrival: Arrival<'_>,
-    request: Request<Incoming>,
-) -> Response<ResponseBody> {
+    head: request::Parts,
+    body: Incoming,
+) -> Answer<ResponseBody> {
     // 1. One snapshot, to the end.
     let mut snapshot = proxy.live.load();
     if snapshot.listener(arrival.listener).is_none()
@@ -78,24 +79,22 @@ pub async fn handle(
     {
         snapshot = last;
     }
-    let (head, body) = request.into_parts();
-    let context = context(&proxy, &snapshot, arrival.peer, head);
-    let mut record = Record::new(proxy, snapshot, context);
+    let mut record = Record::new(proxy, snapshot, arrival.peer, head);
     let answer = {
         let Record { proxy, snapshot, facts } = &mut *record;
         route(proxy, snapshot, facts, &arrival, body).await
     };
-    let mut response = match answer {
-        Ok(response) => response,
+    let mut answer = match answer {
+        Ok(answer) => answer,
         Err(refusal) => refuse(&mut record, &refusal),
     };
     if record.facts.context.head.version == Version::HTTP_10 {
         // RFC 9112 §9.3: none persists with an HTTP/1.0 client, whose own proxies may not know it.
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        answer.close = true;
     }
-    record.facts.status = Some(response.status());
+    record.facts.status = Some(answer.status);
     // 7. What is left happens as the body is sent; its end ends the record.
-    response.map(|source| ResponseBody::new(source, record))
+    answer.map(|source| ResponseBody::new(source, record))
 }
 
 async fn route(
@@ -104,13 +103,18 @@ async fn route(
     facts: &mut Facts,
     arrival: &Arrival<'_>,
     body: Incoming,
-) -> Result<Response<Source>, Refusal> {
+) -> Result<Answer<Source>, Refusal> {
     let gone = || Refusal::new(StatusCode::NOT_FOUND, "no_listener");
     let listener = snapshot.listener(arrival.listener).ok_or_else(gone)?;
     // 2. The head keeps the rules.
     admission::admit(&mut facts.context, arrival.framed_twice, listener)?;
-    remove_nominated(&mut facts.context.head.headers);
-    remove_ambiguous(&mut facts.context.head.headers);
+    let Context { head, present, .. } = &mut facts.context;
+    if present.connection {
+        remove_nominated(&mut head.headers);
+    }
+    if present.ambiguous {
+        remove_ambiguous(&mut head.headers);
+    }
     // 3. Site and route.
     let unclean = match normalise(raw_path(&facts.context)) {
         Ok(Cow::Borrowed(_)) => None,
@@ -121,18 +125,13 @@ async fn route(
     let index = find(snapshot, listener, facts, unclean.unwrap_or(raw_path(&facts.context)))?;
     facts.route = Some(index);
     let route = snapshot.route(index);
-    if let Action::Forward(forward) = &route.action
-        && forward.edits_host
-    {
-        facts.host = facts.context.head.headers.get(header::HOST).cloned();
-    }
     // 4. The filters see the request.
     let names = Names { route: &route.name, upstream: route.upstream() };
     if let Some(status) = route.filters.request(&mut facts.context, names) {
         return Err(Refusal::new(status, "filtered"));
     }
     // 5. The action.
-    let mut response = match &route.action {
+    let mut answer = match &route.action {
         Action::Respond(action) => respond(action, facts, route),
         Action::Redirect(action) => redirect(action, facts, route)?,
         Action::Files(action) => {
@@ -146,30 +145,9 @@ async fn route(
     };
     // 6. The filters see the response, in reverse.
     if !route.filters.is_empty() {
-        route.filters.response(response.headers_mut(), &facts.scope(route));
+        route.filters.response(answer.fields.map(), &facts.scope(route));
     }
-    Ok(response)
-}
-
-/// What is known of a request when its head has been read.
-pub fn context(
-    proxy: &Proxy,
-    snapshot: &Snapshot,
-    peer: &Arc<Peer>,
-    head: http::request::Parts,
-) -> Context {
-    let trusted = is_trusted(&snapshot.trusted_proxies, peer.ip);
-    let forwarded_ip = trusted
-        .then(|| client_ip(&head.headers, &snapshot.trusted_proxies, peer.ip))
-        .filter(|ip| *ip != peer.ip);
-    Context {
-        id: proxy.ids.take(&head.headers),
-        head,
-        peer: Arc::clone(peer),
-        forwarded_ip,
-        trusted,
-        started: Instant::now(),
-    }
+    Ok(answer)
 }
 
 /// The path as received. RFC 9110 §9.3.7: `OPTIONS *` is about the server as a whole.
@@ -188,8 +166,8 @@ fn find(
     path: &str,
 ) -> Result<u32, Refusal> {
     let context = &facts.context;
-    let host =
-        std::str::from_utf8(context.host()).map_err(|_| Refusal::malformed("host_invalid"))?;
+    let host = std::str::from_utf8(context.host.as_bytes())
+        .map_err(|_| Refusal::malformed("host_invalid"))?;
     let host = admission::site_name(host);
     if let Some(tls) = &listener.tls
         && tls.strict_sni
@@ -211,54 +189,43 @@ fn find(
     })
 }
 
-fn respond(action: &Respond, facts: &Facts, route: &Route) -> Response<Source> {
+fn respond(action: &Respond, facts: &Facts, route: &Route) -> Answer<Source> {
     let body = match &action.body {
         Text::Fixed(bytes) => bytes.clone(),
         Text::Template(template) => facts.scope(route).render(template).into(),
     };
-    let mut response = Response::new(Source::Full(body));
-    *response.status_mut() = action.status;
-    response.headers_mut().insert(header::CONTENT_TYPE, action.content_type.clone());
-    response
+    Answer::new(action.status, Source::Full(body))
+        .with(header::CONTENT_TYPE, action.content_type.clone())
 }
 
-fn redirect(action: &Redirect, facts: &Facts, route: &Route) -> Result<Response<Source>, Refusal> {
+fn redirect(action: &Redirect, facts: &Facts, route: &Route) -> Result<Answer<Source>, Refusal> {
     let to = facts.scope(route).render(&action.to);
     let location = HeaderValue::try_from(to);
     let location = location.map_err(|_| Refusal::malformed("redirect_invalid"))?;
-    let mut response = Response::new(Source::Empty);
-    *response.status_mut() = action.status;
-    response.headers_mut().insert(header::LOCATION, location);
-    Ok(response)
+    Ok(Answer::new(action.status, Source::Empty).with(header::LOCATION, location))
 }
 
-async fn files(action: &FilesRoute, facts: &Facts, route: &Route, path: &str) -> Response<Source> {
+async fn files(action: &FilesRoute, facts: &Facts, route: &Route, path: &str) -> Answer<Source> {
     let head = &facts.context.head;
     let looked_up = if action.target.is_identity() {
         Cow::Borrowed(path)
     } else {
         Cow::Owned(action.target.path(path, &facts.scope(route)))
     };
-    let response = action.files.serve(&head.method, &head.uri, &head.headers, &looked_up).await;
-    response.map(Source::File)
+    let answer = action.files.serve(&head.method, &head.uri, &head.headers, &looked_up).await;
+    answer.map(Source::File)
 }
 
 /// RFC 9110 §7.6.2: we are the final recipient. TRACE would tell what fields we were sent.
-fn ends_here(facts: &Facts) -> Result<Response<Source>, Refusal> {
+fn ends_here(facts: &Facts) -> Result<Answer<Source>, Refusal> {
     if facts.context.head.method == Method::TRACE {
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "trace_refused"));
     }
-    let mut response = Response::new(Source::Empty);
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(response)
+    Ok(Answer::new(StatusCode::NO_CONTENT, Source::Empty))
 }
 
-fn refuse(record: &mut Record, refusal: &Refusal) -> Response<Source> {
+fn refuse(record: &mut Record, refusal: &Refusal) -> Answer<Source> {
     record.facts.reason = Some(refusal.reason);
     record.proxy.live.metrics.reject(refusal.reason);
-    let mut response = refusal.response(record.facts.context.id.as_str());
-    if refusal.close && record.facts.context.head.version != Version::HTTP_2 {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response.map(|text: Bytes| Source::Full(text))
+    refusal.answer(record.facts.context.id.as_str()).map(Source::Full)
 }

@@ -7,19 +7,20 @@ use super::Proxy;
 use crate::{
     message::{
         body::BodyError,
-        context::{Context, Scope},
+        context::{Context, Peer, Present, Scope},
+        forwarded::{client_ip, is_trusted},
     },
     observe::{access_log::Line, metrics::Outcome},
     route::{Action, Route},
     snapshot::Snapshot,
 };
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode, header, request};
 use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// nginx's number for a client that went away before the answer's head.
@@ -51,8 +52,6 @@ pub struct Facts {
     pub upstream_time: Option<Duration>,
     /// Bytes of the request's body.
     pub received: Option<Arc<AtomicU64>>,
-    /// The client's `Host`, where an edit replaces the field.
-    pub host: Option<HeaderValue>,
     /// The answer's status; `None` before its head.
     pub status: Option<StatusCode>,
     /// Bytes of the answer's body.
@@ -62,23 +61,45 @@ pub struct Facts {
 }
 
 impl Record {
-    /// Begins.
-    pub fn new(proxy: Arc<Proxy>, snapshot: Arc<Snapshot>, context: Context) -> Box<Self> {
+    /// Begins, now that the head has been read.
+    pub fn new(
+        proxy: Arc<Proxy>,
+        snapshot: Arc<Snapshot>,
+        peer: &Arc<Peer>,
+        head: request::Parts,
+    ) -> Box<Self> {
         proxy.live.metrics.in_flight.inc();
-        let facts = Facts {
-            context,
-            route: None,
-            member: None,
-            attempts: 0,
-            unconnected: 0,
-            upstream_time: None,
-            received: None,
-            host: None,
-            status: None,
-            sent: 0,
-            reason: None,
-        };
-        Box::new(Self { proxy, snapshot, facts })
+        let trusted = is_trusted(&snapshot.trusted_proxies, peer.ip);
+        let forwarded_ip = trusted
+            .then(|| client_ip(&head.headers, &snapshot.trusted_proxies, peer.ip))
+            .filter(|ip| *ip != peer.ip);
+        let present = Present::of(&head.headers);
+        let host = if present.hosts > 0 { head.headers.get(header::HOST).cloned() } else { None };
+        Box::new(Self {
+            facts: Facts {
+                context: Context {
+                    id: proxy.ids.take(&head.headers, present.request_id),
+                    present,
+                    host: host.unwrap_or(HeaderValue::from_static("")),
+                    head,
+                    peer: Arc::clone(peer),
+                    forwarded_ip,
+                    trusted,
+                    started: Instant::now(),
+                },
+                route: None,
+                member: None,
+                attempts: 0,
+                unconnected: 0,
+                upstream_time: None,
+                received: None,
+                status: None,
+                sent: 0,
+                reason: None,
+            },
+            proxy,
+            snapshot,
+        })
     }
 
     /// The response's body broke: noted, and counted for the server where it was the server.
@@ -133,10 +154,9 @@ impl Drop for Record {
         histograms.observe(&facts.context.head.method, status, took);
         let Some(log) = &snapshot.access_log else { return };
         let (upstream, server) = facts.names(route);
-        let host = facts.host.as_ref().map_or(facts.context.host(), HeaderValue::as_bytes);
         let line = Line {
             context: &facts.context,
-            host,
+            host: facts.context.host.as_bytes(),
             route: route.map_or("", |it| &it.name),
             upstream,
             server,

@@ -1,12 +1,16 @@
 //! Answers of our own when a request can't be served, and the one place that gives errors a status.
 //!
 //! Owns: status, reason and text. May touch: [`super::exchange`] errors. [`super::handle`] turns a
-//! [`Refusal`] into a response.
+//! [`Refusal`] into an [`Answer`].
 
 use super::exchange::Failure;
-use crate::{message::body::BodyError, observe::metrics::Outcome, upstream::Unavailable};
+use crate::{
+    message::{answer::Answer, body::BodyError},
+    observe::metrics::Outcome,
+    upstream::Unavailable,
+};
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 
 /// Why a request is not served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,11 +67,11 @@ impl Refusal {
     }
 
     /// The answer. Its text names the request, so that a user's report leads to the log.
-    pub fn response(&self, request_id: &str) -> Response<Bytes> {
+    pub fn answer(&self, request_id: &str) -> Answer<Bytes> {
         let text = format!("{}\nrequest id: {request_id}\n", self.status);
-        let mut response = Response::new(Bytes::from(text));
-        *response.status_mut() = self.status;
-        let headers = response.headers_mut();
+        let mut answer = Answer::new(self.status, Bytes::from(text));
+        answer.close = self.close;
+        let headers = answer.fields.map();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(header::SERVER, HeaderValue::from_static("sheave"));
         if let Some(seconds) = self.retry_after {
@@ -76,7 +80,7 @@ impl Refusal {
         if let Some(allow) = self.allow.as_deref().and_then(|it| HeaderValue::from_str(it).ok()) {
             headers.insert(header::ALLOW, allow);
         }
-        response
+        answer
     }
 }
 

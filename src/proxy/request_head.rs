@@ -4,7 +4,7 @@
 //! [`crate::message`]. One buffer, no second header map. Next: [`super::exchange`] sends it.
 
 use crate::{
-    http1::outgoing::Outgoing,
+    http1::{fields::write_field, outgoing::Outgoing},
     message::{
         body::Length,
         context::Context,
@@ -19,8 +19,8 @@ use std::io::Write;
 pub struct Forwarding<'a> {
     /// Path and query for the server.
     pub target: &'a str,
-    /// The client's own `Host`, where an edit may have replaced the field.
-    pub host: Option<&'a HeaderValue>,
+    /// Whether the route's edits may have replaced `Host`.
+    pub edits_host: bool,
     /// The body's length.
     pub length: Length,
     /// What the route's edits decide.
@@ -43,7 +43,8 @@ fn head(out: &mut Vec<u8>, context: &Context, forwarding: &Forwarding<'_>) {
     out.extend_from_slice(forwarding.target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     // RFC 9112 §3.2: always there, empty where an HTTP/1.0 client sent none.
-    field(out, "host", context.host());
+    let edited_host = if forwarding.edits_host { head.headers.get(header::HOST) } else { None };
+    field(out, "host", edited_host.unwrap_or(&context.host).as_bytes());
     let crumbs = head.version == Version::HTTP_2;
     for (name, value) in &head.headers {
         if passes(name.as_str(), edited, crumbs) {
@@ -53,7 +54,7 @@ fn head(out: &mut Vec<u8>, context: &Context, forwarding: &Forwarding<'_>) {
     if crumbs {
         joined(out, "cookie", b"; ", &head.headers, &header::COOKIE, b"");
     }
-    if head.headers.contains_key(header::TE) && has_token(&head.headers, &header::TE, "trailers") {
+    if context.present.te && has_token(&head.headers, &header::TE, "trailers") {
         // RFC 9110 §10.1.4: for one connection, but gRPC servers refuse requests without it.
         out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
     }
@@ -80,9 +81,16 @@ fn passes(name: &str, edited: Edited, crumbs: bool) -> bool {
 
 /// The fields of our own, unless the route's edits decide on them.
 fn forwarded_fields(out: &mut Vec<u8>, context: &Context, forwarding: &Forwarding<'_>) {
-    let Forwarding { edited, host, .. } = forwarding;
+    let edited = forwarding.edited;
+    if !context.trusted && edited == Edited::default() {
+        out.extend_from_slice(context.peer.lines().as_bytes());
+        field(out, "x-forwarded-host", context.host.as_bytes());
+        via(out, context);
+        field(out, "x-request-id", context.id.as_bytes());
+        return;
+    }
     let head = &context.head;
-    let peer = context.peer.ip_text.as_bytes();
+    let peer = context.peer.ip_text().as_bytes();
     if !edited.forwarded_for {
         if context.trusted {
             joined(out, "x-forwarded-for", b", ", &head.headers, &X_FORWARDED_FOR, peer);
@@ -103,19 +111,27 @@ fn forwarded_fields(out: &mut Vec<u8>, context: &Context, forwarding: &Forwardin
     }
     if !edited.forwarded_host {
         let told = head.headers.get(X_FORWARDED_HOST).filter(|_| context.trusted);
-        let host = told.or(*host).map_or(context.host(), HeaderValue::as_bytes);
-        field(out, "x-forwarded-host", host);
+        field(out, "x-forwarded-host", told.unwrap_or(&context.host).as_bytes());
     }
     if !edited.via {
-        let ours: &[u8] = match head.version {
-            Version::HTTP_2 => b"2.0 lb",
-            Version::HTTP_10 => b"1.0 lb",
-            _ => b"1.1 lb",
-        };
-        joined(out, "via", b", ", &head.headers, &header::VIA, ours);
+        via(out, context);
     }
     if !edited.request_id {
-        field(out, "x-request-id", context.id.as_str().as_bytes());
+        field(out, "x-request-id", context.id.as_bytes());
+    }
+}
+
+/// RFC 9110 §7.6.3.
+fn via(out: &mut Vec<u8>, context: &Context) {
+    let ours: &[u8] = match context.head.version {
+        Version::HTTP_2 => b"2.0 lb",
+        Version::HTTP_10 => b"1.0 lb",
+        _ => b"1.1 lb",
+    };
+    if context.present.via {
+        joined(out, "via", b", ", &context.head.headers, &header::VIA, ours);
+    } else {
+        field(out, "via", ours);
     }
 }
 
@@ -136,10 +152,7 @@ fn framing_fields(out: &mut Vec<u8>, method: &Method, length: Length) {
 }
 
 fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
+    write_field(out, name.as_bytes(), value);
 }
 
 /// One field with every value of `source`, and `last`, where there is any.

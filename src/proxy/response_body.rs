@@ -13,15 +13,13 @@ use std::{
 };
 
 /// Where a body comes from.
-// The largest is the commonest: boxing it would cost an allocation a request.
-#[allow(clippy::large_enum_variant)]
 pub enum Source {
     /// Nowhere.
     Empty,
     /// Memory.
     Full(Bytes),
     /// A server.
-    Server(ServerBody),
+    Server(Box<ServerBody>),
     /// A server, ahead of the client.
     Ahead(ReadAhead),
     /// A directory.

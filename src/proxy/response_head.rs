@@ -1,15 +1,16 @@
 //! A server's response head: read strictly, hop-by-hop fields left behind.
 //!
-//! Owns: parsing, and how the body is framed (RFC 9112 §6.3). May touch: [`crate::message`].
+//! Owns: parsing, and how the body is framed (RFC 9112 §6.3). May touch: [`crate::http1`].
 //! [`super::exchange`] calls it until a head is whole.
 
-use crate::{http1::request_head::decimal, message::hop_by_hop::is_hop_by_hop};
+use crate::http1::{
+    fields::{Fields, MOST_FIELDS, Text, write_field},
+    request_head::decimal,
+};
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, response};
+use http::{Method, StatusCode};
 use std::mem::MaybeUninit;
 
-/// Fields in a head; more is answered with 502.
-const MOST_FIELDS: usize = 200;
 /// Bytes in a head; more is answered with 502.
 const LONGEST: usize = 64 * 1024;
 
@@ -27,8 +28,10 @@ pub enum Framing {
 /// A response head.
 #[derive(Debug)]
 pub struct ResponseHead {
-    /// Status and end-to-end fields.
-    pub parts: response::Parts,
+    /// The status.
+    pub status: StatusCode,
+    /// The end-to-end fields.
+    pub fields: Fields,
     /// Its body.
     pub framing: Framing,
     /// Whether the connection may carry another request afterwards.
@@ -43,11 +46,11 @@ pub type Malformed = &'static str;
 pub fn parse(unread: &mut Bytes, method: &Method) -> Result<Option<ResponseHead>, Malformed> {
     loop {
         let Some(head) = parse_one(unread, method)? else { return Ok(None) };
-        if head.parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
             // `Upgrade` is never sent on, so nobody asked (RFC 9110 §7.8).
             return Err("it switches protocols unasked");
         }
-        if !head.parts.status.is_informational() {
+        if !head.status.is_informational() {
             return Ok(Some(head));
         }
     }
@@ -75,26 +78,53 @@ fn parse_one(unread: &mut Bytes, method: &Method) -> Result<Option<ResponseHead>
     };
     let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.ok_or("its status is out of range")?;
-    let version = if response.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
-    let mut reader = Reader::new(response.headers.len());
-    for field in response.headers.iter() {
-        reader.take(&whole, field)?;
-    }
+    let http11 = response.version == Some(1);
+    let head = read(response.headers, length)?.finish(status, http11, method)?;
     unread.advance(length);
     if unread.is_empty() {
+        // Lets the block go.
         *unread = Bytes::new();
     }
-    reader.finish(status, version, method).map(Some)
+    Ok(Some(head))
 }
 
-/// What the framing fields said.
+/// What a field is to us; `None` for the end-to-end fields that pass unread.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Connection,
+    TransferEncoding,
+    ContentLength,
+    Date,
+    HopByHop,
+}
+
+fn known(name: &[u8]) -> Option<Known> {
+    // Most names end here: no other length and first letter is of interest.
+    let (spelling, known): (&[u8], _) = match (name.len(), name.first()? | 0x20) {
+        (2, b't') => (b"te", Known::HopByHop),
+        (4, b'd') => (b"date", Known::Date),
+        (7, b'u') => (b"upgrade", Known::HopByHop),
+        (10, b'k') => (b"keep-alive", Known::HopByHop),
+        (10, b'c') => (b"connection", Known::Connection),
+        (14, b'c') => (b"content-length", Known::ContentLength),
+        (16, b'p') => (b"proxy-connection", Known::HopByHop),
+        (17, b't') => (b"transfer-encoding", Known::TransferEncoding),
+        (18, b'p') => (b"proxy-authenticate", Known::HopByHop),
+        (19, b'p') => (b"proxy-authorization", Known::HopByHop),
+        _ => return None,
+    };
+    name.eq_ignore_ascii_case(spelling).then_some(known)
+}
+
+/// What the fields said.
 #[derive(Default)]
-struct Fields {
+struct Read {
+    lines: Vec<u8>,
+    dated: bool,
     length: Option<u64>,
     transfer_encoding: Option<TransferEncoding>,
     close: bool,
     keep_alive: bool,
-    nominated: Vec<HeaderName>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -103,42 +133,47 @@ enum TransferEncoding {
     Other,
 }
 
-struct Reader {
-    framing: Fields,
-    map: HeaderMap,
+/// Reads the fields of a head of `size` bytes; those that go on are copied as they are.
+fn read(fields: &[httparse::Header<'_>], size: usize) -> Result<Read, Malformed> {
+    let mut read = Read { lines: Vec::with_capacity(size), ..Read::default() };
+    let mut nominated = Vec::new();
+    for field in fields {
+        match known(field.name.as_bytes()) {
+            Some(Known::Connection) => read.connection(field.value, &mut nominated),
+            Some(Known::TransferEncoding) => read.transfer_encoding(field.value),
+            Some(Known::ContentLength) => read.content_length(field.value)?,
+            Some(Known::HopByHop) => {}
+            known => {
+                read.dated |= known == Some(Known::Date);
+                write_field(&mut read.lines, field.name.as_bytes(), field.value);
+            }
+        }
+    }
+    if !nominated.is_empty() {
+        // Rare, and they may have stood before `Connection`: once more, without them.
+        let goes_on = |name: &[u8]| {
+            matches!(known(name), None | Some(Known::Date))
+                && !nominated.iter().any(|it| it.eq_ignore_ascii_case(name))
+        };
+        read.lines.clear();
+        read.dated = false;
+        for field in fields.iter().filter(|field| goes_on(field.name.as_bytes())) {
+            read.dated |= known(field.name.as_bytes()).is_some();
+            write_field(&mut read.lines, field.name.as_bytes(), field.value);
+        }
+    }
+    Ok(read)
 }
 
-impl Reader {
-    fn new(fields: usize) -> Self {
-        Self { framing: Fields::default(), map: HeaderMap::with_capacity(fields + 2) }
-    }
-
-    /// Takes a field, whose value goes on as a slice of what was read.
-    fn take(&mut self, whole: &Bytes, field: &httparse::Header<'_>) -> Result<(), Malformed> {
-        let name = HeaderName::from_bytes(field.name.as_bytes());
-        let name = name.map_err(|_| "a field's name is malformed")?;
-        if name == header::CONNECTION {
-            self.connection(field.value);
-        } else if name == header::TRANSFER_ENCODING {
-            self.transfer_encoding(field.value);
-        } else if !is_hop_by_hop(name.as_str()) {
-            if name == header::CONTENT_LENGTH && !self.content_length(field.value)? {
-                return Ok(());
-            }
-            let value = HeaderValue::from_maybe_shared(whole.slice_ref(field.value));
-            self.map.append(name, value.map_err(|_| "a field's value is malformed")?);
-        }
-        Ok(())
-    }
-
-    fn connection(&mut self, value: &[u8]) {
+impl Read {
+    fn connection<'a>(&mut self, value: &'a [u8], nominated: &mut Vec<&'a [u8]>) {
         for token in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
             if token.eq_ignore_ascii_case(b"close") {
-                self.framing.close = true;
+                self.close = true;
             } else if token.eq_ignore_ascii_case(b"keep-alive") {
-                self.framing.keep_alive = true;
-            } else if let Ok(name) = HeaderName::from_bytes(token) {
-                self.framing.nominated.push(name);
+                self.keep_alive = true;
+            } else if !token.is_empty() {
+                nominated.push(token);
             }
         }
     }
@@ -146,52 +181,43 @@ impl Reader {
     fn transfer_encoding(&mut self, value: &[u8]) {
         let chunked = value.trim_ascii().eq_ignore_ascii_case(b"chunked");
         // Anything before or after a lone `chunked` is a coding that we would have to undo.
-        self.framing.transfer_encoding = Some(match self.framing.transfer_encoding {
+        self.transfer_encoding = Some(match self.transfer_encoding {
             None if chunked => TransferEncoding::Chunked,
             _ => TransferEncoding::Other,
         });
     }
 
-    /// Whether the field is to be kept: the first of equal ones is (RFC 9112 §6.3).
-    fn content_length(&mut self, value: &[u8]) -> Result<bool, Malformed> {
+    /// Equal ones count as one (RFC 9112 §6.3).
+    fn content_length(&mut self, value: &[u8]) -> Result<(), Malformed> {
         let length = decimal(value).ok_or("its Content-Length is no number")?;
-        match self.framing.length.replace(length) {
-            None => Ok(true),
-            Some(earlier) if earlier == length => Ok(false),
-            Some(_) => Err("it has differing Content-Lengths"),
+        match self.length.replace(length) {
+            Some(earlier) if earlier != length => Err("it has differing Content-Lengths"),
+            _ => Ok(()),
         }
     }
 
     fn finish(
-        mut self,
+        self,
         status: StatusCode,
-        version: Version,
+        http11: bool,
         method: &Method,
     ) -> Result<ResponseHead, Malformed> {
-        let fields = &self.framing;
-        for name in &fields.nominated {
-            if name != header::CONTENT_LENGTH {
-                self.map.remove(name);
-            }
-        }
-        let http11 = version == Version::HTTP_11;
-        let mut reusable = !fields.close && (http11 || fields.keep_alive);
+        let mut reusable = !self.close && (http11 || self.keep_alive);
         let bodiless = *method == Method::HEAD
             || status.is_informational()
             || status == StatusCode::NO_CONTENT
             || status == StatusCode::NOT_MODIFIED;
-        let framing = match (bodiless, fields.transfer_encoding, fields.length) {
+        let mut length = self.length;
+        let framing = match (bodiless, self.transfer_encoding, self.length) {
             (true, ..) => Framing::Length(0),
             (_, Some(_), _) if !http11 => return Err("Transfer-Encoding in HTTP/1.0"),
             (_, Some(TransferEncoding::Other), _) => {
                 return Err("it has a transfer coding other than chunked");
             }
-            (_, Some(TransferEncoding::Chunked), length) => {
-                if length.is_some() {
-                    // RFC 9112 §6.3: chunked wins, and the server is not to be trusted further.
-                    self.map.remove(header::CONTENT_LENGTH);
-                    reusable = false;
-                }
+            (_, Some(TransferEncoding::Chunked), both) => {
+                // RFC 9112 §6.3: chunked wins, and the server is not to be trusted further.
+                reusable &= both.is_none();
+                length = None;
                 Framing::Chunked
             }
             (_, None, Some(length)) => Framing::Length(length),
@@ -202,19 +228,24 @@ impl Reader {
         };
         if status == StatusCode::NO_CONTENT {
             // RFC 9110 §8.6: none in a 204.
-            self.map.remove(header::CONTENT_LENGTH);
+            length = None;
         }
-        let (mut parts, ()) = http::Response::new(()).into_parts();
-        parts.status = status;
-        parts.headers = self.map;
-        Ok(ResponseHead { parts, framing, reusable })
+        let text = Text { lines: self.lines.into(), dated: self.dated, length };
+        Ok(ResponseHead { status, fields: Fields::Text(text), framing, reusable })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::{HeaderMap, header};
     use proptest::prelude::*;
+
+    impl ResponseHead {
+        fn map(&self) -> HeaderMap {
+            self.fields.clone().map().clone()
+        }
+    }
 
     fn parsed(text: &str, method: &Method) -> Result<Option<ResponseHead>, Malformed> {
         parse(&mut Bytes::from(text.to_owned()), method)
@@ -237,7 +268,7 @@ mod tests {
         assert!(close.framing == Framing::Close && !close.reusable);
         let both = head("content-length: 5\r\ntransfer-encoding: chunked\r\n");
         assert!(both.framing == Framing::Chunked && !both.reusable);
-        assert!(!both.parts.headers.contains_key(header::CONTENT_LENGTH));
+        assert!(!both.map().contains_key(header::CONTENT_LENGTH));
         refused("content-length: 5\r\ncontent-length: 6\r\n");
         refused("content-length: +5\r\n");
         refused("content-length: 5, 5\r\n");
@@ -253,7 +284,7 @@ mod tests {
         let head = parsed("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", &Method::HEAD);
         let head = head.unwrap().unwrap();
         assert_eq!(head.framing, Framing::Length(0));
-        assert_eq!(head.parts.headers["content-length"], "5");
+        assert_eq!(head.map()["content-length"], "5");
         for status in ["204 No Content", "304 Not Modified"] {
             let head = parsed(&format!("HTTP/1.1 {status}\r\n\r\n"), &Method::GET);
             assert_eq!(head.unwrap().unwrap().framing, Framing::Length(0));
@@ -267,8 +298,8 @@ mod tests {
              proxy-authenticate: x\r\nx-kept: 1\r\ncontent-length: 0\r\n",
         );
         assert!(head.reusable);
-        assert_eq!(head.parts.headers.len(), 2);
-        assert_eq!(head.parts.headers["x-kept"], "1");
+        assert_eq!(head.map().len(), 2);
+        assert_eq!(head.map()["x-kept"], "1");
     }
 
     #[test]
@@ -276,7 +307,7 @@ mod tests {
         let text = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n\
                     HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n";
         let head = parsed(text, &Method::POST).unwrap().unwrap();
-        assert_eq!(head.parts.status, 201);
+        assert_eq!(head.status, 201);
         assert!(
             parsed("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 2", &Method::POST).unwrap().is_none()
         );
@@ -293,7 +324,7 @@ mod tests {
         );
         let many = "a: b\r\n".repeat(201);
         refused(&many);
-        assert_eq!(head("a : b\r\n").parts.headers["a"], "b");
+        assert_eq!(head("a : b\r\n").map()["a"], "b");
     }
 
     #[test]

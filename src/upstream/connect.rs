@@ -18,7 +18,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 use tokio::{net::TcpStream, time::Sleep};
@@ -72,6 +72,8 @@ impl Connection {
 
     /// Reads what is there into `unread`.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, size: Size) -> Poll<io::Result<usize>> {
+        // No block is needed to find that there is nothing.
+        ready!(self.stream.poll_read_ready(cx))?;
         buffers::poll_fill(cx, &mut self.stream, &mut self.unread, &self.buffers, size)
     }
 

@@ -1,0 +1,47 @@
+//! What a client is answered, whatever speaks to it.
+
+use crate::http1::fields::Fields;
+use http::{HeaderName, HeaderValue, Response, StatusCode, Version};
+
+/// A response on its way to a client.
+#[derive(Debug, Default)]
+pub struct Answer<B> {
+    /// The status.
+    pub status: StatusCode,
+    /// The end-to-end fields.
+    pub fields: Fields,
+    /// The body, which alone decides on its length.
+    pub body: B,
+    /// Whether an HTTP/1 connection can't go on after it.
+    pub close: bool,
+}
+
+impl<B> Answer<B> {
+    /// With a body, and no fields yet.
+    pub fn new(status: StatusCode, body: B) -> Self {
+        Self { status, fields: Fields::default(), body, close: false }
+    }
+
+    /// With one more field, in place of any of that name.
+    #[must_use]
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.fields.map().insert(name, value);
+        self
+    }
+
+    /// The same with another body.
+    pub fn map<C>(self, change: impl FnOnce(B) -> C) -> Answer<C> {
+        let Self { status, fields, body, close } = self;
+        Answer { status, fields, body: change(body), close }
+    }
+
+    /// As hyper's HTTP/2 takes it.
+    pub fn into_http2(mut self) -> Response<B> {
+        let headers = std::mem::take(self.fields.map());
+        let mut response = Response::new(self.body);
+        *response.status_mut() = self.status;
+        *response.version_mut() = Version::HTTP_2;
+        *response.headers_mut() = headers;
+        response
+    }
+}

@@ -1,0 +1,127 @@
+//! Whether a request may be asked again elsewhere, and when.
+//!
+//! Owns: what may be repeated (RFC 9110 §9.2.2), how often, and the wait for the retry budget. May
+//! touch: [`crate::upstream`]. [`super::forward`] asks after every attempt.
+
+use super::{exchange::Failure, record::Facts, refusal::Refusal};
+use crate::{
+    message::body::RequestBody,
+    route::{Forward, Group, Retry},
+    upstream::{RetryPermit, connect::Connection},
+};
+use http::{Method, StatusCode};
+use std::time::{Duration, Instant};
+
+/// Between two looks whether the retry budget has room.
+const BUDGET_POLL: Duration = Duration::from_millis(5);
+
+/// A failed attempt, and what may be concluded from how far it came.
+pub(super) struct Failed {
+    pub(super) failure: Failure,
+    /// Whether any byte of the request was written.
+    pub(super) sent: bool,
+    /// Whether any byte of a response was read.
+    pub(super) answered: bool,
+}
+
+impl Failed {
+    pub(super) fn on(connection: &Connection, failure: Failure) -> Self {
+        let sent = connection.outgoing.sent > 0;
+        Self { failure, sent, answered: !connection.unread.is_empty() }
+    }
+}
+
+/// What another try needs after a failed one, or the answer where there is to be none.
+pub(super) async fn to_retry(
+    forward: &Forward,
+    facts: &Facts,
+    failed: &Failed,
+    body: &RequestBody,
+) -> Result<(Refusal, RetryPermit), Refusal> {
+    let refusal = Refusal::failed(&failed.failure);
+    let method = &facts.context.head.method;
+    if !is_repeatable(failed, body, method, &forward.retry) || !may_try_again(forward, facts) {
+        return Err(refusal);
+    }
+    match await_permit(&forward.group, forward, facts).await {
+        Some(permit) => Ok((refusal, permit)),
+        None => Err(Refusal { reason: "retry_budget", ..refusal }),
+    }
+}
+
+/// Whether a reused connection was closed before the server can have seen the request; where that
+/// is not sure, only what may be repeated is (RFC 9110 §9.2.2).
+pub(super) fn is_stale(failed: &Failed, body: &RequestBody, method: &Method) -> bool {
+    matches!(failed.failure, Failure::Reset(_))
+        && !failed.answered
+        && body.can_replay()
+        && (!failed.sent || method.is_idempotent())
+}
+
+/// Whether the request may be sent to another server after this failure.
+fn is_repeatable(failed: &Failed, body: &RequestBody, method: &Method, retry: &Retry) -> bool {
+    let wanted = match failed.failure {
+        Failure::Connect(_) | Failure::ConnectTimeout => retry.on.connect,
+        Failure::Reset(_) | Failure::BadResponse(_) => retry.on.reset,
+        Failure::ResponseTimeout | Failure::SendTimeout => retry.on.timeout,
+        Failure::Client(_) | Failure::ClientTimeout => false,
+    };
+    if !wanted || failed.sent && !method.is_idempotent() && !retry.non_idempotent {
+        return false;
+    }
+    if !body.can_replay() {
+        let limit = retry.max_body;
+        tracing::info!(limit, "not tried again: the request's body is larger than retry.max_body");
+        return false;
+    }
+    true
+}
+
+/// Servers that could not be connected to are not counted: they were asked nothing, and with all of
+/// them dead the request is to get to the backup.
+fn may_try_again(forward: &Forward, facts: &Facts) -> bool {
+    let Retry { tries, timeout, .. } = forward.retry;
+    tries > 0
+        && facts.attempts - facts.unconnected <= tries
+        && facts.context.started.elapsed() < timeout
+}
+
+/// Whether the config would rather have another server's answer, and the request may be repeated.
+pub(super) fn is_unwanted(
+    status: StatusCode,
+    body: &RequestBody,
+    forward: &Forward,
+    facts: &Facts,
+) -> bool {
+    forward.retry.on.statuses.contains(&status)
+        && body.can_replay()
+        && (facts.context.head.method.is_idempotent() || forward.retry.non_idempotent)
+        && may_try_again(forward, facts)
+}
+
+/// The budget keeps retries from multiplying an overload. When a server breaks, all its requests
+/// come here at once: those beyond the budget wait for the first to be done, instead of failing.
+async fn await_permit(group: &Group, forward: &Forward, facts: &Facts) -> Option<RetryPermit> {
+    let retry = &forward.retry;
+    let begun = Instant::now();
+    loop {
+        let permit = try_permit(group, retry);
+        if permit.is_some() {
+            return permit;
+        }
+        if begun.elapsed() >= retry.budget_wait || !may_try_again(forward, facts) {
+            let (upstream, attempts) = (group.upstream.name(), facts.attempts);
+            tracing::debug!(upstream, attempts, "not tried again: the retry budget is spent");
+            return None;
+        }
+        tokio::time::sleep(BUDGET_POLL).await;
+    }
+}
+
+pub(super) fn try_permit(group: &Group, retry: &Retry) -> Option<RetryPermit> {
+    let permit = group.upstream.try_retry(retry.budget_percent, retry.budget_min);
+    if permit.is_some() {
+        group.metrics.retries.inc();
+    }
+    permit
+}
