@@ -35,7 +35,8 @@ pub struct Message {
     pub status: u16,
     pub method: String,
     pub target: String,
-    /// The target's authority, where it has one.
+    /// The target's scheme and authority, where it has them.
+    pub scheme: Option<String>,
     pub authority: Option<String>,
     pub http10: bool,
     pub fields: Fields,
@@ -153,6 +154,7 @@ pub fn requests(pieces: &[Vec<u8>]) -> Served {
         let message = Arc::new(Mutex::new(Message {
             method: parts.method.to_string(),
             target: parts.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+            scheme: parts.uri.scheme_str().map(Into::into),
             authority: parts.uri.authority().map(ToString::to_string),
             http10: parts.version == http::Version::HTTP_10,
             fields: fields(&parts.headers),

@@ -12,8 +12,8 @@ pub struct Case {
 }
 
 const METHODS: &[&str] = &[
-    "GET", "PUT", "HEAD", "OPTIONS", "DELETE", "PATCH", "CONNECT", "TRACE", "QUERY", "get", "M-X!",
-    "", "GE\tT", "G\0T", "GET ", " GET", "G(T", "\u{e9}",
+    "GET", "PUT", "HEAD", "OPTIONS", "OPTIONS", "OPTIONS", "DELETE", "PATCH", "CONNECT", "TRACE",
+    "QUERY", "get", "M-X!", "", "GE\tT", "G\0T", "GET ", " GET", "G(T", "\u{e9}",
 ];
 
 const TARGETS: &[&str] = &[
@@ -117,6 +117,7 @@ const FIELDS: &[&str] = &[
     "TE: trailers, deflate",
     "TE: chunked",
     "Max-Forwards: 0",
+    "Max-Forwards: 0",
     "Max-Forwards: 5",
     "X-Forwarded-For: 1.2.3.4",
     "X-Forwarded-Host: evil",
@@ -162,7 +163,8 @@ fn request(chance: &mut Chance) -> Vec<u8> {
 }
 
 /// One to three requests, and mostly one more that tells whether their ends were found.
-pub fn case(chance: &mut Chance) -> Case {
+pub fn case(n: usize) -> Case {
+    let chance = &mut Chance::new(n as u64);
     let mut bytes = Vec::new();
     for _ in 0..chance.pick(&[1, 1, 1, 2, 3]) {
         bytes.extend(chance.mostly(12, "", &["\r\n", "\n", "\r\n\r\n", "\r", " ", "\0"]).bytes());
@@ -171,7 +173,8 @@ pub fn case(chance: &mut Chance) -> Case {
     if chance.one_in(8) {
         bytes.truncate(1 + chance.below(bytes.len()));
     } else {
-        bytes.extend(b"GET /last HTTP/1.1\r\nHost: last\r\nConnection: close\r\n\r\n");
+        let last = format!("GET /last/{n} HTTP/1.1\r\nHost: last\r\nConnection: close\r\n\r\n");
+        bytes.extend(last.bytes());
     }
     Case { pieces: chance.pieces(&bytes), bytes }
 }
