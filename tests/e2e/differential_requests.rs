@@ -112,7 +112,7 @@ impl Found {
                 }
                 (None, None) => {
                     self.refused += 1;
-                    if answer.status < 400 {
+                    if !matches!(answer.status, 400..=499 | 501 | 505) {
                         wrong.push(format!("{n} answered with {}", answer.status));
                     }
                 }
@@ -250,7 +250,7 @@ fn requests_have_the_ends_that_hyper_sees_or_are_refused() {
     }
     let (forwarded, refused) = (found.forwarded, found.refused);
     eprintln!("{cases} connections: {forwarded} requests sent on, {refused} refused by both");
-    assert!(forwarded > cases / 2 && refused > cases / 10, "{forwarded} and {refused}");
+    assert!(forwarded > cases / 3 && refused > cases / 10, "{forwarded} and {refused}");
 }
 
 fn one(n: usize, address: SocketAddr, recorder: &Recorder, found: &Mutex<Found>) {
@@ -292,4 +292,28 @@ fn an_empty_chunked_body_that_comes_with_its_head_is_answered() {
     client.stream().set_read_timeout(Some(PATIENCE)).expect("an open socket");
     client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
     assert_eq!(client.response().status, 200);
+}
+
+#[test]
+#[ignore = "BUG: see differential_requests/listed.rs"]
+fn the_bugs_on_the_list_are_gone() {
+    let recorder = Recorder::start();
+    let daemon = daemon(&recorder);
+    let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for chunks in [
+        "1\u{c}\r\na\r\n0\r\n\r\n",
+        "1\r\na\r\n0\r\n\n",
+        "1\r\na\r\n0\r\nX: y\n\r\n",
+        "1\r\na\r\n0\r\nX: y\r\n\n",
+    ] {
+        let mut client = Client::connect(daemon.http());
+        client.stream().set_read_timeout(Some(PATIENCE)).expect("an open socket");
+        client.send(format!("{chunked}{chunks}"));
+        let _ = client.stream().shutdown(Shutdown::Write);
+        let answer = client.try_response("POST");
+        assert!(!answer.is_ok_and(|it| it.status == 200), "{chunks:?} passes");
+    }
+    Client::connect(daemon.http()).ask("GET http://a?x HTTP/1.1\r\nHost: a\r\n\r\n");
+    let targets: Vec<_> = recorder.all().into_iter().map(|seen| seen.message.target).collect();
+    assert_eq!(targets, ["/?x"]);
 }

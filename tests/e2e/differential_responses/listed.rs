@@ -26,6 +26,11 @@ pub const STRICTER: &[(&str, &str, Is)] = &[
         |it, _, _| it.values("content-length").iter().any(|length| length.contains(',')),
     ),
     (
+        "a Content-Length that is none beside chunked",
+        "RFC 9112 §6.3: Transfer-Encoding wins, but such a message ought to be handled as an error",
+        |it, _, _| it.has("transfer-encoding") && it.has("content-length"),
+    ),
+    (
         "a length of more than nineteen digits",
         "RFC 9110 §8.6, RFC 9112 §7.1: no overflow; who needs zeros in front hides something",
         |_, _, raw| raw.contains(&"0".repeat(14)),
@@ -36,4 +41,21 @@ pub const STRICTER: &[(&str, &str, Is)] = &[
 pub const LAXER: &[(&str, &str, Is)] = &[];
 
 /// Bugs of ours that are known.
-pub const BUGS: &[(&str, Is)] = &[];
+pub const BUGS: &[(&str, Is)] = &[
+    (
+        "RFC 9112 §7.1.1: a form feed is no white space, yet it passes after a chunk's size",
+        |_, _, raw| raw.contains('\u{c}'),
+    ),
+    (
+        "RFC 9112 §7.1: a line of the trailer section ends with CR LF; ours takes a bare LF there",
+        |it, _, raw| {
+            let bare =
+                |raw: &str| raw.match_indices('\n').any(|(at, _)| !raw[..at].ends_with('\r'));
+            it.has("transfer-encoding") && bare(raw)
+        },
+    ),
+    (
+        "RFC 9110 §6.5: trailers pass, except those of an empty body that came in one piece",
+        |it, got, _| it.body.is_empty() && !it.trailers.is_empty() && got.trailers.is_empty(),
+    ),
+];

@@ -42,10 +42,6 @@ impl Script {
         script
     }
 
-    pub fn written(&self) -> Vec<u8> {
-        self.0.lock().unwrap().written.clone()
-    }
-
     /// Bytes that nobody has asked for.
     pub fn unread(&self) -> usize {
         self.0.lock().unwrap().pieces.iter().map(Vec::len).sum()
