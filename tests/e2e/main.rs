@@ -16,6 +16,8 @@ mod admin;
 mod balance;
 mod check;
 mod churn;
+mod differential_requests;
+mod differential_responses;
 mod faults;
 mod fields;
 mod files;

@@ -74,6 +74,21 @@ impl<S: Read + Write> Client<S> {
         self.reader.begun()
     }
 
+    /// The socket itself.
+    pub fn stream(&self) -> &S {
+        &self.reader.stream
+    }
+
+    /// As in [`Reader::chunked`].
+    pub fn chunked(&mut self) -> io::Result<(Vec<u8>, super::wire::Head)> {
+        self.reader.chunked()
+    }
+
+    /// As in [`Reader::exactly`].
+    pub fn exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        self.reader.exactly(length)
+    }
+
     pub fn head(&mut self) -> io::Result<super::wire::Head> {
         self.reader.head()
     }

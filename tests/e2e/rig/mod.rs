@@ -6,12 +6,19 @@
 
 pub mod behaviour;
 pub mod certs;
+pub mod chance;
 pub mod client;
 pub mod config;
 pub mod daemon;
 pub mod load;
 pub mod log_book;
 pub mod metrics;
+pub mod noise;
+pub mod recorder;
+pub mod reference;
+pub mod request_cases;
+pub mod response_cases;
+pub mod script;
 pub mod secure;
 mod self_test;
 pub mod server;

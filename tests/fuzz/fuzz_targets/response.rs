@@ -1,18 +1,18 @@
 //! Whatever a server sends: no panic, and no byte is taken twice.
 #![no_main]
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use http::Method;
 use libfuzzer_sys::fuzz_target;
-use sheave::proxy::{
-    chunked::{Chunked, Step},
-    response_head::{Framing, parse},
+use sheave::{
+    http1::chunked::{Chunked, Step},
+    proxy::response_head::{Framing, parse},
 };
 
 fuzz_target!(|input: (bool, &[u8])| {
     let (head, sent) = input;
     let method = if head { Method::HEAD } else { Method::GET };
-    let mut unread = BytesMut::from(sent);
+    let mut unread = Bytes::copy_from_slice(sent);
     let Ok(Some(response)) = parse(&mut unread, &method) else { return };
     assert!(unread.len() < sent.len());
     if response.framing == Framing::Chunked {
