@@ -47,6 +47,7 @@ class System:
     def __init__(self, name, arguments, ports, directory, core):
         self.name, self.ports = name, ports
         self.log = (directory / f"{name}.out").open("w")
+        self.started = time.monotonic()
         self.process = subprocess.Popen(
             arguments, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
             preexec_fn=pinned(core), cwd=directory,

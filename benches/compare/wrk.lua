@@ -12,18 +12,15 @@ function init(args)
   end
   if args[3] == "close" then wrk.headers["Connection"] = "close" end
   local hosts, routes = tonumber(args[4]), tonumber(args[5])
-  if hosts == 0 then
-    local request = wrk.format()
-    wrk.request = function() return request end
-    return
-  end
+  if hosts == 0 then return end
   for i = 0, hosts - 1 do
     -- 7919 is prime: neighbours in time are no neighbours in the config.
     local host = i * 7919 % hosts
     wrk.headers["Host"] = "s" .. host .. ".example"
     requests[i] = wrk.format(nil, "/r" .. host % routes .. "/small")
   end
-  wrk.request = function()
+  -- Without this function wrk sends the one request that it has built.
+  request = function()
     sent = sent + 1
     return requests[sent % hosts]
   end
