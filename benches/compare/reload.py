@@ -19,9 +19,9 @@ import steady
 import systems
 from scenarios import SMALL
 
-RATE, SECONDS, WINDOW = 2000, 8, 0.1
-# When the reloads begin, in seconds after the load.
-RELOADS = (2.5, 5.0)
+RATE, SECONDS, WINDOW = 2000, 9, 0.1
+# When the reload begins, in seconds after the load. What is left must be enough for an "after".
+RELOAD_AT = 2.0
 # What comes this long after a reload's answer still belongs to it: old state is dropped late.
 TAIL = 0.3
 
@@ -39,8 +39,8 @@ def reload(system, config, number):
     return began, time.monotonic()
 
 
-def windows(requests, spans):
-    """p99 (ms) of every window, in three heaps: before the first reload, in one, after one."""
+def windows(requests, began, ended):
+    """p99 (ms) of every window, in three heaps: before the reload, in it, after it."""
     heaps = {"before": [], "during": [], "after": []}
     last = max(it.start for it in requests)
     for number in range(int(steady.WARM_UP / WINDOW) + 1, int(last / WINDOW)):
@@ -48,33 +48,28 @@ def windows(requests, spans):
         waits = [it.wait for it in requests if start <= it.start < end]
         if not waits:
             continue
-        if any(start < ended + TAIL and began < end for began, ended in spans):
-            heap = "during"
-        else:
-            heap = "before" if end <= spans[0][0] else "after"
+        heap = "before" if end <= began else "after" if start >= ended + TAIL else "during"
         heaps[heap].append(steady.percentile(waits, 0.99) * 1e3)
     return heaps
 
 
-def under_load(bench, scenario, entrant, config):
-    """One load of some seconds with reloads in it."""
+def under_load(bench, scenario, entrant, config, number):
+    """One load of some seconds with a reload in it."""
     command = steady.arguments(scenario, entrant.port, RATE, RATE * SECONDS, bench.directory)
-    began = time.monotonic()
+    start = time.monotonic()
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.DEVNULL, text=True, preexec_fn=bench.pin)
-    spans = []
     try:
-        for number, due in enumerate(RELOADS):
-            # oha writes when it has ended, so nothing needs to be read until then.
-            time.sleep(max(began + due - time.monotonic(), 0))
-            spans.append(tuple(it - began for it in reload(entrant.system, config, number)))
+        # oha writes when it has ended, so nothing needs to be read until then.
+        time.sleep(RELOAD_AT)
+        began, ended = (it - start for it in reload(entrant.system, config, number))
         text, _ = process.communicate(timeout=30 + SECONDS)
     finally:
         if process.poll() is None:
             process.kill()
             process.communicate()
-    heaps = windows(steady.parse(scenario, RATE * SECONDS, text), spans)
-    return {"reload": median(end - start for start, end in spans), **heaps}
+    requests = steady.parse(scenario, RATE * SECONDS, text)
+    return {"reload": ended - began, **windows(requests, began, ended)}
 
 
 def timed(arguments):
@@ -114,7 +109,7 @@ def measure(bench, scenario, _wanted):
             found["check"] = [timed(check) for _ in range(3)]
             for number in range(max(bench.rounds // 3, 1)):
                 bench.progress(f"{scenario.name}: load {number + 1}")
-                found["load"].append(under_load(bench, scenario, entrant, config))
+                found["load"].append(under_load(bench, scenario, entrant, config, number))
         except (load.Wrong, RuntimeError, OSError, subprocess.TimeoutExpired) as error:
             bench.missing.append(f"{scenario.name}: {error!r}")
     return {"scenario": scenario.name, "about": scenario.about, "kind": scenario.kind,

@@ -192,8 +192,9 @@ def haproxy(plan):
     ports, filled = fields(plan)
     lines = [f"server s{i} {server} pool-max-conn 192" for i, server in enumerate(plan.servers)]
     filled["SERVERS"] = "\n    ".join(lines)
-    # A connection takes two descriptors, and HAProxy does not start with fewer than it may need.
-    filled["MAXCONN"] = min(8192, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 500) // 2)
+    # A connection takes two descriptors, and splicing half a one; HAProxy does not start with fewer
+    # than it may need.
+    filled["MAXCONN"] = min(8192, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 500) * 2 // 5)
     config = plan.directory / "haproxy.cfg"
     config.write_text(fill("haproxy.cfg", filled))
     return System("haproxy", [str(plan.binary), "-db", "-f", str(config)], ports, plan.directory,
