@@ -290,7 +290,11 @@ fn target(
     unclean: Option<&str>,
 ) -> Option<String> {
     let uri = &facts.context.head.uri;
-    let path = unclean.unwrap_or(uri.path());
-    (!forward.target.is_identity())
-        .then(|| forward.target.uri(uri.path(), uri.query(), path, &facts.scope(route)))
+    if !forward.target.is_identity() {
+        let path = unclean.unwrap_or(uri.path());
+        return Some(forward.target.uri(uri.path(), uri.query(), path, &facts.scope(route)));
+    }
+    // RFC 9112 §3.2.1: an empty path, as in `http://host?query`, is sent as `/`.
+    let received = uri.path_and_query()?.as_str();
+    received.starts_with('?').then(|| format!("/{received}"))
 }

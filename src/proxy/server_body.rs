@@ -123,8 +123,13 @@ impl ServerBody {
 
     /// What is known of the length still to come.
     pub fn size_hint(&self) -> SizeHint {
-        let taken = self.taken.as_ref().and_then(|it| it.as_ref().ok()?.data_ref());
-        let taken = taken.map_or(0, Bytes::len) as u64 + self.ahead_bytes as u64;
+        let taken = self.taken.as_ref().and_then(|it| it.as_ref().ok());
+        if taken.is_some_and(Frame::is_trailers) {
+            // Only chunks can carry them, and those are for bodies of unknown length.
+            return SizeHint::default();
+        }
+        let taken =
+            taken.and_then(Frame::data_ref).map_or(0, Bytes::len) as u64 + self.ahead_bytes as u64;
         match (&self.source, &self.framing) {
             (None, _) => SizeHint::with_exact(taken),
             (_, Rest::Length(length)) => SizeHint::with_exact(taken + *length),
