@@ -1,7 +1,7 @@
 //! TLS termination: which certificate, which protocol, tickets, changed files.
 
 use crate::rig::{
-    Config, Daemon, Server,
+    Behaviour, Config, Daemon, Server,
     certs::{self, Kind},
     client::request,
     eventually,
@@ -217,4 +217,27 @@ fn what_is_not_tls_on_a_tls_listener_is_closed() {
     let mut silent = crate::rig::Client::connect(scene.https());
     silent.expect_close();
     assert_eq!(scene.server.request_count(), 0);
+}
+
+/// TLS has a buffer of its own, whose end must not stay there when the client is slow to take it.
+#[test]
+fn a_slow_client_gets_a_large_response_to_its_last_byte() {
+    let scene = scene("");
+    let large: String = (0..300_000).map(|n| format!("{n:09}\n")).collect();
+    scene.server.set(Behaviour::status(200, &large));
+    let (mut client, _) = Handshake::offering(&[]).connect(scene.https(), "localhost");
+    client.send(get_as("localhost"));
+    // Nothing is taken until nothing more can be written.
+    let sent = || scene.daemon.count("sheave_sent_bytes_total", &[]);
+    let mut before = sent();
+    until("the daemon to be stopped by a full socket", || {
+        let (last, now) = (before, sent());
+        before = now;
+        scene.daemon.count("sheave_requests_in_flight", &[]) == 1 && last == now
+    });
+    for _ in 0..2 {
+        let answer = client.response();
+        assert!(answer.status == 200 && answer.body == large.as_bytes());
+        client.send(get_as("localhost"));
+    }
 }
