@@ -155,6 +155,7 @@ struct Found {
     wrong: Vec<String>,
     listed: BTreeSet<&'static str>,
     verdicts: [usize; 3],
+    excused: usize,
 }
 
 impl Found {
@@ -183,6 +184,7 @@ impl Found {
         match all.find(|it| (it.1)(expected, got, raw)) {
             Some(listed) => {
                 self.listed.insert(listed.0);
+                self.excused += usize::from(BUGS.iter().any(|bug| bug.0 == listed.0));
                 Vec::new()
             }
             None => wrong,
@@ -223,7 +225,10 @@ fn responses_come_through_as_hyper_sees_them_or_are_refused() {
     for bug in BUGS.iter().filter(|bug| !found.listed.contains(bug.0)) {
         eprintln!("no longer seen, to be taken off the list: {}", bug.0);
     }
-    eprintln!("{cases} responses: {:?} whole, broken and without a head", found.verdicts);
+    let (verdicts, excused) = (found.verdicts, found.excused);
+    eprintln!(
+        "{cases} responses: {verdicts:?} whole, broken and without a head; {excused} excused"
+    );
     assert!(found.verdicts.iter().all(|count| *count > cases / 20), "{:?}", found.verdicts);
 }
 
