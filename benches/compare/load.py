@@ -1,6 +1,11 @@
-"""Makes the load: wrk and h2load, what they say, and whether every response was right."""
+"""Makes the load: wrk and h2load, what they say, and whether every response was right.
+
+They send when an answer has come, so a round says what a request costs when the proxy is busy.
+What it makes a client wait is `steady.py`'s question.
+"""
 
 import json
+import os
 import re
 import ssl
 import subprocess
@@ -9,8 +14,13 @@ import http.client
 from dataclasses import dataclass
 from pathlib import Path
 
+import sites
+from scenarios import ROUTES
+
 HERE = Path(__file__).parent
 HOST = "127.0.0.1"
+# New connections a second with a full handshake: well below what each system can.
+FULL_HANDSHAKES = 500
 
 
 class Wrong(Exception):
@@ -27,54 +37,68 @@ class Load:
     p99: float
 
 
-def probe(scenario, port, certificate):
-    """One request by hand; how many bytes its response has, head and body. Else `Wrong`."""
+def environment(directory):
+    """For the tools that use OpenSSL: they offer one group, so that all systems take the same."""
+    config = directory / "openssl.cnf"
+    config.write_text("openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = tls\n"
+                      "[tls]\nMinProtocol = TLSv1.3\nGroups = X25519\n")
+    return {**os.environ, "OPENSSL_CONF": str(config)}
+
+
+def probe(scenario, port, directory):
+    """One request by hand. A wrong answer is `Wrong`."""
     if scenario.tls:
-        trust = ssl.create_default_context(cafile=certificate)
+        trust = ssl.create_default_context(cafile=directory / "cert.pem")
         trust.check_hostname = False
         connection = http.client.HTTPSConnection(HOST, port, timeout=5, context=trust)
     else:
         connection = http.client.HTTPConnection(HOST, port, timeout=5)
     method, body = ("POST", b"x" * scenario.post) if scenario.post else ("GET", None)
+    headers = {"Host": sites.host(0)} if scenario.hosts else {}
     try:
-        connection.request(method, scenario.path, body)
+        connection.request(method, scenario.path, body, headers)
         response = connection.getresponse()
         content = response.read()
     except (OSError, http.client.HTTPException) as error:
         raise Wrong(f"the probe failed: {error!r}") from error
     finally:
         connection.close()
+    # A first handshake is a full one: the right answer to it is that it is the wrong kind.
+    if scenario.handshake == "resumed" and response.status == 409:
+        return
     if response.status != 200 or len(content) != scenario.length:
         raise Wrong(f"the probe got {response.status} with {len(content)} bytes")
-    return len(content)
 
 
-def command(scenario, port):
-    """The URL and the load's shape as wrk wants them."""
+def run(scenario, port, count, pin, environ):
+    """One round. `count` is for h2load, which is given a number of requests, not a time."""
+    if scenario.tool == "h2load":
+        return run_h2load(scenario, port, count, pin, environ)
+    return run_wrk(scenario, port, pin, environ)
+
+
+def run_wrk(scenario, port, pin, environ):
     scheme = "https" if scenario.tls else "http"
     method = "POST" if scenario.post else "GET"
-    return [
+    text = output([
         "wrk", "-t1", f"-c{scenario.connections}", f"-d{scenario.seconds}s", "--timeout", "5s",
         "-s", str(HERE / "wrk.lua"), f"{scheme}://{HOST}:{port}{scenario.path}",
         "--", method, str(scenario.post), "close" if scenario.close else "keep",
-    ]
-
-
-def run(scenario, port, count, pin):
-    """One round. `count` is for h2load, which is given a number of requests, not a time."""
-    if scenario.tool == "h2load":
-        return run_h2load(scenario, port, count, pin)
-    text = output(command(scenario, port), scenario.seconds, pin)
+        str(scenario.hosts), str(ROUTES),
+    ], scenario.seconds, pin, environ)
     line = next((it for it in text.splitlines() if it.startswith("SUMMARY ")), None)
     if line is None:
         raise Wrong(f"wrk gave no summary: {text[-200:]!r}")
     said = json.loads(line.removeprefix("SUMMARY "))
     errors = {name: number for name, number in said["errors"].items() if number}
+    # Each connection's first handshake has no session to resume.
+    if scenario.handshake == "resumed" and errors.get("status", 0) <= scenario.connections:
+        errors.pop("status", None)
     requests = said["requests"]
     if errors or not requests:
         raise Wrong(f"{requests} responses, errors: {errors}")
     # The head is some hundred bytes; requests under way at the end have sent a part.
-    least = requests * scenario.length
+    least = (requests - (scenario.connections if scenario.handshake else 0)) * scenario.length
     most = (requests + scenario.connections) * (scenario.length + 1024)
     if not least <= said["bytes"] <= most:
         raise Wrong(f"{said['bytes']} bytes read, not {least} to {most}")
@@ -84,18 +108,23 @@ def run(scenario, port, count, pin):
     return Load(requests, said["micros"] / 1e6, said["p50"], said["p99"])
 
 
-def run_h2load(scenario, port, count, pin):
+def run_h2load(scenario, port, count, pin, environ):
+    shape = [f"-c{scenario.connections}", f"-m{scenario.streams}"]
+    if scenario.handshake:
+        # A connection for every request, some every 10 ms. h2load keeps no sessions.
+        shape = [f"-c{count}", "--h1", f"-r{FULL_HANDSHAKES // 100}", "--rate-period=10ms"]
     with tempfile.NamedTemporaryFile("r") as log:
         text = output(
-            ["h2load", "-t1", f"-n{count}", f"-c{scenario.connections}", f"-m{scenario.streams}",
-             f"--log-file={log.name}", f"https://{HOST}:{port}{scenario.path}"],
-            scenario.seconds, pin,
+            ["h2load", "-t1", f"-n{count}", *shape, f"--log-file={log.name}",
+             f"https://{HOST}:{port}{scenario.path}"],
+            scenario.seconds, pin, environ,
         )
         # Start, status, duration in microseconds.
         rows = [line.split("\t") for line in log]
     took = re.search(r"finished in ([\d.]+)(us|ms|s|m)", text)
     data = re.search(r"headers.*, \S+ \((\d+)\) data", text)
-    if not took or not data or "ALPN" in text and "h2" not in text:
+    protocol = "http/1.1" if scenario.handshake else "h2"
+    if not took or not data or f"Application protocol: {protocol}" not in text:
         raise Wrong(f"h2load said: {text[-200:]!r}")
     if len(rows) != count or any(row[1] != "200" for row in rows):
         raise Wrong(f"{sum(row[1] == '200' for row in rows)} of {count} responses were 200")
@@ -106,12 +135,12 @@ def run_h2load(scenario, port, count, pin):
     return Load(count, seconds, waits[count // 2], waits[count * 99 // 100])
 
 
-def output(arguments, seconds, pin):
+def output(arguments, seconds, pin, environ=None):
     """What a load tool printed; it may not run for ever."""
     try:
         done = subprocess.run(
             arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, timeout=30 + 5 * seconds, preexec_fn=pin, check=False,
+            text=True, timeout=30 + 5 * seconds, preexec_fn=pin, check=False, env=environ,
         )
     except subprocess.TimeoutExpired as late:
         raise Wrong(f"{arguments[0]} did not end") from late

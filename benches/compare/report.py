@@ -1,50 +1,44 @@
-"""Makes tables of the rounds: medians, ratios, and what machine they are from."""
+"""Makes tables of the results: medians, ratios, targets, and what machine they are from."""
 
 import os
 import platform
 import re
-import subprocess
 from pathlib import Path
 from statistics import median
 
+from programs import said, tls_library, version
+from scenarios import BUILD_TARGET, P99_TARGET, SCENARIOS
 
-def said(*arguments):
-    """What a command printed, or nothing."""
-    try:
-        done = subprocess.run(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout
+PEERS = ("nginx", "haproxy")
+TARGETS = {scenario.name: scenario.target for scenario in SCENARIOS}
 
 
-def version(text):
-    found = re.search(r"\d+\.\d+[\w.+-]*", text)
-    return found.group(0) if found else "unknown"
-
-
-def facts(binary, root, proxy_core, load_core):
-    """The machine and the programs. `root` is where `binary` was built, if it was now."""
+def facts(binaries, root, proxy_core, load_core):
+    """The machine and the programs. `root` is where sheave was built, if it was now."""
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    tls = re.search(r"running with (OpenSSL [\d.]+)", said("nginx", "-V"))
     commit = "unknown: the binary was given"
     if root:
         commit = said("git", "-C", str(root), "rev-parse", "--short", "HEAD").strip() or "unknown"
         changed = said("git", "-C", str(root), "status", "--porcelain", "--", "src", "Cargo.toml")
         commit += " with changes" if changed.strip() else ""
-    return {
+    found = {
         "cpu": cpu.group(1) if cpu else platform.machine(),
         "cores": os.cpu_count(),
         "proxy on core": proxy_core,
         "load and servers on core": load_core,
         "kernel": platform.release(),
-        "sheave": version(said(str(binary), "--version")),
+        "sheave": version(said(str(binaries["sheave"]), "--version")),
         "commit": commit,
-        "nginx": version(said("nginx", "-v")),
-        "nginx's TLS": tls.group(1) if tls else "unknown",
-        "haproxy": version(said("haproxy", "-v")),
+    }
+    for name, flags in (("nginx", ("-v", "-V")), ("haproxy", ("-v", "-vv"))):
+        if name in binaries:
+            binary = str(binaries[name])
+            found[name] = f"{version(said(binary, flags[0]))} with {tls_library(binary, flags[1])}"
+    return found | {
+        "servers": f"nginx {version(said(str(binaries['origin']), '-v'))}",
         "wrk": version(said("wrk", "-v")),
         "h2load": version(said("h2load", "--version")),
+        "oha": version(said("oha", "--version")),
         "load average at the start": f"{os.getloadavg()[0]:.2f}",
     }
 
@@ -56,13 +50,21 @@ def summary(rounds):
 
 def ratio(ours, theirs, key):
     """The median, lowest and highest of the per-round ratios."""
-    ratios = [a[key] / b[key] for a, b in zip(ours, theirs) if b[key]]
+    ratios = [a[key] / b[key] for a, b in zip(ours or [], theirs or []) if b[key]]
     return (median(ratios), min(ratios), max(ratios)) if ratios else None
 
 
-def ratio_text(ours, theirs, key):
-    found = ratio(ours, theirs, key) if ours and theirs else None
-    return "–" if not found else "{:.2f} ({:.2f}–{:.2f})".format(*found)
+def ratio_text(ours, theirs, key, target=None):
+    """A ratio, and beside it what it should be at most."""
+    found = ratio(ours, theirs, key)
+    if not found:
+        return "–"
+    text = "{:.2f} ({:.2f}–{:.2f})".format(*found)
+    return text if target is None else f"{text} {verdict(found[0], target)}"
+
+
+def verdict(value, target):
+    return f"{'≤' if value <= target else '**not** ≤'} {target:.2f}"
 
 
 def table(rows):
@@ -78,40 +80,121 @@ def ratios_table(results):
     rows = [["scenario", "CPU to nginx", "CPU to HAProxy", "p99 to nginx", "p99 to HAProxy",
              "other programs"]]
     for result in results:
-        rounds = result["rounds"]
-        ours = rounds.get("sheave")
-        cells = [
-            ratio_text(ours, rounds.get(peer), key)
-            for key in ("cpu", "p99") for peer in ("nginx", "haproxy")
-        ]
-        rows.append([result["scenario"], *cells, f"{result['others']:.0%}"])
+        loaded, steady = result["rounds"], result["steady"]
+        target = TARGETS[result["scenario"]]
+        rows.append([
+            result["scenario"],
+            *(ratio_text(loaded.get("sheave"), loaded.get(peer), "cpu", target[peer]) for peer in PEERS),
+            *(ratio_text(steady.get("sheave"), steady.get(peer), "p99", P99_TARGET) for peer in PEERS),
+            f"{result['others']:.0%}",
+        ])
     return table(rows)
 
 
 def systems_table(results):
-    """Every system by itself."""
-    rows = [["scenario", "system", "CPU µs/req", "user", "system", "req/s", "p50 µs", "p99 µs",
-             "core busy", "CPU to nginx"]]
+    """Every system by itself, when it is as busy as the load can make it."""
+    rows = [["scenario", "system", "CPU µs/req", "user", "system", "req/s", "core busy",
+             "p99 µs at saturation", "CPU to the first"]]
     for result in results:
+        # The first named is the base in growth; nginx else.
+        base = result["rounds"].get("nginx") or next(iter(result["rounds"].values()), None)
         for name, rounds in result["rounds"].items():
             mid = summary(rounds)
             rows.append([
                 result["scenario"], name, f"{mid['cpu']:.1f}", f"{mid['user']:.1f}",
-                f"{mid['system']:.1f}", f"{mid['rate']:.0f}", f"{mid['p50']:.0f}",
-                f"{mid['p99']:.0f}", f"{mid['busy']:.0%}",
-                ratio_text(rounds, result["rounds"].get("nginx"), "cpu"),
+                f"{mid['system']:.1f}", f"{mid['rate']:.0f}", f"{mid['busy']:.0%}",
+                f"{mid['p99']:.0f}", ratio_text(rounds, base, "cpu"),
+            ])
+    rows[0][-1] = "CPU to nginx, or to the base"
+    return table(rows)
+
+
+def steady_table(results):
+    """Every system by itself, at the same rate."""
+    rows = [["scenario", "system", "req/s", "p50 µs", "p99 µs", "p99, lowest–highest", "CPU µs/req"]]
+    for result in results:
+        for name, rounds in result["steady"].items():
+            mid = summary(rounds)
+            waits = [it["p99"] for it in rounds]
+            rows.append([result["scenario"], name, f"{result['rate']}", f"{mid['p50']:.0f}",
+                         f"{mid['p99']:.0f}", f"{min(waits):.0f}–{max(waits):.0f}", f"{mid['cpu']:.1f}"])
+    return table(rows)
+
+
+def memory_table(results):
+    """What an idle connection keeps."""
+    rows = [["scenario", "system", "RSS, KiB/connection", "PSS, KiB/connection", "before, MiB",
+             "after, MiB", "settled", "target of sheave"]]
+    for result in results:
+        for name, it in result["memory"].items():
+            kib = it["rss"] / 1024
+            target = verdict(kib, TARGETS[result["scenario"]]["KiB"]) if name == "sheave" else ""
+            rows.append([result["scenario"], name, f"{kib:.2f}", f"{it['pss'] / 1024:.2f}",
+                         f"{it['before'] / 2**20:.1f}", f"{it['after'] / 2**20:.1f}",
+                         "yes" if it["stable"] else "no", target])
+    return table(rows)
+
+
+def growth_table(results):
+    """sheave against itself."""
+    rows = [["scenario", "the larger", "to", "CPU", "p99 at a fixed rate", "other programs"]]
+    for result in results:
+        rounds, steady = result["rounds"], result["steady"]
+        base, *larger = rounds
+        for name in larger:
+            rows.append([
+                result["scenario"], name, base,
+                ratio_text(rounds[name], rounds[base], "cpu", TARGETS[result["scenario"]]["base"]),
+                ratio_text(steady.get(name), steady.get(base), "p99"),
+                f"{result['others']:.0%}",
             ])
     return table(rows)
 
 
+def reload_lines(found):
+    """The large config: reading it, starting with it, swapping it in."""
+    lines = []
+    for name, what in (("check", "`sheave check`"), ("startup", "start until it listens")):
+        if name in found:
+            took = median(found[name])
+            lines.append(f"- {what}: {took:.2f} s, {verdict(took, BUILD_TARGET)} s")
+    if found["load"]:
+        took = median(it["reload"] for it in found["load"])
+        lines.append(f"- `POST /reload` under load: {took:.2f} s, {verdict(took, BUILD_TARGET)} s")
+        rows = [["p99 of every 0.1 s, ms", "windows", "median", "highest"]]
+        for heap in ("before", "during", "after"):
+            values = [value for it in found["load"] for value in it[heap]]
+            if values:
+                rows.append([heap, f"{len(values)}", f"{median(values):.2f}", f"{max(values):.2f}"])
+        lines += ["", table(rows)]
+    return lines
+
+
 def document(date, command, machine, results, missing):
     """The result file."""
+    kinds = {kind: [it for it in results if it["kind"] == kind and any(it.get("rounds", {1: 1}))]
+             for kind in ("load", "idle", "growth", "reload")}
+    loaded = kinds["load"] + kinds["growth"]
     lines = [f"# {date}", "", f"Made by `{command}`.", ""]
     lines += [f"- {name}: {value}" for name, value in machine.items()]
-    lines += ["", "Ratios are medians of the per-round ratios (lowest–highest); below 1 sheave is ahead.",
-              "`other programs`: their share of the machine's CPU time meanwhile; more than some per cent",
-              "makes p99 worthless and widens the ratios.",
-              "", ratios_table(results), "", systems_table(results), ""]
+    lines += [f"- {it['scenario']}: {it['agreed']}" for it in loaded if it.get("agreed")]
+    if kinds["load"]:
+        lines += ["", "## sheave beside the others", "",
+                  "Medians of the per-round ratios (lowest–highest), and the target; below 1 sheave is ahead.",
+                  "CPU is of rounds at saturation, p99 of rounds at a fixed rate.",
+                  "`other programs`: their share of the machine's CPU time meanwhile; more than some per cent",
+                  "makes p99 worthless and widens the ratios.", "", ratios_table(kinds["load"])]
+    if kinds["growth"]:
+        lines += ["", "## As the work grows", "", growth_table(kinds["growth"])]
+    for result in kinds["reload"]:
+        lines += ["", f"## {result['about']}", "", *reload_lines(result["reload"])]
+    if kinds["idle"]:
+        lines += ["", "## Memory of an idle connection", "", memory_table(kinds["idle"])]
+    if loaded:
+        lines += ["", "## At saturation", "", systems_table(loaded)]
+    if any(it["steady"] for it in loaded):
+        lines += ["", "## At a fixed rate", "", steady_table(loaded)]
+    lines.append("")
     if missing:
-        lines += ["Not measured:", "", *(f"- {it}" for it in missing), ""]
+        lines += ["## Not measured", "", *(f"- {it}" for it in missing), ""]
     return "\n".join(lines)

@@ -1,10 +1,15 @@
 """The systems under test and the servers behind them: started, found out about, stopped."""
 
 import os
+import resource
 import socket
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
+
+import programs
+import sites
 
 CONF = Path(__file__).parent / "conf"
 TICK = os.sysconf("SC_CLK_TCK")
@@ -21,6 +26,13 @@ def pinned(core):
     return None if core is None else (lambda: os.sched_setaffinity(0, {core}))
 
 
+def allow_files():
+    """As many descriptors as may be, for us and all that we start: thousands of connections."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
 def fill(template, values):
     """A config from `conf/`, every @NAME@ replaced."""
     text = (CONF / template).read_text()
@@ -35,6 +47,7 @@ class System:
     def __init__(self, name, arguments, ports, directory, core):
         self.name, self.ports = name, ports
         self.log = (directory / f"{name}.out").open("w")
+        self.started = time.monotonic()
         self.process = subprocess.Popen(
             arguments, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
             preexec_fn=pinned(core), cwd=directory,
@@ -61,6 +74,17 @@ class System:
         for task in Path(f"/proc/{root}/task").iterdir():
             found += [int(pid) for pid in (task / "children").read_text().split()]
         return found
+
+    def memory(self):
+        """Resident bytes of all its processes, and the same with shared pages divided (PSS)."""
+        resident = divided = 0
+        for pid in self.pids():
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Rss:"):
+                    resident += int(line.split()[1]) * 1024
+                elif line.startswith("Pss:"):
+                    divided += int(line.split()[1]) * 1024
+        return resident, divided
 
     def cpu(self):
         """CPU time so far in seconds: user, system, and their sum, which is finer-grained.
@@ -116,54 +140,78 @@ def user_line():
     return "user root;" if os.geteuid() == 0 else ""
 
 
-def origin(directory, core, small):
-    """Three servers in one process."""
-    ports = {f"server{i}": free_port() for i in range(3)}
+@dataclass
+class Plan:
+    """How a system is to be started."""
+
+    directory: Path
+    servers: list  # addresses of what is behind it
+    core: int | None
+    binary: Path
+    log: bool = False
+    workers: int = 1
+    sites: int = 0  # beside the default one
+
+
+def origin(directory, core, small, binary, servers=3):
+    """The servers, all in one process, and their addresses."""
+    port = free_port()
+    # Enough addresses for any number of servers, all on one port: 127.0.0.1, .2, … 127.0.1.0, …
+    addresses = [f"127.0.{i // 250}.{i % 250 + 1}:{port}" for i in range(servers)]
+    listen = "\n        ".join(f"listen {address} backlog=4096;" for address in addresses)
     config = directory / "origin.conf"
-    listen = " ".join(f"listen 127.0.0.1:{port} backlog=4096;" for port in ports.values())
-    names = {"DIR": directory, "USER": user_line(), "LISTEN": listen, "SMALL": "x" * small}
-    config.write_text(fill("origin.nginx.conf", names))
-    arguments = ["nginx", "-p", str(directory), "-e", "stderr", "-c", str(config)]
-    return System("origin", arguments, ports, directory, core)
+    filled = {"DIR": directory, "USER": user_line(), "LISTEN": listen, "SMALL": "x" * small}
+    config.write_text(fill("origin.nginx.conf", filled))
+    arguments = [str(binary), "-p", str(directory), "-e", "stderr", "-c", str(config)]
+    return System("origin", arguments, {"plain": port}, directory, core), addresses
 
 
-def names(directory, servers):
+def fields(plan):
     """What every proxy's config is filled with, and its ports."""
     ports = {"plain": free_port(), "tls": free_port()}
-    filled = {"DIR": directory, "PORT": ports["plain"], "TLS_PORT": ports["tls"]}
-    return ports, filled, [f"127.0.0.1:{port}" for port in servers.values()]
+    return ports, {"DIR": plan.directory, "PORT": ports["plain"], "TLS_PORT": ports["tls"],
+                   "SMALL": "x" * 120}
 
 
-def nginx(directory, servers, log, core, _binary):
-    ports, filled, servers = names(directory, servers)
+def nginx(plan):
+    ports, filled = fields(plan)
     filled["USER"] = user_line()
-    filled["SERVERS"] = " ".join(f"server {server};" for server in servers)
-    filled["LOG"] = f"{directory}/nginx.access json buffer=64k flush=1s" if log else "off"
-    config = directory / "nginx.conf"
+    filled["SERVERS"] = " ".join(f"server {server};" for server in plan.servers)
+    buffered = f"{plan.directory}/nginx.access json buffer=64k flush=1s"
+    filled["LOG"] = buffered if plan.log else "off"
+    # HTTP/2 became a directive of its own, and its parameter a warning.
+    new = programs.at_least(plan.binary, 1, 25, 1)
+    filled["HTTP2_PARAMETER"], filled["HTTP2"] = ("", "http2 on;") if new else (" http2", "")
+    config = plan.directory / "nginx.conf"
     config.write_text(fill("nginx.conf", filled))
-    arguments = ["nginx", "-p", str(directory), "-e", "stderr", "-c", str(config)]
-    return System("nginx", arguments, ports, directory, core)
+    arguments = [str(plan.binary), "-p", str(plan.directory), "-e", "stderr", "-c", str(config)]
+    return System("nginx", arguments, ports, plan.directory, plan.core)
 
 
-def haproxy(directory, servers, _log, core, _binary):
-    ports, filled, servers = names(directory, servers)
-    lines = [f"server s{i} {server} pool-max-conn 192" for i, server in enumerate(servers)]
+def haproxy(plan):
+    ports, filled = fields(plan)
+    lines = [f"server s{i} {server} pool-max-conn 192" for i, server in enumerate(plan.servers)]
     filled["SERVERS"] = "\n    ".join(lines)
-    config = directory / "haproxy.cfg"
+    # A connection takes two descriptors, and splicing half a one; HAProxy does not start with fewer
+    # than it may need.
+    filled["MAXCONN"] = min(8192, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 500) * 2 // 5)
+    config = plan.directory / "haproxy.cfg"
     config.write_text(fill("haproxy.cfg", filled))
-    return System("haproxy", ["haproxy", "-db", "-f", str(config)], ports, directory, core)
+    return System("haproxy", [str(plan.binary), "-db", "-f", str(config)], ports, plan.directory,
+                  plan.core)
 
 
-def sheave(directory, servers, log, core, binary):
-    ports, filled, servers = names(directory, servers)
-    filled["SERVERS"] = ", ".join(f'{{ address = "{server}" }}' for server in servers)
-    filled["ADMIN_PORT"] = free_port()
-    access = f'\n[access_log]\npath = "{directory}/sheave.access"\nformat = "json"\n'
-    filled["LOG"] = access if log else ""
-    config = directory / "sheave.toml"
-    config.write_text(fill("sheave.toml", filled))
-    arguments = [str(binary), "run", "--config", str(config)]
-    return System("sheave", arguments, ports, directory, core)
+def sheave(plan):
+    ports, filled = fields(plan)
+    filled["SERVERS"] = ", ".join(f'{{ address = "{server}" }}' for server in plan.servers)
+    filled["ADMIN_PORT"] = ports["admin"] = free_port()
+    filled["WORKERS"] = plan.workers
+    access = f'\n[access_log]\npath = "{plan.directory}/sheave.access"\nformat = "json"\n'
+    filled["LOG"] = access if plan.log else ""
+    config = plan.directory / "sheave.toml"
+    config.write_text(fill("sheave.toml", filled) + sites.many(plan.sites))
+    arguments = [str(plan.binary), "run", "--config", str(config)]
+    return System("sheave", arguments, ports, plan.directory, plan.core)
 
 
 STARTS = {"sheave": sheave, "nginx": nginx, "haproxy": haproxy}

@@ -1,5 +1,9 @@
--- Arguments after `--`: method, bytes of the body, "close" or "keep".
--- Only constants are set, so wrk builds the request once. The summary is one line of JSON.
+-- Arguments after `--`: method, bytes of the body, "close" or "keep", number of hosts, routes of each.
+-- The requests are built before the load: one, or one for every host, each to a route of its own.
+-- The summary is one line of JSON.
+local requests = {}
+local sent = 0
+
 function init(args)
   wrk.method = args[1]
   if tonumber(args[2]) > 0 then
@@ -7,8 +11,19 @@ function init(args)
     wrk.headers["Content-Type"] = "application/octet-stream"
   end
   if args[3] == "close" then wrk.headers["Connection"] = "close" end
-  local request = wrk.format()
-  wrk.request = function() return request end
+  local hosts, routes = tonumber(args[4]), tonumber(args[5])
+  if hosts == 0 then return end
+  for i = 0, hosts - 1 do
+    -- 7919 is prime: neighbours in time are no neighbours in the config.
+    local host = i * 7919 % hosts
+    wrk.headers["Host"] = "s" .. host .. ".example"
+    requests[i] = wrk.format(nil, "/r" .. host % routes .. "/small")
+  end
+  -- Without this function wrk sends the one request that it has built.
+  request = function()
+    sent = sent + 1
+    return requests[sent % hosts]
+  end
 end
 
 function done(summary, latency, requests)

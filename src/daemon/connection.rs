@@ -4,7 +4,8 @@
 //! [`super::serve_http1`] or [`super::serve_http2`].
 
 use super::{
-    listener::Open, serve_http1, serve_http2, service::Service, settings::Settings, stream::Stream,
+    listener::Open, serve_http1::Http1, serve_http2, service::Service, settings::Settings,
+    stream::Stream,
 };
 use crate::{message::context::Peer, proxy::Proxy};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -45,7 +46,7 @@ pub async fn serve(
     if http2 {
         Box::pin(serve_http2::serve(stream, service, settings)).await;
     } else {
-        serve_http1::serve(stream, service, settings).await;
+        Http1::new(stream, service, settings).serve().await;
     }
     drop(alive);
 }

@@ -55,43 +55,11 @@ impl From<Gone> for End {
     }
 }
 
-/// Serves HTTP/1 on `stream` until one side ends it.
-pub async fn serve(stream: Stream, service: Service, settings: Settings) {
-    let mut drain = service.listener().drain.subscribe();
-    let mut drained = pin!(drained(&mut drain));
-    let mut connection = Http1::new(stream, &service, &settings);
-    let end = loop {
-        let head = match connection.next_head(drained.as_mut()).await {
-            Ok(head) => head,
-            Err(end) => break end,
-        };
-        if let Err(end) = connection.exchange(head).await {
-            break end;
-        }
-    };
-    let mut socket = connection.socket;
-    match end {
-        End::Gone => {}
-        End::Said => socket.stream.close().await,
-        End::Interrupting => socket.stream.linger().await,
-        End::Refused(status, reason) => {
-            service.refuse_unread(status, reason);
-            let date = service.proxy().date.at(service.proxy().live.clock.now());
-            response_head::write_refusal(socket.outgoing.begin(), status, date);
-            let wait = Duration::from_millis(settings.waits.send);
-            let writing = poll_fn(|cx| socket.poll_flush(cx));
-            if let Ok(Ok(())) = tokio::time::timeout(wait, writing).await {
-                socket.stream.linger().await;
-            }
-        }
-    }
-}
-
 /// A connection and where it stands. Moments are the clock's milliseconds.
-struct Http1<'a> {
+pub struct Http1 {
     socket: Http1Socket,
-    service: &'a Service,
-    settings: &'a Settings,
+    service: Service,
+    settings: Settings,
     alarm: Alarm,
     requests: u64,
     /// Since when it waits for a request.
@@ -104,12 +72,12 @@ struct Http1<'a> {
     heard: bool,
 }
 
-impl<'a> Http1<'a> {
-    fn new(stream: Stream, service: &'a Service, settings: &'a Settings) -> Self {
+impl Http1 {
+    /// On `stream`, on which nothing has been said yet.
+    pub fn new(stream: Stream, service: Service, settings: Settings) -> Self {
         let proxy = service.proxy();
         Self {
             socket: Http1Socket::new(stream, Arc::clone(&proxy.buffers)),
-            service,
             settings,
             alarm: Alarm::new(Duration::from_millis(settings.waits.shortest())),
             requests: 0,
@@ -117,6 +85,44 @@ impl<'a> Http1<'a> {
             head_since: 0,
             last_call: 0,
             heard: false,
+            service,
+        }
+    }
+
+    /// Serves until one side ends it.
+    pub async fn serve(&mut self) {
+        let mut drain = self.service.listener().drain.subscribe();
+        let mut drained = pin!(drained(&mut drain));
+        let end = loop {
+            let head = match self.next_head(drained.as_mut()).await {
+                Ok(head) => head,
+                Err(end) => break end,
+            };
+            // Boxed, so that a connection is small while it is idle, and the memory of a request
+            // under way is that of the one before, warm in the cache.
+            if let Err(end) = Box::pin(self.exchange(head)).await {
+                break end;
+            }
+        };
+        Box::pin(self.end(end)).await;
+    }
+
+    async fn end(&mut self, end: End) {
+        let Self { socket, service, settings, .. } = self;
+        match end {
+            End::Gone => {}
+            End::Said => socket.stream.close().await,
+            End::Interrupting => socket.stream.linger().await,
+            End::Refused(status, reason) => {
+                service.refuse_unread(status, reason);
+                let date = service.proxy().date.at(service.proxy().live.clock.now());
+                response_head::write_refusal(socket.outgoing.begin(), status, date);
+                let wait = Duration::from_millis(settings.waits.send);
+                let writing = poll_fn(|cx| socket.poll_flush(cx));
+                if let Ok(Ok(())) = tokio::time::timeout(wait, writing).await {
+                    socket.stream.linger().await;
+                }
+            }
         }
     }
 
@@ -226,7 +232,7 @@ impl<'a> Http1<'a> {
     async fn exchange(&mut self, head: RequestHead) -> Result<(), End> {
         self.requests += 1;
         let Self { socket, service, settings, alarm, .. } = self;
-        let (service, proxy) = (*service, service.proxy());
+        let proxy = service.proxy();
         let mut asked = Asked::by(&head);
         let RequestHead { parts, framing, expects_continue, .. } = head;
         let length = if let Framing::Length(length) = framing { Some(length) } else { None };

@@ -89,7 +89,7 @@ impl AsyncWrite for Stream {
 
 impl Stream {
     /// Closes our side and reads what still comes, so that the client gets to read our answer.
-    pub async fn linger(mut self) {
+    pub async fn linger(&mut self) {
         let drain = async {
             self.shutdown().await?;
             let (mut buffer, mut read) = (vec![0; 16 * 1024], 0);
@@ -107,8 +107,8 @@ impl Stream {
 
     /// TLS says goodbye, so that the end can't be mistaken for an attack. TCP's own end is enough
     /// else.
-    pub async fn close(mut self) {
-        if let Self::Tls(_) = &self {
+    pub async fn close(&mut self) {
+        if let Self::Tls(_) = self {
             let _ = timeout(LINGER, self.shutdown()).await;
         }
     }

@@ -26,7 +26,9 @@ impl Size {
     const fn bytes(self) -> usize {
         match self {
             Self::Small => 16 * 1024,
-            Self::Large => 128 * 1024,
+            // Measured at 32, 64, 128 and 256 KiB for 1 MB: CPU to nginx 0.76, 0.67, 0.62, 0.59 for
+            // responses, 1.15, 0.99, 0.92, 0.80 for requests.
+            Self::Large => 256 * 1024,
         }
     }
 

@@ -109,7 +109,9 @@ fn line(unread: &mut Bytes, longest: usize) -> Result<Option<Bytes>, Broken> {
 /// The hexadecimal size; extensions are ignored (RFC 9112 §7.1.1).
 fn size(line: &[u8]) -> Result<u64, Broken> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-    let rest = line[digits..].trim_ascii_start();
+    // Bad white space is SP and HTAB, and nothing else that is called white space elsewhere.
+    let blank = line[digits..].iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let rest = &line[digits + blank..];
     if digits == 0 || digits > 15 || !(rest.is_empty() || rest[0] == b';') {
         return Err(Broken);
     }
@@ -137,6 +139,11 @@ fn trailers(unread: &mut Bytes) -> Result<Option<Option<HeaderMap>>, Broken> {
         Ok(httparse::Status::Partial) if unread.len() <= LONGEST_TRAILER => return Ok(None),
         _ => return Err(Broken),
     };
+    // The lexer takes a bare LF for a line end, which who reads after us may not.
+    let mut lines = memchr::memchr_iter(b'\n', &unread[..end]);
+    if lines.any(|at| at == 0 || unread[at - 1] != b'\r') {
+        return Err(Broken);
+    }
     unread.advance(end);
     Ok(Some(Some(map)))
 }
@@ -187,6 +194,10 @@ mod tests {
             b"3 x\r\nabc\r\n0\r\n\r\n",
             b"3;a\rb\r\nabc\r\n0\r\n\r\n",
             b"0\r\nbad trailer\r\n\r\n",
+            b"1\x0c\r\na\r\n0\r\n\r\n",
+            b"0\r\n\n",
+            b"0\r\nx: y\n\r\n",
+            b"0\r\nx: y\r\n\n",
         ] {
             assert!(decode(input, 100).is_err(), "{}", String::from_utf8_lossy(input));
         }

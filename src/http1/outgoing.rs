@@ -26,6 +26,8 @@ pub struct Outgoing {
     tail: &'static [u8],
     chunked: bool,
     ended: bool,
+    /// Written, but maybe not yet on its way: TLS has a buffer of its own.
+    unflushed: bool,
     /// Bytes written since [`Outgoing::begin`].
     pub sent: u64,
 }
@@ -58,8 +60,12 @@ impl Outgoing {
         self.data.is_empty() && self.tail.is_empty()
     }
 
-    /// Whether all that was pushed has been written.
+    /// Whether all that was pushed has been written and is on its way.
     pub fn is_empty(&self) -> bool {
+        self.is_written() && !self.unflushed
+    }
+
+    fn is_written(&self) -> bool {
         self.is_head_only() && self.offset == self.head.len()
     }
 
@@ -122,13 +128,13 @@ impl Outgoing {
         }
     }
 
-    /// Writes until nothing is left.
+    /// Writes until nothing is left, here or in the stream.
     pub fn poll_flush<S: AsyncWrite + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut S,
     ) -> Poll<io::Result<()>> {
-        while !self.is_empty() {
+        while !self.is_written() {
             let head = &self.head[self.offset..];
             let stream = Pin::new(&mut *stream);
             let written = if self.is_head_only() {
@@ -143,11 +149,14 @@ impl Outgoing {
             }
             self.wrote(written);
         }
+        ready!(Pin::new(stream).poll_flush(cx))?;
+        self.unflushed = false;
         Poll::Ready(Ok(()))
     }
 
     fn wrote(&mut self, written: usize) {
         self.sent += written as u64;
+        self.unflushed = true;
         let from_head = written.min(self.head.len() - self.offset);
         self.offset += from_head;
         let from_data = (written - from_head).min(self.data.len());

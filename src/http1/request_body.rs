@@ -113,8 +113,9 @@ pub fn hand_over(length: Option<u64>, expects_continue: bool, unread: &mut Bytes
     let rest = length.map_or(Rest::Chunked(Chunked::default()), Rest::Length);
     let interim = if expects_continue { CONTINUE } else { b"" };
     let mut giver = Giver { shared: Arc::clone(&shared), rest, interim, done: false };
-    if let Some(first) = giver.take(unread).transpose() {
-        drop(giver.give(Some(first)));
+    let first = giver.take(unread).transpose();
+    if first.is_some() || giver.done {
+        drop(giver.give(first));
     }
     (giver, Body { shared, length })
 }
@@ -264,6 +265,15 @@ mod tests {
             let (body, _, done) = given(length, wire).await;
             assert!(body.is_err() && !done);
         }
+    }
+
+    #[tokio::test]
+    async fn an_empty_body_that_came_with_its_head_is_at_its_end() {
+        let mut unread = Bytes::from("0\r\n\r\nGET");
+        let (giver, mut body) = hand_over(None, false, &mut unread);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(matches!(body.poll_frame(&mut cx), Poll::Ready(None)));
+        assert!(giver.is_done() && body.is_ended() && unread == "GET");
     }
 
     #[tokio::test]

@@ -7,7 +7,6 @@
 
 use super::response_head::{self, Malformed, ResponseHead};
 use crate::{
-    http1::buffers::Size,
     message::body::{BodyError, RequestBody},
     route::Timeouts,
     upstream::connect::Connection,
@@ -164,7 +163,8 @@ fn poll_head(
     method: &Method,
 ) -> Poll<Result<ResponseHead, Failure>> {
     loop {
-        match ready!(connection.poll_read(cx, Size::Small)) {
+        let size = connection.first_read;
+        match ready!(connection.poll_read(cx, size)) {
             Err(error) => return Poll::Ready(Err(Failure::Reset(error))),
             Ok(0) => return Poll::Ready(Err(Failure::Reset(io::ErrorKind::UnexpectedEof.into()))),
             Ok(_) => {}

@@ -17,6 +17,7 @@ use super::{
     server_body::{Home, ServerBody},
 };
 use crate::{
+    http1::buffers::Size,
     message::{
         answer::Answer,
         body::{BodyError, Incoming, RequestBody},
@@ -31,10 +32,8 @@ use crate::{
 };
 use http::{StatusCode, Version};
 use std::{
-    future::poll_fn,
     io,
     sync::Arc,
-    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -94,7 +93,7 @@ pub async fn forward(
                     continue;
                 }
                 let answer = (head, connection);
-                return Ok(respond(proxy, forward, facts, answer, body, lease, now).await);
+                return Ok(respond(proxy, forward, facts, answer, body, lease, now));
             }
             Err(failed) => {
                 report_failure(proxy, group, &mut lease, &failed.failure, facts);
@@ -228,7 +227,7 @@ fn report(group: &Group, lease: &mut Lease, outcome: Outcome, now: u64) {
 }
 
 /// The answer with `head`, which came at `now`.
-async fn respond(
+fn respond(
     proxy: &Proxy,
     forward: &Forward,
     facts: &Facts,
@@ -240,6 +239,10 @@ async fn respond(
     let ResponseHead { status, fields, framing, reusable } = head;
     let answer = |body| Answer { status, fields, body, close: false };
     let all_sent = connection.outgoing.is_done();
+    connection.first_read = match framing {
+        Framing::Length(length) => Size::of(length),
+        Framing::Chunked | Framing::Close => Size::Small,
+    };
     // Most small responses have come whole, so that nothing is left to be pulled.
     if let Framing::Length(length) = framing
         && length <= connection.unread.len() as u64
@@ -260,11 +263,7 @@ async fn respond(
     let rest = (!all_sent).then_some(body);
     let (read, limit) = (forward.timeouts.read, forward.response_buffer);
     let mut body = ServerBody::new(connection, rest, (framing, reusable), home, read, limit);
-    poll_fn(|cx| {
-        body.take_what_is_there(cx);
-        Poll::Ready(())
-    })
-    .await;
+    body.take_what_is_there();
     // HTTP/2 pulls a body no faster than the client's window allows.
     let pulled_late = facts.context.head.version == Version::HTTP_2;
     answer(if pulled_late && body.fits() && !body.is_off_the_server() {
@@ -291,7 +290,11 @@ fn target(
     unclean: Option<&str>,
 ) -> Option<String> {
     let uri = &facts.context.head.uri;
-    let path = unclean.unwrap_or(uri.path());
-    (!forward.target.is_identity())
-        .then(|| forward.target.uri(uri.path(), uri.query(), path, &facts.scope(route)))
+    if !forward.target.is_identity() {
+        let path = unclean.unwrap_or(uri.path());
+        return Some(forward.target.uri(uri.path(), uri.query(), path, &facts.scope(route)));
+    }
+    // RFC 9112 §3.2.1: an empty path, as in `http://host?query`, is sent as `/`.
+    let received = uri.path_and_query()?.as_str();
+    received.starts_with('?').then(|| format!("/{received}"))
 }

@@ -26,7 +26,7 @@ use http_body::{Frame, SizeHint};
 use std::{
     collections::VecDeque,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 
@@ -123,8 +123,13 @@ impl ServerBody {
 
     /// What is known of the length still to come.
     pub fn size_hint(&self) -> SizeHint {
-        let taken = self.taken.as_ref().and_then(|it| it.as_ref().ok()?.data_ref());
-        let taken = taken.map_or(0, Bytes::len) as u64 + self.ahead_bytes as u64;
+        let taken = self.taken.as_ref().and_then(|it| it.as_ref().ok());
+        if taken.is_some_and(Frame::is_trailers) {
+            // Only chunks can carry them, and those are for bodies of unknown length.
+            return SizeHint::default();
+        }
+        let taken =
+            taken.and_then(Frame::data_ref).map_or(0, Bytes::len) as u64 + self.ahead_bytes as u64;
         match (&self.source, &self.framing) {
             (None, _) => SizeHint::with_exact(taken),
             (_, Rest::Length(length)) => SizeHint::with_exact(taken + *length),
@@ -241,7 +246,9 @@ impl ServerBody {
     }
 
     /// Takes off the server what it has sent already of a body that fits. Never waits.
-    pub fn take_what_is_there(&mut self, cx: &mut Context<'_>) {
+    pub fn take_what_is_there(&mut self) {
+        // Whoever pulls the body asks again, and is woken.
+        let cx = &mut Context::from_waker(Waker::noop());
         while let (Some(source), Rest::Length(left)) = (&mut self.source, &self.framing) {
             let unread = source.connection.unread.len() as u64;
             if unread >= *left {

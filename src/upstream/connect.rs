@@ -32,6 +32,8 @@ pub struct Connection {
     pub unread: Bytes,
     /// Still to be written to the socket.
     pub outgoing: Outgoing,
+    /// How much the next head is read with: as much as the last response would have needed.
+    pub first_read: Size,
     buffers: Arc<Buffers>,
     /// One timer for every wait on this connection: moving it later is a store, making one is not.
     deadline: Pin<Box<Sleep>>,
@@ -63,6 +65,7 @@ impl Connection {
             stream,
             unread: Bytes::new(),
             outgoing: Outgoing::default(),
+            first_read: Size::Small,
             buffers,
             deadline,
             requests: 0,

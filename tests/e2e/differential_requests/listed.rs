@@ -1,6 +1,6 @@
 //! Where ours and hyper differ in requests, with why.
 
-use crate::rig::reference::{Message, Served};
+use crate::rig::reference::Message;
 use std::net::Ipv6Addr;
 
 /// Ours refuses what hyper takes: the request, our status, and all bytes in lower case.
@@ -74,6 +74,16 @@ pub const STRICTER: &[(&str, &str, Is)] = &[
         },
     ),
     (
+        "a bare LF in the trailer section",
+        "RFC 9112 §7.1: its lines end with CR LF, and what reads after us may hold us to that",
+        |it, status, raw| {
+            let mut ends = raw.match_indices('\n');
+            status == 400
+                && it.has("transfer-encoding")
+                && ends.any(|(at, _)| !raw[..at].ends_with('\r'))
+        },
+    ),
+    (
         "a length of more than nineteen digits",
         "RFC 9110 §8.6, RFC 9112 §7.1: no overflow; who needs zeros in front hides something",
         |it, status, raw| {
@@ -95,33 +105,4 @@ fn is_host(host: &str) -> bool {
     };
     let is_port = |it: &str| it.len() <= 5 && it.bytes().all(|b| b.is_ascii_digit());
     is_name && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
-}
-
-/// What hyper saw, and all bytes in lower case.
-type Shows = fn(&Served, &str) -> bool;
-
-/// Bugs of ours that are known: what, and which connections may show it.
-pub const BUGS: &[(&str, Shows)] = &[
-    (
-        "RFC 9112 §7.1.1: a form feed is no white space, yet it passes after a chunk's size",
-        |_, raw| raw.contains('\u{c}'),
-    ),
-    (
-        "RFC 9112 §3.2.1: an empty path has to be sent as `/`, yet `http://a?x` goes on as `?x`",
-        |served, _| served.whole().any(|it| it.scheme.is_some() && it.target.starts_with("/?")),
-    ),
-    (
-        "RFC 9112 §7.1: a line of the trailer section ends with CR LF; ours takes a bare LF there",
-        |served, raw| {
-            let bare =
-                |raw: &str| raw.match_indices('\n').any(|(at, _)| !raw[..at].ends_with('\r'));
-            served.requests.iter().any(|it| it.has("transfer-encoding")) && bare(raw)
-        },
-    ),
-];
-
-/// BUG: ours waits forever where an empty chunked body comes together with its head.
-pub fn hangs(served: &Served) -> bool {
-    let chunked = |it: &Message| it.has("transfer-encoding");
-    served.requests.iter().any(|it| chunked(it) && it.body.is_empty() && it.trailers.is_empty())
 }

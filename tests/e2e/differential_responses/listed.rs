@@ -39,23 +39,3 @@ pub const STRICTER: &[(&str, &str, Is)] = &[
 
 /// Ours takes what hyper refuses.
 pub const LAXER: &[(&str, &str, Is)] = &[];
-
-/// Bugs of ours that are known.
-pub const BUGS: &[(&str, Is)] = &[
-    (
-        "RFC 9112 §7.1.1: a form feed is no white space, yet it passes after a chunk's size",
-        |_, _, raw| raw.contains('\u{c}'),
-    ),
-    (
-        "RFC 9112 §7.1: a line of the trailer section ends with CR LF; ours takes a bare LF there",
-        |it, _, raw| {
-            let bare =
-                |raw: &str| raw.match_indices('\n').any(|(at, _)| !raw[..at].ends_with('\r'));
-            it.has("transfer-encoding") && bare(raw)
-        },
-    ),
-    (
-        "RFC 9110 §6.5: trailers pass, except those of an empty body that came in one piece",
-        |it, got, _| it.body.is_empty() && !it.trailers.is_empty() && got.trailers.is_empty(),
-    ),
-];

@@ -1,0 +1,184 @@
+"""Rounds of load on all systems of one scenario, interleaved: A B C A B C …"""
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import handshakes
+import load
+import steady
+import systems
+from scenarios import SMALL
+
+
+@dataclass
+class Bench:
+    """What all scenarios of a run share."""
+
+    directory: Path
+    binaries: dict  # of every system, by its name in the tables; "origin" is the servers'
+    rounds: int
+    proxy_core: int | None
+    load_core: int | None
+    missing: list  # what could not be measured, and why
+    progress: object
+
+    def __post_init__(self):
+        self.pin = systems.pinned(self.load_core)
+        self.environ = load.environment(self.directory)
+
+    def place(self, name):
+        """A directory for one system, with the files and certificates that all have."""
+        place = self.directory / name.replace(" ", "-").replace(",", "")
+        place.mkdir()
+        for shared in ("www", "cert.pem", "key.pem", "both.pem"):
+            (place / shared).symlink_to(self.directory / shared)
+        return place
+
+
+@dataclass
+class Entrant:
+    """One system in one scenario."""
+
+    system: systems.System
+    port: int
+    count: int = 0  # requests of a round, for the tool that is given a number
+    capacity: int = 0  # requests a second when it was warmed up
+
+
+def start(bench, stack, scenario, name, plan):
+    """One system, running and right in its first answer."""
+    kind = name if name in ("nginx", "haproxy") else "sheave"
+    system = systems.STARTS[kind](plan)
+    stack.callback(system.stop)
+    system.await_ports()
+    port = system.ports["tls" if scenario.tls else "plain"]
+    load.probe(scenario, port, bench.directory)
+    return Entrant(system, port)
+
+
+def calibrate(bench, scenario, entrant):
+    """How many requests make a round; at the same time the warm-up, which fills pools and caches."""
+    if scenario.handshake == "full":
+        entrant.count, entrant.capacity = load.FULL_HANDSHAKES * scenario.seconds, handshakes.RATE * 2
+        load.run(scenario, entrant.port, 50, bench.pin, bench.environ)
+        return
+    seen = load.run(scenario, entrant.port, 4000, bench.pin, bench.environ)
+    entrant.capacity = int(seen.requests / seen.seconds)
+    entrant.count = max(entrant.capacity * scenario.seconds, 1000)
+    if scenario.handshake:
+        entrant.capacity = handshakes.RATE * 2
+
+
+def costed(entrant, work):
+    """What a round saw, and what CPU time it took of the system."""
+    before = entrant.system.cpu()
+    seen = work()
+    # The ends of the connections are part of the work.
+    time.sleep(0.05)
+    user, kernel, total = (after - start for after, start in zip(entrant.system.cpu(), before))
+    ticks = user + kernel
+    per_request = total / seen.requests * 1e6
+    return {
+        "cpu": per_request,
+        "user": per_request * user / ticks if ticks else 0.0,
+        "system": per_request * kernel / ticks if ticks else 0.0,
+        "rate": seen.requests / seen.seconds,
+        "p50": seen.p50,
+        "p99": seen.p99,
+        "busy": total / seen.seconds,
+        "requests": seen.requests,
+    }
+
+
+def one_round(bench, scenario, entrant):
+    """Load that waits for answers. Of handshakes, the peers see for themselves which kind it was
+    (their answer is an error then); sheave counts them."""
+    counts = scenario.handshake and "admin" in entrant.system.ports
+    before = handshakes.counted(entrant.system.ports["admin"]) if counts else {}
+    found = costed(entrant, lambda: load.run(scenario, entrant.port, entrant.count, bench.pin,
+                                             bench.environ))
+    if counts:
+        after = handshakes.counted(entrant.system.ports["admin"])
+        wrong = handshakes.wrong_kind(scenario, before, after)
+        if wrong:
+            raise load.Wrong(wrong)
+    return found
+
+
+def repeat(bench, scenario, running, rounds, label, work):
+    """`work` for every system in turn, `rounds` times. One that fails is out: no result."""
+    found = {name: [] for name in running}
+    for number in range(rounds):
+        for name, entrant in list(running.items()):
+            bench.progress(f"{scenario.name}: {label} {number + 1} of {rounds}, {name}")
+            try:
+                found[name].append(work(entrant))
+            except (load.Wrong, OSError) as error:
+                bench.missing.append(f"{scenario.name}, {name}, {label} {number + 1}: {error}")
+                del running[name], found[name]
+    return found
+
+
+def plans(bench, scenario, wanted, addresses):
+    """How each system is started, by its name in the tables."""
+    core = bench.proxy_core if scenario.pinned else None
+    if scenario.variants:
+        made = {}
+        for name, options in scenario.variants.items():
+            plan = systems.Plan(bench.place(f"{scenario.name}-{name}"), addresses[:3], core,
+                                bench.binaries["sheave"])
+            options = dict(options)
+            plan.servers = addresses[: options.pop("servers", 3)]
+            made[name] = replace(plan, **options)
+        return made
+    return {
+        name: systems.Plan(bench.place(f"{scenario.name}-{name}"), addresses, core,
+                           bench.binaries[name], log=scenario.log)
+        for name in wanted
+    }
+
+
+def measure(bench, scenario, wanted):
+    """All rounds of one scenario."""
+    with ExitStack() as stack:
+        most = max((it.get("servers", 3) for it in scenario.variants.values()), default=3)
+        servers, addresses = systems.origin(
+            bench.directory, bench.load_core, SMALL, bench.binaries["origin"], most)
+        stack.callback(servers.stop)
+        servers.await_ports()
+        running, agreed = {}, {}
+        for name, plan in plans(bench, scenario, wanted, addresses).items():
+            try:
+                entrant = start(bench, stack, scenario, name, plan)
+                if scenario.handshake:
+                    agreed[name] = handshakes.agreed(entrant.port, bench.environ)
+                calibrate(bench, scenario, entrant)
+            except (load.Wrong, RuntimeError) as error:
+                bench.missing.append(f"{scenario.name}, {name}: {error}")
+                continue
+            running[name] = entrant
+        if len(set(agreed.values())) > 1:
+            bench.missing.append(f"{scenario.name}: the handshakes are not of the same kind: {agreed}")
+            running.clear()
+        noise = systems.Noise([servers, *(it.system for it in running.values())])
+        found = repeat(bench, scenario, running, bench.rounds, "round",
+                       lambda entrant: one_round(bench, scenario, entrant))
+        result = {"scenario": scenario.name, "about": scenario.about, "kind": scenario.kind,
+                  "rounds": found, "steady": {}, "rate": 0}
+        if "oha" in bench.binaries and running:
+            result["rate"] = rate = steady.rate([it.capacity for it in running.values()])
+            # A third as many, twice as long: what is compared is a percentile of thousands each.
+            result["steady"] = repeat(
+                bench, scenario, running, max(bench.rounds // 3, 1), "fixed rate, round",
+                lambda entrant: costed(entrant, lambda: steady.run(
+                    scenario, entrant.port, rate, bench.pin, bench.directory, bench.environ)),
+            )
+        # Who was wrong at a fixed rate is no result at all.
+        for name in list(found):
+            if name not in running:
+                del found[name]
+        result["others"] = noise.share()
+        result["agreed"] = next(iter(agreed.values()), "")
+    return result
