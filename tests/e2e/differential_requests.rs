@@ -118,10 +118,11 @@ impl Found {
                 }
             }
         }
-        let last = answers.last();
-        if answers.len() < whole.len() && !last.is_some_and(|it| it.seen.is_none()) {
+        if answers.len() < whole.len() {
+            // A refusal may be the last, and none persists with an HTTP/1.0 client (RFC 9112 §9.3).
+            let refused = answers.last().is_some_and(|it| it.seen.is_none());
             let old = answers.len().checked_sub(1).is_some_and(|last| whole[last].http10);
-            if !old {
+            if !refused && !old {
                 wrong.push(format!("{} of {} answered", answers.len(), whole.len()));
             }
         }

@@ -96,13 +96,12 @@ pub const STRICTER: &[(&str, &str, Is)] = &[
 
 fn is_host(host: &str) -> bool {
     let split = host.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-    let (is_name, port) = match split {
-        Some((address, port)) => (address.parse::<Ipv6Addr>().is_ok(), port),
-        None => {
-            let (name, port) = host.split_at(host.find(':').unwrap_or(host.len()));
-            let is_valid = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&b);
-            (!name.is_empty() && name.bytes().all(is_valid), port)
-        }
+    let (is_name, port) = if let Some((address, port)) = split {
+        (address.parse::<Ipv6Addr>().is_ok(), port)
+    } else {
+        let (name, port) = host.split_at(host.find(':').unwrap_or(host.len()));
+        let is_valid = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&b);
+        (!name.is_empty() && name.bytes().all(is_valid), port)
     };
     let is_port = |it: &str| it.len() <= 5 && it.bytes().all(|b| b.is_ascii_digit());
     is_name && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))

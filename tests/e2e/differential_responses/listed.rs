@@ -31,6 +31,14 @@ pub const STRICTER: &[(&str, &str, Is)] = &[
         |it, _, _| it.has("transfer-encoding") && it.has("content-length"),
     ),
     (
+        "a bare LF in the trailer section",
+        "RFC 9112 §7.1: its lines end with CR LF, and what reads after us may hold us to that",
+        |it, _, raw| {
+            let mut ends = raw.match_indices('\n');
+            it.has("transfer-encoding") && ends.any(|(at, _)| !raw[..at].ends_with('\r'))
+        },
+    ),
+    (
         "a length of more than nineteen digits",
         "RFC 9110 §8.6, RFC 9112 §7.1: no overflow; who needs zeros in front hides something",
         |_, _, raw| raw.contains(&"0".repeat(14)),

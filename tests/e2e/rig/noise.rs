@@ -219,6 +219,7 @@ fn chunked(chance: &mut Chance, data: &str) -> Vec<u8> {
         let usual = chance.pick(&["X-Sum: 5", "X-Sum: 5\r\nX-Two: 6", "x-sum:", "X-Sum:  5 \t"]);
         let odd = [
             "X-Sum: a\nX-Two: b",
+            "\nX-Sum: a",
             "Content-Length: 3",
             "Transfer-Encoding: chunked",
             "Host: evil",

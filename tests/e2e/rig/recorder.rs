@@ -120,7 +120,7 @@ pub fn unclean(head: &Head) -> Option<&'static str> {
         ([length], []) if is_number(length) => {}
         _ => return Some("its framing"),
     }
-    if head.fields("host").len() != 1 { Some("its host") } else { None }
+    if head.fields("host").len() == 1 { None } else { Some("its host") }
 }
 
 fn is_token(text: &str) -> bool {

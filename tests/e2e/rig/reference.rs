@@ -85,8 +85,8 @@ async fn collect(mut body: Incoming, into: &Mutex<Message>) {
 }
 
 /// What hyper's client makes of a server that sends `pieces`, then closes if it `ends`. `None`: it
-/// waits for more. The number is how many bytes it had no use for, as far as one can tell.
-pub fn response(method: &str, pieces: &[Vec<u8>], ends: bool) -> Option<(Message, usize)> {
+/// waits for more.
+pub fn response(method: &str, pieces: &[Vec<u8>], ends: bool) -> Option<Message> {
     let script = Script::server(pieces, ends);
     let message = Arc::new(Mutex::new(Message { method: method.into(), ..Message::default() }));
     let asking = async {
@@ -123,7 +123,7 @@ pub fn response(method: &str, pieces: &[Vec<u8>], ends: bool) -> Option<(Message
     };
     script.drive(asking)?;
     let message = message.lock().unwrap().clone();
-    Some((message, script.unread()))
+    Some(message)
 }
 
 /// What hyper's server made of a client's bytes.

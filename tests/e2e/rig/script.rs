@@ -42,11 +42,6 @@ impl Script {
         script
     }
 
-    /// Bytes that nobody has asked for.
-    pub fn unread(&self) -> usize {
-        self.0.lock().unwrap().pieces.iter().map(Vec::len).sum()
-    }
-
     /// Polls until it is ready, or until nothing more can happen: then `None`.
     pub fn drive<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         let mut future = pin!(future);
