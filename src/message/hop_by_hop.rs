@@ -61,13 +61,17 @@ pub fn remove_ambiguous(headers: &mut HeaderMap) {
     }
 }
 
-/// Trailers without what must not come so late (RFC 9110 §6.5.1).
+/// Trailers without what must not come so late (RFC 9110 §6.5.1): who merges them into the head must
+/// not be told there what the head itself would not be believed.
 pub fn end_to_end(mut trailers: HeaderMap) -> HeaderMap {
     let late: Vec<_> = trailers
         .keys()
         .filter(|name| {
-            is_hop_by_hop(name.as_str())
-                || matches!(name.as_str(), "content-length" | "host" | "trailer" | "set-cookie")
+            let name = name.as_str();
+            is_hop_by_hop(name)
+                || is_protected(name)
+                || name.contains('_')
+                || matches!(name, "trailer" | "set-cookie")
         })
         .cloned()
         .collect();

@@ -21,26 +21,36 @@ type Hundred = Box<[OnceLock<Histogram>]>;
 pub struct RouteMetrics {
     name: Arc<str>,
     family: HistogramVec,
+    /// The first that was needed, mostly the only one: most of many routes have no table.
+    first: OnceLock<(usize, Histogram)>,
     cells: OnceLock<Box<[OnceLock<Hundred>]>>,
 }
 
 impl RouteMetrics {
     pub(super) fn new(name: Arc<str>, family: HistogramVec) -> Self {
-        Self { name, family, cells: OnceLock::new() }
+        Self { name, family, first: OnceLock::new(), cells: OnceLock::new() }
     }
 
     /// Counts one request.
     pub fn observe(&self, method: &Method, status: StatusCode, took: Duration) {
         let (method, status) = (method_index(method), usize::from(status.as_u16().min(599)));
+        let took = took.as_secs_f64();
+        let key = method * 1000 + status;
+        let histogram = || self.family.with_label_values(&labels(method, &self.name, status));
+        let (first, of_first) = self.first.get_or_init(|| (key, histogram()));
+        if *first == key {
+            return of_first.observe(took);
+        }
         let cells = self.cells.get_or_init(|| empty(METHODS.len() * 5));
         let hundred = cells[method * 5 + status / 100 - 1].get_or_init(|| empty(100));
-        hundred[status % 100]
-            .get_or_init(|| self.family.with_label_values(&labels(method, &self.name, status)))
-            .observe(took.as_secs_f64());
+        hundred[status % 100].get_or_init(histogram).observe(took);
     }
 
     /// Takes the route's series out of the family, when the config has it no more.
     pub fn remove(&self) {
+        if let Some((key, _)) = self.first.get() {
+            let _ = self.family.remove_label_values(&labels(key / 1000, &self.name, key % 1000));
+        }
         let Some(cells) = self.cells.get() else { return };
         for (at, hundred) in cells.iter().enumerate() {
             for (unit, cell) in hundred.get().iter().flat_map(|it| it.iter().enumerate()) {

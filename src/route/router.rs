@@ -3,7 +3,7 @@
 //! Owns: host look-up, and the order of routes. May touch: [`super::matcher`]. Hosts are found by
 //! hashing, whatever their number; a site's routes are asked in order, and the first wins.
 
-use super::Route;
+use super::{PathMatcher, Route};
 use foldhash::fast::FixedState;
 use http::Method;
 use std::collections::HashMap;
@@ -67,10 +67,45 @@ impl Sites {
     }
 }
 
+/// How the paths that a route takes begin: up to eight bytes of them. Most other paths are told by
+/// it, without a look at the route, which among many is in no cache of the processor's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Beginning {
+    bytes: u64,
+    mask: u64,
+}
+
+impl Beginning {
+    fn of(matcher: &PathMatcher) -> Self {
+        let text = match matcher {
+            PathMatcher::Any | PathMatcher::Suffix(_) => "",
+            PathMatcher::Exact(exact) => exact,
+            // The prefix `/x/` takes `/x`, too.
+            PathMatcher::Prefix(prefix) => prefix.strip_suffix('/').unwrap_or(prefix),
+        };
+        let mask = u64::MAX.checked_shr(64 - 8 * text.len().min(8) as u32).unwrap_or(0);
+        Self { bytes: first_eight(text), mask }
+    }
+
+    fn may_be_of(self, path: u64) -> bool {
+        (path ^ self.bytes) & self.mask == 0
+    }
+}
+
+/// The first bytes of `text`, zeros after its end.
+fn first_eight(text: &str) -> u64 {
+    let mut bytes = [0; 8];
+    let length = text.len().min(8);
+    bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
+    u64::from_le_bytes(bytes)
+}
+
 /// All sites' routes.
 #[derive(Default)]
 pub struct Router {
     routes: Vec<Route>,
+    /// For each route.
+    beginnings: Vec<Beginning>,
     /// Where each site's routes begin and end in `routes`.
     sites: Vec<(Index, Index)>,
 }
@@ -79,6 +114,7 @@ impl Router {
     /// Adds a site and says its number.
     pub fn add(&mut self, routes: Vec<Route>) -> Index {
         let begin = self.routes.len() as Index;
+        self.beginnings.extend(routes.iter().map(|route| Beginning::of(&route.matcher.path)));
         self.routes.extend(routes);
         self.sites.push((begin, self.routes.len() as Index));
         self.sites.len() as Index - 1
@@ -87,7 +123,12 @@ impl Router {
     /// The first route of `site` that takes the request.
     pub fn find(&self, site: Index, method: &Method, path: &str) -> Option<Index> {
         let (begin, end) = self.sites[site as usize];
-        (begin..end).find(|index| self.routes[*index as usize].matcher.takes(method, path))
+        let first = first_eight(path);
+        (begin..end).find(|index| {
+            let index = *index as usize;
+            self.beginnings[index].may_be_of(first)
+                && self.routes[index].matcher.takes(method, path)
+        })
     }
 
     /// Whether some route of `site` takes the path, whatever the method; and for which methods.
@@ -117,7 +158,7 @@ mod tests {
     use crate::{
         filter::Chain,
         observe::metrics::Metrics,
-        route::{Action, PathMatcher, Redirect, RouteMatcher},
+        route::{Action, Redirect, RouteMatcher},
         template::Template,
     };
     use http::StatusCode;

@@ -178,7 +178,13 @@ fn end_to_end(fields: &Fields) -> Fields {
 fn late(trailers: &Fields) -> Fields {
     const TOO_LATE: &[&str] = &["content-length", "host", "trailer", "set-cookie"];
     let mut trailers = trailers.clone();
-    trailers.retain(|name, _| !TOO_LATE.contains(&&**name) && !HOP_BY_HOP.contains(&&**name));
+    trailers.retain(|name, _| {
+        !TOO_LATE.contains(&&**name)
+            && !HOP_BY_HOP.contains(&&**name)
+            && !PROTECTED.contains(&&**name)
+            && !OURS.contains(&&**name)
+            && !name.contains('_')
+    });
     trailers
 }
 

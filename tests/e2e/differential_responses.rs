@@ -117,6 +117,9 @@ fn end_to_end(fields: &Fields, dated: bool) -> Fields {
     fields
 }
 
+/// What no trailer may say.
+const PROTECTED: &[&str] = &["authorization", "cookie", "forwarded", "via", "x-real-ip"];
+
 /// Trailers that may come so late (RFC 9110 §6.5.1).
 fn late(trailers: &Fields) -> Fields {
     const TOO_LATE: &[&str] = &["content-length", "host", "trailer", "set-cookie"];
@@ -124,6 +127,8 @@ fn late(trailers: &Fields) -> Fields {
     trailers.retain(|name, _| {
         !TOO_LATE.contains(&&**name)
             && (name == "content-length" || !NOT_COMPARED.contains(&&**name))
+            && !PROTECTED.contains(&&**name)
+            && !name.contains('_')
     });
     trailers
 }

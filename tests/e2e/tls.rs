@@ -223,7 +223,7 @@ fn what_is_not_tls_on_a_tls_listener_is_closed() {
 #[test]
 fn a_slow_client_gets_a_large_response_to_its_last_byte() {
     let scene = scene("");
-    let large: String = (0..300_000).map(|n| format!("{n:09}\n")).collect();
+    let large: String = (0..300_000).fold(String::new(), |text, n| text + &format!("{n:09}\n"));
     scene.server.set(Behaviour::status(200, &large));
     let (mut client, _) = Handshake::offering(&[]).connect(scene.https(), "localhost");
     client.send(get_as("localhost"));
