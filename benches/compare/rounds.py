@@ -108,16 +108,18 @@ def one_round(bench, scenario, entrant):
 
 
 def repeat(bench, scenario, running, rounds, label, work):
-    """`work` for every system in turn, `rounds` times. One that fails is out: no result."""
+    """`work` for every system in turn, `rounds` times. One with a wrong answer is out: no result."""
     found = {name: [] for name in running}
     for number in range(rounds):
-        for name, entrant in list(running.items()):
+        for name in list(found):
             bench.progress(f"{scenario.name}: {label} {number + 1} of {rounds}, {name}")
             try:
-                found[name].append(work(entrant))
+                found[name].append(work(running[name]))
             except (load.Wrong, OSError) as error:
                 bench.missing.append(f"{scenario.name}, {name}, {label} {number + 1}: {error}")
-                del running[name], found[name]
+                del found[name]
+                if not isinstance(error, load.Missed):
+                    del running[name]
     return found
 
 
