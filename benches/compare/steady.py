@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import load
 import sites
 
-SECONDS = 1.5
+SECONDS = 1
 # The time in which connections are opened and TLS is agreed on, which is not a request's waiting.
 WARM_UP = 0.25
 # Above this the core with the load on it is busy, and its own queue is what would be measured.
