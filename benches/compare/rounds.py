@@ -2,7 +2,7 @@
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import handshakes
@@ -129,11 +129,10 @@ def plans(bench, scenario, wanted, addresses):
     if scenario.variants:
         made = {}
         for name, options in scenario.variants.items():
-            plan = systems.Plan(bench.place(f"{scenario.name}-{name}"), addresses[:3], core,
-                                bench.binaries["sheave"])
-            options = dict(options)
-            plan.servers = addresses[: options.pop("servers", 3)]
-            made[name] = replace(plan, **options)
+            servers = addresses[: options.get("servers", 3)]
+            rest = {key: value for key, value in options.items() if key != "servers"}
+            made[name] = systems.Plan(bench.place(f"{scenario.name}-{name}"), servers, core,
+                                      bench.binaries["sheave"], **rest)
         return made
     return {
         name: systems.Plan(bench.place(f"{scenario.name}-{name}"), addresses, core,
