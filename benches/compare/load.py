@@ -27,6 +27,10 @@ class Wrong(Exception):
     """A run with wrong responses is no result."""
 
 
+class Missed(Wrong):
+    """The responses were right, but not at the rate that was to be: no latency, and all else stays."""
+
+
 @dataclass
 class Load:
     """What one round of load saw."""

@@ -16,7 +16,8 @@ def install():
     os.environ["PATH"] = ":".join(homes)
     absent = [name for name in PACKAGES if not shutil.which(name)]
     if absent and os.geteuid() == 0 and shutil.which("apt-get"):
-        quiet = {"stdout": subprocess.DEVNULL, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
+        environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        quiet = {"stdout": subprocess.DEVNULL, "env": environ}
         subprocess.run(["apt-get", "update", "-qq"], check=False, **quiet)
         packages = [PACKAGES[name] for name in absent]
         subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages],

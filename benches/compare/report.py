@@ -77,27 +77,35 @@ def table(rows):
 
 def ratios_table(results):
     """sheave against the others: what matters."""
+    def cells(rounds, key, targets):
+        ours = rounds.get("sheave")
+        return [ratio_text(ours, rounds.get(peer), key, targets[peer]) for peer in PEERS]
+
     rows = [["scenario", "CPU to nginx", "CPU to HAProxy", "p99 to nginx", "p99 to HAProxy",
              "other programs"]]
     for result in results:
-        loaded, steady = result["rounds"], result["steady"]
-        target = TARGETS[result["scenario"]]
         rows.append([
             result["scenario"],
-            *(ratio_text(loaded.get("sheave"), loaded.get(peer), "cpu", target[peer]) for peer in PEERS),
-            *(ratio_text(steady.get("sheave"), steady.get(peer), "p99", P99_TARGET) for peer in PEERS),
+            *cells(result["rounds"], "cpu", TARGETS[result["scenario"]]),
+            *cells(result["steady"], "p99", dict.fromkeys(PEERS, P99_TARGET)),
             f"{result['others']:.0%}",
         ])
     return table(rows)
 
 
+def base_of(result, kind):
+    """The rounds of what the others are compared with."""
+    if result["kind"] == "growth":
+        return next(iter(result[kind].values()), None)
+    return result[kind].get("nginx")
+
+
 def systems_table(results):
     """Every system by itself, when it is as busy as the load can make it."""
     rows = [["scenario", "system", "CPU µs/req", "user", "system", "req/s", "core busy",
-             "p99 µs at saturation", "CPU to the first"]]
+             "p99 µs at saturation", "CPU to nginx, or to the base"]]
     for result in results:
-        # The first named is the base in growth; nginx else.
-        base = result["rounds"].get("nginx") or next(iter(result["rounds"].values()), None)
+        base = base_of(result, "rounds")
         for name, rounds in result["rounds"].items():
             mid = summary(rounds)
             rows.append([
@@ -105,19 +113,20 @@ def systems_table(results):
                 f"{mid['system']:.1f}", f"{mid['rate']:.0f}", f"{mid['busy']:.0%}",
                 f"{mid['p99']:.0f}", ratio_text(rounds, base, "cpu"),
             ])
-    rows[0][-1] = "CPU to nginx, or to the base"
     return table(rows)
 
 
 def steady_table(results):
     """Every system by itself, at the same rate."""
-    rows = [["scenario", "system", "req/s", "p50 µs", "p99 µs", "p99, lowest–highest", "CPU µs/req"]]
+    rows = [["scenario", "system", "req/s", "p50 µs", "p99 µs", "p99, lowest–highest", "CPU µs/req",
+             "CPU to nginx, or to the base"]]
     for result in results:
         for name, rounds in result["steady"].items():
             mid = summary(rounds)
             waits = [it["p99"] for it in rounds]
             rows.append([result["scenario"], name, f"{result['rate']}", f"{mid['p50']:.0f}",
-                         f"{mid['p99']:.0f}", f"{min(waits):.0f}–{max(waits):.0f}", f"{mid['cpu']:.1f}"])
+                         f"{mid['p99']:.0f}", f"{min(waits):.0f}–{max(waits):.0f}", f"{mid['cpu']:.1f}",
+                         ratio_text(rounds, base_of(result, "steady"), "cpu")])
     return table(rows)
 
 
@@ -172,7 +181,7 @@ def reload_lines(found):
 
 def document(date, command, machine, results, missing):
     """The result file."""
-    kinds = {kind: [it for it in results if it["kind"] == kind and any(it.get("rounds", {1: 1}))]
+    kinds = {kind: [it for it in results if it["kind"] == kind and it.get("rounds") != {}]
              for kind in ("load", "idle", "growth", "reload")}
     loaded = kinds["load"] + kinds["growth"]
     lines = [f"# {date}", "", f"Made by `{command}`.", ""]
@@ -180,10 +189,10 @@ def document(date, command, machine, results, missing):
     lines += [f"- {it['scenario']}: {it['agreed']}" for it in loaded if it.get("agreed")]
     if kinds["load"]:
         lines += ["", "## sheave beside the others", "",
-                  "Medians of the per-round ratios (lowest–highest), and the target; below 1 sheave is ahead.",
-                  "CPU is of rounds at saturation, p99 of rounds at a fixed rate.",
-                  "`other programs`: their share of the machine's CPU time meanwhile; more than some per cent",
-                  "makes p99 worthless and widens the ratios.", "", ratios_table(kinds["load"])]
+                  "Medians of the per-round ratios (lowest–highest), and the target; below 1 sheave",
+                  "is ahead. CPU is of rounds at saturation, p99 of rounds at a fixed rate.",
+                  "`other programs`: their share of the machine's CPU time meanwhile; more than some",
+                  "per cent makes p99 worthless and widens the ratios.", "", ratios_table(kinds["load"])]
     if kinds["growth"]:
         lines += ["", "## As the work grows", "", growth_table(kinds["growth"])]
     for result in kinds["reload"]:

@@ -28,7 +28,7 @@ class Scenario:
     hosts: int = 0  # requests spread over so many sites
     log: bool = False  # a JSON access log to a file
     peers: tuple = ("nginx", "haproxy")
-    # In growth, what is compared: the name in the table → how sheave is started. The first is the base.
+    # In growth, what is compared: the name in the table → how sheave is started. First is the base.
     variants: dict = field(default_factory=dict)
     pinned: bool = True  # the proxy has a core of its own
     # At most this ratio to the peer (or to the base), or this many KiB.
