@@ -28,7 +28,7 @@
 //! | [`snapshot::Snapshot`] | router, filters, upstreams, certificates | until its last request ends |
 //! | [`snapshot::Live`] | the one swap, metrics, the clock | the process |
 //! | [`upstream::Server`] | in-flight count, health, addresses | across reloads |
-//! | [`proxy::Proxy`] | a worker's connections to servers | its worker |
+//! | [`proxy::Proxy`] | a worker's connections to servers, and its blocks of memory | its worker |
 //!
 //! Imports go strictly down: `cli` → `demo` → `daemon`, `health` → `admin`, `proxy` → `snapshot` →
 //! `route` → `filter`, `files`, `upstream` → `observe` → `message`, `tls`, `task` → `config`,

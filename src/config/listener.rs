@@ -62,7 +62,7 @@ pub struct ListenerTimeouts {
 pub struct ListenerLimits {
     /// `request_line`: bytes of the target, default 8 KiB; 414.
     pub request_line: usize,
-    /// `request_head`: bytes of the whole head, default 32 KiB; 431. At least 8 KiB.
+    /// `request_head`: bytes of the whole head, default 32 KiB; 431. 8 to 128 KiB.
     pub request_head: usize,
     /// `headers`: fields in a request, default 100; 431.
     pub headers: usize,
@@ -153,6 +153,9 @@ impl ListenerLimits {
         if limits.request_head < 8 << 10 {
             let hint = Some("write at least `\"8KiB\"`: browsers send heads of several KiB".into());
             table.error(table.value_span("request_head"), "`request_head` is too small", hint);
+        } else if limits.request_head > 128 << 10 {
+            let hint = Some("write at most `\"128KiB\"`: a head is held in memory as a whole".into());
+            table.error(table.value_span("request_head"), "`request_head` is too large", hint);
         } else if limits.request_line == 0 || limits.request_line > limits.request_head {
             let hint = Some("the line is a part of the head: write a size up to its limit".into());
             let place = if table.has("request_line") { "request_line" } else { "request_head" };
