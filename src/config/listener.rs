@@ -154,7 +154,8 @@ impl ListenerLimits {
             let hint = Some("write at least `\"8KiB\"`: browsers send heads of several KiB".into());
             table.error(table.value_span("request_head"), "`request_head` is too small", hint);
         } else if limits.request_head > 128 << 10 {
-            let hint = Some("write at most `\"128KiB\"`: a head is held in memory as a whole".into());
+            let hint =
+                Some("write at most `\"128KiB\"`: a head is held in memory as a whole".into());
             table.error(table.value_span("request_head"), "`request_head` is too large", hint);
         } else if limits.request_line == 0 || limits.request_line > limits.request_head {
             let hint = Some("the line is a part of the head: write a size up to its limit".into());
