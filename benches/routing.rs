@@ -4,13 +4,14 @@
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use http::{HeaderValue, Method, StatusCode};
+use http::{Method, StatusCode};
 use sheave::{
     config,
     filter::Chain,
+    http1::fields::Text,
     message::path::normalise,
     observe::metrics::Metrics,
-    route::{Action, PathMatcher, Respond, Route, RouteMatcher, Router, Sites, Text},
+    route::{Action, PathMatcher, Respond, Route, RouteMatcher, Router, Sites, Wording},
     snapshot::{Snapshot, build::build, live::Resources},
 };
 use std::{fmt::Write, hint::black_box, path::Path, sync::Arc};
@@ -34,8 +35,8 @@ fn route(metrics: &Metrics, path: PathMatcher) -> Route {
         filters: Chain::default(),
         action: Action::Respond(Respond {
             status: StatusCode::OK,
-            body: Text::Fixed(Bytes::new()),
-            content_type: HeaderValue::from_static("text/plain"),
+            body: Wording::Fixed(Bytes::new()),
+            fields: Text::default(),
         }),
         max_body: 0,
     }

@@ -37,9 +37,8 @@ const REQUEST: f64 = 7.0;
 const PROXIED: f64 = REQUEST + 3.0;
 /// And of a file from memory: its path without the route's prefix (`route::target`).
 const FILE_IN_MEMORY: f64 = REQUEST + 1.0;
-/// And of `respond`: to set its `content-type`, a map of no fields is made (`http1::fields`): a copy
-/// of nothing, the map's index and its fields.
-const RESPOND: f64 = REQUEST + 3.0;
+/// And of `respond`: nothing, its fields and its body were made with the config.
+const RESPOND: f64 = REQUEST;
 
 #[test]
 fn a_request_allocates_no_more_than_it_did() {
@@ -57,7 +56,11 @@ fn a_request_allocates_no_more_than_it_did() {
     ] {
         let blocks = daemon.blocks_per_request(path, body);
         assert!(blocks <= most + BACKGROUND, "{what}: {blocks} blocks a request, not {most}");
-        assert!(blocks > most - 1.0, "{what}: {blocks} blocks a request: lower the number here");
+        // An optimised build may do without some.
+        assert!(
+            cfg!(not(debug_assertions)) || blocks > most - 1.0,
+            "{what}: {blocks} blocks a request: lower the number here"
+        );
     }
 }
 

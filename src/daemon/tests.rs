@@ -9,12 +9,13 @@ use super::{
 use crate::{
     config,
     filter::{Chain, Filter, Names},
+    http1::fields::Text,
     message::context::{Context, Scope},
     observe::logging,
-    route::{Action, PathMatcher, Respond, Route, RouteMatcher, Router, Text},
+    route::{Action, PathMatcher, Respond, Route, RouteMatcher, Router, Wording},
     snapshot::{Live, build::build, live::Resources},
 };
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
@@ -107,14 +108,13 @@ fn a_request_that_panics_ends_its_connection_alone() {
     let loaded = loaded();
     let wanted = loaded.config.listeners[0].address;
     let mut snapshot = build(loaded.config, None, &resources).unwrap();
-    let body = Text::Fixed("fine".into());
-    let content_type = HeaderValue::from_static("text/plain");
+    let body = Wording::Fixed("fine".into());
     snapshot.router = Router::default();
     snapshot.router.add(vec![Route {
         name: "bomb".into(),
         matcher: RouteMatcher { path: PathMatcher::Any, methods: Vec::new() },
         filters: Chain::new(vec![Box::new(Bomb)]),
-        action: Action::Respond(Respond { status: StatusCode::OK, body, content_type }),
+        action: Action::Respond(Respond { status: StatusCode::OK, body, fields: Text::default() }),
         max_body: 0,
         metrics: Arc::new(resources.metrics.route("bomb".into())),
     }]);

@@ -17,7 +17,7 @@ pub mod server_body;
 
 use crate::{
     filter::Names,
-    http1::{buffers::Buffers, date::Date},
+    http1::{buffers::Buffers, date::Date, fields::Fields},
     message::{
         answer::Answer,
         body::Incoming,
@@ -26,7 +26,7 @@ use crate::{
         path::normalise,
         request_id::RequestIds,
     },
-    route::{Action, FilesRoute, Redirect, Respond, Route, Text},
+    route::{Action, FilesRoute, Redirect, Respond, Route, Wording},
     snapshot::{ListenerParts, Live, Snapshot},
     upstream::pool::Pool,
 };
@@ -191,11 +191,11 @@ fn find(
 
 fn respond(action: &Respond, facts: &Facts, route: &Route) -> Answer<Source> {
     let body = match &action.body {
-        Text::Fixed(bytes) => bytes.clone(),
-        Text::Template(template) => facts.scope(route).render(template).into(),
+        Wording::Fixed(bytes) => bytes.clone(),
+        Wording::Template(template) => facts.scope(route).render(template).into(),
     };
-    Answer::new(action.status, Source::Full(body))
-        .with(header::CONTENT_TYPE, action.content_type.clone())
+    let fields = Fields::Text(action.fields.clone());
+    Answer { fields, ..Answer::new(action.status, Source::Full(body)) }
 }
 
 fn redirect(action: &Redirect, facts: &Facts, route: &Route) -> Result<Answer<Source>, Refusal> {

@@ -3,12 +3,13 @@
 use super::Target;
 use crate::{
     files::Files,
+    http1::fields::Text,
     observe::metrics::UpstreamMetrics,
     template::Template,
     upstream::{Upstream, pool},
 };
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use std::{sync::Arc, time::Duration};
 
 /// What a route does.
@@ -28,13 +29,13 @@ pub struct Respond {
     /// Its status.
     pub status: StatusCode,
     /// Its body, rendered now where it has no variable.
-    pub body: Text,
-    /// Its `Content-Type`.
-    pub content_type: HeaderValue,
+    pub body: Wording,
+    /// Its fields, written once.
+    pub fields: Text,
 }
 
 /// A text that is the same for all requests, or not.
-pub enum Text {
+pub enum Wording {
     /// The same.
     Fixed(Bytes),
     /// With variables.

@@ -11,10 +11,11 @@ use crate::{
         Chain, Filter,
         header_edits::{Edits, HeaderEdits},
     },
+    http1::fields::{Text, write_field},
     message::forwarded::Edited,
     route::{
         Action, FilesRoute, Forward, Group, Key, PathMatcher, Redirect, Respond, Retry, RetryOn,
-        Route, RouteMatcher, Target, Text, Timeouts,
+        Route, RouteMatcher, Target, Timeouts, Wording,
     },
 };
 use http::{HeaderValue, StatusCode, header};
@@ -136,14 +137,17 @@ fn filters(wanted: &config::Route) -> Chain {
 
 fn respond(wanted: &config::Respond) -> Respond {
     let body = match wanted.body.as_literal() {
-        Some(text) => Text::Fixed(text.to_owned().into()),
-        None => Text::Template(wanted.body.clone()),
+        Some(text) => Wording::Fixed(text.to_owned().into()),
+        None => Wording::Template(wanted.body.clone()),
     };
     let content_type = HeaderValue::from_str(&wanted.content_type);
+    let content_type = content_type.unwrap_or(HeaderValue::from_static("text/plain"));
+    let mut lines = Vec::new();
+    write_field(&mut lines, header::CONTENT_TYPE.as_str().as_bytes(), content_type.as_bytes());
     Respond {
         status: status(wanted.status),
         body,
-        content_type: content_type.unwrap_or(HeaderValue::from_static("text/plain")),
+        fields: Text { lines: lines.into(), dated: false, length: None },
     }
 }
 
