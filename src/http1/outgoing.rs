@@ -216,6 +216,51 @@ mod tests {
         assert!(outgoing.is_empty());
     }
 
+    /// Like TLS: takes everything, and passes it on only when flushed, at the second try.
+    #[derive(Default)]
+    struct Buffering {
+        kept: usize,
+        passed: usize,
+        tries: usize,
+    }
+
+    impl AsyncWrite for Buffering {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.kept += bytes.len();
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.tries += 1;
+            if self.tries % 2 == 1 {
+                return Poll::Pending;
+            }
+            self.passed += std::mem::take(&mut self.kept);
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn nothing_is_done_while_it_is_in_a_buffer_below() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let (mut outgoing, mut stream) = (Outgoing::default(), Buffering::default());
+        outgoing.begin().extend_from_slice(b"HEAD");
+        outgoing.end(None);
+        assert!(outgoing.poll_flush(&mut cx, &mut stream).is_pending());
+        assert!(!outgoing.is_empty() && !outgoing.is_done());
+        assert!(outgoing.poll_flush(&mut cx, &mut stream).is_ready());
+        assert!(outgoing.is_done());
+        assert_eq!((stream.kept, stream.passed), (0, 4));
+    }
+
     proptest! {
         #[test]
         fn what_goes_out_is_what_was_pushed(
