@@ -1,8 +1,8 @@
 //! The fields of a response on their way: as the text that they came as, or as a map.
 //!
 //! Owns: the change from one to the other. May touch: nothing of ours. Most responses pass through
-//! unchanged, and for those a map would be made only to be written out again: a third of what a
-//! small request costs in user space. Whoever wants to look or edit asks for the map.
+//! unchanged, and for those a map would be made only to be written out again: it was a fifth of what
+//! a small request cost in user space. Whoever wants to look or edit asks for the map.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
