@@ -115,7 +115,7 @@ impl Http1 {
             End::Interrupting => socket.stream.linger().await,
             End::Refused(status, reason) => {
                 service.refuse_unread(status, reason);
-                let date = service.proxy().date.at(service.proxy().live.clock.now());
+                let date = service.proxy().date();
                 response_head::write_refusal(socket.outgoing.begin(), status, date);
                 let wait = Duration::from_millis(settings.waits.send);
                 let writing = poll_fn(|cx| socket.poll_flush(cx));
@@ -257,8 +257,8 @@ impl Http1 {
         };
         asked.close |= service.is_closing() || service.listener().draining.load(Relaxed);
         let clock = proxy.live.clock;
-        let date = || proxy.date.at(clock.now());
-        let mut responding = Responding::begin(response, asked, &mut socket.outgoing, date);
+        let outgoing = &mut socket.outgoing;
+        let mut responding = Responding::begin(response, asked, outgoing, || proxy.date());
         poll_fn(|cx| {
             let waits = (&mut *alarm, clock, settings.waits.send);
             responding.poll(cx, socket, giver.as_mut(), waits)

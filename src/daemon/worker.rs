@@ -51,7 +51,7 @@ pub fn start(
             pool: Arc::new(Pool::default()),
             ids: RequestIds::new(),
             buffers: Arc::default(),
-            date: Date::default(),
+            cached_date: Date::default(),
             worker: index,
         });
         runtime.block_on(work(proxy, orders));

@@ -249,7 +249,7 @@ fn respond(
         && all_sent
     {
         let data = connection.unread.split_to(length as usize);
-        if reusable && connection.unread.is_empty() {
+        if reusable {
             proxy.pool.check_in(lease.server().id(), connection, &forward.group.pool, now);
         }
         return answer(Source::Full(data));

@@ -47,10 +47,17 @@ pub struct Proxy {
     pub ids: RequestIds,
     /// What is read from sockets goes into these.
     pub buffers: Arc<Buffers>,
-    /// The date of responses.
-    pub date: Date,
+    /// The date of responses: see [`Proxy::date`].
+    pub cached_date: Date,
     /// The worker's number.
     pub worker: usize,
+}
+
+impl Proxy {
+    /// `Date` for a response that has none.
+    pub fn date(&self) -> [u8; 29] {
+        self.cached_date.at(self.live.clock.now())
+    }
 }
 
 /// By which way a request came.

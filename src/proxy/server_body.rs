@@ -275,9 +275,9 @@ impl ServerBody {
     /// Gives the lease back, and the connection where it is clean.
     fn finish(&mut self) {
         let Some(source) = self.source.take() else { return };
-        let Source { connection, rest, reusable, home } = source;
+        let Source { connection, reusable, home, .. } = source;
         let Home { pool, limits, lease, clock } = home;
-        if reusable && rest.is_none() && connection.unread.is_empty() {
+        if reusable {
             pool.check_in(lease.server().id(), connection, &limits, clock.now());
         }
     }

@@ -46,11 +46,13 @@ impl Pool {
         }
     }
 
-    /// Keeps `connection` for another request, within `limits`. Nothing may be left unread or unsent.
+    /// Keeps `connection` for another request, within `limits`, unless something is left on it that
+    /// was not read or not sent.
     pub fn check_in(&self, server: u64, connection: Box<Connection>, limits: &Limits, now: u64) {
         let worn = limits.requests != 0 && connection.requests >= limits.requests
             || limits.age != 0 && now.saturating_sub(connection.opened) >= limits.age;
-        if worn || limits.idle == 0 {
+        let clean = connection.unread.is_empty() && connection.outgoing.is_done();
+        if worn || !clean || limits.idle == 0 {
             return;
         }
         let expires = now + limits.idle_timeout - jitter(limits.idle_timeout, &connection);

@@ -6,7 +6,7 @@ mod listed;
 use crate::rig::{
     Client, Config, Daemon,
     recorder::{Recorder, Seen},
-    reference::{self, Fields, Message, Served},
+    reference::{self, Fields, HOP_BY_HOP, Message, Served, late},
     request_cases::{Case, case},
 };
 use listed::STRICTER;
@@ -130,18 +130,6 @@ impl Found {
     }
 }
 
-/// What is for one connection only.
-const HOP_BY_HOP: &[&str] = &[
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-    "proxy-authenticate",
-    "proxy-authorization",
-];
-
 /// What is ours to say.
 const OURS: &[&str] = &[
     "http2-settings",
@@ -172,20 +160,6 @@ fn end_to_end(fields: &Fields) -> Fields {
             && (!named.contains(name) || PROTECTED.contains(&&**name))
     });
     fields
-}
-
-/// Trailers that may come so late (RFC 9110 §6.5.1).
-fn late(trailers: &Fields) -> Fields {
-    const TOO_LATE: &[&str] = &["content-length", "host", "trailer", "set-cookie"];
-    let mut trailers = trailers.clone();
-    trailers.retain(|name, _| {
-        !TOO_LATE.contains(&&**name)
-            && !HOP_BY_HOP.contains(&&**name)
-            && !PROTECTED.contains(&&**name)
-            && !OURS.contains(&&**name)
-            && !name.contains('_')
-    });
-    trailers
 }
 
 /// Where what the server got differs from what hyper saw.

@@ -5,7 +5,7 @@ mod listed;
 
 use crate::rig::{
     Behaviour, Client, Config, Daemon, Server, Step, recorder,
-    reference::{self, Fields, Message, Verdict},
+    reference::{self, Fields, HOP_BY_HOP, Message, Verdict, late},
     response_cases::{Case, case},
 };
 use listed::{LAXER, STRICTER};
@@ -20,19 +20,6 @@ const THREADS: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(4);
 /// So many failures are enough to look at.
 const ENOUGH: usize = 12;
-
-/// What is for one connection only, ours to say, or told by the body.
-const NOT_COMPARED: &[&str] = &[
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "content-length",
-];
 
 /// A case as hyper saw it, and how the server is to behave.
 struct Expected {
@@ -112,25 +99,13 @@ fn end_to_end(fields: &Fields, dated: bool) -> Fields {
     let named: Vec<_> = named.split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
     let mut fields = fields.clone();
     fields.retain(|name, _| {
-        !NOT_COMPARED.contains(&&**name) && !named.contains(name) && (dated || name != "date")
+        // The length is told by the body.
+        name != "content-length"
+            && !HOP_BY_HOP.contains(&&**name)
+            && !named.contains(name)
+            && (dated || name != "date")
     });
     fields
-}
-
-/// What no trailer may say.
-const PROTECTED: &[&str] = &["authorization", "cookie", "forwarded", "via", "x-real-ip"];
-
-/// Trailers that may come so late (RFC 9110 §6.5.1).
-fn late(trailers: &Fields) -> Fields {
-    const TOO_LATE: &[&str] = &["content-length", "host", "trailer", "set-cookie"];
-    let mut trailers = trailers.clone();
-    trailers.retain(|name, _| {
-        !TOO_LATE.contains(&&**name)
-            && (name == "content-length" || !NOT_COMPARED.contains(&&**name))
-            && !PROTECTED.contains(&&**name)
-            && !name.contains('_')
-    });
-    trailers
 }
 
 /// Where what comes through differs from what hyper saw.

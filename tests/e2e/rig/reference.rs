@@ -13,6 +13,43 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+/// What is for one connection only.
+pub const HOP_BY_HOP: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "proxy-authenticate",
+    "proxy-authorization",
+];
+
+/// What a head says and no trailer may (RFC 9110 §6.5.1).
+const TOO_LATE: &[&str] = &[
+    "content-length",
+    "host",
+    "trailer",
+    "set-cookie",
+    "authorization",
+    "cookie",
+    "forwarded",
+    "via",
+    "x-real-ip",
+];
+
+/// The trailers that pass.
+pub fn late(trailers: &Fields) -> Fields {
+    let mut trailers = trailers.clone();
+    trailers.retain(|name, _| {
+        !TOO_LATE.contains(&&**name)
+            && !HOP_BY_HOP.contains(&&**name)
+            && !name.starts_with("x-forwarded-")
+            && !name.contains('_')
+    });
+    trailers
+}
+
 /// Values by lower-case name; bytes that are not UTF-8 are replaced.
 pub type Fields = BTreeMap<String, Vec<String>>;
 
