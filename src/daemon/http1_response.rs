@@ -10,11 +10,12 @@ use super::{
 use crate::{
     clock::Clock,
     http1::{
-        outgoing::Outgoing,
+        moved::Socket as _,
+        outgoing::{Outgoing, Part},
         request_body::Giver,
         response_head::{self, Asked, Framing},
     },
-    message::answer::Answer,
+    message::{answer::Answer, body::BodyError},
     proxy::response_body::ResponseBody,
 };
 use http_body::Body as _;
@@ -76,7 +77,7 @@ impl Responding {
     ) -> Poll<Result<(), Gone>> {
         loop {
             if !self.broken && socket.outgoing.wants_more() {
-                self.pull(cx, &mut socket.outgoing);
+                self.pull(cx, socket);
             }
             let giving = giver.as_deref_mut().filter(|giver| !giver.is_done());
             if giving.is_some() && socket.poll_meanwhile(cx, giving).is_ready() {
@@ -103,18 +104,23 @@ impl Responding {
     }
 
     /// Queues the next part of the body.
-    fn pull(&mut self, cx: &mut Context<'_>, outgoing: &mut Outgoing) {
-        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else { return };
-        match frame {
-            Some(Ok(frame)) => {
-                let size = frame.data_ref().map_or(0, bytes::Bytes::len) as u64;
+    fn pull(&mut self, cx: &mut Context<'_>, socket: &mut Http1Socket) {
+        let Poll::Ready(part) = self.poll_part(cx, socket.stream.socket().is_some()) else {
+            return;
+        };
+        let outgoing = &mut socket.outgoing;
+        match part {
+            Some(Ok(part)) => {
+                let size = part.size();
                 self.broken = self.left.is_some_and(|left| left < size);
                 if self.broken {
                     return;
                 }
                 self.left = self.left.map(|left| left - size);
-                if frame.is_data() || self.trailers {
-                    outgoing.push(frame);
+                let dropped =
+                    matches!(&part, Part::Frame(it) if it.is_trailers()) && !self.trailers;
+                if !dropped {
+                    outgoing.push(part);
                 }
                 if self.body.is_end_stream() {
                     self.end(outgoing);
@@ -123,6 +129,18 @@ impl Responding {
             Some(Err(_)) => self.broken = true,
             None => self.end(outgoing),
         }
+    }
+
+    fn poll_part(
+        &mut self,
+        cx: &mut Context<'_>,
+        moves: bool,
+    ) -> Poll<Option<Result<Part, BodyError>>> {
+        if moves && let Some(moved) = ready!(self.body.poll_moved(cx)) {
+            return Poll::Ready(Some(moved.map(Part::Moved)));
+        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        Poll::Ready(frame.map(|it| it.map(Part::Frame)))
     }
 
     fn end(&mut self, outgoing: &mut Outgoing) {

@@ -1,7 +1,8 @@
 //! A client's socket, plain or TLS.
 //!
-//! Owns: the bytes' way, and the ways to end. May touch: nothing of ours.
+//! Owns: the bytes' way, and the ways to end. May touch: [`crate::http1`].
 
+use crate::http1::moved::Socket;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -83,6 +84,15 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+impl Socket for Stream {
+    fn socket(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Plain(stream) => Some(stream),
+            Self::Tls(_) => None,
         }
     }
 }

@@ -61,7 +61,7 @@ fn whole(document: &Document, method: &Method) -> Answer<FileBody> {
         FileBody::Empty
     } else {
         match &document.contents {
-            Contents::Held(bytes) => bytes.clone().into(),
+            Contents::Held(bytes, twin) => FileBody::held(bytes, twin.as_ref(), 0, document.length),
             Contents::Open(file) => FileBody::from_file(Arc::clone(file), 0, document.length),
         }
     };
@@ -73,7 +73,7 @@ fn whole(document: &Document, method: &Method) -> Answer<FileBody> {
 fn part(document: &Document, first: u64, last: u64) -> Answer<FileBody> {
     let length = last - first + 1;
     let body = match &document.contents {
-        Contents::Held(bytes) => bytes.slice(first as usize..=last as usize).into(),
+        Contents::Held(bytes, twin) => FileBody::held(bytes, twin.as_ref(), first, length),
         Contents::Open(file) => FileBody::from_file(Arc::clone(file), first, length),
     };
     let fields = Fields::Text(document.description.clone());

@@ -12,7 +12,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Bytes, BytesMut};
+use super::document::Twin;
+use crate::http1::moved::{InFile, Moved, WORTH_MOVING};
+use bytes::{Buf as _, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use tokio::task::JoinHandle;
 
@@ -31,11 +33,56 @@ pub enum FileBody {
     Empty,
     /// From memory.
     Full(Bytes),
+    /// From memory, or moved by the kernel out of the file that it was read from.
+    Twin(Box<Twinned>),
     /// From the disk.
     Reader(Reader),
 }
 
+/// The rest of a file that is held in memory and open, too.
+#[derive(Debug)]
+pub struct Twinned {
+    bytes: Bytes,
+    twin: Twin,
+    /// Where in the file `bytes` begin.
+    at: u64,
+}
+
+impl Twinned {
+    fn moved(&mut self) -> Option<Moved> {
+        let part = InFile::at_hand(self.twin.file()?, self.at, self.bytes.len() as u64)?;
+        let moved = Moved::InFile(part);
+        self.bytes.advance(moved.left() as usize);
+        self.at += moved.left();
+        Some(moved)
+    }
+}
+
 impl FileBody {
+    /// The `length` bytes from `start` on of a file that is held.
+    pub(super) fn held(bytes: &Bytes, twin: Option<&Twin>, start: u64, length: u64) -> Self {
+        let bytes = bytes.slice(start as usize..(start + length) as usize);
+        match twin {
+            Some(twin) if length >= WORTH_MOVING => {
+                Self::Twin(Box::new(Twinned { bytes, twin: twin.clone(), at: start }))
+            }
+            _ => bytes.into(),
+        }
+    }
+
+    /// The next part for the kernel to move, if it can be had without waiting for a disk.
+    pub fn moved(&mut self) -> Option<Moved> {
+        let (moved, left) = match self {
+            Self::Twin(twinned) => (twinned.moved()?, twinned.bytes.len() as u64),
+            Self::Reader(reader) => (reader.moved()?, reader.left),
+            Self::Empty | Self::Full(_) => return None,
+        };
+        if left == 0 {
+            *self = Self::Empty;
+        }
+        Some(moved)
+    }
+
     /// The `length` bytes of `file` from `start` on.
     pub(super) fn from_file(file: Arc<File>, start: u64, length: u64) -> Self {
         if length == 0 {
@@ -68,6 +115,7 @@ impl Body for FileBody {
         }
         match std::mem::take(&mut *self) {
             Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            Self::Twin(twinned) => Poll::Ready(Some(Ok(Frame::data(twinned.bytes)))),
             _ => Poll::Ready(None),
         }
     }
@@ -80,6 +128,7 @@ impl Body for FileBody {
         SizeHint::with_exact(match self {
             Self::Empty => 0,
             Self::Full(bytes) => bytes.len() as u64,
+            Self::Twin(twinned) => twinned.bytes.len() as u64,
             Self::Reader(reader) => reader.left,
         })
     }
@@ -100,6 +149,17 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// The next part, unless it is being read already or would have to be.
+    fn moved(&mut self) -> Option<Moved> {
+        if self.reading.is_some() || self.left < WORTH_MOVING {
+            return None;
+        }
+        let moved = Moved::InFile(InFile::at_hand(&self.file, self.next, self.left)?);
+        self.next += moved.left();
+        self.left -= moved.left();
+        Some(moved)
+    }
+
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         let mut reading = match self.reading.take() {
             Some(reading) => reading,

@@ -42,9 +42,27 @@ pub(super) struct Document {
 #[derive(Debug)]
 pub(super) enum Contents {
     /// In memory, all of them.
-    Held(Bytes),
+    Held(Bytes, Option<Twin>),
     /// On the disk.
     Open(Arc<File>),
+}
+
+/// The file whose bytes are held, kept open: sent from it they need not be copied.
+#[derive(Clone, Debug)]
+pub(super) struct Twin {
+    file: Arc<File>,
+    stamp: Stamp,
+}
+
+/// Files from this size on are kept open while they are held.
+const TWIN_FROM: u64 = 128 * 1024;
+
+impl Twin {
+    /// The file, if it still is what was read.
+    pub(super) fn file(&self) -> Option<&Arc<File>> {
+        let metadata = self.file.metadata().ok()?;
+        (Stamp::of(&metadata) == self.stamp).then_some(&self.file)
+    }
 }
 
 impl Document {
@@ -83,7 +101,7 @@ fn describe(content_type: &HeaderValue, validators: &Validators, length: u64) ->
 
 /// What changes when a file does. The status time is part of it because it cannot be set back, and
 /// because it tells that the permissions have changed.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Stamp {
     device: u64,
     inode: u64,
@@ -126,7 +144,11 @@ pub(super) fn open(path: &Path, hold: u64) -> Result<Document, Refusal> {
         let after = file.metadata()?;
         let whole = bytes.len() as u64 == metadata.len();
         if whole && Stamp::of(&after) == Stamp::of(&metadata) {
-            return Ok(Document::new(path, &metadata, Contents::Held(bytes))?);
+            // Until it has settled, another change may leave no trace in its stamp.
+            let stamp = Stamp::of(&metadata);
+            let twin = metadata.len() >= TWIN_FROM && stamp.is_settled(SystemTime::now());
+            let twin = twin.then(|| Twin { file: Arc::new(file), stamp });
+            return Ok(Document::new(path, &metadata, Contents::Held(bytes, twin))?);
         }
         metadata = after;
     }
@@ -153,7 +175,7 @@ mod tests {
         let path = place.path().join("a.txt");
         fs::write(&path, "12345").expect("written");
         let small = open(&path, 5).expect("opened");
-        assert!(matches!(&small.contents, Contents::Held(bytes) if bytes == "12345"));
+        assert!(matches!(&small.contents, Contents::Held(bytes, None) if bytes == "12345"));
         assert_eq!((small.length, small.description.length), (5, Some(5)));
         let large = open(&path, 4).expect("opened");
         assert!(matches!(large.contents, Contents::Open(_)));

@@ -143,7 +143,7 @@ impl Memory {
 
     /// Keeps a document that was read, if it is of those to be kept, and gives it back.
     pub(super) fn keep(&self, path: &str, document: Document, read_at: u64) -> Arc<Kept> {
-        let held = matches!(document.contents, Contents::Held(_));
+        let held = matches!(document.contents, Contents::Held(..));
         let kept = Arc::new(Kept {
             document,
             checked: AtomicU64::new(read_at),

@@ -4,6 +4,7 @@
 //! it is warm in the processor's cache; a connection that waits holds none. A block goes home when
 //! the last slice of it is dropped.
 
+use super::moved::Pipes;
 use bytes::Bytes;
 use std::{
     io,
@@ -47,6 +48,8 @@ const KEPT_LARGE: usize = 16;
 pub struct Buffers {
     small: Mutex<Vec<Box<[u8]>>>,
     large: Mutex<Vec<Box<[u8]>>>,
+    /// The worker's pipes, for what is not read at all.
+    pub pipes: Arc<Pipes>,
 }
 
 impl Buffers {

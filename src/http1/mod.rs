@@ -13,6 +13,7 @@ pub mod buffers;
 pub mod chunked;
 pub mod date;
 pub mod fields;
+pub mod moved;
 pub mod outgoing;
 pub mod request_body;
 pub mod request_head;

@@ -3,6 +3,7 @@
 //! Owns: the chunked coding of what goes out, and writing in as few calls as can be. May touch:
 //! nothing of ours. Requests to servers and responses to clients go out by it alike.
 
+use super::moved::{Moved, Socket, poll_write_before_more};
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::Frame;
@@ -11,10 +12,27 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::io::AsyncWrite;
-
 /// Data up to this size is copied behind the head: one buffer is cheaper for the kernel than two.
 const COPIED: usize = 2 * 1024;
+
+/// A part of a body.
+#[derive(Debug)]
+pub enum Part {
+    /// In memory, or trailers.
+    Frame(Frame<Bytes>),
+    /// For the kernel to move.
+    Moved(Moved),
+}
+
+impl Part {
+    /// How many bytes of the body it is.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Frame(frame) => frame.data_ref().map_or(0, Bytes::len) as u64,
+            Self::Moved(moved) => moved.left(),
+        }
+    }
+}
 
 /// What is still to be written to a socket.
 #[derive(Debug, Default)]
@@ -23,6 +41,8 @@ pub struct Outgoing {
     head: Vec<u8>,
     offset: usize,
     data: Bytes,
+    /// In place of `data`.
+    moved: Option<Moved>,
     tail: &'static [u8],
     chunked: bool,
     ended: bool,
@@ -37,7 +57,7 @@ impl Outgoing {
     pub fn begin(&mut self) -> &mut Vec<u8> {
         self.head.clear();
         (self.offset, self.data, self.tail, self.sent) = (0, Bytes::new(), b"", 0);
-        (self.chunked, self.ended) = (false, false);
+        (self.moved, self.chunked, self.ended) = (None, false, false);
         &mut self.head
     }
 
@@ -57,7 +77,7 @@ impl Outgoing {
     }
 
     fn is_head_only(&self) -> bool {
-        self.data.is_empty() && self.tail.is_empty()
+        self.data.is_empty() && self.tail.is_empty() && self.moved.is_none()
     }
 
     /// Whether all that was pushed has been written and is on its way.
@@ -70,10 +90,13 @@ impl Outgoing {
     }
 
     /// Queues a part of the body, once it [`wants_more`](Self::wants_more). Trailers are the end.
-    pub fn push(&mut self, frame: Frame<Bytes>) {
-        match frame.into_data() {
-            Ok(data) => self.push_data(data),
-            Err(frame) => self.end(frame.trailers_ref()),
+    pub fn push(&mut self, part: Part) {
+        match part {
+            Part::Moved(moved) => self.push_moved(moved),
+            Part::Frame(frame) => match frame.into_data() {
+                Ok(data) => self.push_data(data),
+                Err(frame) => self.end(frame.trailers_ref()),
+            },
         }
     }
 
@@ -81,11 +104,7 @@ impl Outgoing {
         if data.is_empty() {
             return;
         }
-        self.rewind();
-        if self.chunked {
-            // Writing to a vector can't fail.
-            let _ = write!(self.head, "{:x}\r\n", data.len());
-        }
+        self.begin_chunk(data.len() as u64);
         if data.len() <= COPIED {
             self.head.extend_from_slice(&data);
             if self.chunked {
@@ -94,6 +113,26 @@ impl Outgoing {
             return;
         }
         self.data = data;
+        self.end_chunk();
+    }
+
+    fn push_moved(&mut self, moved: Moved) {
+        if moved.left() > 0 {
+            self.begin_chunk(moved.left());
+            self.moved = Some(moved);
+            self.end_chunk();
+        }
+    }
+
+    fn begin_chunk(&mut self, size: u64) {
+        self.rewind();
+        if self.chunked {
+            // Writing to a vector can't fail.
+            let _ = write!(self.head, "{size:x}\r\n");
+        }
+    }
+
+    fn end_chunk(&mut self) {
         if self.chunked {
             self.tail = b"\r\n";
         }
@@ -129,12 +168,16 @@ impl Outgoing {
     }
 
     /// Writes until nothing is left, here or in the stream.
-    pub fn poll_flush<S: AsyncWrite + Unpin>(
+    pub fn poll_flush<S: Socket>(
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut S,
     ) -> Poll<io::Result<()>> {
         while !self.is_written() {
+            if self.moved.is_some() {
+                ready!(self.poll_move(cx, stream))?;
+                continue;
+            }
             let head = &self.head[self.offset..];
             let stream = Pin::new(&mut *stream);
             let written = if self.is_head_only() {
@@ -151,6 +194,31 @@ impl Outgoing {
         }
         ready!(Pin::new(stream).poll_flush(cx))?;
         self.unflushed = false;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes the head and lets the kernel move what follows it.
+    fn poll_move<S: Socket>(&mut self, cx: &mut Context<'_>, stream: &S) -> Poll<io::Result<()>> {
+        let (Some(moved), Some(socket)) = (&mut self.moved, stream.socket()) else {
+            // Whoever pushes asks first whether there is a socket.
+            return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+        };
+        let head = &self.head[self.offset..];
+        let written = if head.is_empty() {
+            ready!(moved.poll_write(cx, socket))?
+        } else {
+            let written = ready!(poll_write_before_more(cx, socket, head))?;
+            self.offset += written;
+            written
+        };
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.sent += written as u64;
+        self.unflushed = true;
+        if moved.left() == 0 {
+            self.moved = None;
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -172,12 +240,31 @@ impl Outgoing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http1::chunked::{Chunked, Step};
+    use crate::http1::{
+        chunked::{Chunked, Step},
+        moved::Pipes,
+    };
     use proptest::prelude::*;
-    use std::task::Waker;
+    use std::{future::poll_fn, sync::Arc, task::Waker};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+    };
 
     /// Takes `at_most` bytes a write.
     struct Narrow(Vec<u8>, usize);
+
+    impl Socket for Narrow {
+        fn socket(&self) -> Option<&TcpStream> {
+            None
+        }
+    }
+
+    impl Socket for Buffering {
+        fn socket(&self) -> Option<&TcpStream> {
+            None
+        }
+    }
 
     impl AsyncWrite for Narrow {
         fn poll_write(
@@ -261,6 +348,35 @@ mod tests {
         assert_eq!((stream.kept, stream.passed), (0, 4));
     }
 
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connecting = TcpStream::connect(listener.local_addr().unwrap());
+        let (one, other) = tokio::join!(connecting, listener.accept());
+        (one.unwrap(), other.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn what_the_kernel_moves_goes_out_between_the_rest() {
+        let ((mut server, from), (mut to, mut client)) = (pair().await, pair().await);
+        server.write_all(b"moved").await.unwrap();
+        let pipes = Arc::new(Pipes::default());
+        let taken = poll_fn(|cx| pipes.poll_fill(cx, &from, 9)).await.unwrap().expect("a pipe");
+        let mut outgoing = Outgoing::default();
+        outgoing.begin().extend_from_slice(b"HEAD");
+        outgoing.set_chunked();
+        outgoing.push(Part::Frame(Frame::data("first".into())));
+        outgoing.push(Part::Moved(Moved::Piped(taken)));
+        assert!(!outgoing.wants_more());
+        outgoing.end(None);
+        poll_fn(|cx| outgoing.poll_flush(cx, &mut to)).await.unwrap();
+        assert!(outgoing.is_done());
+        drop(to);
+        let mut got = String::new();
+        client.read_to_string(&mut got).await.unwrap();
+        assert_eq!(got, "HEAD5\r\nfirst\r\n5\r\nmoved\r\n0\r\n\r\n");
+        assert_eq!(outgoing.sent, got.len() as u64);
+    }
+
     proptest! {
         #[test]
         fn what_goes_out_is_what_was_pushed(
@@ -277,7 +393,7 @@ mod tests {
             for (at, length) in parts.iter().enumerate() {
                 let data = vec![b'a' + at as u8; *length];
                 pushed.extend_from_slice(&data);
-                outgoing.push(Frame::data(data.into()));
+                outgoing.push(Part::Frame(Frame::data(data.into())));
                 if at + 1 < parts.len() {
                     flush(&mut outgoing, &mut stream);
                 }

@@ -8,6 +8,8 @@
 use super::{
     buffers::{self, Buffers, Size},
     chunked::{Chunked, Step},
+    moved::{Moved, Socket, WORTH_MOVING},
+    outgoing::Part,
 };
 use bytes::Bytes;
 use http_body::Frame;
@@ -17,17 +19,19 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker, ready},
 };
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::AsyncRead;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// A part, or what went wrong.
-type Part = io::Result<Frame<Bytes>>;
+type Handed = io::Result<Part>;
 
 #[derive(Debug, Default)]
 struct Exchange {
-    part: Option<Part>,
+    part: Option<Handed>,
     wanted: bool,
+    /// The taker doesn't look at it: the kernel may move it.
+    unseen: bool,
     ended: bool,
     taker: Option<Waker>,
     giver: Option<Waker>,
@@ -72,8 +76,8 @@ impl Body {
         exchange.ended && exchange.part.is_none()
     }
 
-    /// The next part.
-    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Part>> {
+    /// The next part. One that is `unseen` may be for the kernel to move.
+    pub fn poll_part(&mut self, cx: &mut Context<'_>, unseen: bool) -> Poll<Option<Handed>> {
         let mut exchange = lock(&self.shared);
         if let Some(part) = exchange.part.take() {
             return Poll::Ready(Some(part));
@@ -81,7 +85,7 @@ impl Body {
         if exchange.ended {
             return Poll::Ready(None);
         }
-        exchange.wanted = true;
+        (exchange.wanted, exchange.unseen) = (true, unseen);
         note(&mut exchange.taker, cx);
         wake(&mut exchange.giver, cx);
         Poll::Pending
@@ -127,26 +131,34 @@ impl Giver {
     }
 
     /// Ready when a wanted part has been handed over, so that the taker is to be polled again.
-    pub fn poll<S: AsyncRead + AsyncWrite + Unpin>(
+    pub fn poll<S: AsyncRead + Socket>(
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut S,
         unread: &mut Bytes,
         buffers: &Arc<Buffers>,
     ) -> Poll<()> {
-        {
+        let unseen = {
             let mut exchange = lock(&self.shared);
             if self.done || !exchange.wanted {
                 note(&mut exchange.giver, cx);
                 return Poll::Pending;
             }
+            exchange.unseen
+        };
+        if unseen
+            && unread.is_empty()
+            && let Some(moved) = ready!(self.poll_moved(cx, stream, buffers)).transpose()
+        {
+            wake(&mut self.give(Some(moved.map(Part::Moved))).taker, cx);
+            return Poll::Ready(());
         }
         let part = ready!(self.poll_part(cx, stream, unread, buffers));
         wake(&mut self.give(part.transpose()).taker, cx);
         Poll::Ready(())
     }
 
-    fn give(&mut self, part: Option<Part>) -> MutexGuard<'_, Exchange> {
+    fn give(&mut self, part: Option<Handed>) -> MutexGuard<'_, Exchange> {
         let mut exchange = lock(&self.shared);
         exchange.wanted = false;
         // After an error there is nothing to wait for, either.
@@ -155,13 +167,34 @@ impl Giver {
         exchange
     }
 
-    fn poll_part<S: AsyncRead + AsyncWrite + Unpin>(
+    /// The next part in a pipe; `None` where it has to be read.
+    fn poll_moved<S: AsyncRead + Socket>(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &S,
+        buffers: &Buffers,
+    ) -> Poll<io::Result<Option<Moved>>> {
+        let (Rest::Length(left), Some(socket)) = (&mut self.rest, stream.socket()) else {
+            return Poll::Ready(Ok(None));
+        };
+        if *left < WORTH_MOVING || !self.interim.is_empty() {
+            return Poll::Ready(Ok(None));
+        }
+        let moved = ready!(buffers.pipes.poll_fill(cx, socket, *left))?.map(Moved::Piped);
+        if let Some(moved) = &moved {
+            *left -= moved.left();
+            self.done = *left == 0;
+        }
+        Poll::Ready(Ok(moved))
+    }
+
+    fn poll_part<S: AsyncRead + Socket>(
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut S,
         unread: &mut Bytes,
         buffers: &Arc<Buffers>,
-    ) -> Poll<io::Result<Option<Frame<Bytes>>>> {
+    ) -> Poll<io::Result<Option<Part>>> {
         loop {
             if let Some(part) = self.take(unread)? {
                 return Poll::Ready(Ok(Some(part)));
@@ -184,7 +217,7 @@ impl Giver {
     }
 
     /// The next part among the bytes already read.
-    fn take(&mut self, unread: &mut Bytes) -> io::Result<Option<Frame<Bytes>>> {
+    fn take(&mut self, unread: &mut Bytes) -> io::Result<Option<Part>> {
         match &mut self.rest {
             _ if unread.is_empty() => Ok(None),
             Rest::Length(left) => {
@@ -192,7 +225,7 @@ impl Giver {
                 let take = (*left).min(unread.len() as u64);
                 *left -= take;
                 self.done = *left == 0;
-                Ok(Some(Frame::data(unread.split_to(take as usize))))
+                Ok(Some(Part::Frame(Frame::data(unread.split_to(take as usize)))))
             }
             Rest::Chunked(chunked) => {
                 let step = chunked.step(unread).map_err(|_| {
@@ -203,11 +236,11 @@ impl Giver {
                     Step::More => None,
                     Step::Data(data) => {
                         self.done = chunked.is_at_end(unread);
-                        Some(Frame::data(data))
+                        Some(Part::Frame(Frame::data(data)))
                     }
                     Step::End(trailers) => {
                         self.done = true;
-                        trailers.map(Frame::trailers)
+                        trailers.map(|trailers| Part::Frame(Frame::trailers(trailers)))
                     }
                 })
             }
@@ -224,22 +257,64 @@ impl Giver {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::{
+        io::{AsyncWrite, ReadBuf},
+        net::TcpStream,
+    };
+
+    /// What a client sends; what is said to it is lost.
+    struct Wire<'a>(&'a [u8]);
+
+    impl AsyncRead for Wire<'_> {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(cx, buffer)
+        }
+    }
+
+    impl AsyncWrite for Wire<'_> {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Socket for Wire<'_> {
+        fn socket(&self) -> Option<&TcpStream> {
+            None
+        }
+    }
 
     /// Everything that a taker gets of `wire`, and what is left of it.
     async fn given(length: Option<u64>, wire: &[u8]) -> (io::Result<Vec<u8>>, Vec<u8>, bool) {
         let (mut unread, buffers) = (Bytes::new(), Arc::default());
         let (mut giver, mut body) = hand_over(length, false, &mut unread);
-        let mut stream = tokio::io::join(wire, tokio::io::sink());
+        let mut stream = Wire(wire);
         let mut all = Vec::new();
         let outcome = std::future::poll_fn(|cx| {
             loop {
-                match body.poll_frame(cx) {
+                match body.poll_part(cx, false) {
                     Poll::Ready(None) => return Poll::Ready(Ok(())),
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
-                    Poll::Ready(Some(Ok(frame))) => {
+                    Poll::Ready(Some(Ok(Part::Frame(frame)))) => {
                         all.extend_from_slice(&frame.into_data().unwrap_or_default());
                         continue;
                     }
+                    Poll::Ready(Some(Ok(Part::Moved(moved)))) => panic!("{moved:?}"),
                     Poll::Pending => {}
                 }
                 ready!(giver.poll(cx, &mut stream, &mut unread, &buffers));
@@ -272,7 +347,7 @@ mod tests {
         let mut unread = Bytes::from("0\r\n\r\nGET");
         let (giver, mut body) = hand_over(None, false, &mut unread);
         let mut cx = Context::from_waker(Waker::noop());
-        assert!(matches!(body.poll_frame(&mut cx), Poll::Ready(None)));
+        assert!(matches!(body.poll_part(&mut cx, false), Poll::Ready(None)));
         assert!(giver.is_done() && body.is_ended() && unread == "GET");
     }
 
@@ -280,7 +355,7 @@ mod tests {
     async fn nothing_is_read_that_nobody_wants() {
         let mut unread = Bytes::new();
         let (mut giver, _body) = hand_over(Some(5), false, &mut unread);
-        let mut stream = tokio::io::join(&b"hello"[..], tokio::io::sink());
+        let mut stream = Wire(b"hello");
         let mut cx = Context::from_waker(Waker::noop());
         assert!(giver.poll(&mut cx, &mut stream, &mut unread, &Arc::default()).is_pending());
         assert!(!giver.skip_what_is_there(&mut unread));

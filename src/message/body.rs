@@ -4,7 +4,7 @@
 //! [`crate::http1`]. [`mod@crate::proxy::exchange`] pulls it.
 
 use super::hop_by_hop::end_to_end;
-use crate::http1::request_body;
+use crate::http1::{outgoing::Part, request_body};
 use bytes::Bytes;
 use http_body::{Body as _, Frame};
 use std::{
@@ -116,13 +116,14 @@ impl Incoming {
         }
     }
 
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    /// The next part. One that is `unseen` may be for the kernel to move.
+    fn poll_part(&mut self, cx: &mut Context<'_>, unseen: bool) -> Poll<Option<io::Result<Part>>> {
         match self {
             Self::None => Poll::Ready(None),
-            Self::Http1(body) => body.poll_frame(cx),
+            Self::Http1(body) => body.poll_part(cx, unseen),
             Self::Http2(body) => {
                 let frame = ready!(Pin::new(body).poll_frame(cx));
-                Poll::Ready(frame.map(|it| it.map_err(io::Error::other)))
+                Poll::Ready(frame.map(|it| it.map(Part::Frame).map_err(io::Error::other)))
             }
         }
     }
@@ -194,52 +195,54 @@ impl RequestBody {
     }
 
     /// The next part: data, or trailers at the end.
-    pub fn poll_next(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, BodyError>>> {
         if let Some(data) = self.kept.get(self.replay_at) {
             self.replay_at += 1;
-            return Poll::Ready(Some(Ok(Frame::data(data.clone()))));
+            return Poll::Ready(Some(Ok(Part::Frame(Frame::data(data.clone())))));
         }
         if self.ended {
             return Poll::Ready(None);
         }
-        match ready!(self.incoming.poll_frame(cx)) {
+        // What can't be kept for another try is looked at by nobody.
+        match ready!(self.incoming.poll_part(cx, self.lost)) {
             None => {
                 self.ended = true;
                 Poll::Ready(None)
             }
             Some(Err(error)) => Poll::Ready(Some(Err(BodyError::Client(error)))),
-            Some(Ok(frame)) => {
+            Some(Ok(part)) => {
+                self.count(part.size())?;
+                let frame = match part {
+                    Part::Frame(frame) => frame,
+                    moved @ Part::Moved(_) => return Poll::Ready(Some(Ok(moved))),
+                };
                 if let Some(data) = frame.data_ref() {
-                    self.pass(data.clone())?;
-                    return Poll::Ready(Some(Ok(frame)));
+                    self.keep(data);
+                    return Poll::Ready(Some(Ok(Part::Frame(frame))));
                 }
                 // Trailers are not kept: a try after them is not worth a second copy.
                 self.lost = true;
                 let trailers = frame.into_trailers().unwrap_or_default();
-                Poll::Ready(Some(Ok(Frame::trailers(end_to_end(trailers)))))
+                Poll::Ready(Some(Ok(Part::Frame(Frame::trailers(end_to_end(trailers))))))
             }
         }
     }
 
-    fn pass(&mut self, data: Bytes) -> Result<(), BodyError> {
-        if let Some(received) = &self.received {
-            let before = received.fetch_add(data.len() as u64, Ordering::Relaxed);
-            if before + data.len() as u64 > self.max {
-                return Err(BodyError::TooLarge);
-            }
-        }
+    fn count(&self, size: u64) -> Result<(), BodyError> {
+        let Some(received) = &self.received else { return Ok(()) };
+        let before = received.fetch_add(size, Ordering::Relaxed);
+        if before + size > self.max { Err(BodyError::TooLarge) } else { Ok(()) }
+    }
+
+    fn keep(&mut self, data: &Bytes) {
         if !self.lost && self.kept_bytes + data.len() <= self.keep_limit {
             self.kept_bytes += data.len();
-            self.kept.push(data);
+            self.kept.push(data.clone());
             self.replay_at = self.kept.len();
         } else {
             self.lost = true;
             self.kept = Vec::new();
             self.replay_at = 0;
         }
-        Ok(())
     }
 }

@@ -17,7 +17,7 @@ use super::{
     server_body::{Home, ServerBody},
 };
 use crate::{
-    http1::buffers::Size,
+    http1::{buffers::Size, moved::WORTH_MOVING},
     message::{
         answer::Answer,
         body::{BodyError, Incoming, RequestBody},
@@ -239,7 +239,13 @@ fn respond(
     let ResponseHead { status, fields, framing, reusable } = head;
     let answer = |body| Answer { status, fields, body, close: false };
     let all_sent = connection.outgoing.is_done();
+    let context = &facts.context;
+    // HTTP/2 pulls a body no faster than the client's window allows.
+    let pulled_late = context.head.version == Version::HTTP_2;
+    let moves = !pulled_late && !context.peer.tls;
     connection.first_read = match framing {
+        // The less of it is read, the more the kernel moves by itself.
+        Framing::Length(length) if moves && length >= WORTH_MOVING => Size::Small,
         Framing::Length(length) => Size::of(length),
         Framing::Chunked | Framing::Close => Size::Small,
     };
@@ -264,8 +270,6 @@ fn respond(
     let (read, limit) = (forward.timeouts.read, forward.response_buffer);
     let mut body = ServerBody::new(connection, rest, (framing, reusable), home, read, limit);
     body.take_what_is_there();
-    // HTTP/2 pulls a body no faster than the client's window allows.
-    let pulled_late = facts.context.head.version == Version::HTTP_2;
     answer(if pulled_late && body.fits() && !body.is_off_the_server() {
         Source::Ahead(ReadAhead::new(body, limit))
     } else {

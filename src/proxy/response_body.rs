@@ -4,7 +4,7 @@
 //! [`crate::files`].
 
 use super::{read_ahead::ReadAhead, record::Record, server_body::ServerBody};
-use crate::{files::FileBody, message::body::BodyError};
+use crate::{files::FileBody, http1::moved::Moved, message::body::BodyError};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::{
@@ -67,6 +67,30 @@ impl ResponseBody {
         Self { source, failed: None, record: Some(record) }
     }
 
+    /// The next part for the kernel to move; `None` where it is to be polled for.
+    pub fn poll_moved(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Moved, BodyError>>> {
+        let moved = match &mut self.source {
+            Source::Server(body) => ready!(body.poll_moved(cx)),
+            Source::File(body) => body.moved().map(Ok),
+            _ => None,
+        };
+        if let Some(moved) = &moved {
+            self.note(moved.as_ref().map(Moved::left));
+        }
+        Poll::Ready(moved)
+    }
+
+    fn note(&mut self, part: Result<u64, &BodyError>) {
+        let Some(record) = &mut self.record else { return };
+        match part {
+            Ok(size) => record.facts.sent += size,
+            Err(error) => {
+                tracing::debug!(%error, "a response ended early");
+                record.body_failed(error);
+            }
+        }
+    }
+
     /// Reads more while the client takes nothing.
     pub fn read_ahead(&mut self, cx: &mut Context<'_>) {
         if let Source::Server(body) = &mut self.source {
@@ -101,17 +125,9 @@ impl Body for ResponseBody {
             return Poll::Ready(Some(Err(error)));
         }
         let frame = ready!(self.source.poll(cx));
-        if let Some(record) = &mut self.record {
-            match &frame {
-                Some(Ok(frame)) => {
-                    record.facts.sent += frame.data_ref().map_or(0, Bytes::len) as u64;
-                }
-                Some(Err(error)) => {
-                    tracing::debug!(%error, "a response ended early");
-                    record.body_failed(error);
-                }
-                None => {}
-            }
+        if let Some(frame) = &frame {
+            let size = |frame: &Frame<Bytes>| frame.data_ref().map_or(0, Bytes::len) as u64;
+            self.note(frame.as_ref().map(size));
         }
         match frame {
             Some(Err(error)) => {

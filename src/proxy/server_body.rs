@@ -10,6 +10,7 @@ use crate::{
     http1::{
         buffers::Size,
         chunked::{Chunked, Step},
+        moved::{Moved, WORTH_MOVING},
     },
     message::{
         body::{BodyError, RequestBody},
@@ -25,6 +26,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use std::{
     collections::VecDeque,
+    io,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
@@ -149,6 +151,38 @@ impl ServerBody {
         self.poll_server(cx)
     }
 
+    /// The next part for the kernel to move to a client that takes it so; `None` where
+    /// [`ServerBody::poll_frame`] has it, or has to find out.
+    pub fn poll_moved(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Moved, BodyError>>> {
+        let left = match self.framing {
+            Rest::Length(left) => left,
+            Rest::Close => u64::MAX,
+            Rest::Chunked(_) => 0,
+        };
+        let Some(source) = &mut self.source else { return Poll::Ready(None) };
+        let in_memory = self.taken.is_some() || !self.ahead.is_empty();
+        if in_memory
+            || left < WORTH_MOVING
+            || source.rest.is_some()
+            || !source.connection.unread.is_empty()
+        {
+            return Poll::Ready(None);
+        }
+        let moved = source.connection.poll_move(cx, left);
+        match ready!(self.within_wait(cx, moved)) {
+            Ok(moved) => {
+                if let (Some(moved), Rest::Length(left)) = (&moved, &mut self.framing) {
+                    *left -= moved.left();
+                    if *left == 0 {
+                        self.finish();
+                    }
+                }
+                Poll::Ready(moved.map(Ok))
+            }
+            Err(error) => Poll::Ready(Some(Err(self.fail(error)))),
+        }
+    }
+
     /// Takes more off the server while the client takes nothing, so that a slow client holds memory
     /// instead of a server's connection.
     pub fn read_ahead(&mut self, cx: &mut Context<'_>) {
@@ -230,12 +264,23 @@ impl ServerBody {
             Rest::Length(left) => Size::of(left),
             _ => Size::Large,
         };
-        match source.connection.poll_read(cx, size) {
+        let read = source.connection.poll_read(cx, size);
+        self.within_wait(cx, read)
+    }
+
+    /// What came of reading, or that it took too long.
+    fn within_wait<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        read: Poll<io::Result<T>>,
+    ) -> Poll<Result<T, BodyError>> {
+        match read {
             Poll::Ready(read) => {
                 self.armed = false;
                 Poll::Ready(read.map_err(BodyError::Reset))
             }
             Poll::Pending => {
+                let Some(source) = &mut self.source else { return Poll::Pending };
                 if !self.armed {
                     self.armed = true;
                     source.connection.arm(Instant::now() + self.read_timeout);

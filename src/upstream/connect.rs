@@ -8,6 +8,7 @@
 use super::server::Server;
 use crate::http1::{
     buffers::{self, Buffers, Size},
+    moved::Moved,
     outgoing::Outgoing,
 };
 use bytes::Bytes;
@@ -78,6 +79,16 @@ impl Connection {
         // No block is needed to find that there is nothing.
         ready!(self.stream.poll_read_ready(cx))?;
         buffers::poll_fill(cx, &mut self.stream, &mut self.unread, &self.buffers, size)
+    }
+
+    /// Takes up to `most` bytes off the socket without reading them; `None` if that can't be now.
+    pub fn poll_move(
+        &mut self,
+        cx: &mut Context<'_>,
+        most: u64,
+    ) -> Poll<io::Result<Option<Moved>>> {
+        let piped = ready!(self.buffers.pipes.poll_fill(cx, &self.stream, most))?;
+        Poll::Ready(Ok(piped.map(Moved::Piped)))
     }
 
     /// Writes what is still to be written.

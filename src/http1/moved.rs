@@ -1,0 +1,352 @@
+//! Bytes that the kernel moves to a socket by itself, out of a pipe or a file: nothing is copied.
+//!
+//! Owns: a worker's pipes, and the calls `splice` and `sendfile`. May touch: nothing of ours. Only
+//! for sockets without TLS, and for bodies that nobody looks at. Whoever has a body offers its next
+//! part this way, or as memory where that can't be; [`super::outgoing`] sends both.
+
+use rustix::{
+    fs::sendfile,
+    io::{Errno, ReadWriteFlags, preadv2},
+    net::{SendFlags, send},
+    pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice},
+};
+use std::{
+    fs::File,
+    io::{self, IoSliceMut},
+    os::fd::OwnedFd,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+};
+use tokio::{
+    io::{AsyncWrite, Interest},
+    net::TcpStream,
+};
+
+/// Less than this is copied: the calls would cost more than the copy.
+pub const WORTH_MOVING: u64 = 64 * 1024;
+
+/// What a pipe holds, in bytes: what anybody may ask for (`/proc/sys/fs/pipe-max-size`). With the
+/// usual 64 KiB there is nothing to be won.
+const PIPE_SIZE: usize = 1024 * 1024;
+
+/// Pipes of a worker, used and free, at most; the responses beyond are copied. The kernel lets a
+/// user without privileges have 64 MiB in pipes.
+const MOST_PIPES: usize = 32;
+
+/// How much of a file is sent before it is looked at again.
+const FILE_PART: u64 = 512 * 1024;
+
+/// A stream that is maybe a socket that the kernel can move bytes to.
+pub trait Socket: AsyncWrite + Unpin {
+    /// The socket, if everything written to the stream goes to it unchanged.
+    fn socket(&self) -> Option<&TcpStream>;
+}
+
+impl Socket for TcpStream {
+    fn socket(&self) -> Option<&TcpStream> {
+        Some(self)
+    }
+}
+
+/// Does something with a socket that is ready, until it says that it is not.
+fn poll_writable<T>(
+    cx: &mut Context<'_>,
+    socket: &TcpStream,
+    mut what: impl FnMut() -> Result<T, Errno>,
+) -> Poll<io::Result<T>> {
+    loop {
+        ready!(socket.poll_write_ready(cx))?;
+        match socket.try_io(Interest::WRITABLE, || Ok(what()?)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return Poll::Ready(done),
+        }
+    }
+}
+
+/// Writes `head` to a socket as the beginning of more, so that it doesn't go out alone.
+pub fn poll_write_before_more(
+    cx: &mut Context<'_>,
+    socket: &TcpStream,
+    head: &[u8],
+) -> Poll<io::Result<usize>> {
+    poll_writable(cx, socket, || send(socket, head, SendFlags::MORE | SendFlags::NOSIGNAL))
+}
+
+/// Bytes for the kernel to move.
+#[derive(Debug)]
+pub enum Moved {
+    /// In a pipe.
+    Piped(Piped),
+    /// In a file.
+    InFile(InFile),
+}
+
+impl Moved {
+    /// How many bytes are left.
+    pub fn left(&self) -> u64 {
+        match self {
+            Self::Piped(piped) => piped.left as u64,
+            Self::InFile(part) => part.left,
+        }
+    }
+
+    /// Moves what the socket takes; 0 if the file has become too short.
+    pub fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        socket: &TcpStream,
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Piped(piped) => piped.poll_write(cx, socket),
+            Self::InFile(part) => part.poll_write(cx, socket),
+        }
+    }
+}
+
+/// A part of a file.
+#[derive(Debug)]
+pub struct InFile {
+    file: Arc<File>,
+    at: u64,
+    left: u64,
+}
+
+impl InFile {
+    /// As much of the `left` bytes from `at` on as is sent before the file is looked at again, if the
+    /// kernel has it in memory: a worker must not wait for a disk.
+    pub fn at_hand(file: &Arc<File>, at: u64, left: u64) -> Option<Self> {
+        let left = left.min(FILE_PART);
+        let is_there = |at| {
+            let mut byte = [0];
+            let mut byte = [IoSliceMut::new(&mut byte)];
+            preadv2(file, &mut byte, at, ReadWriteFlags::NOWAIT) == Ok(1)
+        };
+        // What is between came by the same reads, and leaves memory at about the same time.
+        (left > 0 && is_there(at) && is_there(at + left - 1)).then(|| {
+            let file = Arc::clone(file);
+            Self { file, at, left }
+        })
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, socket: &TcpStream) -> Poll<io::Result<usize>> {
+        let Self { file, at, left } = self;
+        // `at` is moved on by the kernel.
+        let sent = ready!(poll_writable(cx, socket, || {
+            sendfile(socket, &*file, Some(at), *left as usize)
+        }))?;
+        *left -= sent as u64;
+        Poll::Ready(Ok(sent))
+    }
+}
+
+#[derive(Debug)]
+struct Pipe {
+    read: OwnedFd,
+    write: OwnedFd,
+}
+
+impl Pipe {
+    fn new() -> Result<Self, Errno> {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        fcntl_setpipe_size(&write, PIPE_SIZE)?;
+        Ok(Self { read, write })
+    }
+}
+
+/// A worker's pipes.
+#[derive(Debug)]
+pub struct Pipes {
+    free: Mutex<Vec<Pipe>>,
+    made: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Default for Pipes {
+    fn default() -> Self {
+        Self { free: Mutex::default(), made: AtomicUsize::new(0), most: MOST_PIPES.into() }
+    }
+}
+
+impl Pipes {
+    fn take(&self) -> Option<Pipe> {
+        if let Some(pipe) = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+            return Some(pipe);
+        }
+        if self.made.load(Relaxed) >= self.most.load(Relaxed) {
+            return None;
+        }
+        match Pipe::new() {
+            Ok(pipe) => {
+                self.made.fetch_add(1, Relaxed);
+                Some(pipe)
+            }
+            // No descriptors, or as many bytes in pipes as a user may have: it stays at what there is.
+            Err(error) => {
+                tracing::debug!(%error, "no more pipes");
+                self.most.store(self.made.load(Relaxed), Relaxed);
+                None
+            }
+        }
+    }
+
+    fn give(&self, pipe: Pipe) {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(pipe);
+    }
+
+    /// Takes up to `most` bytes off `socket`. `None` if there is no pipe, or at the socket's end: a
+    /// common read then does it, or sees the end.
+    pub fn poll_fill(
+        self: &Arc<Self>,
+        cx: &mut Context<'_>,
+        socket: &TcpStream,
+        most: u64,
+    ) -> Poll<io::Result<Option<Piped>>> {
+        loop {
+            ready!(socket.poll_read_ready(cx))?;
+            let Some(pipe) = self.take() else { return Poll::Ready(Ok(None)) };
+            let most = most.min(PIPE_SIZE as u64) as usize;
+            let flags = SpliceFlags::NONBLOCK;
+            // The pipe is empty: if nothing can be moved now, it is for the socket's sake.
+            let moved = socket.try_io(Interest::READABLE, || {
+                Ok(splice(socket, None, &pipe.write, None, most, flags)?)
+            });
+            match moved {
+                Ok(left @ 1..) => {
+                    let home = Arc::clone(self);
+                    return Poll::Ready(Ok(Some(Piped { pipe: Some(pipe), left, home })));
+                }
+                Ok(0) => {
+                    self.give(pipe);
+                    return Poll::Ready(Ok(None));
+                }
+                Err(error) => {
+                    self.give(pipe);
+                    if error.kind() != io::ErrorKind::WouldBlock {
+                        return Poll::Ready(Err(error));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Bytes in a pipe.
+#[derive(Debug)]
+pub struct Piped {
+    /// There until it is dropped.
+    pipe: Option<Pipe>,
+    left: usize,
+    home: Arc<Pipes>,
+}
+
+impl Piped {
+    fn poll_write(&mut self, cx: &mut Context<'_>, socket: &TcpStream) -> Poll<io::Result<usize>> {
+        let Some(pipe) = &self.pipe else { return Poll::Ready(Ok(0)) };
+        let left = self.left;
+        let sent = ready!(poll_writable(cx, socket, || {
+            splice(&pipe.read, None, socket, None, left, SpliceFlags::NONBLOCK)
+        }))?;
+        self.left -= sent;
+        Poll::Ready(Ok(sent))
+    }
+}
+
+impl Drop for Piped {
+    fn drop(&mut self) {
+        match self.pipe.take() {
+            Some(pipe) if self.left == 0 => self.home.give(pipe),
+            // What is in it belongs to nobody any more.
+            _ => drop(self.home.made.fetch_sub(1, Relaxed)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{future::poll_fn, io::Write as _};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connecting = TcpStream::connect(listener.local_addr().unwrap());
+        let (one, other) = tokio::join!(connecting, listener.accept());
+        (one.unwrap(), other.unwrap().0)
+    }
+
+    async fn write_all(moved: &mut Moved, socket: &TcpStream) {
+        while moved.left() > 0 {
+            assert!(poll_fn(|cx| moved.poll_write(cx, socket)).await.unwrap() > 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_goes_on_and_the_pipe_is_used_again() {
+        let ((mut server, from), (to, mut client)) = (pair().await, pair().await);
+        let pipes = Arc::new(Pipes::default());
+        for round in 0..3u8 {
+            let sent: Vec<u8> = (0..300_000u32).map(|at| (at % 251) as u8 ^ round).collect();
+            let moving = async {
+                let mut left = sent.len() as u64;
+                while left > 0 {
+                    let taken = poll_fn(|cx| pipes.poll_fill(cx, &from, left)).await.unwrap();
+                    let mut moved = Moved::Piped(taken.expect("a pipe"));
+                    left -= moved.left();
+                    write_all(&mut moved, &to).await;
+                }
+            };
+            let mut got = vec![0; sent.len()];
+            let (wrote, (), read) =
+                tokio::join!(server.write_all(&sent), moving, client.read_exact(&mut got));
+            assert!(wrote.is_ok() && read.is_ok() && got == sent);
+        }
+        assert_eq!((pipes.made.load(Relaxed), pipes.free.lock().unwrap().len()), (1, 1));
+        drop(server);
+        assert!(poll_fn(|cx| pipes.poll_fill(cx, &from, 1)).await.unwrap().is_none(), "the end");
+        assert_eq!(pipes.free.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_pipe_that_is_not_empty_is_not_used_again_and_there_are_not_too_many() {
+        let (mut server, from) = pair().await;
+        let pipes = Arc::new(Pipes { most: 2.into(), ..Pipes::default() });
+        server.write_all(b"abcdef").await.unwrap();
+        let mut held = Vec::new();
+        for most in [2, 2] {
+            let taken = poll_fn(|cx| pipes.poll_fill(cx, &from, most)).await.unwrap();
+            held.push(taken.expect("a pipe"));
+        }
+        assert!(
+            poll_fn(|cx| pipes.poll_fill(cx, &from, 2)).await.unwrap().is_none(),
+            "two are out"
+        );
+        held.clear();
+        assert_eq!((pipes.made.load(Relaxed), pipes.free.lock().unwrap().len()), (0, 0));
+        let taken = poll_fn(|cx| pipes.poll_fill(cx, &from, 9)).await.unwrap().expect("a pipe");
+        assert_eq!(taken.left, 2);
+    }
+
+    #[tokio::test]
+    async fn a_file_is_sent_as_far_as_it_goes() {
+        let (to, mut client) = pair().await;
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"0123456789").unwrap();
+        let file = Arc::new(file);
+        assert!(InFile::at_hand(&file, 3, 0).is_none() && InFile::at_hand(&file, 3, 8).is_none());
+        // A file system may not be able to tell; then there is nothing to be seen here.
+        let Some(part) = InFile::at_hand(&file, 3, 7) else { return };
+        let mut moved = Moved::InFile(part);
+        file.set_len(8).unwrap();
+        assert_eq!(poll_fn(|cx| moved.poll_write(cx, &to)).await.unwrap(), 5);
+        assert_eq!((poll_fn(|cx| moved.poll_write(cx, &to)).await.unwrap(), moved.left()), (0, 2));
+        let mut got = [0; 5];
+        client.read_exact(&mut got).await.unwrap();
+        assert_eq!(&got, b"34567");
+    }
+}
