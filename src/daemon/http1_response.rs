@@ -20,6 +20,7 @@ use crate::{
 };
 use http_body::Body as _;
 use std::{
+    io,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -94,7 +95,12 @@ impl Responding {
             }
             match socket.poll_flush(cx) {
                 Poll::Ready(Ok(())) => self.stalled = None,
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(Gone)),
+                Poll::Ready(Err(error)) => {
+                    // Only a file that is sent has an end.
+                    let cut = error.kind() == io::ErrorKind::UnexpectedEof;
+                    self.body.abandon(if cut { "file_error" } else { "client_aborted" });
+                    return Poll::Ready(Err(Gone));
+                }
                 Poll::Pending => {
                     self.body.read_ahead(cx);
                     return self.poll_stall(cx, socket.outgoing.sent, waits);

@@ -151,7 +151,7 @@ pub struct Reader {
 impl Reader {
     /// The next part, unless it is being read already or would have to be.
     fn moved(&mut self) -> Option<Moved> {
-        if self.reading.is_some() || self.left < WORTH_MOVING {
+        if self.reading.is_some() {
             return None;
         }
         let moved = Moved::InFile(InFile::at_hand(&self.file, self.next, self.left)?);

@@ -37,12 +37,14 @@ const PIPE_SIZE: usize = 1024 * 1024;
 const MOST_PIPES: usize = 32;
 
 /// How much of a file is sent before it is looked at again.
-const FILE_PART: u64 = 512 * 1024;
+const FILE_PART: u64 = 1024 * 1024;
 
 /// A stream that is maybe a socket that the kernel can move bytes to.
 pub trait Socket: AsyncWrite + Unpin {
     /// The socket, if everything written to the stream goes to it unchanged.
-    fn socket(&self) -> Option<&TcpStream>;
+    fn socket(&self) -> Option<&TcpStream> {
+        None
+    }
 }
 
 impl Socket for TcpStream {
@@ -93,7 +95,8 @@ impl Moved {
         }
     }
 
-    /// Moves what the socket takes; 0 if the file has become too short.
+    /// Moves what the socket takes; [`io::ErrorKind::UnexpectedEof`] if the file has become too
+    /// short.
     pub fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -137,6 +140,9 @@ impl InFile {
         let sent = ready!(poll_writable(cx, socket, || {
             sendfile(socket, &*file, Some(at), *left as usize)
         }))?;
+        if sent == 0 {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
         *left -= sent as u64;
         Poll::Ready(Ok(sent))
     }
@@ -157,17 +163,10 @@ impl Pipe {
 }
 
 /// A worker's pipes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Pipes {
     free: Mutex<Vec<Pipe>>,
     made: AtomicUsize,
-    most: AtomicUsize,
-}
-
-impl Default for Pipes {
-    fn default() -> Self {
-        Self { free: Mutex::default(), made: AtomicUsize::new(0), most: MOST_PIPES.into() }
-    }
 }
 
 impl Pipes {
@@ -175,7 +174,7 @@ impl Pipes {
         if let Some(pipe) = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop() {
             return Some(pipe);
         }
-        if self.made.load(Relaxed) >= self.most.load(Relaxed) {
+        if self.made.load(Relaxed) >= MOST_PIPES {
             return None;
         }
         match Pipe::new() {
@@ -183,10 +182,9 @@ impl Pipes {
                 self.made.fetch_add(1, Relaxed);
                 Some(pipe)
             }
-            // No descriptors, or as many bytes in pipes as a user may have: it stays at what there is.
+            // No descriptors, or as many bytes in pipes as a user may have.
             Err(error) => {
-                tracing::debug!(%error, "no more pipes");
-                self.most.store(self.made.load(Relaxed), Relaxed);
+                tracing::debug!(%error, "no pipe");
                 None
             }
         }
@@ -196,8 +194,8 @@ impl Pipes {
         self.free.lock().unwrap_or_else(PoisonError::into_inner).push(pipe);
     }
 
-    /// Takes up to `most` bytes off `socket`. `None` if there is no pipe, or at the socket's end: a
-    /// common read then does it, or sees the end.
+    /// Takes up to `most` bytes off `socket`. `None` if that can't be done, or at the socket's end:
+    /// a common read then does it, or sees the end.
     pub fn poll_fill(
         self: &Arc<Self>,
         cx: &mut Context<'_>,
@@ -211,7 +209,11 @@ impl Pipes {
             let flags = SpliceFlags::NONBLOCK;
             // The pipe is empty: if nothing can be moved now, it is for the socket's sake.
             let moved = socket.try_io(Interest::READABLE, || {
-                Ok(splice(socket, None, &pipe.write, None, most, flags)?)
+                match splice(socket, None, &pipe.write, None, most, flags) {
+                    // Not with this socket, or not on this system.
+                    Err(Errno::INVAL | Errno::NOSYS | Errno::PERM | Errno::OPNOTSUPP) => Ok(0),
+                    moved => Ok(moved?),
+                }
             });
             match moved {
                 Ok(left @ 1..) => {
@@ -265,7 +267,7 @@ impl Drop for Piped {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use std::{future::poll_fn, io::Write as _};
     use tokio::{
@@ -273,7 +275,8 @@ mod tests {
         net::TcpListener,
     };
 
-    async fn pair() -> (TcpStream, TcpStream) {
+    /// Two ends of a connection.
+    pub(in crate::http1) async fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let connecting = TcpStream::connect(listener.local_addr().unwrap());
         let (one, other) = tokio::join!(connecting, listener.accept());
@@ -315,17 +318,14 @@ mod tests {
     #[tokio::test]
     async fn a_pipe_that_is_not_empty_is_not_used_again_and_there_are_not_too_many() {
         let (mut server, from) = pair().await;
-        let pipes = Arc::new(Pipes { most: 2.into(), ..Pipes::default() });
-        server.write_all(b"abcdef").await.unwrap();
+        let pipes = Arc::new(Pipes::default());
+        server.write_all(&[7; MOST_PIPES + 2]).await.unwrap();
         let mut held = Vec::new();
-        for most in [2, 2] {
-            let taken = poll_fn(|cx| pipes.poll_fill(cx, &from, most)).await.unwrap();
+        for _ in 0..MOST_PIPES {
+            let taken = poll_fn(|cx| pipes.poll_fill(cx, &from, 1)).await.unwrap();
             held.push(taken.expect("a pipe"));
         }
-        assert!(
-            poll_fn(|cx| pipes.poll_fill(cx, &from, 2)).await.unwrap().is_none(),
-            "two are out"
-        );
+        assert!(poll_fn(|cx| pipes.poll_fill(cx, &from, 1)).await.unwrap().is_none(), "all out");
         held.clear();
         assert_eq!((pipes.made.load(Relaxed), pipes.free.lock().unwrap().len()), (0, 0));
         let taken = poll_fn(|cx| pipes.poll_fill(cx, &from, 9)).await.unwrap().expect("a pipe");
@@ -344,7 +344,8 @@ mod tests {
         let mut moved = Moved::InFile(part);
         file.set_len(8).unwrap();
         assert_eq!(poll_fn(|cx| moved.poll_write(cx, &to)).await.unwrap(), 5);
-        assert_eq!((poll_fn(|cx| moved.poll_write(cx, &to)).await.unwrap(), moved.left()), (0, 2));
+        let error = poll_fn(|cx| moved.poll_write(cx, &to)).await.unwrap_err();
+        assert_eq!((error.kind(), moved.left()), (io::ErrorKind::UnexpectedEof, 2));
         let mut got = [0; 5];
         client.read_exact(&mut got).await.unwrap();
         assert_eq!(&got, b"34567");

@@ -242,29 +242,18 @@ mod tests {
     use super::*;
     use crate::http1::{
         chunked::{Chunked, Step},
-        moved::Pipes,
+        moved::{Pipes, tests::pair},
     };
     use proptest::prelude::*;
     use std::{future::poll_fn, sync::Arc, task::Waker};
-    use tokio::{
-        io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
-        net::{TcpListener, TcpStream},
-    };
+    use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
     /// Takes `at_most` bytes a write.
     struct Narrow(Vec<u8>, usize);
 
-    impl Socket for Narrow {
-        fn socket(&self) -> Option<&TcpStream> {
-            None
-        }
-    }
+    impl Socket for Narrow {}
 
-    impl Socket for Buffering {
-        fn socket(&self) -> Option<&TcpStream> {
-            None
-        }
-    }
+    impl Socket for Buffering {}
 
     impl AsyncWrite for Narrow {
         fn poll_write(
@@ -346,13 +335,6 @@ mod tests {
         assert!(outgoing.poll_flush(&mut cx, &mut stream).is_ready());
         assert!(outgoing.is_done());
         assert_eq!((stream.kept, stream.passed), (0, 4));
-    }
-
-    async fn pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let connecting = TcpStream::connect(listener.local_addr().unwrap());
-        let (one, other) = tokio::join!(connecting, listener.accept());
-        (one.unwrap(), other.unwrap().0)
     }
 
     #[tokio::test]

@@ -257,10 +257,7 @@ impl Giver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::{
-        io::{AsyncWrite, ReadBuf},
-        net::TcpStream,
-    };
+    use tokio::io::{AsyncWrite, ReadBuf};
 
     /// What a client sends; what is said to it is lost.
     struct Wire<'a>(&'a [u8]);
@@ -293,11 +290,7 @@ mod tests {
         }
     }
 
-    impl Socket for Wire<'_> {
-        fn socket(&self) -> Option<&TcpStream> {
-            None
-        }
-    }
+    impl Socket for Wire<'_> {}
 
     /// Everything that a taker gets of `wire`, and what is left of it.
     async fn given(length: Option<u64>, wire: &[u8]) -> (io::Result<Vec<u8>>, Vec<u8>, bool) {

@@ -203,8 +203,10 @@ impl RequestBody {
         if self.ended {
             return Poll::Ready(None);
         }
-        // What can't be kept for another try is looked at by nobody.
-        match ready!(self.incoming.poll_part(cx, self.lost)) {
+        // What won't be kept for another try is looked at by nobody.
+        let unseen = self.lost
+            || matches!(self.length, Length::Exact(length) if length > self.keep_limit as u64);
+        match ready!(self.incoming.poll_part(cx, unseen)) {
             None => {
                 self.ended = true;
                 Poll::Ready(None)
@@ -214,7 +216,10 @@ impl RequestBody {
                 self.count(part.size())?;
                 let frame = match part {
                     Part::Frame(frame) => frame,
-                    moved @ Part::Moved(_) => return Poll::Ready(Some(Ok(moved))),
+                    moved @ Part::Moved(_) => {
+                        self.lose();
+                        return Poll::Ready(Some(Ok(moved)));
+                    }
                 };
                 if let Some(data) = frame.data_ref() {
                     self.keep(data);
@@ -240,9 +245,13 @@ impl RequestBody {
             self.kept.push(data.clone());
             self.replay_at = self.kept.len();
         } else {
-            self.lost = true;
-            self.kept = Vec::new();
-            self.replay_at = 0;
+            self.lose();
         }
+    }
+
+    fn lose(&mut self) {
+        self.lost = true;
+        self.kept = Vec::new();
+        self.replay_at = 0;
     }
 }

@@ -103,11 +103,9 @@ impl ResponseBody {
         self.source = Source::Empty;
     }
 
-    /// Notes why the body will not be sent to its end, unless it has been.
+    /// Notes why the client will not have the body to its end.
     pub fn abandon(&mut self, reason: &'static str) {
-        if !self.source.is_ended()
-            && let Some(record) = &mut self.record
-        {
+        if let Some(record) = &mut self.record {
             record.facts.reason.get_or_insert(reason);
         }
     }
@@ -160,6 +158,8 @@ impl Body for ResponseBody {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
-        self.abandon("client_aborted");
+        if !self.source.is_ended() {
+            self.abandon("client_aborted");
+        }
     }
 }

@@ -321,3 +321,42 @@ fn strip_prefix_applies_to_files_and_response_headers_too() {
         assert!(matches!(answer.status, 400 | 403 | 404), "{target}: {answer:?}");
     }
 }
+
+#[test]
+fn a_file_that_is_cut_while_it_is_sent_breaks_the_response_and_the_log_says_so() {
+    let dir = tree();
+    let path = dir.path().join("public/large.bin");
+    fs::write(&path, vec![b'x'; 64 << 20]).unwrap();
+    let daemon = Daemon::start_in(dir, &site(""));
+    let mut client = Client::connect(daemon.http());
+    client.send(request("GET", "/large.bin", "", ""));
+    assert!(client.first_byte().unwrap());
+    fs::File::options()
+        .write(true)
+        .open(daemon.path("public/large.bin"))
+        .unwrap()
+        .set_len(9)
+        .unwrap();
+    assert!(client.try_response("GET").is_err(), "a part must not pass for the whole");
+    daemon.wait_for_reason("file_error");
+}
+
+#[test]
+fn a_kept_file_is_sent_as_it_was_read_even_if_it_is_written_over() {
+    let dir = tree();
+    let path = dir.path().join("public/kept.bin");
+    let old: Vec<u8> = (0..1 << 20).map(|n: u32| (n % 251) as u8).collect();
+    fs::write(&path, &old).unwrap();
+    let daemon = Daemon::start_in(dir, &site(", cache.check_interval = \"1h\""));
+    let path = daemon.path("public/kept.bin");
+    // Only a file that has settled is kept open.
+    until("an older file", || {
+        fs::metadata(&path).unwrap().modified().unwrap().elapsed().unwrap().as_millis() > 300
+    });
+    let ranged = || ask(daemon.http(), &request("GET", "/kept.bin", "Range: bytes=7-\r\n", ""));
+    assert!(get(daemon.http(), "/kept.bin").body == old);
+    assert!(ranged().body == old[7..]);
+    fs::write(&path, vec![b'y'; 1 << 20]).unwrap();
+    assert!(get(daemon.http(), "/kept.bin").body == old, "with the validators of what was read");
+    assert!(ranged().body == old[7..]);
+}
