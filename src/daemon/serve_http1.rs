@@ -21,7 +21,7 @@ use crate::{
         response_head::{self, Asked},
     },
     message::body::Incoming,
-    proxy::handle,
+    proxy::{handle, record::Record},
 };
 use http::StatusCode;
 use std::{
@@ -53,6 +53,14 @@ impl From<Gone> for End {
     fn from(_: Gone) -> Self {
         Self::Gone
     }
+}
+
+/// A request whose head has been read.
+struct Request {
+    record: Box<Record>,
+    asked: Asked,
+    framing: Framing,
+    expects_continue: bool,
 }
 
 /// A connection and where it stands. Moments are the clock's milliseconds.
@@ -94,13 +102,13 @@ impl Http1 {
         let mut drain = self.service.listener().drain.subscribe();
         let mut drained = pin!(drained(&mut drain));
         let end = loop {
-            let head = match self.next_head(drained.as_mut()).await {
-                Ok(head) => head,
+            let request = match self.next_request(drained.as_mut()).await {
+                Ok(request) => request,
                 Err(end) => break end,
             };
             // Boxed, so that a connection is small while it is idle, and the memory of a request
             // under way is that of the one before, warm in the cache.
-            if let Err(end) = Box::pin(self.exchange(head)).await {
+            if let Err(end) = Box::pin(self.exchange(request)).await {
                 break end;
             }
         };
@@ -135,16 +143,16 @@ impl Http1 {
     }
 
     /// Waits for a whole head.
-    async fn next_head(
+    async fn next_request(
         &mut self,
         mut drained: Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<RequestHead, End> {
+    ) -> Result<Request, End> {
         // How much of what is unread was looked at in vain.
         let mut seen = 0;
         poll_fn(|cx| {
             loop {
-                if let Some(head) = self.parse(&mut seen)? {
-                    return Poll::Ready(Ok(head));
+                if let Some(request) = self.parse(&mut seen)? {
+                    return Poll::Ready(Ok(request));
                 }
                 match self.socket.poll_fill(cx) {
                     Poll::Ready(read) => read?,
@@ -162,8 +170,8 @@ impl Http1 {
         .await
     }
 
-    /// The head among what was read, if it is whole.
-    fn parse(&mut self, seen: &mut usize) -> Result<Option<RequestHead>, End> {
+    /// The request whose head is among what was read, if it is whole.
+    fn parse(&mut self, seen: &mut usize) -> Result<Option<Request>, End> {
         let unread = &mut self.socket.unread;
         if unread.is_empty() {
             return Ok(None);
@@ -174,9 +182,9 @@ impl Http1 {
             *seen = unread.len();
             match request_head::parse(unread, limits) {
                 Ok(None) => {}
-                Ok(whole) => {
+                Ok(Some(head)) => {
                     self.head_since = 0;
-                    return Ok(whole);
+                    return Ok(Some(self.begin(head)));
                 }
                 Err(bad) => {
                     let (status, reason) = bad.answer();
@@ -228,13 +236,19 @@ impl Http1 {
         None
     }
 
-    /// One request and its response.
-    async fn exchange(&mut self, head: RequestHead) -> Result<(), End> {
+    fn begin(&mut self, head: RequestHead) -> Request {
         self.requests += 1;
+        let asked = Asked::by(&head);
+        let RequestHead { parts, framing, expects_continue, .. } = head;
+        let record = self.service.begin(self.requests, framing == Framing::Both, parts);
+        Request { record, asked, framing, expects_continue }
+    }
+
+    /// One request and its response.
+    async fn exchange(&mut self, request: Request) -> Result<(), End> {
         let Self { socket, service, settings, alarm, .. } = self;
         let proxy = service.proxy();
-        let mut asked = Asked::by(&head);
-        let RequestHead { parts, framing, expects_continue, .. } = head;
+        let Request { record, mut asked, framing, expects_continue } = request;
         let length = if let Framing::Length(length) = framing { Some(length) } else { None };
         let (mut giver, incoming) = if framing == Framing::None {
             (None, Incoming::None)
@@ -243,8 +257,7 @@ impl Http1 {
             (Some(giver), Incoming::Http1(body))
         };
         let response = {
-            let arrival = service.arrival(self.requests, framing == Framing::Both);
-            let mut handling = pin!(handle(Arc::clone(proxy), arrival, parts, incoming));
+            let mut handling = pin!(handle(record, incoming));
             let handled = poll_fn(|cx| {
                 loop {
                     if let Poll::Ready(response) = handling.as_mut().poll(cx) {

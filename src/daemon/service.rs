@@ -13,10 +13,10 @@ use crate::{
         context::Peer,
     },
     observe::metrics::Metrics,
-    proxy::{Arrival, Proxy, handle, record::Record, response_body::ResponseBody},
+    proxy::{Arrival, Proxy, begin, handle, record::Record, response_body::ResponseBody},
 };
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode, Uri, request};
 use http_body::{Body, Frame, SizeHint};
 use std::{
     convert::Infallible,
@@ -75,8 +75,7 @@ impl Service {
         // As nginx logs it: there is nothing that could be told.
         head.method = Method::from_bytes(b"-").unwrap_or_default();
         head.uri = Uri::from_static("*");
-        let snapshot = self.proxy.live.load();
-        let mut record = Record::new(Arc::clone(&self.proxy), snapshot, &self.peer, head);
+        let mut record = begin(&self.proxy, &self.arrival(false), head);
         record.facts.status = Some(status);
         record.facts.reason = Some(reason);
     }
@@ -86,11 +85,15 @@ impl Service {
         &self.proxy
     }
 
-    /// Where a request comes from; the `count`th of its connection may be the last.
-    pub fn arrival(&self, count: u64, framed_twice: bool) -> Arrival<'_> {
+    /// Begins the `count`th request of the connection, which may be its last.
+    pub fn begin(&self, count: u64, framed_twice: bool, head: request::Parts) -> Box<Record> {
         if count == self.limit {
             self.close();
         }
+        begin(&self.proxy, &self.arrival(framed_twice), head)
+    }
+
+    fn arrival(&self, framed_twice: bool) -> Arrival<'_> {
         let listener = self.open.listener();
         Arrival { peer: &self.peer, listener: listener.id, framed_twice, last: &listener.last }
     }
@@ -101,11 +104,10 @@ impl Service {
         activity: Arc<Activity>,
         request: Request<hyper::body::Incoming>,
     ) -> Result<Response<ConnectionBody>, Infallible> {
-        let arrival = self.arrival(activity.begin(), false);
-        let in_flight = InFlight(activity);
         let (head, body) = request.into_parts();
-        let body = Incoming::Http2(body);
-        let answer = handle(Arc::clone(&self.proxy), arrival, head, body).await;
+        let record = self.begin(activity.begin(), false, head);
+        let in_flight = InFlight(activity);
+        let answer = handle(record, Incoming::Http2(body)).await;
         Ok(answer.map(|body| ConnectionBody { body, in_flight }).into_http2())
     }
 }

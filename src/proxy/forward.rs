@@ -99,7 +99,7 @@ pub async fn forward(
                 report_failure(proxy, group, &mut lease, &failed.failure, facts);
                 // Given back first: neither is to count among what runs while this waits.
                 drop((lease, permit.take()));
-                let (refusal, another) = to_retry(forward, facts, &failed, &body).await?;
+                let (refusal, another) = Box::pin(to_retry(forward, facts, &failed, &body)).await?;
                 (permit, last) = (Some(another), Some(refusal));
                 begun = Instant::now();
                 body.rewind();
@@ -146,17 +146,18 @@ async fn attempt(
     }
     metrics.pool_misses.inc();
     let buffers = Arc::clone(&proxy.buffers);
-    let mut connection =
-        match Connection::open(server, forward.timeouts.connect, now, buffers).await {
-            Ok(connection) => connection,
-            Err(error) => {
-                let failure = match error.kind() {
-                    io::ErrorKind::TimedOut => Failure::ConnectTimeout,
-                    _ => Failure::Connect(error),
-                };
-                return Err(Failed { failure, sent: false, answered: false });
-            }
-        };
+    let opening = Connection::open(server, forward.timeouts.connect, now, buffers);
+    // Boxed, for it is rare and large.
+    let mut connection = match Box::pin(opening).await {
+        Ok(connection) => connection,
+        Err(error) => {
+            let failure = match error.kind() {
+                io::ErrorKind::TimedOut => Failure::ConnectTimeout,
+                _ => Failure::Connect(error),
+            };
+            return Err(Failed { failure, sent: false, answered: false });
+        }
+    };
     request_head::write(&mut connection.outgoing, &facts.context, &forwarding);
     let begun = Instant::now();
     match exchange(&mut connection, body, method, &forward.timeouts, begun).await {

@@ -1,6 +1,6 @@
 //! One request, from its head to the end of its answer.
 //!
-//! Owns: the order of the steps, all of them in [`handle`]. May touch: every room below. Called by
+//! Owns: the order of the steps, all of them in [`begin`] and [`handle`]. May touch: every room below. Called by
 //! [`crate::daemon::connection`]; nothing below calls back up.
 
 pub mod admission;
@@ -72,13 +72,8 @@ pub struct Arrival<'a> {
     pub last: &'a ArcSwapOption<Snapshot>,
 }
 
-/// The way of a request.
-pub async fn handle(
-    proxy: Arc<Proxy>,
-    arrival: Arrival<'_>,
-    head: request::Parts,
-    body: Incoming,
-) -> Answer<ResponseBody> {
+/// A request begins, now that its head has been read: whatever comes, it is counted and logged.
+pub fn begin(proxy: &Arc<Proxy>, arrival: &Arrival<'_>, head: request::Parts) -> Box<Record> {
     // 1. One snapshot, to the end.
     let mut snapshot = proxy.live.load();
     if snapshot.listener(arrival.listener).is_none()
@@ -86,10 +81,14 @@ pub async fn handle(
     {
         snapshot = last;
     }
-    let mut record = Record::new(proxy, snapshot, arrival.peer, head);
+    Record::new(Arc::clone(proxy), snapshot, arrival, head)
+}
+
+/// The way of a request.
+pub async fn handle(mut record: Box<Record>, body: Incoming) -> Answer<ResponseBody> {
     let answer = {
         let Record { proxy, snapshot, facts } = &mut *record;
-        route(proxy, snapshot, facts, &arrival, body).await
+        route(proxy, snapshot, facts, body).await
     };
     let mut answer = match answer {
         Ok(answer) => answer,
@@ -108,13 +107,12 @@ async fn route(
     proxy: &Proxy,
     snapshot: &Snapshot,
     facts: &mut Facts,
-    arrival: &Arrival<'_>,
     body: Incoming,
 ) -> Result<Answer<Source>, Refusal> {
     let gone = || Refusal::new(StatusCode::NOT_FOUND, "no_listener");
-    let listener = snapshot.listener(arrival.listener).ok_or_else(gone)?;
+    let listener = snapshot.listener(facts.listener).ok_or_else(gone)?;
     // 2. The head keeps the rules.
-    admission::admit(&mut facts.context, arrival.framed_twice, listener)?;
+    admission::admit(&mut facts.context, facts.framed_twice, listener)?;
     let Context { head, present, .. } = &mut facts.context;
     if present.connection {
         remove_nominated(&mut head.headers);
@@ -137,17 +135,17 @@ async fn route(
     if let Some(status) = route.filters.request(&mut facts.context, names) {
         return Err(Refusal::new(status, "filtered"));
     }
-    // 5. The action.
+    // 5. The action. Those that wait are boxed: the others need none of their room.
     let mut answer = match &route.action {
         Action::Respond(action) => respond(action, facts, route),
         Action::Redirect(action) => redirect(action, facts, route)?,
         Action::Files(action) => {
             let path = unclean.unwrap_or(raw_path(&facts.context));
-            files(action, facts, route, path).await
+            Box::pin(files(action, facts, route, path)).await
         }
         Action::Forward(_) if admission::ends_here(&mut facts.context) => ends_here(facts)?,
         Action::Forward(action) => {
-            forward::forward(proxy, route, action, facts, body, unclean).await?
+            Box::pin(forward::forward(proxy, route, action, facts, body, unclean)).await?
         }
     };
     // 6. The filters see the response, in reverse.

@@ -3,11 +3,11 @@
 //! Owns: the facts gathered on the way. May touch: [`crate::observe`], [`crate::snapshot`]. Last
 //! step of the route: dropping it counts and logs, so that no request goes unseen.
 
-use super::Proxy;
+use super::{Arrival, Proxy};
 use crate::{
     message::{
         body::BodyError,
-        context::{Context, Peer, Present, Scope},
+        context::{Context, Present, Scope},
         forwarded::{client_ip, is_trusted},
     },
     observe::{access_log::Line, metrics::Outcome},
@@ -40,6 +40,10 @@ pub struct Record {
 pub struct Facts {
     /// The request.
     pub context: Context,
+    /// The listener's id.
+    pub listener: usize,
+    /// Whether its body was framed in two ways at once.
+    pub framed_twice: bool,
     /// Its route.
     pub route: Option<u32>,
     /// The member of the upstream that was tried last.
@@ -65,9 +69,10 @@ impl Record {
     pub fn new(
         proxy: Arc<Proxy>,
         snapshot: Arc<Snapshot>,
-        peer: &Arc<Peer>,
+        arrival: &Arrival<'_>,
         head: request::Parts,
     ) -> Box<Self> {
+        let &Arrival { peer, listener, framed_twice, .. } = arrival;
         proxy.live.metrics.in_flight.inc();
         let trusted = is_trusted(&snapshot.trusted_proxies, peer.ip);
         let forwarded_ip = trusted
@@ -87,6 +92,8 @@ impl Record {
                     trusted,
                     started: Instant::now(),
                 },
+                listener,
+                framed_twice,
                 route: None,
                 member: None,
                 attempts: 0,
