@@ -7,7 +7,7 @@
 //! | a connection is accepted | [`daemon::listener`] |
 //! | TLS | [`daemon::connection`] |
 //! | HTTP/1, or hyper's HTTP/2 | [`daemon::serve_http1`], [`daemon::serve_http2`] |
-//! | one snapshot, one context | [`proxy::handle`] |
+//! | one snapshot, one context | [`proxy::begin`] |
 //! | the head keeps the rules | [`proxy::admission`] |
 //! | site and route | [`route::Router`] |
 //! | the filters see the request | [`filter::Chain`] |

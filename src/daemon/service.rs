@@ -1,7 +1,7 @@
 //! What a connection's requests have in common, and how each is answered.
 //!
 //! Owns: the count of a connection's requests, and whether it is to end after the next answer. May
-//! touch: [`crate::proxy::handle`], [`super::activity`].
+//! touch: [`crate::proxy`], [`super::activity`].
 
 use super::{
     activity::Activity,
@@ -104,9 +104,10 @@ impl Service {
         activity: Arc<Activity>,
         request: Request<hyper::body::Incoming>,
     ) -> Result<Response<ConnectionBody>, Infallible> {
-        let (head, body) = request.into_parts();
-        let record = self.begin(activity.begin(), false, head);
+        let count = activity.begin();
         let in_flight = InFlight(activity);
+        let (head, body) = request.into_parts();
+        let record = self.begin(count, false, head);
         let answer = handle(record, Incoming::Http2(body)).await;
         Ok(answer.map(|body| ConnectionBody { body, in_flight }).into_http2())
     }

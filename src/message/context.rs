@@ -1,7 +1,7 @@
 //! What a request knows of itself, from its head to its end.
 //!
 //! Owns: the facts that templates, headers and logs read. May touch: [`crate::template`]. Made once
-//! per request by [`crate::proxy::handle`].
+//! per request by [`crate::proxy::begin`].
 
 use super::request_id::RequestId;
 use crate::template::{Part, Template, Variable};

@@ -1,7 +1,8 @@
 //! One request, from its head to the end of its answer.
 //!
-//! Owns: the order of the steps, all of them in [`begin`] and [`handle`]. May touch: every room below. Called by
-//! [`crate::daemon::connection`]; nothing below calls back up.
+//! Owns: the order of the steps, all of them in [`begin`] and [`handle`]. May touch: every room
+//! below. Called by [`crate::daemon::service`] and [`crate::daemon::serve_http1`]; nothing below
+//! calls back up.
 
 pub mod admission;
 pub mod exchange;

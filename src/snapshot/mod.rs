@@ -1,7 +1,7 @@
 //! What is running: everything compiled from one config, immutable.
 //!
 //! Owns: the compiled parts of one config. May touch: everything below it. Built by [`build`],
-//! published by [`live`], taken once per request by [`crate::proxy::handle`]; it lives until the
+//! published by [`live`], taken once per request by [`crate::proxy::begin`]; it lives until the
 //! last request that took it has ended.
 
 pub mod build;
