@@ -15,10 +15,18 @@ CONF = Path(__file__).parent / "conf"
 TICK = os.sysconf("SC_CLK_TCK")
 
 
+PORTS_GIVEN = set()
+
+
 def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """One that nobody listens on, and that was not given before: the kernel may name one twice."""
+    while True:
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            port = sock.getsockname()[1]
+        if port not in PORTS_GIVEN:
+            PORTS_GIVEN.add(port)
+            return port
 
 
 def pinned(core):
