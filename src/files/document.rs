@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http::{HeaderValue, header};
 
 use super::{conditional::Validators, content_type, resolve::Refusal};
-use crate::http1::fields::{Text, write_field};
+use crate::http1::fields::{Text, write_field, write_length};
 
 /// A change within the same tick of the kernel's clock (10 ms at the coarsest) leaves no trace in
 /// the metadata, so a file that young when it was read is read again at the next check.
@@ -96,7 +96,8 @@ fn describe(content_type: &HeaderValue, validators: &Validators, length: u64) ->
     ] {
         write_field(&mut lines, name.as_str().as_bytes(), value.as_bytes());
     }
-    Text { lines: lines.into(), dated: false, length: Some(length) }
+    write_length(&mut lines, length);
+    Text { lines: lines.into(), dated: false, length: Some(length), sized: true }
 }
 
 /// What changes when a file does. The status time is part of it because it cannot be set back, and

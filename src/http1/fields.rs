@@ -22,12 +22,25 @@ pub enum Fields {
 /// Fields as lines.
 #[derive(Clone, Debug, Default)]
 pub struct Text {
-    /// `Name: value`, CR LF, and so on; without framing fields.
+    /// `Name: value`, CR LF, and so on; without framing fields, but for what `sized` says.
     pub lines: Bytes,
     /// Whether `Date` is among them.
     pub dated: bool,
-    /// `Content-Length`, which HEAD and 304 pass on as it is.
+    /// `Content-Length` as it came.
     pub length: Option<u64>,
+    /// Whether `Content-Length` is among the lines, once.
+    pub sized: bool,
+}
+
+/// Which `Content-Length` a message has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContentLength {
+    /// None: the body is framed in another way, or there can't be one.
+    Absent,
+    /// As it came, if it came: HEAD and 304 tell of a body that isn't sent.
+    AsItCame,
+    /// This many bytes.
+    Exact(u64),
 }
 
 impl Default for Fields {
@@ -48,28 +61,28 @@ impl Fields {
         }
     }
 
-    /// Writes the lines: all but framing fields. With `length`, `Content-Length` as it came is one
-    /// of them. Says whether `Date` was among them.
-    pub fn write(&self, out: &mut Vec<u8>, length: bool) -> bool {
+    /// Writes the lines, with no framing field but `Content-Length` as told. Says whether `Date` was
+    /// among them.
+    pub fn write(&self, out: &mut Vec<u8>, length: ContentLength) -> bool {
         match self {
             Self::Text(text) => {
-                out.extend_from_slice(&text.lines);
-                if let Some(length) = text.length.filter(|_| length) {
-                    let mut digits = itoa::Buffer::new();
-                    write_field(out, b"content-length", digits.format(length).as_bytes());
-                }
+                text.write(out, length);
                 text.dated
             }
             Self::Map(map) => {
                 let mut dated = false;
                 for (name, value) in map {
-                    let skipped = *name == header::CONTENT_LENGTH && !length
+                    let skipped = *name == header::CONTENT_LENGTH
+                        && length != ContentLength::AsItCame
                         || *name == header::TRANSFER_ENCODING
                         || *name == header::CONNECTION;
                     if !skipped {
                         dated |= *name == header::DATE;
                         write_field(out, name.as_str().as_bytes(), value.as_bytes());
                     }
+                }
+                if let ContentLength::Exact(length) = length {
+                    write_length(out, length);
                 }
                 dated
             }
@@ -78,6 +91,50 @@ impl Fields {
 }
 
 impl Text {
+    fn write(&self, out: &mut Vec<u8>, length: ContentLength) {
+        let length = match length {
+            ContentLength::Absent => None,
+            ContentLength::AsItCame => self.length,
+            ContentLength::Exact(length) => Some(length),
+        };
+        if self.sized && length != self.length {
+            self.write_unsized(out);
+        } else {
+            out.extend_from_slice(&self.lines);
+            if self.sized {
+                return;
+            }
+        }
+        if let Some(length) = length {
+            write_length(out, length);
+        }
+    }
+
+    /// All lines but `Content-Length`.
+    #[cold]
+    fn write_unsized(&self, out: &mut Vec<u8>) {
+        let lines = self.named_lines().filter(|(name, _)| !is_content_length(name));
+        lines.for_each(|(_, line)| out.extend_from_slice(line));
+    }
+
+    /// Leaves out the fields whose names are not to stay.
+    #[cold]
+    pub fn retain(&mut self, stays: impl Fn(&[u8]) -> bool) {
+        let lines = self.named_lines().filter(|(name, _)| stays(name));
+        let lines = lines.flat_map(|(_, line)| line).copied().collect();
+        self.lines = lines;
+        self.dated &= stays(b"date");
+        if !stays(b"content-length") {
+            (self.length, self.sized) = (None, false);
+        }
+    }
+
+    fn named_lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.lines
+            .split_inclusive(|byte| *byte == b'\n')
+            .map(|line| (line.split(|byte| *byte == b':').next().unwrap_or_default(), line))
+    }
+
     fn to_map(&self) -> HeaderMap {
         let mut room = [httparse::EMPTY_HEADER; MOST_FIELDS];
         // The lexer wants the empty line that ends a head.
@@ -102,6 +159,17 @@ impl Text {
     }
 }
 
+fn is_content_length(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"content-length")
+}
+
+/// `Content-Length`.
+pub fn write_length(out: &mut Vec<u8>, length: u64) {
+    out.extend_from_slice(b"content-length: ");
+    out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
 /// One line.
 pub fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     // One look at the capacity for all four pieces.
@@ -116,23 +184,59 @@ pub fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 mod tests {
     use super::*;
 
+    fn written(fields: &Fields, length: ContentLength) -> String {
+        let mut out = Vec::new();
+        assert!(fields.write(&mut out, length), "dated");
+        String::from_utf8(out).unwrap()
+    }
+
     #[test]
     fn text_and_map_say_the_same() {
         let text = Text {
             lines: Bytes::from("Server: x\r\nset-cookie: a\r\nDate: then\r\nSet-Cookie: b\r\n"),
             dated: true,
             length: Some(7),
+            sized: false,
         };
         let mut fields = Fields::Text(text);
-        let mut out = Vec::new();
-        assert!(fields.write(&mut out, true));
-        assert!(out.starts_with(b"Server: x\r\n") && out.ends_with(b"content-length: 7\r\n"));
+        let out = written(&fields, ContentLength::AsItCame);
+        assert!(out.starts_with("Server: x\r\n") && out.ends_with("content-length: 7\r\n"));
         let cookies: Vec<_> = fields.map().get_all("set-cookie").iter().cloned().collect();
         assert_eq!(cookies, ["a", "b"]);
+        assert_eq!(
+            written(&fields, ContentLength::AsItCame).matches("content-length: 7").count(),
+            1
+        );
         fields.map().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("gzip"));
-        out.clear();
-        assert!(fields.write(&mut out, false));
-        let lines: Vec<_> = out.split(|byte| *byte == b'\n').collect();
-        assert_eq!(lines.len(), 5, "server, date, two cookies, and nothing after the last end");
+        let out = written(&fields, ContentLength::Absent);
+        assert_eq!(out.lines().count(), 4, "server, date and two cookies");
+    }
+
+    #[test]
+    fn a_length_among_the_lines_is_told_once_or_not_at_all() {
+        let text = Text {
+            lines: Bytes::from("Date: then\r\nContent-Length: 7\r\nx: content-length: 1\r\n"),
+            dated: true,
+            length: Some(7),
+            sized: true,
+        };
+        let mut fields = Fields::Text(text);
+        for map in [false, true] {
+            for (length, told) in [
+                (ContentLength::AsItCame, Some("7")),
+                (ContentLength::Exact(7), Some("7")),
+                (ContentLength::Exact(3), Some("3")),
+                (ContentLength::Absent, None),
+            ] {
+                let out = written(&fields, length);
+                let lengths = out.lines().filter_map(|line| {
+                    let (name, value) = line.split_once(": ")?;
+                    name.eq_ignore_ascii_case("content-length").then_some(value)
+                });
+                assert_eq!(lengths.collect::<Vec<_>>(), Vec::from_iter(told), "{length:?} {map}");
+                assert!(out.contains("x: content-length: 1\r\n"));
+            }
+            fields.map();
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! decided here alone: what a field says of it is not passed on.
 
 use super::{
-    fields::{Fields, write_field},
+    fields::{ContentLength, Fields, write_field},
     request_head::RequestHead,
 };
 use http::{Method, StatusCode, Version};
@@ -66,15 +66,15 @@ pub fn write(
         None if asked.http10 => Framing::Close,
         None => Framing::Chunked,
     };
-    // RFC 9110 §8.6: none in a 204.
-    let dated = fields.write(out, bodiless && status != StatusCode::NO_CONTENT);
-    match framing {
-        Framing::Length(length) => {
-            let mut digits = itoa::Buffer::new();
-            write_field(out, b"content-length", digits.format(length).as_bytes());
-        }
-        Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-        Framing::None | Framing::Close => {}
+    let told = match framing {
+        Framing::Length(length) => ContentLength::Exact(length),
+        // RFC 9110 §8.6: none in a 204.
+        Framing::None if status != StatusCode::NO_CONTENT => ContentLength::AsItCame,
+        _ => ContentLength::Absent,
+    };
+    let dated = fields.write(out, told);
+    if framing == Framing::Chunked {
+        out.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }
     if !dated {
         // RFC 9110 §6.6.1: an origin with a clock says when.

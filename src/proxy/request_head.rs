@@ -4,7 +4,10 @@
 //! [`crate::message`]. One buffer, no second header map. Next: [`super::exchange`] sends it.
 
 use crate::{
-    http1::{fields::write_field, outgoing::Outgoing},
+    http1::{
+        fields::{write_field, write_length},
+        outgoing::Outgoing,
+    },
     message::{
         body::Length,
         context::Context,
@@ -137,11 +140,7 @@ fn via(out: &mut Vec<u8>, context: &Context) {
 
 fn framing_fields(out: &mut Vec<u8>, method: &Method, length: Length) {
     match length {
-        Length::Exact(length) => {
-            out.extend_from_slice(b"content-length: ");
-            out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
-            out.extend_from_slice(b"\r\n");
-        }
+        Length::Exact(length) => write_length(out, length),
         Length::Unknown => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         // RFC 9110 §8.6: said where the method gives a body meaning.
         Length::None if matches!(*method, Method::POST | Method::PUT | Method::PATCH) => {

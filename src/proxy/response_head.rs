@@ -9,7 +9,11 @@ use crate::http1::{
 };
 use bytes::{Buf, Bytes};
 use http::{Method, StatusCode};
-use std::mem::MaybeUninit;
+use std::{
+    iter::zip,
+    mem::{MaybeUninit, take},
+    ops::Range,
+};
 
 /// Bytes in a head; more is answered with 502.
 const LONGEST: usize = 64 * 1024;
@@ -42,7 +46,7 @@ pub struct ResponseHead {
 pub type Malformed = &'static str;
 
 /// The first final head in `unread`, taken out of it; `None` while it is incomplete. Interim
-/// responses are dropped: hyper's server has no way to send them on.
+/// responses are dropped. Of a malformed head nothing is left.
 pub fn parse(unread: &mut Bytes, method: &Method) -> Result<Option<ResponseHead>, Malformed> {
     loop {
         let Some(head) = parse_one(unread, method)? else { return Ok(None) };
@@ -60,7 +64,7 @@ fn parse_one(unread: &mut Bytes, method: &Method) -> Result<Option<ResponseHead>
     if unread.is_empty() {
         return Ok(None);
     }
-    let whole = unread.clone();
+    let mut whole = take(unread);
     let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut response = httparse::Response::new(&mut []);
     let mut config = httparse::ParserConfig::default();
@@ -69,7 +73,10 @@ fn parse_one(unread: &mut Bytes, method: &Method) -> Result<Option<ResponseHead>
     let parsed = config.parse_response_with_uninit_headers(&mut response, &whole, &mut fields);
     let length = match parsed {
         Ok(httparse::Status::Complete(length)) if length <= LONGEST => length,
-        Ok(httparse::Status::Partial) if unread.len() <= LONGEST => return Ok(None),
+        Ok(httparse::Status::Partial) if whole.len() <= LONGEST => {
+            *unread = whole;
+            return Ok(None);
+        }
         Ok(_) => return Err("its head is larger than 64 KiB"),
         Err(httparse::Error::TooManyHeaders) => return Err("it has more than 200 fields"),
         Err(httparse::Error::Version) => return Err("it is no HTTP/1 response"),
@@ -79,11 +86,10 @@ fn parse_one(unread: &mut Bytes, method: &Method) -> Result<Option<ResponseHead>
     let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.ok_or("its status is out of range")?;
     let http11 = response.version == Some(1);
-    let head = read(response.headers, length)?.finish(status, http11, method)?;
-    unread.advance(length);
-    if unread.is_empty() {
-        // Lets the block go.
-        *unread = Bytes::new();
+    let head = read(response.headers, &whole)?.finish(status, http11, method)?;
+    if whole.len() > length {
+        whole.advance(length);
+        *unread = whole;
     }
     Ok(Some(head))
 }
@@ -100,28 +106,85 @@ enum Known {
 
 fn known(name: &[u8]) -> Option<Known> {
     // Most names end here: no other length and first letter is of interest.
-    let (spelling, known): (&[u8], _) = match (name.len(), name.first()? | 0x20) {
-        (2, b't') => (b"te", Known::HopByHop),
-        (4, b'd') => (b"date", Known::Date),
-        (7, b'u') => (b"upgrade", Known::HopByHop),
-        (10, b'k') => (b"keep-alive", Known::HopByHop),
-        (10, b'c') => (b"connection", Known::Connection),
-        (14, b'c') => (b"content-length", Known::ContentLength),
-        (16, b'p') => (b"proxy-connection", Known::HopByHop),
-        (17, b't') => (b"transfer-encoding", Known::TransferEncoding),
-        (18, b'p') => (b"proxy-authenticate", Known::HopByHop),
-        (19, b'p') => (b"proxy-authorization", Known::HopByHop),
+    let known = match (name.len(), name.first()? | 0x20) {
+        (2, b't') if is(name, b"te") => Known::HopByHop,
+        (4, b'd') if is(name, b"date") => Known::Date,
+        (7, b'u') if is(name, b"upgrade") => Known::HopByHop,
+        (10, b'k') if is(name, b"keep-alive") => Known::HopByHop,
+        (10, b'c') if is(name, b"connection") => Known::Connection,
+        (14, b'c') if is(name, b"content-length") => Known::ContentLength,
+        (16, b'p') if is(name, b"proxy-connection") => Known::HopByHop,
+        (17, b't') if is(name, b"transfer-encoding") => Known::TransferEncoding,
+        (18, b'p') if is(name, b"proxy-authenticate") => Known::HopByHop,
+        (19, b'p') if is(name, b"proxy-authorization") => Known::HopByHop,
         _ => return None,
     };
-    name.eq_ignore_ascii_case(spelling).then_some(known)
+    Some(known)
+}
+
+/// Whether a name is this one, spelled in whatever case. Of the characters that a token may have
+/// (RFC 9110 §5.6.2), only letters become others by that bit. All bytes at once: the length is known.
+fn is<const N: usize>(name: &[u8], spelling: &[u8; N]) -> bool {
+    name.first_chunk::<N>().is_some_and(|name| {
+        zip(name, spelling).fold(0, |odd, (byte, wanted)| odd | ((byte | 0x20) ^ wanted)) == 0
+    }) && name.len() == N
+}
+
+/// The lines of the fields that go on. Those that stand together stay where they were read; else
+/// they are copied.
+struct Lines<'a> {
+    block: &'a Bytes,
+    run: Range<usize>,
+    copied: Vec<u8>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(block: &'a Bytes) -> Self {
+        Self { block, run: 0..0, copied: Vec::new() }
+    }
+
+    fn push(&mut self, field: &httparse::Header<'_>) {
+        let line = self.line(field);
+        if line.as_ref().is_none_or(|line| line.start != self.run.end) {
+            self.copy();
+        }
+        match line {
+            Some(line) if self.run.is_empty() => self.run = line,
+            Some(line) => self.run.end = line.end,
+            None => write_field(&mut self.copied, field.name.as_bytes(), field.value),
+        }
+    }
+
+    /// Where a field's line stands, if it is spelled as we would: one space, and CR LF.
+    fn line(&self, field: &httparse::Header<'_>) -> Option<Range<usize>> {
+        let start = field.name.as_ptr() as usize - self.block.as_ptr() as usize;
+        let value = start + field.name.len() + 2;
+        let end = value + field.value.len();
+        let spelled = self.block.get(value - 2..value)? == b": "
+            && self.block.get(end..end + 2)? == b"\r\n"
+            && self.block[value..].as_ptr() == field.value.as_ptr();
+        spelled.then_some(start..end + 2)
+    }
+
+    fn copy(&mut self) {
+        if !self.run.is_empty() {
+            self.copied.extend_from_slice(&self.block[take(&mut self.run)]);
+        }
+    }
+
+    fn finish(mut self) -> Bytes {
+        if self.copied.is_empty() {
+            return self.block.slice(self.run);
+        }
+        self.copy();
+        self.copied.into()
+    }
 }
 
 /// What the fields said.
 #[derive(Default)]
 struct Read {
-    lines: Vec<u8>,
-    dated: bool,
-    length: Option<u64>,
+    text: Text,
     transfer_encoding: Option<TransferEncoding>,
     close: bool,
     keep_alive: bool,
@@ -133,34 +196,34 @@ enum TransferEncoding {
     Other,
 }
 
-/// Reads the fields of a head of `size` bytes; those that go on are copied as they are.
-fn read(fields: &[httparse::Header<'_>], size: usize) -> Result<Read, Malformed> {
-    let mut read = Read { lines: Vec::with_capacity(size), ..Read::default() };
-    let mut nominated = Vec::new();
+/// Reads the fields of a head that stands at the beginning of `block`.
+fn read(fields: &[httparse::Header<'_>], block: &Bytes) -> Result<Read, Malformed> {
+    let mut read = Read::default();
+    let (mut lines, mut nominated) = (Lines::new(block), Vec::new());
     for field in fields {
         match known(field.name.as_bytes()) {
             Some(Known::Connection) => read.connection(field.value, &mut nominated),
             Some(Known::TransferEncoding) => read.transfer_encoding(field.value),
-            Some(Known::ContentLength) => read.content_length(field.value)?,
             Some(Known::HopByHop) => {}
-            known => {
-                read.dated |= known == Some(Known::Date);
-                write_field(&mut read.lines, field.name.as_bytes(), field.value);
+            Some(Known::ContentLength) => {
+                if read.content_length(field.value)? {
+                    lines.push(field);
+                }
             }
+            Some(Known::Date) => {
+                read.text.dated = true;
+                lines.push(field);
+            }
+            None => lines.push(field),
         }
     }
+    read.text.lines = lines.finish();
+    read.text.sized = read.text.length.is_some();
     if !nominated.is_empty() {
-        // Rare, and they may have stood before `Connection`: once more, without them.
-        let goes_on = |name: &[u8]| {
-            matches!(known(name), None | Some(Known::Date))
-                && !nominated.iter().any(|it| it.eq_ignore_ascii_case(name))
-        };
-        read.lines.clear();
-        read.dated = false;
-        for field in fields.iter().filter(|field| goes_on(field.name.as_bytes())) {
-            read.dated |= known(field.name.as_bytes()).is_some();
-            write_field(&mut read.lines, field.name.as_bytes(), field.value);
-        }
+        // Rare, and they may have stood before `Connection`. The framing isn't theirs to drop.
+        read.text.retain(|name| {
+            is(name, b"content-length") || !nominated.iter().any(|it| it.eq_ignore_ascii_case(name))
+        });
     }
     Ok(read)
 }
@@ -187,17 +250,17 @@ impl Read {
         });
     }
 
-    /// Equal ones count as one (RFC 9112 §6.3).
-    fn content_length(&mut self, value: &[u8]) -> Result<(), Malformed> {
+    /// Says whether it is the first: equal ones count as one (RFC 9112 §6.3).
+    fn content_length(&mut self, value: &[u8]) -> Result<bool, Malformed> {
         let length = decimal(value).ok_or("its Content-Length is no number")?;
-        match self.length.replace(length) {
+        match self.text.length.replace(length) {
             Some(earlier) if earlier != length => Err("it has differing Content-Lengths"),
-            _ => Ok(()),
+            earlier => Ok(earlier.is_none()),
         }
     }
 
     fn finish(
-        self,
+        mut self,
         status: StatusCode,
         http11: bool,
         method: &Method,
@@ -207,8 +270,7 @@ impl Read {
             || status.is_informational()
             || status == StatusCode::NO_CONTENT
             || status == StatusCode::NOT_MODIFIED;
-        let mut length = self.length;
-        let framing = match (bodiless, self.transfer_encoding, self.length) {
+        let framing = match (bodiless, self.transfer_encoding, self.text.length) {
             (true, ..) => Framing::Length(0),
             (_, Some(_), _) if !http11 => return Err("Transfer-Encoding in HTTP/1.0"),
             (_, Some(TransferEncoding::Other), _) => {
@@ -217,7 +279,7 @@ impl Read {
             (_, Some(TransferEncoding::Chunked), both) => {
                 // RFC 9112 §6.3: chunked wins, and the server is not to be trusted further.
                 reusable &= both.is_none();
-                length = None;
+                self.text.retain(|name| !is(name, b"content-length"));
                 Framing::Chunked
             }
             (_, None, Some(length)) => Framing::Length(length),
@@ -228,10 +290,9 @@ impl Read {
         };
         if status == StatusCode::NO_CONTENT {
             // RFC 9110 §8.6: none in a 204.
-            length = None;
+            self.text.retain(|name| !is(name, b"content-length"));
         }
-        let text = Text { lines: self.lines.into(), dated: self.dated, length };
-        Ok(ResponseHead { status, fields: Fields::Text(text), framing, reusable })
+        Ok(ResponseHead { status, fields: Fields::Text(self.text), framing, reusable })
     }
 }
 
@@ -300,6 +361,31 @@ mod tests {
         assert!(head.reusable);
         assert_eq!(head.map().len(), 2);
         assert_eq!(head.map()["x-kept"], "1");
+        let sized =
+            self::head("date: x\r\ncontent-length: 2\r\nconnection: content-length, date\r\n");
+        assert_eq!(sized.framing, Framing::Length(2));
+        assert_eq!(text(&sized).lines, "content-length: 2\r\n");
+        assert!(!text(&sized).dated);
+    }
+
+    fn text(head: &ResponseHead) -> &Text {
+        let Fields::Text(text) = &head.fields else { panic!("{head:?}") };
+        text
+    }
+
+    #[test]
+    fn lines_that_stand_together_stay_where_they_are() {
+        let lines = |fields: &str| text(&head(fields)).lines.clone();
+        let block = Bytes::from("HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 1\r\n\r\n");
+        let kept = parse(&mut block.clone(), &Method::GET).unwrap().unwrap();
+        assert_eq!(text(&kept).lines.as_ptr(), block[17..].as_ptr());
+        assert_eq!(text(&kept).lines, "Server: x\r\nContent-Length: 1\r\n");
+        let apart =
+            "a: 1\r\nb: 2\r\nte: x\r\nc: 3\r\nContent-Length: 4\r\ncontent-length: 4\r\nd: 5\r\n";
+        assert_eq!(lines(apart), "a: 1\r\nb: 2\r\nc: 3\r\nContent-Length: 4\r\nd: 5\r\n");
+        let odd = "a: 1\r\nb :2\r\nc:\r\nd:  4 \t\r\ne: 5\nf: 6\r\n";
+        assert_eq!(lines(odd), "a: 1\r\nb: 2\r\nc: \r\nd: 4\r\ne: 5\r\nf: 6\r\n");
+        assert_eq!(lines("keep-alive: 1\r\n"), "");
     }
 
     #[test]

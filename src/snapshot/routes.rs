@@ -147,7 +147,7 @@ fn respond(wanted: &config::Respond) -> Respond {
     Respond {
         status: status(wanted.status),
         body,
-        fields: Text { lines: lines.into(), dated: false, length: None },
+        fields: Text { lines: lines.into(), dated: false, length: None, sized: false },
     }
 }
 
