@@ -8,14 +8,16 @@ use super::{
     Diagnostic, Severity,
     environment::Lookup,
     nearest::nearest,
+    shape::{Keys, Shape},
     syntax::{self, Sound},
     table::Table,
-    tree::{Entry, Place, Span, Walk},
+    tree::{Entry, Span, Walk, place},
 };
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::BTreeSet,
     path::{Path, PathBuf},
+    rc::Rc,
 };
 use toml::de::DeTable;
 
@@ -24,7 +26,6 @@ pub(super) struct Document<'a> {
     file: &'a Path,
     source: &'a str,
     entries: Vec<Entry>,
-    places: HashMap<String, Place>,
     /// Where each line ends: large files ask often.
     line_ends: Vec<usize>,
     /// Lines that are no TOML: what the parser made of them is not worth a word.
@@ -33,7 +34,8 @@ pub(super) struct Document<'a> {
     unfilled: Vec<Span>,
     found: RefCell<Vec<Diagnostic>>,
     strays: RefCell<Vec<Stray>>,
-    keys: RefCell<Keys>,
+    /// Of the table that is the whole file.
+    shape: Rc<Shape>,
     errors: Cell<usize>,
 }
 
@@ -41,19 +43,8 @@ pub(super) struct Document<'a> {
 pub(super) struct Stray {
     pub(super) key: String,
     pub(super) span: Span,
-    /// The table it stands in, for the message.
-    pub(super) table: String,
-    /// What was asked for in that table.
-    pub(super) known: Vec<&'static str>,
-}
-
-/// The keys that were asked for, as `upstream.*.servers[].weight`.
-#[derive(Default)]
-struct Keys {
-    asked: BTreeSet<String>,
-    written: BTreeSet<String>,
-    /// The first table that each key was asked in.
-    homes: BTreeMap<&'static str, String>,
+    /// Of the table that it stands in.
+    pub(super) shape: Rc<Shape>,
 }
 
 /// What remains of a document that was read.
@@ -69,20 +60,19 @@ impl<'a> Document<'a> {
     pub(super) fn parse(source: &'a str, file: &'a Path, lookup: Lookup<'a>) -> Self {
         let Sound { text, faults } = syntax::sound(source);
         let (tree, _) = DeTable::parse_recoverable(&text);
-        let mut walk = Walk { source, lookup, places: HashMap::new(), unfilled: Vec::new() };
-        let entries = walk.table(tree.get_ref(), "");
-        let Walk { places, unfilled, .. } = walk;
+        let mut walk = Walk { source, lookup, unfilled: Vec::new() };
+        let entries = walk.table(tree.get_ref());
+        let unfilled = walk.unfilled;
         let mut document = Self {
             file,
             source,
             entries,
-            places,
             line_ends: source.match_indices('\n').map(|(at, _)| at).collect(),
             garbled: BTreeSet::new(),
             unfilled: Vec::new(),
             found: RefCell::default(),
             strays: RefCell::default(),
-            keys: RefCell::default(),
+            shape: Rc::default(),
             errors: Cell::new(0),
         };
         document.garbled = faults.iter().map(|fault| document.line(&fault.span)).collect();
@@ -105,7 +95,7 @@ impl<'a> Document<'a> {
 
     /// The table that is the whole file.
     pub(super) fn top(&self) -> Table<'_> {
-        Table::top(self, &self.entries)
+        Table::top(self, &self.entries, Rc::clone(&self.shape))
     }
 
     /// Something that refuses the config.
@@ -146,23 +136,15 @@ impl<'a> Document<'a> {
 
     /// The place of the value at `path`, or of the nearest table around it.
     pub(super) fn value_at(&self, path: &str) -> Span {
-        self.place(path).map_or(0..0, |place| place.value.clone())
+        place(&self.entries, path).map_or(0..0, |(place, _)| place.value)
     }
 
     /// The place of the key at `path`, or of the nearest table around it.
     pub(super) fn key_at(&self, path: &str) -> Span {
-        match self.places.get(path) {
-            Some(place) => place.key.clone(),
-            None => self.value_at(path),
-        }
-    }
-
-    fn place(&self, mut path: &str) -> Option<&Place> {
-        loop {
-            if let Some(place) = self.places.get(path) {
-                return Some(place);
-            }
-            path = &path[..path.rfind(['.', '['])?];
+        match place(&self.entries, path) {
+            Some((place, "")) => place.key,
+            Some((place, _)) => place.value,
+            None => 0..0,
         }
     }
 
@@ -176,16 +158,6 @@ impl<'a> Document<'a> {
         self.line_ends.partition_point(|end| *end < span.start) + 1
     }
 
-    /// A reader asked for a key.
-    pub(super) fn asked(&self, key: &'static str, path: String, written: bool, table: &str) {
-        let mut keys = self.keys.borrow_mut();
-        keys.homes.entry(key).or_insert_with(|| table.to_owned());
-        if written {
-            keys.written.insert(path.clone());
-        }
-        keys.asked.insert(path);
-    }
-
     /// Nobody asked for this key.
     pub(super) fn stray(&self, stray: Stray) {
         self.strays.borrow_mut().push(stray);
@@ -193,10 +165,11 @@ impl<'a> Document<'a> {
 
     /// Everything found, in the order of the file.
     pub(super) fn finish(self) -> Finished {
-        let keys = self.keys.take();
+        let mut keys = Keys::default();
+        self.shape.collect(&mut keys);
         for stray in self.strays.take() {
             let hint = stray_hint(&stray, &keys);
-            let message = match stray.table.as_str() {
+            let message = match stray.shape.label.as_str() {
                 "" => format!("unknown key `{}` at the top level", stray.key),
                 table => format!("unknown key `{}` in {table}", stray.key),
             };
@@ -215,13 +188,14 @@ impl<'a> Document<'a> {
 }
 
 fn stray_hint(stray: &Stray, keys: &Keys) -> String {
-    if let Some(word) = nearest(&stray.key, stray.known.iter().copied()) {
+    let known = stray.shape.known();
+    if let Some(word) = nearest(&stray.key, known.iter().copied()) {
         return format!("did you mean `{word}`?");
     }
     if let Some(home) = keys.homes.get(stray.key.as_str()) {
         let home = if home.is_empty() { "at the top level" } else { &format!("in {home}") };
         return format!("`{}` is known {home}", stray.key);
     }
-    let known: Vec<_> = stray.known.iter().map(|key| format!("`{key}`")).collect();
+    let known: Vec<_> = known.iter().map(|key| format!("`{key}`")).collect();
     format!("known keys are {}", known.join(", "))
 }

@@ -98,7 +98,7 @@ impl Tls {
         if certificates.is_empty()
             && table.value("certificates").is_none_or(super::tree::Value::is_empty)
         {
-            let message = format!("{} has no certificates", table.label);
+            let message = format!("{} has no certificates", table.label());
             table.absent(
                 table.value_span("certificates"),
                 message,

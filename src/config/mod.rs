@@ -23,6 +23,7 @@ mod retry;
 mod route;
 mod server;
 mod shadow;
+mod shape;
 mod site;
 mod syntax;
 mod table;

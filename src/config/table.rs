@@ -6,9 +6,10 @@
 
 use super::{
     document::{Document, Stray},
+    shape::Shape,
     tree::{Entry, Kind, Span, Text, Value},
 };
-use std::{cell::RefCell, ops::Deref};
+use std::{cell::Cell, iter::zip, ops::Deref, rc::Rc};
 
 /// One table while it is read.
 pub(super) struct Table<'d> {
@@ -17,38 +18,34 @@ pub(super) struct Table<'d> {
     entries: &'d [Entry],
     /// Where the table stands: its header, or all of it when it is inline.
     pub(super) span: Span,
-    /// As `upstream.*`; a key below it is named by both.
-    pattern: String,
-    /// For messages, as `[upstream.app]`; empty at the top.
-    pub(super) label: String,
-    asked: RefCell<Vec<&'static str>>,
+    shape: Rc<Shape>,
+    /// Which of the entries were asked for.
+    asked: Vec<Cell<bool>>,
 }
 
 impl<'d> Table<'d> {
     /// The whole file.
-    pub(super) fn top(document: &'d Document<'d>, entries: &'d [Entry]) -> Self {
-        Self::new(document, entries, 0..0, String::new(), String::new())
+    pub(super) fn top(document: &'d Document<'d>, entries: &'d [Entry], shape: Rc<Shape>) -> Self {
+        Self::new(document, entries, 0..0, shape)
     }
 
-    fn new(
-        document: &'d Document<'d>,
-        entries: &'d [Entry],
-        span: Span,
-        pattern: String,
-        label: String,
-    ) -> Self {
-        Self { document, entries, span, pattern, label, asked: RefCell::default() }
+    fn new(document: &'d Document<'d>, entries: &'d [Entry], span: Span, shape: Rc<Shape>) -> Self {
+        Self { document, entries, span, shape, asked: vec![Cell::new(false); entries.len()] }
+    }
+
+    /// For messages, as `[upstream.app]`; empty at the top.
+    pub(super) fn label(&self) -> &str {
+        &self.shape.label
     }
 
     /// The value of a key, which is known from now on.
     pub(super) fn value(&self, key: &'static str) -> Option<&'d Value> {
-        let entry = self.entries.iter().find(|entry| entry.key == key);
-        if !self.asked.borrow().contains(&key) {
-            self.asked.borrow_mut().push(key);
-        }
-        self.document.asked(key, self.pattern_of(key), entry.is_some(), &self.label);
+        let at = self.entries.iter().position(|entry| entry.key == key);
+        self.shape.ask(key, at.is_some());
+        let at = at?;
+        self.asked[at].set(true);
         // What the parser made of a garbled line is not what the user wrote.
-        entry.map(|it| &it.value).filter(|it| !self.document.is_garbled(&it.span))
+        Some(&self.entries[at].value).filter(|it| !self.document.is_garbled(&it.span))
     }
 
     /// Whether a key is written; it is not known by that.
@@ -71,22 +68,21 @@ impl<'d> Table<'d> {
     /// Every entry, for tables whose keys are the user's own.
     pub(super) fn free_entries(&self) -> &'d [Entry] {
         // Nothing is left to be a stray then.
-        self.asked.borrow_mut().push("*");
+        self.asked.iter().for_each(|asked| asked.set(true));
         self.entries
     }
 
     /// A table below, empty where it is absent: its defaults are read all the same.
     pub(super) fn table(&self, key: &'static str) -> Table<'d> {
         self.optional_table(key).unwrap_or_else(|| {
-            let span = self.key_span(key);
-            Table::new(self.document, &[], span, self.pattern_of(key), self.label_of(key))
+            Table::new(self.document, &[], self.key_span(key), self.shape.table(key))
         })
     }
 
     /// A table below.
     pub(super) fn optional_table(&self, key: &'static str) -> Option<Table<'d>> {
         let value = self.value(key)?;
-        let table = self.table_in(value, self.pattern_of(key), self.label_of(key));
+        let table = self.table_in(value, || self.shape.table(key));
         if table.is_none() {
             let hint = format!("write `{key} = {{ … }}`");
             self.wrong_kind(key, value, "a table", Some(hint));
@@ -106,8 +102,7 @@ impl<'d> Table<'d> {
         };
         let mut tables = Vec::with_capacity(values.len());
         for value in values {
-            let label = self.element_label(key);
-            match self.table_in(value, format!("{}[]", self.pattern_of(key)), label) {
+            match self.table_in(value, || self.shape.element(key)) {
                 Some(table) => tables.push(table),
                 None => self.wrong_kind(key, value, "an array of tables", hint()),
             }
@@ -125,8 +120,7 @@ impl<'d> Table<'d> {
         };
         let mut tables = Vec::with_capacity(entries.len());
         for entry in entries {
-            let label = format!("[{key}.{}]", entry.key);
-            match self.table_in(&entry.value, format!("{key}.*"), label) {
+            match self.table_in(&entry.value, || self.shape.named(key, &entry.key)) {
                 Some(table) => tables.push((entry.key.clone(), table)),
                 None => self.error(
                     entry.key_span.clone(),
@@ -138,9 +132,9 @@ impl<'d> Table<'d> {
         tables
     }
 
-    fn table_in(&self, value: &'d Value, pattern: String, label: String) -> Option<Table<'d>> {
+    fn table_in(&self, value: &'d Value, shape: impl FnOnce() -> Rc<Shape>) -> Option<Table<'d>> {
         let Kind::Table(entries) = &value.kind else { return None };
-        Some(Table::new(self.document, entries, value.span.clone(), pattern, label))
+        Some(Table::new(self.document, entries, value.span.clone(), shape()))
     }
 
     /// A string and its place.
@@ -163,7 +157,7 @@ impl<'d> Table<'d> {
 
     /// A key that must be there is not.
     pub(super) fn missing(&self, key: &'static str, example: &str) {
-        let message = format!("{} has no `{key}`", self.label);
+        let message = format!("{} has no `{key}`", self.label());
         self.document.absent(self.span.clone(), message, Some(format!("add `{key} = {example}`")));
     }
 
@@ -199,25 +193,6 @@ impl<'d> Table<'d> {
         let got = value.kind.describe();
         self.error(value.span.clone(), format!("`{key}` is {want}, not {got}"), hint);
     }
-
-    fn pattern_of(&self, key: &str) -> String {
-        if self.pattern.is_empty() { key.to_owned() } else { format!("{}.{key}", self.pattern) }
-    }
-
-    fn label_of(&self, key: &str) -> String {
-        match self.label.as_str() {
-            "" => format!("[{key}]"),
-            label => format!("`{key}` of {label}"),
-        }
-    }
-
-    fn element_label(&self, key: &str) -> String {
-        match self.label.as_str() {
-            "" => format!("[[{key}]]"),
-            "[[site]]" => format!("[[site.{key}]]"),
-            label => format!("`{key}` of {label}"),
-        }
-    }
 }
 
 /// What is wrong goes to the document.
@@ -232,17 +207,12 @@ impl<'d> Deref for Table<'d> {
 /// Unknown keys are found when the reader is done, so no reader can forget to look.
 impl Drop for Table<'_> {
     fn drop(&mut self) {
-        let known = self.asked.take();
-        if known.contains(&"*") {
-            return;
-        }
-        for entry in self.entries.iter().filter(|it| !known.contains(&it.key.as_str())) {
-            if !self.document.is_garbled(&entry.key_span) {
+        for (entry, asked) in zip(self.entries, &self.asked) {
+            if !asked.get() && !self.document.is_garbled(&entry.key_span) {
                 self.document.stray(Stray {
                     key: entry.key.clone(),
                     span: entry.key_span.clone(),
-                    table: self.label.clone(),
-                    known: known.clone(),
+                    shape: Rc::clone(&self.shape),
                 });
             }
         }

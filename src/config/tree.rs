@@ -4,7 +4,7 @@
 //! ours beside [`super::environment`]. Next: [`super::table`] reads keys from these values.
 
 use super::environment::{Lookup, Unfilled, expand};
-use std::{collections::HashMap, ops::Range};
+use std::ops::Range;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -89,33 +89,57 @@ pub(super) struct Place {
     pub(super) value: Span,
 }
 
+/// The place at a path, as `site[0].route[2].path`, or the last one on the way to it, and what is
+/// left of the path from there. `None` where not even its beginning is.
+pub(super) fn place<'p>(entries: &[Entry], path: &'p str) -> Option<(Place, &'p str)> {
+    let below = |entry: &Entry| {
+        let rest = path.strip_prefix(entry.key.as_str())?;
+        (rest.is_empty() || rest.starts_with(['.', '['])).then_some(rest)
+    };
+    // Names may have dots in them: the longest one is meant.
+    let entry = entries.iter().filter(|it| below(it).is_some()).max_by_key(|it| it.key.len())?;
+    let place = Place { key: entry.key_span.clone(), value: entry.value.span.clone() };
+    let rest = below(entry)?;
+    Some(entry.value.place(rest).unwrap_or((place, rest)))
+}
+
+impl Value {
+    /// The same below a value; `path` begins with a dot or an index.
+    fn place<'p>(&self, path: &'p str) -> Option<(Place, &'p str)> {
+        match &self.kind {
+            Kind::Table(entries) => place(entries, path.strip_prefix('.')?),
+            Kind::Array(values) => {
+                let (index, rest) = path.strip_prefix('[')?.split_once(']')?;
+                let value = values.get(index.parse::<usize>().ok()?)?;
+                let place = Place { key: value.span.clone(), value: value.span.clone() };
+                Some(value.place(rest).unwrap_or((place, rest)))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Turns the parser's tree into ours.
 pub(super) struct Walk<'a> {
     pub(super) source: &'a str,
     pub(super) lookup: Lookup<'a>,
-    /// Every value's place by its path, as `site[0].route[2].path`.
-    pub(super) places: HashMap<String, Place>,
     /// What the environment did not have: the string, the place in it, the fault.
     pub(super) unfilled: Vec<(Span, Span, Unfilled)>,
 }
 
 impl Walk<'_> {
     /// The entries of a table, in the order of the file.
-    pub(super) fn table(&mut self, table: &DeTable<'_>, path: &str) -> Vec<Entry> {
+    pub(super) fn table(&mut self, table: &DeTable<'_>) -> Vec<Entry> {
         let mut entries = Vec::with_capacity(table.len());
         for (key, value) in table {
-            let name = key.get_ref().to_string();
-            let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-            let value = self.value(value, &below);
-            let place = Place { key: key.span(), value: value.span.clone() };
-            self.places.insert(below, place);
-            entries.push(Entry { key: name, key_span: key.span(), value });
+            let value = self.value(value);
+            entries.push(Entry { key: key.get_ref().to_string(), key_span: key.span(), value });
         }
         entries.sort_by_key(|entry| entry.key_span.start);
         entries
     }
 
-    fn value(&mut self, value: &Spanned<DeValue<'_>>, path: &str) -> Value {
+    fn value(&mut self, value: &Spanned<DeValue<'_>>) -> Value {
         let span = value.span();
         let kind = match value.get_ref() {
             DeValue::String(text) => Kind::Text(self.text(text, span.clone())),
@@ -125,26 +149,12 @@ impl Walk<'_> {
             DeValue::Float(_) => Kind::Float,
             DeValue::Boolean(truth) => Kind::Boolean(*truth),
             DeValue::Datetime(_) => Kind::Datetime,
-            DeValue::Array(values) => Kind::Array(self.array(values.iter(), path)),
-            DeValue::Table(table) => Kind::Table(self.table(table, path)),
+            DeValue::Array(values) => {
+                Kind::Array(values.iter().map(|value| self.value(value)).collect())
+            }
+            DeValue::Table(table) => Kind::Table(self.table(table)),
         };
         Value { span, kind }
-    }
-
-    fn array<'v, 'i: 'v>(
-        &mut self,
-        values: impl Iterator<Item = &'v Spanned<DeValue<'i>>>,
-        path: &str,
-    ) -> Vec<Value> {
-        let mut array = Vec::new();
-        for (index, value) in values.enumerate() {
-            let below = format!("{path}[{index}]");
-            let value = self.value(value, &below);
-            let place = Place { key: value.span.clone(), value: value.span.clone() };
-            self.places.insert(below, place);
-            array.push(value);
-        }
-        array
     }
 
     fn text(&mut self, text: &str, span: Span) -> Text {

@@ -68,7 +68,7 @@ impl Upstream {
         let example = "servers = [{ address = \"127.0.0.1:3001\" }]";
         let servers: Vec<_> = table.tables("servers", example).iter().map(Server::read).collect();
         if servers.is_empty() && table.value("servers").is_none_or(super::tree::Value::is_empty) {
-            let message = format!("{} has no servers", table.label);
+            let message = format!("{} has no servers", table.label());
             table.absent(table.value_span("servers"), message, Some(format!("add `{example}`")));
         }
         let all_down = [("fail_open", WhenAllDown::FailOpen), ("error", WhenAllDown::Error)];
