@@ -29,7 +29,7 @@ fn path(route: usize) -> PathMatcher {
 fn route(metrics: &Metrics, path: PathMatcher) -> Route {
     let name: Arc<str> = "bench".into();
     Route {
-        metrics: Arc::new(metrics.route(Arc::clone(&name))),
+        metrics: metrics.route(&name),
         name,
         matcher: RouteMatcher { path, methods: Vec::new() },
         filters: Chain::default(),

@@ -8,7 +8,7 @@ use crate::{
     config,
     snapshot::{Live, Snapshot, build::build, live::Resources},
 };
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 /// The listeners that `snapshot` wants: kept where name and address are the same, moved where only
 /// the name is new, else bound now. An error leaves everything as it was.
@@ -71,10 +71,7 @@ pub fn prepare(
 
 /// Takes the series of what the config has no more out of the metrics.
 pub fn forget(live: &Live, old: &Snapshot, new: &Snapshot) {
-    let routes: HashSet<&str> = new.router.routes().iter().map(|route| &*route.name).collect();
-    for route in old.router.routes().iter().filter(|route| !routes.contains(&*route.name)) {
-        route.metrics.remove();
-    }
+    live.metrics.retain_routes(new.router.routes().iter().map(|route| &*route.name));
     for group in &old.groups {
         let name = group.upstream.name();
         let kept = new.groups.iter().find(|it| it.upstream.name() == name);

@@ -116,7 +116,7 @@ fn a_request_that_panics_ends_its_connection_alone() {
         filters: Chain::new(vec![Box::new(Bomb)]),
         action: Action::Respond(Respond { status: StatusCode::OK, body, fields: Text::default() }),
         max_body: 0,
-        metrics: Arc::new(resources.metrics.route("bomb".into())),
+        metrics: resources.metrics.route(&"bomb".into()),
     }]);
     let listener = Listener::bind(0, "http", wanted, 1, &resources.metrics).unwrap();
     let address = listener.address;

@@ -3,16 +3,18 @@
 //! Owns: the registry. May touch: nothing of ours. Labels come from the config only and are
 //! resolved when it is built, so that no client can make series.
 
-use super::RouteMetrics;
+use super::{RouteMetrics, request_metrics::Family};
 use prometheus::{
-    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder, core::Collector, process_collector::ProcessCollector,
+    Encoder, Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    core::Collector, process_collector::ProcessCollector,
 };
-use std::sync::Arc;
-
-/// Seconds; from a cached file to a slow report.
-const BUCKETS: [f64; 14] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+use std::{
+    iter::zip,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
 /// How an attempt at a server ended, as the label `outcome`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,9 +83,9 @@ impl Outcome {
 /// All that is counted.
 pub struct Metrics {
     registry: Registry,
-    durations: HistogramVec,
+    durations: Family,
     /// Requests that no route took; the label `route` is empty.
-    pub unrouted: RouteMetrics,
+    pub unrouted: Arc<RouteMetrics>,
     attempts: IntCounterVec,
     retries: IntCounterVec,
     ejections: IntCounterVec,
@@ -170,19 +172,11 @@ impl Metrics {
     #[allow(clippy::new_without_default, clippy::too_many_lines)]
     pub fn new() -> Arc<Self> {
         let make = Maker(Registry::new());
-        let durations = HistogramOpts::new(
-            "http_request_duration_seconds",
-            "Time from a request's head to the end of its response.",
-        );
-        let durations = HistogramVec::new(
-            durations.buckets(BUCKETS.to_vec()),
-            &["method", "route", "status_code"],
-        );
         let server = ["upstream", "server"];
         let process = ProcessCollector::for_self();
-        let durations = make.register("http_request_duration_seconds", durations);
+        let durations = make.register("http_request_duration_seconds", Family::new());
         let metrics = Self {
-            unrouted: RouteMetrics::new("".into(), durations.clone()),
+            unrouted: durations.route(&"".into()),
             durations,
             attempts: make.counters(
                 "sheave_upstream_attempts_total",
@@ -272,14 +266,20 @@ impl Metrics {
     }
 
     /// A route's histograms.
-    pub fn route(&self, name: Arc<str>) -> RouteMetrics {
-        RouteMetrics::new(name, self.durations.clone())
+    pub fn route(&self, name: &Arc<str>) -> Arc<RouteMetrics> {
+        self.durations.route(name)
+    }
+
+    /// Takes the series of all routes out but of those that the config has.
+    pub fn retain_routes<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        self.durations.retain(&names.chain([""]).collect());
     }
 
     /// An upstream's counters; `servers` in the order of its members.
     pub fn upstream(&self, upstream: &str, servers: &[&str]) -> UpstreamMetrics {
         let server = |server: &&str| ServerMetrics {
-            attempts: Outcome::ALL.map(|outcome| {
+            attempts: Default::default(),
+            counters: Outcome::ALL.map(|outcome| {
                 self.attempts.with_label_values(&[upstream, server, outcome.name()])
             }),
             ejections: self.ejections.with_label_values(&[upstream, server]),
@@ -351,19 +351,41 @@ pub struct UpstreamMetrics {
     servers: Vec<ServerMetrics>,
 }
 
+/// One server's. Attempts are counted in one place, and brought to the counters when these are asked
+/// for: among many servers each counter is somewhere else in memory, and in no cache.
 struct ServerMetrics {
-    attempts: [IntCounter; Outcome::ALL.len()],
+    attempts: [AtomicU64; Outcome::ALL.len()],
+    counters: [IntCounter; Outcome::ALL.len()],
     ejections: IntCounter,
 }
 
 impl UpstreamMetrics {
     /// Counts an attempt at the member `index`.
     pub fn attempt(&self, index: usize, outcome: Outcome) {
-        self.servers[index].attempts[outcome as usize].inc();
+        self.servers[index].attempts[outcome as usize].fetch_add(1, Relaxed);
     }
 
     /// Counts an ejection of the member `index`.
     pub fn ejected(&self, index: usize) {
         self.servers[index].ejections.inc();
+    }
+
+    /// Brings the counters to what is so now.
+    pub fn publish(&self) {
+        self.servers.iter().for_each(ServerMetrics::publish);
+    }
+}
+
+impl ServerMetrics {
+    fn publish(&self) {
+        for (attempts, counter) in zip(&self.attempts, &self.counters) {
+            counter.inc_by(attempts.swap(0, Relaxed));
+        }
+    }
+}
+
+impl Drop for ServerMetrics {
+    fn drop(&mut self) {
+        self.publish();
     }
 }

@@ -163,7 +163,6 @@ mod tests {
     };
     use http::StatusCode;
     use proptest::prelude::*;
-    use std::sync::Arc;
 
     fn name() -> impl Strategy<Value = String> {
         prop::collection::vec("[ab]", 1..4).prop_map(|labels| labels.join("."))
@@ -210,7 +209,7 @@ mod tests {
                 status: StatusCode::FOUND,
             }),
             max_body: 0,
-            metrics: Arc::new(metrics.route("r".into())),
+            metrics: metrics.route(&"r".into()),
         };
         let mut router = Router::default();
         router.add(vec![route(&RouteMatcher { path: PathMatcher::Any, methods: Vec::new() })]);

@@ -52,7 +52,7 @@ impl<'a> Compiler<'a> {
     pub(super) fn route(&mut self, wanted: &config::Route) -> Route {
         let name: Arc<str> = wanted.name.as_str().into();
         Route {
-            metrics: Arc::new(self.resources.metrics.route(Arc::clone(&name))),
+            metrics: self.resources.metrics.route(&name),
             name,
             matcher: RouteMatcher { path: path(&wanted.path), methods: wanted.methods.clone() },
             filters: filters(wanted),
