@@ -33,11 +33,11 @@ fn route(metrics: &Metrics, path: PathMatcher) -> Route {
         name,
         matcher: RouteMatcher { path, methods: Vec::new() },
         filters: Chain::default(),
-        action: Action::Respond(Respond {
+        action: Action::Respond(Box::new(Respond {
             status: StatusCode::OK,
             body: Wording::Fixed(Bytes::new()),
             fields: Text::default(),
-        }),
+        })),
         max_body: 0,
     }
 }

@@ -32,10 +32,10 @@ const BACKGROUND: f64 = 0.1;
 /// - `daemon::serve_http1`: the exchange's future, which is boxed;
 /// - `proxy::record`: the record.
 const REQUEST: f64 = 7.0;
-/// And of a proxied one: the future of the action (`proxy`), the owner of the block with the response
-/// (`http1::buffers`), the copy of its fields and their shared count (`proxy::response_head`). Two
-/// small futures are cheaper than one past 1 KiB, which mimalloc hands out by a slower way.
-const PROXIED: f64 = REQUEST + 4.0;
+/// And of a proxied one: the future of the action (`proxy`) and the owner of the block with the
+/// response (`http1::buffers`). Two small futures are cheaper than one past 1 KiB, which mimalloc
+/// hands out by a slower way.
+const PROXIED: f64 = REQUEST + 2.0;
 /// And of a file from memory: the future of the action, and its path without the route's prefix
 /// (`route::target`).
 const FILE_IN_MEMORY: f64 = REQUEST + 2.0;

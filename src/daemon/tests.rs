@@ -114,7 +114,11 @@ fn a_request_that_panics_ends_its_connection_alone() {
         name: "bomb".into(),
         matcher: RouteMatcher { path: PathMatcher::Any, methods: Vec::new() },
         filters: Chain::new(vec![Box::new(Bomb)]),
-        action: Action::Respond(Respond { status: StatusCode::OK, body, fields: Text::default() }),
+        action: Action::Respond(Box::new(Respond {
+            status: StatusCode::OK,
+            body,
+            fields: Text::default(),
+        })),
         max_body: 0,
         metrics: resources.metrics.route(&"bomb".into()),
     }]);

@@ -12,6 +12,7 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
+
 /// Data up to this size is copied behind the head: one buffer is cheaper for the kernel than two.
 const COPIED: usize = 2 * 1024;
 
@@ -59,6 +60,18 @@ impl Outgoing {
         (self.offset, self.data, self.tail, self.sent) = (0, Bytes::new(), b"", 0);
         (self.moved, self.chunked, self.ended) = (None, false, false);
         &mut self.head
+    }
+
+    /// Gives the memory for heads away, once everything is written.
+    pub fn take_room(&mut self) -> Vec<u8> {
+        self.offset = 0;
+        std::mem::take(&mut self.head)
+    }
+
+    /// Gets memory for heads; nothing must be under way.
+    pub fn give_room(&mut self, room: Vec<u8>) {
+        (self.head, self.offset) = (room, 0);
+        self.head.clear();
     }
 
     /// What follows is coded in chunks.

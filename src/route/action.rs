@@ -15,13 +15,13 @@ use std::{sync::Arc, time::Duration};
 /// What a route does.
 pub enum Action {
     /// Answers by itself.
-    Respond(Respond),
+    Respond(Box<Respond>),
     /// Sends the client elsewhere.
-    Redirect(Redirect),
+    Redirect(Box<Redirect>),
     /// Serves a directory.
-    Files(FilesRoute),
-    /// Asks a server.
-    Forward(Box<Forward>),
+    Files(Box<FilesRoute>),
+    /// Asks a server. Routes that do so alike share it: among many it stays in the processor's cache.
+    Forward(Arc<Forward>),
 }
 
 /// An answer from the config.

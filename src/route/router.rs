@@ -204,10 +204,10 @@ mod tests {
             name: "r".into(),
             matcher: matcher.clone(),
             filters: Chain::default(),
-            action: Action::Redirect(Redirect {
+            action: Action::Redirect(Box::new(Redirect {
                 to: Template::default(),
                 status: StatusCode::FOUND,
-            }),
+            })),
             max_body: 0,
             metrics: metrics.route(&"r".into()),
         };

@@ -15,7 +15,7 @@ use crate::{
     config,
     files::Files,
     observe::access_log::AccessLog,
-    route::{Action, FilesRoute, Group, Route, Router, Sites},
+    route::{Action, Group, Route, Router, Sites},
     tls::Certificates,
 };
 use std::{collections::HashSet, sync::Arc};
@@ -84,7 +84,8 @@ impl Snapshot {
         let mut seen: Vec<*const Files> = Vec::new();
         let mut sum = (0, 0);
         for route in self.router.routes() {
-            let Action::Files(FilesRoute { files, .. }) = &route.action else { continue };
+            let Action::Files(route) = &route.action else { continue };
+            let files = &route.files;
             if !seen.contains(&Arc::as_ptr(files)) {
                 seen.push(Arc::as_ptr(files));
                 sum = (sum.0 + files.hits(), sum.1 + files.misses());

@@ -35,6 +35,8 @@ fn directories(previous: Option<&Snapshot>) -> Vec<Arc<Files>> {
 pub(super) struct Compiler<'a> {
     upstreams: HashMap<&'a str, (&'a config::Upstream, &'a Arc<Group>)>,
     directories: Vec<Arc<Files>>,
+    /// The last of each upstream, and what it was made of.
+    forwards: HashMap<&'a str, (&'a config::Route, Arc<Forward>)>,
     resources: &'a Resources,
 }
 
@@ -45,11 +47,11 @@ impl<'a> Compiler<'a> {
         previous: Option<&Snapshot>,
         resources: &'a Resources,
     ) -> Self {
-        Self { upstreams, directories: directories(previous), resources }
+        Self { upstreams, directories: directories(previous), forwards: HashMap::new(), resources }
     }
 
     /// One route.
-    pub(super) fn route(&mut self, wanted: &config::Route) -> Route {
+    pub(super) fn route(&mut self, wanted: &'a config::Route) -> Route {
         let name: Arc<str> = wanted.name.as_str().into();
         Route {
             metrics: self.resources.metrics.route(&name),
@@ -61,19 +63,18 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn action(&mut self, wanted: &config::Route) -> Action {
+    fn action(&mut self, wanted: &'a config::Route) -> Action {
         match &wanted.action {
-            config::Action::Respond(respond) => Action::Respond(self::respond(respond)),
-            config::Action::Redirect(redirect) => Action::Redirect(Redirect {
+            config::Action::Respond(respond) => Action::Respond(Box::new(self::respond(respond))),
+            config::Action::Redirect(redirect) => Action::Redirect(Box::new(Redirect {
                 to: redirect.to.clone(),
                 status: status(redirect.status),
-            }),
-            config::Action::Files(files) => {
-                Action::Files(FilesRoute { files: self.files(files), target: target(wanted) })
-            }
-            config::Action::Forward(upstream) => {
-                Action::Forward(Box::new(self.forward(wanted, upstream)))
-            }
+            })),
+            config::Action::Files(files) => Action::Files(Box::new(FilesRoute {
+                files: self.files(files),
+                target: target(wanted),
+            })),
+            config::Action::Forward(upstream) => Action::Forward(self.forward(wanted, upstream)),
         }
     }
 
@@ -96,27 +97,48 @@ impl<'a> Compiler<'a> {
         files
     }
 
-    fn forward(&self, wanted: &config::Route, upstream: &str) -> Forward {
-        let (settings, group) = self.upstreams[upstream];
-        let config::Route { timeouts, request_headers: edits, .. } = wanted;
-        let edited: Vec<_> = edits.set.iter().chain(&edits.add).map(|(name, _)| name).collect();
-        let edited = || edited.iter().copied().chain(&edits.remove);
-        Forward {
-            group: Arc::clone(group),
-            key: key(settings),
-            target: target(wanted),
-            timeouts: Timeouts {
-                connect: timeouts.connect,
-                send: timeouts.send,
-                response_head: timeouts.response_head,
-                read: timeouts.read,
-                body_idle: timeouts.body_idle,
-            },
-            retry: retry(wanted.retry.as_ref().unwrap_or(&settings.retry)),
-            response_buffer: wanted.response_buffer,
-            edited: Edited::of(edited()),
-            edits_host: edited().any(|name| *name == header::HOST),
+    fn forward(&mut self, wanted: &'a config::Route, upstream: &'a str) -> Arc<Forward> {
+        if let Some((route, last)) = self.forwards.get(upstream)
+            && forward_alike(route, wanted)
+        {
+            return Arc::clone(last);
         }
+        let (settings, group) = self.upstreams[upstream];
+        let made = Arc::new(forward(wanted, settings, group));
+        self.forwards.insert(upstream, (wanted, Arc::clone(&made)));
+        made
+    }
+}
+
+/// Whether two routes to one upstream come to the same.
+fn forward_alike(route: &config::Route, other: &config::Route) -> bool {
+    route.strip_prefix == other.strip_prefix
+        && route.rewrite == other.rewrite
+        && route.request_headers == other.request_headers
+        && route.timeouts == other.timeouts
+        && route.retry == other.retry
+        && route.response_buffer == other.response_buffer
+}
+
+fn forward(wanted: &config::Route, settings: &config::Upstream, group: &Arc<Group>) -> Forward {
+    let config::Route { timeouts, request_headers: edits, .. } = wanted;
+    let edited: Vec<_> = edits.set.iter().chain(&edits.add).map(|(name, _)| name).collect();
+    let edited = || edited.iter().copied().chain(&edits.remove);
+    Forward {
+        group: Arc::clone(group),
+        key: key(settings),
+        target: target(wanted),
+        timeouts: Timeouts {
+            connect: timeouts.connect,
+            send: timeouts.send,
+            response_head: timeouts.response_head,
+            read: timeouts.read,
+            body_idle: timeouts.body_idle,
+        },
+        retry: retry(wanted.retry.as_ref().unwrap_or(&settings.retry)),
+        response_buffer: wanted.response_buffer,
+        edited: Edited::of(edited()),
+        edits_host: edited().any(|name| *name == header::HOST),
     }
 }
 

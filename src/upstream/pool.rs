@@ -26,8 +26,19 @@ pub struct Limits {
 /// Idle connections by server.
 #[derive(Debug, Default)]
 pub struct Pool {
-    idle: Mutex<HashMap<u64, Vec<Idle>, FixedState>>,
+    kept: Mutex<Kept>,
 }
+
+#[derive(Debug, Default)]
+struct Kept {
+    by_server: HashMap<u64, Vec<Idle>, FixedState>,
+    /// Memory for heads, the last used last: it is in the processor's cache, and that of a connection
+    /// to one of many servers is not.
+    rooms: Vec<Vec<u8>>,
+}
+
+/// Rooms kept: what a busy worker has under way at a time.
+const ROOMS: usize = 64;
 
 #[derive(Debug)]
 struct Idle {
@@ -39,16 +50,26 @@ impl Pool {
     /// The connection to `server` that was used last and is alive, if any.
     pub fn check_out(&self, server: u64, now: u64, thorough: bool) -> Option<Box<Connection>> {
         loop {
-            let idle = self.lock().get_mut(&server)?.pop()?;
-            if now < idle.expires && !idle.connection.is_dead(thorough) {
-                return Some(idle.connection);
+            let mut kept = self.lock();
+            let Idle { mut connection, expires } = kept.by_server.get_mut(&server)?.pop()?;
+            let room = kept.rooms.pop();
+            drop(kept);
+            connection.outgoing.give_room(room.unwrap_or_default());
+            if now < expires && !connection.is_dead(thorough) {
+                return Some(connection);
             }
         }
     }
 
     /// Keeps `connection` for another request, within `limits`, unless something is left on it that
     /// was not read or not sent.
-    pub fn check_in(&self, server: u64, connection: Box<Connection>, limits: &Limits, now: u64) {
+    pub fn check_in(
+        &self,
+        server: u64,
+        mut connection: Box<Connection>,
+        limits: &Limits,
+        now: u64,
+    ) {
         let worn = limits.requests != 0 && connection.requests >= limits.requests
             || limits.age != 0 && now.saturating_sub(connection.opened) >= limits.age;
         let clean = connection.unread.is_empty() && connection.outgoing.is_done();
@@ -56,8 +77,12 @@ impl Pool {
             return;
         }
         let expires = now + limits.idle_timeout - jitter(limits.idle_timeout, &connection);
-        let mut pool = self.lock();
-        let idle = pool.entry(server).or_default();
+        let room = connection.outgoing.take_room();
+        let mut kept = self.lock();
+        if kept.rooms.len() < ROOMS {
+            kept.rooms.push(room);
+        }
+        let idle = kept.by_server.entry(server).or_default();
         if idle.len() >= limits.idle {
             // The one used longest ago is the likeliest to be closed soon.
             idle.remove(0);
@@ -68,14 +93,14 @@ impl Pool {
     /// Drops what has expired or died, and all that leads to servers other than `current`; called
     /// once a second.
     pub fn sweep(&self, now: u64, current: &HashSet<u64>) {
-        self.lock().retain(|server, idle| {
+        self.lock().by_server.retain(|server, idle| {
             idle.retain(|it| now < it.expires && !it.connection.is_dead(false));
             !idle.is_empty() && current.contains(server)
         });
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Vec<Idle>, FixedState>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
