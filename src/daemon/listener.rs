@@ -10,17 +10,21 @@ use arc_swap::ArcSwapOption;
 use prometheus::{IntCounter, IntGauge};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
+    future::poll_fn,
     io,
     net::{SocketAddr, TcpListener as StdListener},
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Notify, mpsc, watch},
+    time::timeout,
 };
 
 /// Connections that the kernel keeps for us while we are busy.
@@ -185,24 +189,28 @@ pub async fn accept(listener: Arc<Listener>, proxy: Arc<Proxy>, alive: mpsc::Sen
         }
     };
     let mut drain = listener.drain.subscribe();
-    loop {
-        tokio::select! {
-            biased;
-            () = drained(&mut drain) => break,
-            () = room(&listener, &proxy) => {}
+    let mut drained = pin!(drained(&mut drain));
+    while !listener.draining.load(Ordering::Acquire) {
+        if is_full(&listener, &proxy) {
+            // One that closes may make room; and a reload may have raised the limit meanwhile.
+            let closed = timeout(Duration::from_secs(1), listener.closed.notified());
+            tokio::select! {
+                biased;
+                () = drained.as_mut() => break,
+                _ = closed => continue,
+            }
         }
-        tokio::select! {
-            biased;
-            () = drained(&mut drain) => break,
-            accepted = socket.accept() => take(accepted, &listener, &proxy, &alive).await,
-        }
+        let accepted = poll_fn(|cx| match socket.poll_accept(cx) {
+            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+            // Asked only when there is nothing to accept: then the look costs nobody anything.
+            Poll::Pending => drained.as_mut().poll(cx).map(|()| None),
+        });
+        let Some(accepted) = accepted.await else { break };
+        take(accepted, &listener, &proxy, &alive).await;
     }
     // Clients that the kernel has already greeted are served, too.
-    while let Some(accepted) = now_or_never(socket.accept()).await {
-        if accepted.is_err() {
-            break;
-        }
-        take(accepted, &listener, &proxy, &alive).await;
+    while let Some(Ok(accepted)) = now_or_never(socket.accept()).await {
+        take(Ok(accepted), &listener, &proxy, &alive).await;
     }
 }
 
@@ -212,18 +220,11 @@ pub async fn drained(drain: &mut watch::Receiver<bool>) {
     let _ = drain.wait_for(|drain| *drain).await;
 }
 
-/// Waits while the listener has as many connections as it may.
-async fn room(listener: &Listener, proxy: &Proxy) {
-    loop {
-        let snapshot = proxy.live.load();
-        let limit = snapshot.listener(listener.id).map_or(0, |it| it.limits.connections);
-        if limit == 0 || listener.open.load(Ordering::Relaxed) < limit {
-            return;
-        }
-        drop(snapshot);
-        // A reload may have raised the limit meanwhile.
-        let _ = tokio::time::timeout(Duration::from_secs(1), listener.closed.notified()).await;
-    }
+/// Whether the listener has as many connections as it may.
+fn is_full(listener: &Listener, proxy: &Proxy) -> bool {
+    let snapshot = proxy.live.load();
+    let limit = snapshot.listener(listener.id).map_or(0, |it| it.limits.connections);
+    limit != 0 && listener.open.load(Ordering::Relaxed) >= limit
 }
 
 async fn take(
@@ -235,7 +236,9 @@ async fn take(
     match accepted {
         Ok((stream, peer)) => {
             let open = Open::new(listener);
-            task::spawn(connection::serve(stream, peer, open, Arc::clone(proxy), alive.clone()));
+            let (proxy, alive) = (Arc::clone(proxy), alive.clone());
+            // Boxed, so that it is moved no more on its way into the task.
+            task::spawn(Box::pin(connection::serve(stream, peer, open, proxy, alive)));
         }
         Err(error) => {
             let gone = matches!(

@@ -112,7 +112,10 @@ impl Http1 {
                 break end;
             }
         };
-        Box::pin(self.end(end)).await;
+        if end != End::Gone && (end != End::Said || self.service.is_tls()) {
+            // Boxed, for it is rare and large. A plain socket needs no more than to be dropped.
+            Box::pin(self.end(end)).await;
+        }
     }
 
     async fn end(&mut self, end: End) {

@@ -16,6 +16,9 @@ use std::{
 /// Data up to this size is copied behind the head: one buffer is cheaper for the kernel than two.
 const COPIED: usize = 2 * 1024;
 
+/// Room for most heads.
+const HEAD: usize = 512;
+
 /// A part of a body.
 #[derive(Debug)]
 pub enum Part {
@@ -57,6 +60,8 @@ impl Outgoing {
     /// Begins a message: its head is to be appended to what is given back.
     pub fn begin(&mut self) -> &mut Vec<u8> {
         self.head.clear();
+        // Most heads fit: the memory of a new connection is got once.
+        self.head.reserve(HEAD);
         (self.offset, self.data, self.tail, self.sent) = (0, Bytes::new(), b"", 0);
         (self.moved, self.chunked, self.ended) = (None, false, false);
         &mut self.head

@@ -6,7 +6,7 @@
 use super::request_id::RequestId;
 use crate::template::{Part, Template, Variable};
 use http::{HeaderMap, HeaderName, HeaderValue, request};
-use std::{borrow::Cow, fmt::Write as _, net::IpAddr, ops::Range, sync::Arc, time::Instant};
+use std::{borrow::Cow, net::IpAddr, ops::Range, sync::Arc, time::Instant};
 
 /// The connection that a request came by; shared by all its requests.
 #[derive(Debug)]
@@ -25,19 +25,23 @@ pub struct Peer {
 }
 
 const FORWARDED_FOR: &str = "x-forwarded-for: ";
-/// An IPv6 address as text.
-const LONGEST_IP: usize = 39;
 
 impl Peer {
     /// A connection from `ip` to `listener`.
     pub fn new(ip: IpAddr, listener: Arc<str>, tls: bool, sni: Option<String>) -> Self {
-        let mut lines = String::with_capacity(80 + if ip.is_ipv4() { 30 } else { 2 * LONGEST_IP });
-        // Writing to a string can't fail.
-        let _ = write!(lines, "{FORWARDED_FOR}{ip}");
-        let ip_text = FORWARDED_FOR.len()..lines.len();
+        let text = ip_text(ip);
         let scheme = if tls { "https" } else { "http" };
-        let _ = write!(lines, "\r\nx-real-ip: {ip}\r\nx-forwarded-proto: {scheme}\r\n");
-        Self { ip, lines, ip_text, listener, tls, sni }
+        let parts = [
+            FORWARDED_FOR,
+            &text,
+            "\r\nx-real-ip: ",
+            &text,
+            "\r\nx-forwarded-proto: ",
+            scheme,
+            "\r\n",
+        ];
+        let ip_text = FORWARDED_FOR.len()..FORWARDED_FOR.len() + text.len();
+        Self { ip, lines: parts.concat(), ip_text, listener, tls, sni }
     }
 
     /// The address as text.
@@ -50,6 +54,19 @@ impl Peer {
     pub fn lines(&self) -> &str {
         &self.lines
     }
+}
+
+/// An address as text. Every connection needs it: the formatter costs as much as all the rest of it.
+fn ip_text(ip: IpAddr) -> String {
+    let IpAddr::V4(ip) = ip else { return ip.to_string() };
+    let mut text = String::with_capacity(15);
+    for (at, octet) in ip.octets().into_iter().enumerate() {
+        if at > 0 {
+            text.push('.');
+        }
+        text.push_str(itoa::Buffer::new().format(octet));
+    }
+    text
 }
 
 /// Which fields a request has, so that nobody looks for what is not there.
@@ -221,6 +238,17 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_read_as_the_formatter_writes_them() {
+        for ip in ["0.0.0.0", "9.10.99.100", "255.249.200.1", "::1", "2001:db8::ff:0"] {
+            let peer = Peer::new(ip.parse().unwrap(), "http".into(), true, None);
+            assert_eq!(peer.ip_text(), ip);
+            let lines =
+                format!("x-forwarded-for: {ip}\r\nx-real-ip: {ip}\r\nx-forwarded-proto: https\r\n");
+            assert_eq!(peer.lines(), lines);
+        }
+    }
 
     fn context() -> Context {
         let (head, ()) = http::Request::get("/a%20b?c=d")
