@@ -25,11 +25,13 @@ use super::{
 const BYTES: HeaderValue = HeaderValue::from_static("bytes");
 
 /// Answers a GET or HEAD with a document: preconditions first, then the range (RFC 9110 §13.2.2).
+/// Without `conditions` there are neither.
 pub(super) fn with_document(
     document: &Document,
     method: &Method,
-    headers: &HeaderMap,
+    conditions: Option<&HeaderMap>,
 ) -> Answer<FileBody> {
+    let Some(headers) = conditions else { return whole(document, method) };
     match conditional::evaluate(headers, &document.validators) {
         Verdict::Proceed => match range_of(document, method, headers) {
             Asked::Whole => whole(document, method),

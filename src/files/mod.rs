@@ -106,22 +106,23 @@ impl Files {
     }
 
     /// Answers a request for `path`: normalised ([`crate::message::path`]) and without the prefix
-    /// that the route strips. `uri` is as the client sent it; a redirect is made from it.
+    /// that the route strips. `uri` is as the client sent it; a redirect is made from it. Conditions
+    /// and a range are looked for in `conditions`, if there may be any.
     pub async fn serve(
         &self,
         method: &Method,
         uri: &Uri,
-        headers: &HeaderMap,
+        conditions: Option<&HeaderMap>,
         path: &str,
     ) -> Answer<FileBody> {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return answer::not_allowed();
         }
-        let mut answered = self.answer(method, headers, path).await;
+        let mut answered = self.answer(method, conditions, path).await;
         if matches!(answered, Ok(None)) && uri.path().ends_with('/') {
             // The route took the slash away (`strip_prefix = "/static/"`) or wrote another path:
             // a redirect would come back here for ever.
-            answered = self.answer(method, headers, &format!("{path}/")).await;
+            answered = self.answer(method, conditions, &format!("{path}/")).await;
         }
         match answered {
             Ok(Some(response)) => response,
@@ -134,10 +135,10 @@ impl Files {
     async fn answer(
         &self,
         method: &Method,
-        headers: &HeaderMap,
+        conditions: Option<&HeaderMap>,
         path: &str,
     ) -> Result<Option<Answer<FileBody>>, Refusal> {
-        let with = |document: &Document| answer::with_document(document, method, headers);
+        let with = |document: &Document| answer::with_document(document, method, conditions);
         Ok(match &self.memory {
             Some(memory) => self.remember(memory, path).await?.map(|kept| with(&kept.document)),
             None => self.open(path, READ_AT_ONCE).await?.as_ref().map(with),

@@ -15,8 +15,8 @@ pub const MOST_FIELDS: usize = 200;
 pub enum Fields {
     /// Lines, each with its end.
     Text(Text),
-    /// By name.
-    Map(HeaderMap),
+    /// By name; boxed, so that what is not edited moves with less.
+    Map(Box<HeaderMap>),
 }
 
 /// Fields as lines.
@@ -53,7 +53,7 @@ impl Fields {
     /// The fields by name, to be looked at and edited.
     pub fn map(&mut self) -> &mut HeaderMap {
         if let Self::Text(text) = self {
-            *self = Self::Map(text.to_map());
+            *self = Self::Map(Box::new(text.to_map()));
         }
         match self {
             Self::Map(map) => map,
@@ -71,7 +71,7 @@ impl Fields {
             }
             Self::Map(map) => {
                 let mut dated = false;
-                for (name, value) in map {
+                for (name, value) in &**map {
                     let skipped = *name == header::CONTENT_LENGTH
                         && length != ContentLength::AsItCame
                         || *name == header::TRANSFER_ENCODING

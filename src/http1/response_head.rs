@@ -124,7 +124,7 @@ mod tests {
         }
         let (mut out, status) = (Vec::new(), StatusCode::from_u16(status).unwrap());
         let (framing, close) =
-            write(&mut out, status, &Fields::Map(map), length, asked, || [b'D'; 29]);
+            write(&mut out, status, &Fields::Map(map.into()), length, asked, || [b'D'; 29]);
         (String::from_utf8(out).unwrap(), framing, close)
     }
 

@@ -84,6 +84,8 @@ pub struct Present {
     pub via: bool,
     /// `X-Request-Id`.
     pub request_id: bool,
+    /// What makes an answer depend on what the client has, or wants only a part.
+    pub conditional: bool,
     /// A name with a `_` in it.
     pub ambiguous: bool,
 }
@@ -100,6 +102,12 @@ impl Present {
                 "transfer-encoding" => present.transfer_encoding = true,
                 "via" => present.via = true,
                 "x-request-id" => present.request_id = true,
+                "range"
+                | "if-match"
+                | "if-none-match"
+                | "if-modified-since"
+                | "if-unmodified-since"
+                | "if-range" => present.conditional = true,
                 name => present.ambiguous |= memchr::memchr(b'_', name.as_bytes()).is_some(),
             }
         }
@@ -215,7 +223,7 @@ impl Scope<'_> {
 
 /// `host:port` without the port; a bracketed IPv6 address stays whole.
 pub fn host_name(host: &str) -> &str {
-    match host.rfind(':') {
+    match host.bytes().rposition(|byte| byte == b':') {
         Some(colon) if !host[colon..].contains(']') => &host[..colon],
         _ => host,
     }

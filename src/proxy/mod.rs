@@ -172,8 +172,7 @@ fn find(
     path: &str,
 ) -> Result<u32, Refusal> {
     let context = &facts.context;
-    let host = std::str::from_utf8(context.host.as_bytes())
-        .map_err(|_| Refusal::malformed("host_invalid"))?;
+    let host = context.host.to_str().map_err(|_| Refusal::malformed("host_invalid"))?;
     let host = admission::site_name(host);
     if let Some(tls) = &listener.tls
         && tls.strict_sni
@@ -216,9 +215,12 @@ async fn files(action: &FilesRoute, facts: &Facts, route: &Route, path: &str) ->
     let looked_up = if action.target.is_identity() {
         Cow::Borrowed(path)
     } else {
-        Cow::Owned(action.target.path(path, &facts.scope(route)))
+        action.target.path(path, &facts.scope(route))
     };
-    let answer = action.files.serve(&head.method, &head.uri, &head.headers, &looked_up).await;
+    // The filters may have made it so.
+    let conditional = facts.context.present.conditional || !route.filters.is_empty();
+    let conditions = conditional.then_some(&head.headers);
+    let answer = action.files.serve(&head.method, &head.uri, conditions, &looked_up).await;
     answer.map(Source::File)
 }
 

@@ -3,6 +3,7 @@
 
 use crate::{message::context::Scope, template::Template};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use std::borrow::Cow;
 
 /// What may not stand in a path as it is (RFC 3986 §3.3).
 const NOT_IN_PATH: &AsciiSet = &CONTROLS
@@ -33,14 +34,14 @@ impl Target {
     }
 
     /// The path for a directory look-up, from the normalised `path`.
-    pub fn path(&self, path: &str, scope: &Scope<'_>) -> String {
+    pub fn path<'p>(&self, path: &'p str, scope: &Scope<'_>) -> Cow<'p, str> {
         let stripped = self.stripped(path);
         match &self.rewrite {
-            None => stripped.to_owned(),
+            None => stripped.into(),
             Some(template) => {
                 let target = Scope { path: Some(stripped), ..*scope }.render(template);
                 let path = target.split('?').next().unwrap_or_default();
-                if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }
+                if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }.into()
             }
         }
     }

@@ -109,6 +109,14 @@ fn head_is_get_without_the_body() {
 }
 
 #[test]
+fn a_range_that_the_config_sets_is_one() {
+    let edits = "request_headers.set = { range = \"bytes=2-3\" }\nfiles =";
+    let daemon = Daemon::start_in(tree(), &site("").replace("files =", edits));
+    let answer = get(daemon.http(), "/hello.txt");
+    assert_eq!((answer.status, &*answer.text()), (206, "23"));
+}
+
+#[test]
 fn single_ranges_are_cut_exactly() {
     let daemon = serving("");
     for (range, part, content_range) in [
