@@ -189,10 +189,8 @@ async fn no_way_leads_outside() {
                 assert_eq!(response.status(), StatusCode::NOT_FOUND, "{raw}");
             }
             // Nor without the normalising.
-            let response = files
-                .serve(&Method::GET, &Uri::from_static("/"), None, raw)
-                .await
-                .into_http2();
+            let response =
+                files.serve(&Method::GET, &Uri::from_static("/"), None, raw).await.into_http2();
             assert_eq!(response.status(), StatusCode::NOT_FOUND, "{raw}");
         }
     }

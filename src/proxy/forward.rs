@@ -25,7 +25,7 @@ use crate::{
     observe::metrics::Outcome as Count,
     route::{Forward, Group, Key, Route},
     upstream::{
-        Lease, Outcome, Reported, RetryPermit, Tried,
+        Lease, Outcome, Reported, RetryPermit, Server, Tried,
         connect::Connection,
         strategy::{consistent_hash, ip_hash},
     },
@@ -145,21 +145,30 @@ async fn attempt(
         }
     }
     metrics.pool_misses.inc();
-    let buffers = Arc::clone(&proxy.buffers);
-    let opening = Connection::open(server, forward.timeouts.connect, now, buffers);
     // Boxed, for it is rare and large.
-    let mut connection = match Box::pin(opening).await {
-        Ok(connection) => connection,
-        Err(error) => {
-            let failure = match error.kind() {
-                io::ErrorKind::TimedOut => Failure::ConnectTimeout,
-                _ => Failure::Connect(error),
-            };
-            return Err(Failed { failure, sent: false, answered: false });
-        }
-    };
-    request_head::write(&mut connection.outgoing, &facts.context, &forwarding);
-    let begun = Instant::now();
+    Box::pin(over_a_fresh_one(proxy, forward, facts, server, &forwarding, body, now)).await
+}
+
+async fn over_a_fresh_one(
+    proxy: &Proxy,
+    forward: &Forward,
+    facts: &Facts,
+    server: &Server,
+    forwarding: &Forwarding<'_>,
+    body: &mut RequestBody,
+    now: u64,
+) -> Result<(ResponseHead, Box<Connection>), Failed> {
+    let buffers = Arc::clone(&proxy.buffers);
+    let opened = Connection::open(server, forward.timeouts.connect, now, buffers).await;
+    let mut connection = opened.map_err(|error| {
+        let failure = match error.kind() {
+            io::ErrorKind::TimedOut => Failure::ConnectTimeout,
+            _ => Failure::Connect(error),
+        };
+        Failed { failure, sent: false, answered: false }
+    })?;
+    request_head::write(&mut connection.outgoing, &facts.context, forwarding);
+    let (method, begun) = (&facts.context.head.method, Instant::now());
     match exchange(&mut connection, body, method, &forward.timeouts, begun).await {
         Ok(head) => Ok((head, connection)),
         Err(failure) => Err(Failed::on(&connection, failure)),
@@ -216,6 +225,12 @@ fn report_failure(
 
 fn report(group: &Group, lease: &mut Lease, outcome: Outcome, now: u64) {
     let reported = group.upstream.report(lease, outcome, now);
+    if reported != Reported::Noted {
+        tell(group, lease, outcome, reported);
+    }
+}
+
+fn tell(group: &Group, lease: &Lease, outcome: Outcome, reported: Reported) {
     let (upstream, server) = (group.upstream.name(), lease.server().address());
     match reported {
         Reported::Noted => {}
