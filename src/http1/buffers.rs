@@ -39,8 +39,9 @@ impl Size {
     }
 }
 
-/// Free blocks kept of each size: what a busy worker has under way at a time.
-const KEPT_SMALL: usize = 64;
+/// Free blocks kept of each size: what a busy worker has under way at a time, which is two for each
+/// request with a body.
+const KEPT_SMALL: usize = 128;
 const KEPT_LARGE: usize = 16;
 
 /// A worker's free blocks.

@@ -86,7 +86,7 @@ fn parse_one(unread: &mut Bytes, method: &Method) -> Result<Option<ResponseHead>
     let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.ok_or("its status is out of range")?;
     let http11 = response.version == Some(1);
-    let head = read(response.headers, &whole)?.finish(status, http11, method)?;
+    let head = read(response.headers, &whole, length)?.finish(status, http11, method)?;
     if whole.len() > length {
         whole.advance(length);
         *unread = whole;
@@ -134,13 +134,15 @@ fn is<const N: usize>(name: &[u8], spelling: &[u8; N]) -> bool {
 /// they are copied.
 struct Lines<'a> {
     block: &'a Bytes,
+    /// The head's bytes: hardly a copy is longer.
+    size: usize,
     run: Range<usize>,
     copied: Vec<u8>,
 }
 
 impl<'a> Lines<'a> {
-    fn new(block: &'a Bytes) -> Self {
-        Self { block, run: 0..0, copied: Vec::new() }
+    fn new(block: &'a Bytes, size: usize) -> Self {
+        Self { block, size, run: 0..0, copied: Vec::new() }
     }
 
     fn push(&mut self, field: &httparse::Header<'_>) {
@@ -168,6 +170,9 @@ impl<'a> Lines<'a> {
 
     fn copy(&mut self) {
         if !self.run.is_empty() {
+            if self.copied.is_empty() {
+                self.copied.reserve(self.size);
+            }
             self.copied.extend_from_slice(&self.block[take(&mut self.run)]);
         }
     }
@@ -196,10 +201,10 @@ enum TransferEncoding {
     Other,
 }
 
-/// Reads the fields of a head that stands at the beginning of `block`.
-fn read(fields: &[httparse::Header<'_>], block: &Bytes) -> Result<Read, Malformed> {
+/// Reads the fields of a head that is the first `size` bytes of `block`.
+fn read(fields: &[httparse::Header<'_>], block: &Bytes, size: usize) -> Result<Read, Malformed> {
     let mut read = Read::default();
-    let (mut lines, mut nominated) = (Lines::new(block), Vec::new());
+    let (mut lines, mut nominated) = (Lines::new(block, size), Vec::new());
     for field in fields {
         match known(field.name.as_bytes()) {
             Some(Known::Connection) => read.connection(field.value, &mut nominated),
