@@ -3,6 +3,7 @@
 //! Owns: all three. May touch: nothing of ours. Recording takes no lock that another core holds for
 //! long, and formats nothing on a request's way but its own log line.
 
+pub mod access_line;
 pub mod access_log;
 pub mod logging;
 pub mod metrics;

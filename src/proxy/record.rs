@@ -10,7 +10,7 @@ use crate::{
         context::{Context, Present, Scope},
         forwarded::{client_ip, is_trusted},
     },
-    observe::{access_log::Line, metrics::Outcome},
+    observe::{access_line::Line, metrics::Outcome},
     route::{Action, Route},
     snapshot::Snapshot,
 };

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::{self, Config, HostPattern},
-    observe::access_log::{self, AccessLog},
+    observe::{access_line::Format, access_log::AccessLog},
     route::{Group, Router, Sites},
     tls::{self, Certificates, TlsError},
     upstream::{
@@ -134,8 +134,8 @@ fn access_log(
         return Ok(previous.access_log.clone());
     }
     let format = match wanted.format {
-        config::AccessLogFormat::Json => access_log::Format::Json,
-        config::AccessLogFormat::Combined => access_log::Format::Combined,
+        config::AccessLogFormat::Json => Format::Json,
+        config::AccessLogFormat::Combined => Format::Combined,
     };
     let dropped = resources.metrics.access_log_dropped.clone();
     AccessLog::open(wanted.path.as_deref(), format, resources.workers, wanted.buffer, dropped)
