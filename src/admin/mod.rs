@@ -85,7 +85,7 @@ const CONTENTS: &str = "GET  /metrics    Prometheus\n\
                         POST /reload     load the config again\n";
 
 fn metrics(live: &Live) -> Response<Full<Bytes>> {
-    upstreams::publish(live);
+    upstreams::set_gauges(live);
     let mut response = Response::new(Full::from(live.metrics.text()));
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);

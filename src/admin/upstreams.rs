@@ -31,11 +31,10 @@ pub(super) fn upstreams(live: &Live) -> Value {
     json!({ "upstreams": groups.collect::<Vec<_>>() })
 }
 
-/// Brings gauges and counters to what is so now.
-pub(super) fn publish(live: &Live) {
+/// Brings the gauges to what is so now.
+pub(super) fn set_gauges(live: &Live) {
     let (snapshot, now) = (live.load(), live.clock.now());
     for group in &snapshot.groups {
-        group.metrics.publish();
         let upstream = group.upstream.name();
         for member in group.upstream.members() {
             let server = &member.server;

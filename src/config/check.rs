@@ -100,33 +100,32 @@ fn clash(one: SocketAddr, other: SocketAddr) -> bool {
 
 fn servers(document: &Document<'_>, upstream: &Upstream) {
     let path = format!("upstream.{}.servers", upstream.name);
+    let at = |index: usize| document.value_at(&format!("{path}[{index}].address"));
     let mut seen = HashMap::new();
     for (index, server) in upstream.servers.iter().enumerate() {
-        let at = document.value_at(&format!("{path}[{index}].address"));
         let address = server.address.to_lowercase();
         if address.is_empty() {
             continue;
         }
-        if let Some(first) = seen.insert(address, at.clone()) {
-            let line = document.line(&first);
+        if let Some(first) = seen.insert(address, index) {
+            let line = document.line(&at(first));
             let message = format!("`{}` is in this upstream already, line {line}", server.address);
             let hint = Some("to send it more requests, give it a larger `weight`".into());
-            document.error(at, message, hint);
+            document.error(at(index), message, hint);
         }
     }
     if upstream.servers.is_empty() {
         return;
     }
-    let at = document.key_at(&path);
     let name = &upstream.name;
     if upstream.servers.iter().all(|server| server.down || server.weight == 0) {
         let message = format!("no server of [upstream.{name}] may get requests");
         let hint = Some("each has `down = true` or `weight = 0`: allow at least one".into());
-        document.error(at, message, hint);
+        document.error(document.key_at(&path), message, hint);
     } else if upstream.servers.iter().all(|server| server.backup) {
         let message = format!("every server of [upstream.{name}] is a backup");
         let hint = Some("a backup stands in for others: take `backup = true` off some".into());
-        document.error(at, message, hint);
+        document.error(document.key_at(&path), message, hint);
     }
 }
 
@@ -201,11 +200,11 @@ fn listener_names(document: &Document<'_>, config: &Config) {
 }
 
 fn upstream_names(document: &Document<'_>, config: &Config) {
-    let known: Vec<_> = config.upstreams.iter().map(|it| it.name.as_str()).collect();
+    let known: BTreeSet<_> = config.upstreams.iter().map(|it| it.name.as_str()).collect();
     for (index, site) in config.sites.iter().enumerate() {
         for (place, route) in site.routes.iter().enumerate() {
             let Some(name) = route.action.upstream() else { continue };
-            if !known.contains(&name) {
+            if !known.contains(name) {
                 let at = document.value_at(&format!("site[{index}].route[{place}].upstream"));
                 let hint = did_you_mean(name, known.iter().copied(), "upstreams");
                 document.error(at, format!("there is no upstream `{name}`"), Some(hint));

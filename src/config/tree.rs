@@ -92,14 +92,13 @@ pub(super) struct Place {
 /// The place at a path, as `site[0].route[2].path`, or the last one on the way to it, and what is
 /// left of the path from there. `None` where not even its beginning is.
 pub(super) fn place<'p>(entries: &[Entry], path: &'p str) -> Option<(Place, &'p str)> {
-    let below = |entry: &Entry| {
+    let found = entries.iter().filter_map(|entry| {
         let rest = path.strip_prefix(entry.key.as_str())?;
-        (rest.is_empty() || rest.starts_with(['.', '['])).then_some(rest)
-    };
+        (rest.is_empty() || rest.starts_with(['.', '['])).then_some((entry, rest))
+    });
     // Names may have dots in them: the longest one is meant.
-    let entry = entries.iter().filter(|it| below(it).is_some()).max_by_key(|it| it.key.len())?;
+    let (entry, rest) = found.max_by_key(|(entry, _)| entry.key.len())?;
     let place = Place { key: entry.key_span.clone(), value: entry.value.span.clone() };
-    let rest = below(entry)?;
     Some(entry.value.place(rest).unwrap_or((place, rest)))
 }
 

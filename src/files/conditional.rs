@@ -56,7 +56,8 @@ pub(super) enum Verdict {
     Failed,
 }
 
-/// Weighs the preconditions of a GET or HEAD, in the order of RFC 9110 §13.2.2.
+/// Weighs the preconditions of a GET or HEAD, in the order of RFC 9110 §13.2.2. Whether there may be
+/// any, [`crate::message::context::Present`] has seen by the same names.
 pub(super) fn evaluate(headers: &HeaderMap, current: &Validators) -> Verdict {
     // 1 and 2: If-Match, and If-Unmodified-Since only without it.
     let holds = if headers.contains_key(IF_MATCH) {

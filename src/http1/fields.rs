@@ -113,26 +113,27 @@ impl Text {
     /// All lines but `Content-Length`.
     #[cold]
     fn write_unsized(&self, out: &mut Vec<u8>) {
-        let lines = self.named_lines().filter(|(name, _)| !is_content_length(name));
-        lines.for_each(|(_, line)| out.extend_from_slice(line));
+        let mut others = self.clone();
+        others.drop_length();
+        out.extend_from_slice(&others.lines);
+    }
+
+    /// Leaves `Content-Length` out.
+    pub fn drop_length(&mut self) {
+        if self.sized {
+            self.retain(|name| !name.eq_ignore_ascii_case(b"content-length"));
+        }
+        (self.length, self.sized) = (None, false);
     }
 
     /// Leaves out the fields whose names are not to stay.
     #[cold]
     pub fn retain(&mut self, stays: impl Fn(&[u8]) -> bool) {
-        let lines = self.named_lines().filter(|(name, _)| stays(name));
-        let lines = lines.flat_map(|(_, line)| line).copied().collect();
-        self.lines = lines;
+        let lines = self.lines.split_inclusive(|byte| *byte == b'\n');
+        let stays_line =
+            |line: &&[u8]| stays(line.split(|byte| *byte == b':').next().unwrap_or_default());
+        self.lines = lines.filter(stays_line).flatten().copied().collect();
         self.dated &= stays(b"date");
-        if !stays(b"content-length") {
-            (self.length, self.sized) = (None, false);
-        }
-    }
-
-    fn named_lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.lines
-            .split_inclusive(|byte| *byte == b'\n')
-            .map(|line| (line.split(|byte| *byte == b':').next().unwrap_or_default(), line))
     }
 
     fn to_map(&self) -> HeaderMap {
@@ -157,10 +158,6 @@ impl Text {
         }
         map
     }
-}
-
-fn is_content_length(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"content-length")
 }
 
 /// `Content-Length`.

@@ -29,19 +29,15 @@ const FORWARDED_FOR: &str = "x-forwarded-for: ";
 impl Peer {
     /// A connection from `ip` to `listener`.
     pub fn new(ip: IpAddr, listener: Arc<str>, tls: bool, sni: Option<String>) -> Self {
-        let text = ip_text(ip);
-        let scheme = if tls { "https" } else { "http" };
-        let parts = [
-            FORWARDED_FOR,
-            &text,
-            "\r\nx-real-ip: ",
-            &text,
-            "\r\nx-forwarded-proto: ",
-            scheme,
-            "\r\n",
-        ];
-        let ip_text = FORWARDED_FOR.len()..FORWARDED_FOR.len() + text.len();
-        Self { ip, lines: parts.concat(), ip_text, listener, tls, sni }
+        let mut lines = String::with_capacity(60 + if ip.is_ipv4() { 30 } else { 78 });
+        lines.push_str(FORWARDED_FOR);
+        push_ip(&mut lines, ip);
+        let ip_text = FORWARDED_FOR.len()..lines.len();
+        lines.push_str("\r\nx-real-ip: ");
+        push_ip(&mut lines, ip);
+        lines.push_str("\r\nx-forwarded-proto: ");
+        lines.push_str(if tls { "https\r\n" } else { "http\r\n" });
+        Self { ip, lines, ip_text, listener, tls, sni }
     }
 
     /// The address as text.
@@ -56,17 +52,15 @@ impl Peer {
     }
 }
 
-/// An address as text. Every connection needs it: the formatter costs as much as all the rest of it.
-fn ip_text(ip: IpAddr) -> String {
-    let IpAddr::V4(ip) = ip else { return ip.to_string() };
-    let mut text = String::with_capacity(15);
+/// Every connection needs its address as text: the formatter costs as much as all the rest of it.
+fn push_ip(text: &mut String, ip: IpAddr) {
+    let IpAddr::V4(ip) = ip else { return text.push_str(&ip.to_string()) };
     for (at, octet) in ip.octets().into_iter().enumerate() {
         if at > 0 {
             text.push('.');
         }
         text.push_str(itoa::Buffer::new().format(octet));
     }
-    text
 }
 
 /// Which fields a request has, so that nobody looks for what is not there.
@@ -84,7 +78,7 @@ pub struct Present {
     pub via: bool,
     /// `X-Request-Id`.
     pub request_id: bool,
-    /// What makes an answer depend on what the client has, or wants only a part.
+    /// What [`crate::files`] looks for: a condition on what the client has, or a range.
     pub conditional: bool,
     /// A name with a `_` in it.
     pub ambiguous: bool,

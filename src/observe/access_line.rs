@@ -129,11 +129,7 @@ fn json(out: &mut Vec<u8>, line: &Line<'_>, second: &str, millis: u32) {
 /// `begin` has all up to the value, its opening quote included.
 fn string(out: &mut Vec<u8>, begin: &str, value: &[u8]) {
     out.extend_from_slice(begin.as_bytes());
-    if is_plain(value) {
-        out.extend_from_slice(value);
-    } else {
-        escape_json(out, value);
-    }
+    escape_json(out, value);
     out.push(b'"');
 }
 
@@ -162,6 +158,9 @@ fn is_plain(text: &[u8]) -> bool {
 }
 
 fn escape_json(out: &mut Vec<u8>, text: &[u8]) {
+    if is_plain(text) {
+        return out.extend_from_slice(text);
+    }
     for chunk in text.utf8_chunks() {
         for byte in chunk.valid().bytes() {
             match byte {

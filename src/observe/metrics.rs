@@ -9,9 +9,10 @@ use prometheus::{
     core::Collector, process_collector::ProcessCollector,
 };
 use std::{
+    collections::HashMap,
     iter::zip,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -86,6 +87,8 @@ pub struct Metrics {
     durations: Family,
     /// Requests that no route took; the label `route` is empty.
     pub unrouted: Arc<RouteMetrics>,
+    /// By upstream and address, for as long as the config has them.
+    servers: Mutex<HashMap<[String; 2], Arc<ServerMetrics>>>,
     attempts: IntCounterVec,
     retries: IntCounterVec,
     ejections: IntCounterVec,
@@ -178,6 +181,7 @@ impl Metrics {
         let metrics = Self {
             unrouted: durations.route(&"".into()),
             durations,
+            servers: Mutex::default(),
             attempts: make.counters(
                 "sheave_upstream_attempts_total",
                 "Attempts at servers, by how they ended.",
@@ -275,14 +279,13 @@ impl Metrics {
         self.durations.retain(&names.chain([""]).collect());
     }
 
-    /// An upstream's counters; `servers` in the order of its members.
+    /// An upstream's counters; `servers` in the order of its members. Those of a server that there
+    /// was go on.
     pub fn upstream(&self, upstream: &str, servers: &[&str]) -> UpstreamMetrics {
-        let server = |server: &&str| ServerMetrics {
-            attempts: Default::default(),
-            counters: Outcome::ALL.map(|outcome| {
-                self.attempts.with_label_values(&[upstream, server, outcome.name()])
-            }),
-            ejections: self.ejections.with_label_values(&[upstream, server]),
+        let mut known = self.servers();
+        let server = |server: &&str| {
+            let key = [upstream.to_owned(), (*server).to_owned()];
+            Arc::clone(known.entry(key).or_insert_with(|| Arc::new(self.server(upstream, server))))
         };
         UpstreamMetrics {
             retries: self.retries.with_label_values(&[upstream]),
@@ -290,8 +293,23 @@ impl Metrics {
         }
     }
 
+    fn server(&self, upstream: &str, server: &str) -> ServerMetrics {
+        ServerMetrics {
+            attempts: Default::default(),
+            counters: Outcome::ALL.map(|outcome| {
+                self.attempts.with_label_values(&[upstream, server, outcome.name()])
+            }),
+            ejections: self.ejections.with_label_values(&[upstream, server]),
+        }
+    }
+
+    fn servers(&self) -> MutexGuard<'_, HashMap<[String; 2], Arc<ServerMetrics>>> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes a server's series out, when the config has it no more.
     pub fn remove_server(&self, upstream: &str, server: &str) {
+        self.servers().remove(&[upstream.to_owned(), server.to_owned()]);
         for outcome in Outcome::ALL {
             let _ = self.attempts.remove_label_values(&[upstream, server, outcome.name()]);
         }
@@ -328,6 +346,7 @@ impl Metrics {
 
     /// All of it, as Prometheus reads it.
     pub fn text(&self) -> Vec<u8> {
+        self.servers().values().for_each(|server| server.publish());
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             tracing::error!(%error, "metrics could not be written");
@@ -348,7 +367,7 @@ pub struct Process {
 pub struct UpstreamMetrics {
     /// Attempts after a failed one.
     pub retries: IntCounter,
-    servers: Vec<ServerMetrics>,
+    servers: Vec<Arc<ServerMetrics>>,
 }
 
 /// One server's. Attempts are counted in one place, and brought to the counters when these are asked
@@ -369,14 +388,10 @@ impl UpstreamMetrics {
     pub fn ejected(&self, index: usize) {
         self.servers[index].ejections.inc();
     }
-
-    /// Brings the counters to what is so now.
-    pub fn publish(&self) {
-        self.servers.iter().for_each(ServerMetrics::publish);
-    }
 }
 
 impl ServerMetrics {
+    /// Brings the counters to what is so now.
     fn publish(&self) {
         for (attempts, counter) in zip(&self.attempts, &self.counters) {
             counter.inc_by(attempts.swap(0, Relaxed));
@@ -384,8 +399,31 @@ impl ServerMetrics {
     }
 }
 
-impl Drop for ServerMetrics {
-    fn drop(&mut self) {
-        self.publish();
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_goes_on_counting_over_reloads_until_it_is_taken_out() {
+        let metrics = Metrics::new();
+        let series =
+            "sheave_upstream_attempts_total{outcome=\"reset\",server=\"b:1\",upstream=\"u\"}";
+        let told = || {
+            let text = String::from_utf8(metrics.text()).unwrap();
+            let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+            line.map(|count| count.parse::<u64>().unwrap())
+        };
+        let old = metrics.upstream("u", &["a:1", "b:1"]);
+        old.attempt(1, Outcome::Reset);
+        let new = metrics.upstream("u", &["b:1"]);
+        new.attempt(0, Outcome::Reset);
+        assert_eq!(told(), Some(2));
+        // A request that is still under way by the old config.
+        old.attempt(1, Outcome::Reset);
+        assert_eq!(told(), Some(3));
+        drop(old);
+        assert_eq!(told(), Some(3));
+        metrics.remove_server("u", "b:1");
+        assert_eq!(told(), None);
     }
 }

@@ -225,12 +225,6 @@ fn report_failure(
 
 fn report(group: &Group, lease: &mut Lease, outcome: Outcome, now: u64) {
     let reported = group.upstream.report(lease, outcome, now);
-    if reported != Reported::Noted {
-        tell(group, lease, outcome, reported);
-    }
-}
-
-fn tell(group: &Group, lease: &Lease, outcome: Outcome, reported: Reported) {
     let (upstream, server) = (group.upstream.name(), lease.server().address());
     match reported {
         Reported::Noted => {}

@@ -212,11 +212,7 @@ fn redirect(action: &Redirect, facts: &Facts, route: &Route) -> Result<Answer<So
 
 async fn files(action: &FilesRoute, facts: &Facts, route: &Route, path: &str) -> Answer<Source> {
     let head = &facts.context.head;
-    let looked_up = if action.target.is_identity() {
-        Cow::Borrowed(path)
-    } else {
-        action.target.path(path, &facts.scope(route))
-    };
+    let looked_up = action.target.path(path, &facts.scope(route));
     // The filters may have made it so.
     let conditional = facts.context.present.conditional || !route.filters.is_empty();
     let conditions = conditional.then_some(&head.headers);

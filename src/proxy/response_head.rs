@@ -284,7 +284,7 @@ impl Read {
             (_, Some(TransferEncoding::Chunked), both) => {
                 // RFC 9112 §6.3: chunked wins, and the server is not to be trusted further.
                 reusable &= both.is_none();
-                self.text.retain(|name| !is(name, b"content-length"));
+                self.text.drop_length();
                 Framing::Chunked
             }
             (_, None, Some(length)) => Framing::Length(length),
@@ -295,7 +295,7 @@ impl Read {
         };
         if status == StatusCode::NO_CONTENT {
             // RFC 9110 §8.6: none in a 204.
-            self.text.retain(|name| !is(name, b"content-length"));
+            self.text.drop_length();
         }
         Ok(ResponseHead { status, fields: Fields::Text(self.text), framing, reusable })
     }
