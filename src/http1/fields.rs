@@ -7,9 +7,6 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// Fields that can be read back from text; a server's head has fewer.
-pub const MOST_FIELDS: usize = 200;
-
 /// The fields of a response, but for those that are for one connection only.
 #[derive(Clone, Debug)]
 pub enum Fields {
@@ -129,26 +126,19 @@ impl Text {
     /// Leaves out the fields whose names are not to stay.
     #[cold]
     pub fn retain(&mut self, stays: impl Fn(&[u8]) -> bool) {
-        let lines = self.lines.split_inclusive(|byte| *byte == b'\n');
-        let stays_line =
-            |line: &&[u8]| stays(line.split(|byte| *byte == b':').next().unwrap_or_default());
-        self.lines = lines.filter(stays_line).flatten().copied().collect();
+        let mut lines = Vec::with_capacity(self.lines.len());
+        for (name, value) in split(&self.lines).filter(|(name, _)| stays(name)) {
+            write_field(&mut lines, name, value);
+        }
+        self.lines = lines.into();
         self.dated &= stays(b"date");
     }
 
     fn to_map(&self) -> HeaderMap {
-        let mut room = [httparse::EMPTY_HEADER; MOST_FIELDS];
-        // The lexer wants the empty line that ends a head.
-        let lines = Bytes::from([&self.lines[..], b"\r\n"].concat());
-        let Ok(httparse::Status::Complete((_, fields))) =
-            httparse::parse_headers(&lines, &mut room)
-        else {
-            unreachable!("the lines were read from a head, or made of names and values")
-        };
-        let mut map = HeaderMap::with_capacity(fields.len() + 2);
-        for field in fields {
-            let name = HeaderName::from_bytes(field.name.as_bytes());
-            let value = HeaderValue::from_maybe_shared(lines.slice_ref(field.value));
+        let mut map = HeaderMap::with_capacity(16);
+        for (name, value) in split(&self.lines) {
+            let name = HeaderName::from_bytes(name);
+            let value = HeaderValue::from_maybe_shared(self.lines.slice_ref(value));
             if let (Ok(name), Ok(value)) = (name, value) {
                 map.append(name, value);
             }
@@ -158,6 +148,15 @@ impl Text {
         }
         map
     }
+}
+
+/// The names and values of lines that were read from a head, or made of names and values.
+fn split(lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    lines.split_inclusive(|byte| *byte == b'\n').map(|line| {
+        let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+        let (name, value) = line.split_at(colon);
+        (name, value.strip_prefix(b":").unwrap_or_default().trim_ascii())
+    })
 }
 
 /// `Content-Length`.

@@ -3,7 +3,7 @@
 //! Owns: reading into a worker's blocks, heads of requests in and of responses out, chunks, and the
 //! queue of what is still to be written. May touch: nothing of ours. The client's connection
 //! ([`crate::daemon::serve_http1`]) and the exchange with a server ([`mod@crate::proxy::exchange`])
-//! are made of it. `httparse` is the lexer.
+//! are made of it.
 //!
 //! HTTP/1 to clients is ours and not hyper's because it is most of what a request costs: a small
 //! proxied request took 26,000 instructions with hyper's server; `benches/results/LOG.md` has the
@@ -13,6 +13,8 @@ pub mod buffers;
 pub mod chunked;
 pub mod date;
 pub mod fields;
+pub mod lexer;
+pub mod lines;
 pub mod moved;
 pub mod outgoing;
 pub mod request_body;

@@ -3,14 +3,11 @@
 //! Owns: the syntax and the limits. May touch: nothing of ours. What a well-formed head may not say
 //! is for [`crate::proxy::admission`].
 
+use super::lexer;
 use bytes::{Buf, Bytes};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header, request,
 };
-use std::mem::MaybeUninit;
-
-/// Fields in a head that need no allocation to be found.
-const FEW_FIELDS: usize = 100;
 
 /// How large a head may be.
 #[derive(Clone, Copy, Debug)]
@@ -79,18 +76,10 @@ impl Bad {
 /// The head is copied, so that a request under way holds some hundred bytes and no block.
 pub fn parse(unread: &mut Bytes, limits: Limits) -> Result<Option<RequestHead>, Bad> {
     let whole = unread.clone();
-    let mut few = [const { MaybeUninit::uninit() }; FEW_FIELDS];
-    let mut many;
-    let room = if limits.fields <= FEW_FIELDS {
-        &mut few[..limits.fields]
-    } else {
-        many = vec![MaybeUninit::uninit(); limits.fields];
-        &mut many
-    };
-    let mut request = httparse::Request::new(&mut []);
-    let length = match request.parse_with_uninit_headers(&whole, room) {
-        Ok(httparse::Status::Complete(length)) if length <= limits.head => length,
-        Ok(httparse::Status::Partial) if whole.len() < limits.head => return Ok(None),
+    let mut fields = lexer::Fields::new();
+    let (line, length) = match lexer::request(&whole, limits.fields, &mut fields) {
+        Ok(Some((line, length))) if length <= limits.head => (line, length),
+        Ok(None) if whole.len() < limits.head => return Ok(None),
         Ok(_) if memchr::memchr(b'\n', &whole[..limits.head]).is_none() => return Err(Bad::Target),
         Ok(_) => return Err(Bad::Large),
         Err(httparse::Error::TooManyHeaders) => return Err(Bad::Fields),
@@ -103,15 +92,13 @@ pub fn parse(unread: &mut Bytes, limits: Limits) -> Result<Option<RequestHead>, 
         let at = if part.is_empty() { 0 } else { part.as_ptr() as usize - start };
         head.slice(at..at + part.len())
     };
-    let method = request.method.and_then(|it| Method::from_bytes(it.as_bytes()).ok());
-    let target = request.path.map(|it| Uri::from_maybe_shared(copied(it.as_bytes())));
     let (mut parts, ()) = Request::new(()).into_parts();
-    parts.method = method.ok_or(Bad::Syntax)?;
-    parts.uri = target.ok_or(Bad::Syntax)?.map_err(|_| Bad::Syntax)?;
-    parts.version = if request.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
-    let mut reader = Reader::new(request.headers.len());
-    for field in request.headers.iter() {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Bad::Syntax)?;
+    parts.method = Method::from_bytes(line.method).map_err(|_| Bad::Syntax)?;
+    parts.uri = Uri::from_maybe_shared(copied(line.target)).map_err(|_| Bad::Syntax)?;
+    parts.version = if line.http11 { Version::HTTP_11 } else { Version::HTTP_10 };
+    let mut reader = Reader::new(fields.len());
+    for field in &fields {
+        let name = HeaderName::from_bytes(field.name).map_err(|_| Bad::Syntax)?;
         let value = HeaderValue::from_maybe_shared(copied(field.value));
         reader.take(name, value.map_err(|_| Bad::Syntax)?)?;
     }

@@ -4,19 +4,20 @@
 //! [`super::exchange`] calls it until a head is whole.
 
 use crate::http1::{
-    fields::{Fields, MOST_FIELDS, Text, write_field},
+    fields::{Fields, Text},
+    lexer::{self, Field},
+    lines::{Lines, is},
     request_head::decimal,
 };
 use bytes::{Buf, Bytes};
 use http::{Method, StatusCode};
-use std::{
-    iter::zip,
-    mem::{MaybeUninit, take},
-    ops::Range,
-};
+use std::mem::take;
 
 /// Bytes in a head; more is answered with 502.
 const LONGEST: usize = 64 * 1024;
+
+/// Fields in a head; more are answered with 502.
+const MOST_FIELDS: usize = 200;
 
 /// How a response's body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,33 +66,33 @@ fn parse_one(unread: &mut Bytes, method: &Method) -> Result<Option<ResponseHead>
         return Ok(None);
     }
     let mut whole = take(unread);
-    let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
-    let mut response = httparse::Response::new(&mut []);
-    let mut config = httparse::ParserConfig::default();
-    // RFC 9112 §5.1: white space before the colon is removed from responses.
-    config.allow_spaces_after_header_name_in_responses(true);
-    let parsed = config.parse_response_with_uninit_headers(&mut response, &whole, &mut fields);
-    let length = match parsed {
-        Ok(httparse::Status::Complete(length)) if length <= LONGEST => length,
-        Ok(httparse::Status::Partial) if whole.len() <= LONGEST => {
-            *unread = whole;
-            return Ok(None);
-        }
+    let found = lex(&whole, method)?;
+    let Some((head, length)) = found else {
+        *unread = whole;
+        return Ok(None);
+    };
+    if whole.len() > length {
+        whole.advance(length);
+        *unread = whole;
+    }
+    Ok(Some(head))
+}
+
+/// The head at the beginning of `whole`, and its length.
+fn lex(whole: &Bytes, method: &Method) -> Result<Option<(ResponseHead, usize)>, Malformed> {
+    let mut fields = lexer::Fields::new();
+    let (line, length) = match lexer::response(whole, MOST_FIELDS, &mut fields) {
+        Ok(Some((line, length))) if length <= LONGEST => (line, length),
+        Ok(None) if whole.len() <= LONGEST => return Ok(None),
         Ok(_) => return Err("its head is larger than 64 KiB"),
         Err(httparse::Error::TooManyHeaders) => return Err("it has more than 200 fields"),
         Err(httparse::Error::Version) => return Err("it is no HTTP/1 response"),
         Err(httparse::Error::Status) => return Err("its status line is malformed"),
         Err(_) => return Err("its head is malformed"),
     };
-    let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
-    let status = status.ok_or("its status is out of range")?;
-    let http11 = response.version == Some(1);
-    let head = read(response.headers, &whole, length)?.finish(status, http11, method)?;
-    if whole.len() > length {
-        whole.advance(length);
-        *unread = whole;
-    }
-    Ok(Some(head))
+    let status = StatusCode::from_u16(line.status).map_err(|_| "its status is out of range")?;
+    let head = read(&fields, whole, length)?.finish(status, line.http11, method)?;
+    Ok(Some((head, length)))
 }
 
 /// What a field is to us; `None` for the end-to-end fields that pass unread.
@@ -122,70 +123,6 @@ fn known(name: &[u8]) -> Option<Known> {
     Some(known)
 }
 
-/// Whether a name is this one, spelled in whatever case. Of the characters that a token may have
-/// (RFC 9110 §5.6.2), only letters become others by that bit. All bytes at once: the length is known.
-fn is<const N: usize>(name: &[u8], spelling: &[u8; N]) -> bool {
-    name.first_chunk::<N>().is_some_and(|name| {
-        zip(name, spelling).fold(0, |odd, (byte, wanted)| odd | ((byte | 0x20) ^ wanted)) == 0
-    }) && name.len() == N
-}
-
-/// The lines of the fields that go on. Those that stand together stay where they were read; else
-/// they are copied.
-struct Lines<'a> {
-    block: &'a Bytes,
-    /// The head's bytes: hardly a copy is longer.
-    size: usize,
-    run: Range<usize>,
-    copied: Vec<u8>,
-}
-
-impl<'a> Lines<'a> {
-    fn new(block: &'a Bytes, size: usize) -> Self {
-        Self { block, size, run: 0..0, copied: Vec::new() }
-    }
-
-    fn push(&mut self, field: &httparse::Header<'_>) {
-        let line = self.line(field);
-        if line.as_ref().is_none_or(|line| line.start != self.run.end) {
-            self.copy();
-        }
-        match line {
-            Some(line) if self.run.is_empty() => self.run = line,
-            Some(line) => self.run.end = line.end,
-            None => write_field(&mut self.copied, field.name.as_bytes(), field.value),
-        }
-    }
-
-    /// Where a field's line stands, if it is spelled as we would: one space, and CR LF.
-    fn line(&self, field: &httparse::Header<'_>) -> Option<Range<usize>> {
-        let start = field.name.as_ptr() as usize - self.block.as_ptr() as usize;
-        let value = start + field.name.len() + 2;
-        let end = value + field.value.len();
-        let spelled = self.block.get(value - 2..value)? == b": "
-            && self.block.get(end..end + 2)? == b"\r\n"
-            && self.block[value..].as_ptr() == field.value.as_ptr();
-        spelled.then_some(start..end + 2)
-    }
-
-    fn copy(&mut self) {
-        if !self.run.is_empty() {
-            if self.copied.is_empty() {
-                self.copied.reserve(self.size);
-            }
-            self.copied.extend_from_slice(&self.block[take(&mut self.run)]);
-        }
-    }
-
-    fn finish(mut self) -> Bytes {
-        if self.copied.is_empty() {
-            return self.block.slice(self.run);
-        }
-        self.copy();
-        self.copied.into()
-    }
-}
-
 /// What the fields said.
 #[derive(Default)]
 struct Read {
@@ -202,11 +139,11 @@ enum TransferEncoding {
 }
 
 /// Reads the fields of a head that is the first `size` bytes of `block`.
-fn read(fields: &[httparse::Header<'_>], block: &Bytes, size: usize) -> Result<Read, Malformed> {
+fn read(fields: &[Field<'_>], block: &Bytes, size: usize) -> Result<Read, Malformed> {
     let mut read = Read::default();
     let (mut lines, mut nominated) = (Lines::new(block, size), Vec::new());
     for field in fields {
-        match known(field.name.as_bytes()) {
+        match known(field.name) {
             Some(Known::Connection) => read.connection(field.value, &mut nominated),
             Some(Known::TransferEncoding) => read.transfer_encoding(field.value),
             Some(Known::HopByHop) => {}

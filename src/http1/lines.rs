@@ -1,0 +1,74 @@
+//! Field lines as they pass from one head to another.
+//!
+//! Owns: which bytes of the one go into the other. May touch: [`super::lexer`] and [`super::fields`].
+
+use super::{fields::write_field, lexer::Field};
+use bytes::Bytes;
+use std::{iter::zip, mem::take, ops::Range};
+
+/// Whether a name is this one, spelled in whatever case. Of the characters that a token may have
+/// (RFC 9110 §5.6.2), only letters become others by that bit. All bytes at once: the length is known.
+pub fn is<const N: usize>(name: &[u8], spelling: &[u8; N]) -> bool {
+    name.first_chunk::<N>().is_some_and(|name| {
+        zip(name, spelling).fold(0, |odd, (byte, wanted)| odd | ((byte | 0x20) ^ wanted)) == 0
+    }) && name.len() == N
+}
+
+/// The lines of the fields that go on. Those that stand together stay where they were read; else
+/// they are copied.
+pub struct Lines<'a> {
+    block: &'a Bytes,
+    /// The head's bytes: hardly a copy is longer.
+    size: usize,
+    run: Range<usize>,
+    copied: Vec<u8>,
+}
+
+impl<'a> Lines<'a> {
+    /// None yet; `block` begins with a head of `size` bytes.
+    pub fn new(block: &'a Bytes, size: usize) -> Self {
+        Self { block, size, run: 0..0, copied: Vec::new() }
+    }
+
+    /// The next field.
+    pub fn push(&mut self, field: &Field<'_>) {
+        let line = self.line(field);
+        if line.as_ref().is_none_or(|line| line.start != self.run.end) {
+            self.copy();
+        }
+        match line {
+            Some(line) if self.run.is_empty() => self.run = line,
+            Some(line) => self.run.end = line.end,
+            None => write_field(&mut self.copied, field.name, field.value),
+        }
+    }
+
+    /// Where a field's line stands, if it is spelled as we would: one space, and CR LF.
+    fn line(&self, field: &Field<'_>) -> Option<Range<usize>> {
+        let start = field.name.as_ptr() as usize - self.block.as_ptr() as usize;
+        let value = start + field.name.len() + 2;
+        let end = value + field.value.len();
+        let spelled = self.block.get(value - 2..value)? == b": "
+            && self.block.get(end..end + 2)? == b"\r\n"
+            && self.block[value..].as_ptr() == field.value.as_ptr();
+        spelled.then_some(start..end + 2)
+    }
+
+    fn copy(&mut self) {
+        if !self.run.is_empty() {
+            if self.copied.is_empty() {
+                self.copied.reserve(self.size);
+            }
+            self.copied.extend_from_slice(&self.block[take(&mut self.run)]);
+        }
+    }
+
+    /// All of them, each with its CR LF.
+    pub fn finish(mut self) -> Bytes {
+        if self.copied.is_empty() {
+            return self.block.slice(self.run);
+        }
+        self.copy();
+        self.copied.into()
+    }
+}
