@@ -1,14 +1,18 @@
-//! What heads cost: writing a browser's request for a server, and reading a server's response.
+//! What heads cost: reading a browser's request and writing it for a server, and reading a server's response.
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use http::{Method, Request};
+use http::Method;
 use sheave::{
-    http1::outgoing::Outgoing,
+    http1::{
+        self,
+        outgoing::Outgoing,
+        request_head::{Limits, RequestHead},
+    },
     message::{
         body::Length,
-        context::{Context, Peer, Present},
+        context::{Context, Peer},
         forwarded::Edited,
         request_id::RequestIds,
     },
@@ -32,31 +36,31 @@ const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\n\
     Strict-Transport-Security: max-age=31536000\r\n\
     Accept-Ranges: bytes\r\n\r\n";
 
+const REQUEST: &[u8] = b"GET /products/shoes?size=42&colour=blue HTTP/1.1\r\n\
+    Host: shop.example.com\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0\r\n\
+    Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
+    Accept-Language: en-US,en;q=0.5\r\n\
+    Accept-Encoding: gzip, deflate, br, zstd\r\n\
+    Referer: https://shop.example.com/products\r\n\
+    Connection: keep-alive\r\n\
+    Cookie: session=0123456789abcdef0123456789abcdef; theme=dark\r\n\
+    Upgrade-Insecure-Requests: 1\r\n\
+    Sec-Fetch-Dest: document\r\n\
+    Sec-Fetch-Mode: navigate\r\n\
+    Sec-Fetch-Site: same-origin\r\n\r\n";
+
+fn parse() -> RequestHead {
+    let limits = Limits { head: 32 * 1024, fields: 100 };
+    let mut unread = Bytes::from_static(REQUEST);
+    http1::request_head::parse(&mut unread, limits).expect("a valid head").expect("a whole head")
+}
+
 fn context() -> Context {
-    let (head, ()) = Request::get("/products/shoes?size=42&colour=blue")
-        .header("host", "shop.example.com")
-        .header(
-            "user-agent",
-            "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
-        )
-        .header("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
-        .header("accept-language", "en-US,en;q=0.5")
-        .header("accept-encoding", "gzip, deflate, br, zstd")
-        .header("referer", "https://shop.example.com/products")
-        .header("connection", "keep-alive")
-        .header("cookie", "session=0123456789abcdef0123456789abcdef; theme=dark")
-        .header("upgrade-insecure-requests", "1")
-        .header("sec-fetch-dest", "document")
-        .header("sec-fetch-mode", "navigate")
-        .header("sec-fetch-site", "same-origin")
-        .body(())
-        .expect("a valid request")
-        .into_parts();
+    let RequestHead { head, .. } = parse();
     let ip = Ipv4Addr::new(192, 0, 2, 7).into();
     Context {
-        id: RequestIds::new().take(&head.headers, false),
-        present: Present::of(&head.headers),
-        host: head.headers["host"].clone(),
+        id: RequestIds::new().take(&head.fields, false),
         head,
         peer: Arc::new(Peer::new(ip, "https".into(), true, None)),
         forwarded_ip: None,
@@ -73,6 +77,7 @@ fn request(criterion: &mut Criterion) {
         length: Length::None,
         edited: Edited::default(),
     };
+    criterion.bench_function("request_head/parse", |bencher| bencher.iter(parse));
     // The buffer belongs to a pooled connection, so it has its room already.
     let mut out = Outgoing::default();
     criterion.bench_function("request_head/write", |bencher| {

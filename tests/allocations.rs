@@ -27,11 +27,10 @@ const BACKGROUND: f64 = 0.1;
 
 /// Of every request, read off a profile of this test:
 /// - `http1::buffers`: the owner of the block that was read into;
-/// - `http1::request_head`: the copy of the head, and its shared count once a part is sliced off;
-/// - `http1::request_head`: the header map's index and its fields;
+/// - `http1::request_head`: the fields' text, and the target with its host;
 /// - `daemon::serve_http1`: the exchange's future, which is boxed;
 /// - `proxy::record`: the record.
-const REQUEST: f64 = 7.0;
+const REQUEST: f64 = 5.0;
 /// And of a proxied one: the future of the action (`proxy`) and the owner of the block with the
 /// response (`http1::buffers`). Two small futures are cheaper than one past 1 KiB, which mimalloc
 /// hands out by a slower way.

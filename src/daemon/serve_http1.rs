@@ -242,8 +242,8 @@ impl Http1 {
     fn begin(&mut self, head: RequestHead) -> Request {
         self.requests += 1;
         let asked = Asked::by(&head);
-        let RequestHead { parts, framing, expects_continue, .. } = head;
-        let record = self.service.begin(self.requests, framing == Framing::Both, parts);
+        let RequestHead { head, framing, expects_continue, .. } = head;
+        let record = self.service.begin(self.requests, framing == Framing::Both, head);
         Request { record, asked, framing, expects_continue }
     }
 

@@ -8,6 +8,7 @@ use super::{
     listener::{Listener, Open},
 };
 use crate::{
+    http1::request::Head,
     message::{
         body::{BodyError, Incoming},
         context::Peer,
@@ -16,7 +17,7 @@ use crate::{
     proxy::{Arrival, Proxy, begin, handle, record::Record, response_body::ResponseBody},
 };
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, Uri, request};
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
 use std::{
     convert::Infallible,
@@ -75,6 +76,7 @@ impl Service {
         // As nginx logs it: there is nothing that could be told.
         head.method = Method::from_bytes(b"-").unwrap_or_default();
         head.uri = Uri::from_static("*");
+        let head = Head::from(head);
         let mut record = begin(&self.proxy, &self.arrival(false), head);
         record.facts.status = Some(status);
         record.facts.reason = Some(reason);
@@ -86,7 +88,7 @@ impl Service {
     }
 
     /// Begins the `count`th request of the connection, which may be its last.
-    pub fn begin(&self, count: u64, framed_twice: bool, head: request::Parts) -> Box<Record> {
+    pub fn begin(&self, count: u64, framed_twice: bool, head: Head) -> Box<Record> {
         if count == self.limit {
             self.close();
         }
@@ -107,7 +109,7 @@ impl Service {
         let count = activity.begin();
         let in_flight = InFlight(activity);
         let (head, body) = request.into_parts();
-        let record = self.begin(count, false, head);
+        let record = self.begin(count, false, head.into());
         let answer = handle(record, Incoming::Http2(body)).await;
         Ok(answer.map(|body| ConnectionBody { body, in_flight }).into_http2())
     }

@@ -6,13 +6,16 @@
 use std::sync::Arc;
 
 use http::{
-    HeaderMap, HeaderValue, Method, StatusCode, Uri,
+    HeaderMap, HeaderValue, Method, StatusCode,
     header::{
         ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED, LOCATION, RANGE,
     },
 };
 
-use crate::{http1::fields::Fields, message::answer::Answer};
+use crate::{
+    http1::{fields::Fields, target::Target},
+    message::answer::Answer,
+};
 
 use super::{
     body::FileBody,
@@ -109,10 +112,10 @@ pub(super) fn not_allowed() -> Answer<FileBody> {
 ///
 /// The client is sent to the path that it asked for, with its prefix, its escapes and its query,
 /// and never to another host: a path that began with two slashes would name one.
-pub(super) fn to_directory(uri: &Uri) -> Answer<FileBody> {
-    let path = uri.path().trim_start_matches('/');
+pub(super) fn to_directory(target: &Target) -> Answer<FileBody> {
+    let path = target.path().trim_start_matches('/');
     let mut answer = with_status(StatusCode::MOVED_PERMANENTLY);
-    let location = match uri.query() {
+    let location = match target.query() {
         Some(query) => format!("/{path}/?{query}"),
         None => format!("/{path}/"),
     };

@@ -20,9 +20,9 @@ mod resolve;
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, Method};
 
-use crate::message::answer::Answer;
+use crate::{http1::target::Target, message::answer::Answer};
 
 pub use body::{FileBody, Reader};
 use document::Document;
@@ -106,12 +106,12 @@ impl Files {
     }
 
     /// Answers a request for `path`: normalised ([`crate::message::path`]) and without the prefix
-    /// that the route strips. `uri` is as the client sent it; a redirect is made from it. Conditions
+    /// that the route strips. `target` is as the client sent it; a redirect is made from it. Conditions
     /// and a range are looked for in `conditions`, if there may be any.
     pub async fn serve(
         &self,
         method: &Method,
-        uri: &Uri,
+        target: &Target,
         conditions: Option<&HeaderMap>,
         path: &str,
     ) -> Answer<FileBody> {
@@ -119,14 +119,14 @@ impl Files {
             return answer::not_allowed();
         }
         let mut answered = self.answer(method, conditions, path).await;
-        if matches!(answered, Ok(None)) && uri.path().ends_with('/') {
+        if matches!(answered, Ok(None)) && target.path().ends_with('/') {
             // The route took the slash away (`strip_prefix = "/static/"`) or wrote another path:
             // a redirect would come back here for ever.
             answered = self.answer(method, conditions, &format!("{path}/")).await;
         }
         match answered {
             Ok(Some(response)) => response,
-            Ok(None) => answer::to_directory(uri),
+            Ok(None) => answer::to_directory(target),
             Err(refusal) => answer::refusal(&refusal),
         }
     }

@@ -2,7 +2,7 @@
 use super::*;
 use crate::message::path::normalise;
 use http::Response;
-use http::{HeaderName, StatusCode, header};
+use http::{HeaderName, StatusCode, Uri, header};
 use http_body_util::BodyExt;
 use std::{fs, os::unix::fs::symlink, path::Path};
 
@@ -41,7 +41,14 @@ async fn ask(files: &Files, method: &str, raw: &str, lines: &[(&str, &str)]) -> 
     }
     let uri: Uri = raw.parse().expect("a uri");
     let path = normalise(uri.path()).expect("a path");
-    files.serve(&method.parse().expect("a method"), &uri, Some(&headers), &path).await.into_http2()
+    files
+        .serve(&method.parse().expect("a method"), &target(&uri), Some(&headers), &path)
+        .await
+        .into_http2()
+}
+
+fn target(uri: &Uri) -> Target {
+    Target::new(uri.clone(), "")
 }
 
 async fn text(response: Response<FileBody>) -> String {
@@ -136,15 +143,17 @@ async fn directories() {
     }
     // Behind a stripped prefix.
     let uri = Uri::from_static("/static/docs?x");
-    let response = files.serve(&Method::GET, &uri, None, "/docs").await.into_http2();
+    let response = files.serve(&Method::GET, &target(&uri), None, "/docs").await.into_http2();
     assert_eq!(header(&response, header::LOCATION), "/static/docs/?x");
-    let response =
-        files.serve(&Method::GET, &Uri::from_static("/static"), None, "").await.into_http2();
+    let response = files
+        .serve(&Method::GET, &target(&Uri::from_static("/static")), None, "")
+        .await
+        .into_http2();
     assert_eq!(header(&response, header::LOCATION), "/static/");
     // Behind a prefix that takes the slash along.
     for (uri, path, content) in [("/static/", "", "<h1>home</h1>"), ("/s/docs/", "/docs", "docs")] {
         let uri = Uri::from_static(uri);
-        let response = files.serve(&Method::GET, &uri, None, path).await.into_http2();
+        let response = files.serve(&Method::GET, &target(&uri), None, path).await.into_http2();
         assert_eq!(text(response).await, content);
     }
 }
@@ -185,12 +194,15 @@ async fn no_way_leads_outside() {
         ] {
             if let Ok(path) = normalise(raw) {
                 let uri = Uri::try_from(raw).expect("a uri");
-                let response = files.serve(&Method::GET, &uri, None, &path).await.into_http2();
+                let response =
+                    files.serve(&Method::GET, &target(&uri), None, &path).await.into_http2();
                 assert_eq!(response.status(), StatusCode::NOT_FOUND, "{raw}");
             }
             // Nor without the normalising.
-            let response =
-                files.serve(&Method::GET, &Uri::from_static("/"), None, raw).await.into_http2();
+            let response = files
+                .serve(&Method::GET, &target(&Uri::from_static("/")), None, raw)
+                .await
+                .into_http2();
             assert_eq!(response.status(), StatusCode::NOT_FOUND, "{raw}");
         }
     }
@@ -285,7 +297,10 @@ async fn on_the_wire(files: &Files, request: &str, meanwhile: impl FnOnce()) -> 
         let _: &hyper::body::Incoming = request.body();
         let (method, uri) = (request.method(), request.uri());
         Ok::<_, io::Error>(
-            files.serve(method, uri, Some(request.headers()), uri.path()).await.into_http2(),
+            files
+                .serve(method, &target(uri), Some(request.headers()), uri.path())
+                .await
+                .into_http2(),
         )
     });
     let serving = hyper::server::conn::http1::Builder::new()
@@ -335,6 +350,6 @@ async fn a_file_that_shrinks_on_its_way_breaks_the_connection() {
 fn the_future_may_move() {
     fn is_send<T: Send>(_: T) {}
     let files = files(Path::new("/nowhere"), None);
-    is_send(files.serve(&Method::GET, &Uri::from_static("/"), None, "/"));
+    is_send(files.serve(&Method::GET, &target(&Uri::from_static("/")), None, "/"));
     is_send(FileBody::Empty);
 }

@@ -96,7 +96,7 @@ impl Filter for HeaderEdits {
             let Names { route, upstream } = names;
             let scope = Scope { context, route, upstream, server: "", path: None };
             let rendered = self.request.rendered(&scope);
-            self.request.apply(&mut context.head.headers, rendered);
+            self.request.apply(context.head.fields.map(), rendered);
         }
         None
     }

@@ -135,14 +135,7 @@ impl Text {
     }
 
     fn to_map(&self) -> HeaderMap {
-        let mut map = HeaderMap::with_capacity(16);
-        for (name, value) in split(&self.lines) {
-            let name = HeaderName::from_bytes(name);
-            let value = HeaderValue::from_maybe_shared(self.lines.slice_ref(value));
-            if let (Ok(name), Ok(value)) = (name, value) {
-                map.append(name, value);
-            }
-        }
+        let mut map = to_map(&self.lines);
         if let Some(length) = self.length {
             map.insert(header::CONTENT_LENGTH, length.into());
         }
@@ -151,12 +144,25 @@ impl Text {
 }
 
 /// The names and values of lines that were read from a head, or made of names and values.
-fn split(lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+pub fn split(lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     lines.split_inclusive(|byte| *byte == b'\n').map(|line| {
         let colon = memchr::memchr(b':', line).unwrap_or(line.len());
         let (name, value) = line.split_at(colon);
         (name, value.strip_prefix(b":").unwrap_or_default().trim_ascii())
     })
+}
+
+/// Lines by name.
+pub fn to_map(lines: &Bytes) -> HeaderMap {
+    let mut map = HeaderMap::with_capacity(16);
+    for (name, value) in split(lines) {
+        let name = HeaderName::from_bytes(name);
+        let value = HeaderValue::from_maybe_shared(lines.slice_ref(value));
+        if let (Ok(name), Ok(value)) = (name, value) {
+            map.append(name, value);
+        }
+    }
+    map
 }
 
 /// `Content-Length`.

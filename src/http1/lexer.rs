@@ -29,6 +29,9 @@ pub struct RequestLine<'a> {
     pub method: &'a [u8],
     /// In whatever form.
     pub target: &'a [u8],
+    /// Whether the target is a path, perhaps with a query, and made of nothing else than those may
+    /// have.
+    pub plain: bool,
     /// HTTP/1.1, else HTTP/1.0.
     pub http11: bool,
 }
@@ -74,7 +77,8 @@ fn request_line(bytes: &[u8]) -> Option<(RequestLine<'_>, &[u8])> {
     let (target, rest) = split_at_other(rest, &TARGET, b' ')?;
     let (http11, rest) = version(rest)?;
     let rest = rest.strip_prefix(b"\r\n")?;
-    (target.first() == Some(&b'/')).then_some((RequestLine { method, target, http11 }, rest))
+    let line = RequestLine { method, target, plain: true, http11 };
+    (target.first() == Some(&b'/')).then_some((line, rest))
 }
 
 fn status_line(bytes: &[u8]) -> Option<(StatusLine, &[u8])> {
@@ -172,6 +176,7 @@ fn request_in_any_spelling<'a>(
     let line = RequestLine {
         method: request.method.unwrap_or_default().as_bytes(),
         target: request.path.unwrap_or_default().as_bytes(),
+        plain: false,
         http11: request.version == Some(1),
     };
     Ok(Some((line, length)))
@@ -240,6 +245,7 @@ mod tests {
         {
             let length = bytes.len() - rest.len();
             let other = request_in_any_spelling(bytes, MOST, &mut theirs);
+            let line = RequestLine { plain: false, ..line };
             assert_eq!((other, &theirs), (Ok(Some((line, length))), &ours));
             read = true;
         }

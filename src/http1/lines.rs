@@ -17,7 +17,7 @@ pub fn is<const N: usize>(name: &[u8], spelling: &[u8; N]) -> bool {
 /// The lines of the fields that go on. Those that stand together stay where they were read; else
 /// they are copied.
 pub struct Lines<'a> {
-    block: &'a Bytes,
+    block: &'a [u8],
     /// The head's bytes: hardly a copy is longer.
     size: usize,
     run: Range<usize>,
@@ -26,7 +26,7 @@ pub struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     /// None yet; `block` begins with a head of `size` bytes.
-    pub fn new(block: &'a Bytes, size: usize) -> Self {
+    pub fn new(block: &'a [u8], size: usize) -> Self {
         Self { block, size, run: 0..0, copied: Vec::new() }
     }
 
@@ -55,20 +55,26 @@ impl<'a> Lines<'a> {
     }
 
     fn copy(&mut self) {
+        if self.copied.is_empty() {
+            self.copied.reserve(self.size);
+        }
         if !self.run.is_empty() {
-            if self.copied.is_empty() {
-                self.copied.reserve(self.size);
-            }
             self.copied.extend_from_slice(&self.block[take(&mut self.run)]);
         }
     }
 
-    /// All of them, each with its CR LF.
-    pub fn finish(mut self) -> Bytes {
+    /// All of them, each with its CR LF; shared with `block`, if they stand together.
+    pub fn shared(mut self, block: &Bytes) -> Bytes {
         if self.copied.is_empty() {
-            return self.block.slice(self.run);
+            return block.slice(self.run);
         }
         self.copy();
         self.copied.into()
+    }
+
+    /// All of them, each with its CR LF, and room for as much as the head had.
+    pub fn copied(mut self) -> Vec<u8> {
+        self.copy();
+        self.copied
     }
 }

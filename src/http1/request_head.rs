@@ -3,11 +3,17 @@
 //! Owns: the syntax and the limits. May touch: nothing of ours. What a well-formed head may not say
 //! is for [`crate::proxy::admission`].
 
-use super::lexer;
-use bytes::{Buf, Bytes};
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header, request,
+use super::{
+    fields::write_field,
+    known::{Known, Present, known},
+    lexer::{self, Field, RequestLine},
+    lines::Lines,
+    request::{Head, RequestFields, RequestLines, tokens},
+    target::Target,
 };
+use bytes::{Buf, Bytes};
+use http::{Method, StatusCode, Version};
+use smallvec::SmallVec;
 
 /// How large a head may be.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +28,7 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct RequestHead {
     /// Method, target, version and fields.
-    pub parts: request::Parts,
+    pub head: Head,
     /// How its body is framed.
     pub framing: Framing,
     /// Whether the client keeps the connection (RFC 9112 §9.3).
@@ -75,9 +81,19 @@ impl Bad {
 ///
 /// The head is copied, so that a request under way holds some hundred bytes and no block.
 pub fn parse(unread: &mut Bytes, limits: Limits) -> Result<Option<RequestHead>, Bad> {
-    let whole = unread.clone();
+    let Some((head, length)) = lex(unread, limits)? else { return Ok(None) };
+    unread.advance(length);
+    if unread.is_empty() {
+        // Lets the block go.
+        *unread = Bytes::new();
+    }
+    Ok(Some(head))
+}
+
+/// The head at the beginning of `whole`, and its length.
+fn lex(whole: &[u8], limits: Limits) -> Result<Option<(RequestHead, usize)>, Bad> {
     let mut fields = lexer::Fields::new();
-    let (line, length) = match lexer::request(&whole, limits.fields, &mut fields) {
+    let (line, length) = match lexer::request(whole, limits.fields, &mut fields) {
         Ok(Some((line, length))) if length <= limits.head => (line, length),
         Ok(None) if whole.len() < limits.head => return Ok(None),
         Ok(_) if memchr::memchr(b'\n', &whole[..limits.head]).is_none() => return Err(Bad::Target),
@@ -85,34 +101,21 @@ pub fn parse(unread: &mut Bytes, limits: Limits) -> Result<Option<RequestHead>, 
         Err(httparse::Error::TooManyHeaders) => return Err(Bad::Fields),
         Err(_) => return Err(Bad::Syntax),
     };
-    let head = Bytes::copy_from_slice(&whole[..length]);
-    let start = whole.as_ptr() as usize;
-    let copied = |part: &[u8]| {
-        // An empty part may point anywhere.
-        let at = if part.is_empty() { 0 } else { part.as_ptr() as usize - start };
-        head.slice(at..at + part.len())
-    };
-    let (mut parts, ()) = Request::new(()).into_parts();
-    parts.method = Method::from_bytes(line.method).map_err(|_| Bad::Syntax)?;
-    parts.uri = Uri::from_maybe_shared(copied(line.target)).map_err(|_| Bad::Syntax)?;
-    parts.version = if line.http11 { Version::HTTP_11 } else { Version::HTTP_10 };
-    let mut reader = Reader::new(fields.len());
+    let mut reader = Reader::new(whole, length);
     for field in &fields {
-        let name = HeaderName::from_bytes(field.name).map_err(|_| Bad::Syntax)?;
-        let value = HeaderValue::from_maybe_shared(copied(field.value));
-        reader.take(name, value.map_err(|_| Bad::Syntax)?)?;
+        reader.take(field)?;
     }
-    unread.advance(length);
-    if unread.is_empty() {
-        // Lets the block go.
-        *unread = Bytes::new();
-    }
-    reader.finish(parts).map(Some)
+    Ok(Some((reader.finish(&line)?, length)))
 }
 
 /// Gathers the fields, and what those say that are for the connection.
-struct Reader {
-    fields: HeaderMap,
+struct Reader<'a> {
+    /// Those that go on as they are.
+    passing: Lines<'a>,
+    /// The others.
+    aside: SmallVec<[Field<'a>; 8]>,
+    present: Present,
+    host: &'a [u8],
     length: Option<u64>,
     coded: bool,
     chunked: bool,
@@ -122,10 +125,13 @@ struct Reader {
     takes_trailers: bool,
 }
 
-impl Reader {
-    fn new(fields: usize) -> Self {
+impl<'a> Reader<'a> {
+    fn new(block: &'a [u8], size: usize) -> Self {
         Self {
-            fields: HeaderMap::with_capacity(fields),
+            passing: Lines::new(block, size),
+            aside: SmallVec::new(),
+            present: Present::default(),
+            host: b"",
             length: None,
             coded: false,
             chunked: false,
@@ -136,36 +142,60 @@ impl Reader {
         }
     }
 
-    fn take(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), Bad> {
-        let bytes = value.as_bytes();
-        if name == header::CONTENT_LENGTH {
-            // RFC 9112 §6.3: the first of equal ones is kept, differing ones are an attack.
-            let length = decimal(bytes).ok_or(Bad::Syntax)?;
-            match self.length.replace(length) {
-                None => {}
-                Some(earlier) if earlier == length => return Ok(()),
-                Some(_) => return Err(Bad::Syntax),
+    fn take(&mut self, field: &Field<'a>) -> Result<(), Bad> {
+        let Some(known) = known(field.name) else {
+            self.passing.push(field);
+            return Ok(());
+        };
+        let value = field.value;
+        match known {
+            Known::Cookie | Known::Conditional | Known::Ambiguous => {
+                self.present.note(known);
+                self.passing.push(field);
+                return Ok(());
             }
-        } else if name == header::TRANSFER_ENCODING {
-            self.coded = true;
-            let last = bytes.rsplit(|byte| *byte == b',').next().unwrap_or_default();
-            self.chunked = last.trim_ascii().eq_ignore_ascii_case(b"chunked");
-        } else if name == header::CONNECTION {
-            for token in tokens(bytes) {
-                self.close |= token.eq_ignore_ascii_case(b"close");
-                self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+            Known::ContentLength => {
+                // RFC 9112 §6.3: the first of equal ones is kept, differing ones are an attack.
+                let length = decimal(value).ok_or(Bad::Syntax)?;
+                match self.length.replace(length) {
+                    None => {}
+                    Some(earlier) if earlier == length => return Ok(()),
+                    Some(_) => return Err(Bad::Syntax),
+                }
             }
-        } else if name == header::TE {
-            self.takes_trailers |= tokens(bytes).any(|it| it.eq_ignore_ascii_case(b"trailers"));
-        } else if name == header::EXPECT {
-            self.expects_continue = bytes.eq_ignore_ascii_case(b"100-continue");
+            Known::TransferEncoding => {
+                self.coded = true;
+                let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default();
+                self.chunked = last.trim_ascii().eq_ignore_ascii_case(b"chunked");
+            }
+            Known::Connection => {
+                for token in tokens(value) {
+                    if token.eq_ignore_ascii_case(b"close") {
+                        self.close = true;
+                    } else if token.eq_ignore_ascii_case(b"keep-alive") {
+                        self.keep_alive = true;
+                    } else {
+                        self.present.nominates = true;
+                    }
+                }
+            }
+            Known::Te => {
+                self.takes_trailers |=
+                    tokens(value).any(|token| token.eq_ignore_ascii_case(b"trailers"));
+            }
+            Known::Expect => self.expects_continue = value.eq_ignore_ascii_case(b"100-continue"),
+            Known::Host if self.present.hosts == 0 => self.host = value,
+            _ => {}
         }
-        self.fields.append(name, value);
+        if known != Known::Connection {
+            self.present.note(known);
+        }
+        self.aside.push(*field);
         Ok(())
     }
 
-    fn finish(self, mut parts: request::Parts) -> Result<RequestHead, Bad> {
-        let http11 = parts.version == Version::HTTP_11;
+    fn finish(self, line: &RequestLine<'_>) -> Result<RequestHead, Bad> {
+        let http11 = line.http11;
         let framing = match (self.coded, self.length) {
             // RFC 9112 §6.1: HTTP/1.0 knows no codings; §6.3: without `chunked` at the end nobody
             // knows where the body ends.
@@ -175,9 +205,19 @@ impl Reader {
             (false, None | Some(0)) => Framing::None,
             (false, Some(length)) => Framing::Length(length),
         };
-        parts.headers = self.fields;
+        let mut text = self.passing.copied();
+        let passing = text.len();
+        for Field { name, value } in &self.aside {
+            write_field(&mut text, name, value);
+        }
         Ok(RequestHead {
-            parts,
+            head: Head {
+                method: Method::from_bytes(line.method).map_err(|_| Bad::Syntax)?,
+                target: target(line, &String::from_utf8_lossy(self.host))?,
+                version: if http11 { Version::HTTP_11 } else { Version::HTTP_10 },
+                fields: RequestFields::Text(RequestLines { text, passing }),
+                present: self.present,
+            },
             framing,
             keep_alive: if http11 { !self.close } else { self.keep_alive },
             expects_continue: self.expects_continue && http11 && framing != Framing::None,
@@ -186,8 +226,12 @@ impl Reader {
     }
 }
 
-fn tokens(list: &[u8]) -> impl Iterator<Item = &[u8]> {
-    list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+fn target(line: &RequestLine<'_>, host: &str) -> Result<Target, Bad> {
+    let target = std::str::from_utf8(line.target).map_err(|_| Bad::Syntax)?;
+    if line.plain {
+        return Ok(Target::origin(target, host));
+    }
+    target.parse().map(|uri| Target::new(uri, host)).map_err(|_| Bad::Syntax)
 }
 
 /// A `Content-Length`: digits alone, as RFC 9110 §8.6 has it.
@@ -204,6 +248,7 @@ pub fn decimal(bytes: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderName;
     use proptest::prelude::*;
 
     const LIMITS: Limits = Limits { head: 32 * 1024, fields: 100 };
@@ -273,8 +318,8 @@ mod tests {
         let mut unread = Bytes::from("\r\nGET /1 HTTP/1.1\r\nempty:\r\n\r\nGET /2");
         let head = parse(&mut unread, LIMITS).unwrap().unwrap();
         assert_eq!(
-            (head.parts.uri.path(), &head.parts.headers["empty"]),
-            ("/1", &HeaderValue::from_static(""))
+            (head.head.target.path(), head.head.fields.get(&HeaderName::from_static("empty"))),
+            ("/1", Some(&b""[..]))
         );
         assert_eq!(&unread[..], b"GET /2");
     }

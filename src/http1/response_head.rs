@@ -26,8 +26,8 @@ impl Asked {
     /// By a request's head.
     pub fn by(head: &RequestHead) -> Self {
         Self {
-            head_only: head.parts.method == Method::HEAD,
-            http10: head.parts.version == Version::HTTP_10,
+            head_only: head.head.method == Method::HEAD,
+            http10: head.head.version == Version::HTTP_10,
             close: !head.keep_alive,
             trailers: head.takes_trailers,
         }

@@ -1,11 +1,15 @@
 //! What a request knows of itself, from its head to its end.
 //!
-//! Owns: the facts that templates, headers and logs read. May touch: [`crate::template`]. Made once
+//! Owns: the facts that templates, headers and logs read. May touch:
+//! [`crate::http1::request`], [`crate::template`]. Made once
 //! per request by [`crate::proxy::begin`].
 
-use super::request_id::RequestId;
-use crate::template::{Part, Template, Variable};
-use http::{HeaderMap, HeaderName, HeaderValue, request};
+use super::{forwarded::X_FORWARDED_PROTO, request_id::RequestId};
+use crate::{
+    http1::request::{Head, RequestFields},
+    template::{Part, Template, Variable},
+};
+use http::{HeaderName, HeaderValue, header};
 use std::{borrow::Cow, net::IpAddr, ops::Range, sync::Arc, time::Instant};
 
 /// The connection that a request came by; shared by all its requests.
@@ -63,61 +67,11 @@ fn push_ip(text: &mut String, ip: IpAddr) {
     }
 }
 
-/// Which fields a request has, so that nobody looks for what is not there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Present {
-    /// `Host`: none, one, or more.
-    pub hosts: usize,
-    /// `Connection`.
-    pub connection: bool,
-    /// `TE`.
-    pub te: bool,
-    /// `Transfer-Encoding`.
-    pub transfer_encoding: bool,
-    /// `Via`.
-    pub via: bool,
-    /// `X-Request-Id`.
-    pub request_id: bool,
-    /// What [`crate::files`] looks for: a condition on what the client has, or a range.
-    pub conditional: bool,
-    /// A name with a `_` in it.
-    pub ambiguous: bool,
-}
-
-impl Present {
-    /// What is in `headers`.
-    pub fn of(headers: &HeaderMap) -> Self {
-        let mut present = Self::default();
-        for (name, _) in headers {
-            match name.as_str() {
-                "host" => present.hosts += 1,
-                "connection" => present.connection = true,
-                "te" => present.te = true,
-                "transfer-encoding" => present.transfer_encoding = true,
-                "via" => present.via = true,
-                "x-request-id" => present.request_id = true,
-                "range"
-                | "if-match"
-                | "if-none-match"
-                | "if-modified-since"
-                | "if-unmodified-since"
-                | "if-range" => present.conditional = true,
-                name => present.ambiguous |= memchr::memchr(b'_', name.as_bytes()).is_some(),
-            }
-        }
-        present
-    }
-}
-
 /// What a request knows of itself.
 #[derive(Debug)]
 pub struct Context {
     /// The head as received; fields may have been edited by filters.
-    pub head: request::Parts,
-    /// Which fields there were, before anything was edited.
-    pub present: Present,
-    /// The host with its port as the client sent it, or empty.
-    pub host: HeaderValue,
+    pub head: Head,
     /// The connection.
     pub peer: Arc<Peer>,
     /// The client: the peer, or what a trusted proxy says; `None` is the peer.
@@ -146,8 +100,8 @@ impl Context {
 
     /// `http` or `https`, as the client used it.
     pub fn scheme(&self) -> &'static str {
-        let told = self.trusted.then(|| self.head.headers.get(super::forwarded::X_FORWARDED_PROTO));
-        match told.flatten().map(HeaderValue::as_bytes) {
+        let told = self.trusted.then(|| self.head.fields.get(&X_FORWARDED_PROTO));
+        match told.flatten() {
             Some(b"https") => "https",
             Some(b"http") => "http",
             _ if self.peer.tls => "https",
@@ -195,21 +149,19 @@ impl Scope<'_> {
         let head = &self.context.head;
         match variable {
             Variable::ClientIp => text.push_str(&self.context.client_ip_text()),
-            Variable::Host => {
-                text.push_str(host_name(&String::from_utf8_lossy(self.context.host.as_bytes())));
-            }
-            Variable::Uri => text.push_str(head.uri.path_and_query().map_or("/", |it| it.as_str())),
-            Variable::Path => text.push_str(self.path.unwrap_or(head.uri.path())),
-            Variable::Query => text.push_str(head.uri.query().unwrap_or_default()),
+            Variable::Host => text.push_str(host_name(head.target.host())),
+            Variable::Uri => text.push_str(head.target.path_and_query()),
+            Variable::Path => text.push_str(self.path.unwrap_or(head.target.path())),
+            Variable::Query => text.push_str(head.target.query().unwrap_or_default()),
             Variable::Method => text.push_str(head.method.as_str()),
             Variable::Scheme => text.push_str(self.context.scheme()),
             Variable::Route => text.push_str(self.route),
             Variable::Upstream => text.push_str(self.upstream),
             Variable::Server => text.push_str(self.server),
             Variable::RequestId => text.push_str(self.context.id.as_str()),
-            Variable::Header(name) => text.push_str(&first_value(&head.headers, name)),
+            Variable::Header(name) => text.push_str(&first_value(&head.fields, name)),
             Variable::Cookie(name) => {
-                text.push_str(cookie(&head.headers, name).unwrap_or_default());
+                text.push_str(cookie(&head.fields, name).unwrap_or_default());
             }
         }
     }
@@ -223,15 +175,15 @@ pub fn host_name(host: &str) -> &str {
     }
 }
 
-fn first_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Cow<'a, str> {
-    headers.get(name).map_or("".into(), |value| String::from_utf8_lossy(value.as_bytes()))
+fn first_value<'a>(fields: &'a RequestFields, name: &HeaderName) -> Cow<'a, str> {
+    fields.get(name).map_or("".into(), String::from_utf8_lossy)
 }
 
-fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers
-        .get_all(http::header::COOKIE)
-        .into_iter()
-        .filter_map(|value| value.to_str().ok())
+fn cookie<'a>(fields: &'a RequestFields, name: &str) -> Option<&'a str> {
+    fields
+        .values(&header::COOKIE)
+        .filter(|value| value.is_ascii())
+        .filter_map(|value| std::str::from_utf8(value).ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
         .find_map(|(key, value)| (key == name).then_some(value))
@@ -261,14 +213,12 @@ mod tests {
             .unwrap()
             .into_parts();
         Context {
-            present: Present::of(&head.headers),
-            host: head.headers[http::header::HOST].clone(),
             peer: Arc::new(Peer::new("192.0.2.1".parse().unwrap(), "http".into(), true, None)),
             forwarded_ip: None,
             trusted: false,
             started: Instant::now(),
-            id: RequestId::Passed("id-1".parse().unwrap()),
-            head,
+            id: RequestId::Passed("id-1".into()),
+            head: head.into(),
         }
     }
 

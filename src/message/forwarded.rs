@@ -4,8 +4,8 @@
 //! request head's ([`crate::proxy::request_head`]).
 
 use super::request_id::X_REQUEST_ID;
-use crate::cidr::Cidr;
-use http::{HeaderMap, HeaderName, header};
+use crate::{cidr::Cidr, http1::request::RequestFields};
+use http::{HeaderName, header};
 use std::net::IpAddr;
 
 /// `X-Forwarded-For`.
@@ -57,11 +57,11 @@ pub fn is_trusted(trusted: &[Cidr], address: IpAddr) -> bool {
 
 /// The client's address: seen from us, the first in `X-Forwarded-For` that is no trusted proxy.
 /// What stands left of it is the client's own claim. `peer` must be trusted.
-pub fn client_ip(headers: &HeaderMap, trusted: &[Cidr], peer: IpAddr) -> IpAddr {
+pub fn client_ip(fields: &RequestFields, trusted: &[Cidr], peer: IpAddr) -> IpAddr {
     let mut client = peer;
-    let values: Vec<_> = headers.get_all(X_FORWARDED_FOR).into_iter().collect();
+    let values: Vec<_> = fields.values(&X_FORWARDED_FOR).collect();
     for value in values.into_iter().rev() {
-        for hop in value.as_bytes().rsplit(|byte| *byte == b',') {
+        for hop in value.rsplit(|byte| *byte == b',') {
             let Some(address) = parse_hop(hop) else { return client };
             client = address;
             if !is_trusted(trusted, address) {
@@ -84,6 +84,7 @@ fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderMap;
 
     fn seen(values: &[&str]) -> String {
         let mut headers = HeaderMap::new();
@@ -91,7 +92,8 @@ mod tests {
             headers.append(X_FORWARDED_FOR, value.parse().unwrap());
         }
         let trusted = ["10.0.0.0/8".parse().unwrap()];
-        client_ip(&headers, &trusted, "10.0.0.1".parse().unwrap()).to_string()
+        client_ip(&RequestFields::Map(headers.into()), &trusted, "10.0.0.1".parse().unwrap())
+            .to_string()
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Fields that are for one connection only (RFC 9110 §7.6.1).
 //!
-//! Owns: which fields never pass, and those that `Connection` names. May touch: nothing of ours.
+//! Owns: which fields never pass, and those that `Connection` names. May touch: [`crate::http1`].
 
+use crate::http1::request::tokens;
 use http::{HeaderMap, HeaderName, header};
 
 /// Whether a field of this (lower-case) name is for one connection only.
@@ -31,14 +32,10 @@ fn is_protected(name: &str) -> bool {
 /// Removes the fields that `Connection` names. The fixed ones of [`is_hop_by_hop`] are left to the
 /// writer of the head, which skips them anyway.
 pub fn remove_nominated(headers: &mut HeaderMap) {
-    let Some(first) = headers.get(header::CONNECTION) else { return };
-    // Nearly always a lone `keep-alive` or `close`, which names nothing.
-    if matches!(first.as_bytes(), b"keep-alive" | b"close" | b"Keep-Alive" | b"Close")
-        && headers.get_all(header::CONNECTION).iter().nth(1).is_none()
-    {
-        return;
-    }
-    let nominated: Vec<HeaderName> = tokens(headers, &header::CONNECTION)
+    let nominated: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .into_iter()
+        .flat_map(|value| tokens(value.as_bytes()))
         .filter_map(|token| HeaderName::from_bytes(token).ok())
         .filter(|name| !is_protected(name.as_str()))
         .collect();
@@ -81,21 +78,6 @@ pub fn end_to_end(mut trailers: HeaderMap) -> HeaderMap {
     trailers
 }
 
-/// Whether the list field `name` holds `token`, without regard to case.
-pub fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    tokens(headers, name).any(|it| it.eq_ignore_ascii_case(token.as_bytes()))
-}
-
-/// The members of the list field `name`.
-pub fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-    headers
-        .get_all(name)
-        .into_iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|token| !token.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,12 +111,5 @@ mod tests {
         remove_ambiguous(&mut map);
         assert_eq!(map.len(), 1);
         assert!(map.contains_key("x-a"));
-    }
-
-    #[test]
-    fn tokens_are_compared_without_case() {
-        let map = headers(&[("te", "gzip, Trailers")]);
-        assert!(has_token(&map, &header::TE, "trailers"));
-        assert!(!has_token(&map, &header::TE, "trailer"));
     }
 }

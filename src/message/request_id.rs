@@ -1,6 +1,7 @@
 //! `X-Request-Id`: made here, or passed on when a client's is sane.
 
-use http::{HeaderMap, HeaderName};
+use crate::http1::request::RequestFields;
+use http::HeaderName;
 use std::{
     hash::{BuildHasher, RandomState},
     sync::atomic::{AtomicU64, Ordering},
@@ -18,13 +19,16 @@ pub enum RequestId {
     /// 32 hexadecimal digits.
     Made([u8; 32]),
     /// The client's.
-    Passed(http::HeaderValue),
+    Passed(Box<str>),
 }
 
 impl RequestId {
     /// The id as text.
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+        match self {
+            Self::Made(digits) => std::str::from_utf8(digits).unwrap_or_default(),
+            Self::Passed(id) => id,
+        }
     }
 
     /// The id as it is sent.
@@ -53,11 +57,9 @@ impl RequestIds {
     }
 
     /// The client's id where there is one, short and printable, else a new one.
-    pub fn take(&self, headers: &HeaderMap, there_is_one: bool) -> RequestId {
-        match there_is_one.then(|| headers.get(X_REQUEST_ID)).flatten() {
-            Some(value) if is_sane(value.as_bytes()) => RequestId::Passed(value.clone()),
-            _ => self.make(),
-        }
+    pub fn take(&self, fields: &RequestFields, there_is_one: bool) -> RequestId {
+        let told = there_is_one.then(|| fields.get(&X_REQUEST_ID).and_then(sane)).flatten();
+        told.map_or_else(|| self.make(), |id| RequestId::Passed(id.into()))
     }
 
     fn make(&self) -> RequestId {
@@ -69,8 +71,10 @@ impl RequestIds {
     }
 }
 
-fn is_sane(value: &[u8]) -> bool {
-    !value.is_empty() && value.len() <= LONGEST && value.iter().all(u8::is_ascii_graphic)
+fn sane(value: &[u8]) -> Option<&str> {
+    let is_sane =
+        !value.is_empty() && value.len() <= LONGEST && value.iter().all(u8::is_ascii_graphic);
+    is_sane.then(|| std::str::from_utf8(value).ok()).flatten()
 }
 
 /// splitmix64's finaliser: a bijection that spreads every bit.
@@ -95,6 +99,7 @@ fn write_hex(x: u64, out: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderMap;
 
     #[test]
     fn made_ids_differ_and_are_hexadecimal() {
@@ -117,12 +122,13 @@ mod tests {
     #[test]
     fn only_a_sane_id_is_passed_on() {
         let ids = RequestIds::new();
-        let mut headers = HeaderMap::new();
-        headers.insert(X_REQUEST_ID, "abc-123".parse().unwrap());
-        assert_eq!(ids.take(&headers, true).as_str(), "abc-123");
-        headers.insert(X_REQUEST_ID, "a b".parse().unwrap());
-        assert_ne!(ids.take(&headers, true).as_str(), "a b");
-        headers.insert(X_REQUEST_ID, "x".repeat(129).parse().unwrap());
-        assert_eq!(ids.take(&headers, true).as_str().len(), 32);
+        let take = |id: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(X_REQUEST_ID, id.parse().unwrap());
+            ids.take(&RequestFields::Map(headers.into()), true)
+        };
+        assert_eq!(take("abc-123").as_str(), "abc-123");
+        assert_ne!(take("a b").as_str(), "a b");
+        assert_eq!(take(&"x".repeat(129)).as_str().len(), 32);
     }
 }

@@ -216,11 +216,11 @@ fn escape_combined(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 fn header_bytes<'a>(line: &'a Line<'_>, name: &HeaderName) -> &'a [u8] {
-    line.context.head.headers.get(name).map_or(b"", |value| value.as_bytes())
+    line.context.head.fields.get(name).unwrap_or_default()
 }
 
 fn uri<'a>(line: &'a Line<'_>) -> &'a str {
-    line.context.head.uri.path_and_query().map_or("", |target| target.as_str())
+    line.context.head.target.path_and_query()
 }
 
 fn protocol(version: Version) -> &'static str {
@@ -234,10 +234,7 @@ fn protocol(version: Version) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{
-        context::{Peer, Present},
-        request_id::RequestId,
-    };
+    use crate::message::{context::Peer, request_id::RequestId};
     use http::{HeaderValue, Request};
     use proptest::prelude::*;
     use serde_json::{Value, json};
@@ -256,14 +253,12 @@ mod tests {
         }
         let peer = Peer::new([127, 0, 0, 1].into(), "http".into(), false, None);
         let context = Context {
-            head: request.into_parts().0,
-            present: Present::default(),
-            host: HeaderValue::from_static(""),
+            head: request.into_parts().0.into(),
             peer: Arc::new(peer),
             forwarded_ip: None,
             trusted: false,
             started: Instant::now(),
-            id: RequestId::Passed(HeaderValue::from_static("id-1")),
+            id: RequestId::Passed("id-1".into()),
         };
         let line = Line {
             context: &context,

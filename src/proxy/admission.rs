@@ -5,10 +5,8 @@
 
 use super::refusal::Refusal;
 use crate::{
-    message::{
-        context::{Context, host_name},
-        hop_by_hop::tokens,
-    },
+    http1::request::Head,
+    message::context::{Context, host_name},
     snapshot::ListenerParts,
     tls::Certificates,
 };
@@ -29,13 +27,12 @@ pub fn admit(
         });
     }
     transfer_codings(context, framed_twice)?;
-    let target = context.head.uri.path_and_query().map_or(1, |it| it.as_str().len());
-    if target > listener.limits.request_line {
+    if context.head.target.path_and_query().len() > listener.limits.request_line {
         return Err(Refusal::new(StatusCode::URI_TOO_LONG, "target_too_long"));
     }
     // HTTP/1 heads are counted as they are read; HTTP/2 may split cookies into many.
-    if context.head.version == Version::HTTP_2
-        && context.head.headers.len() > listener.limits.headers
+    if let Some(fields) = context.head.fields.as_map()
+        && fields.len() > listener.limits.headers
     {
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return Err(Refusal::new(status, "too_many_headers"));
@@ -45,8 +42,8 @@ pub fn admit(
 
 /// RFC 9112 §6.1: `chunked` once and alone; another coding would have to be undone (§7).
 fn transfer_codings(context: &Context, framed_twice: bool) -> Result<(), Refusal> {
-    let headers = &context.head.headers;
-    if !context.present.transfer_encoding {
+    let Head { fields, present, .. } = &context.head;
+    if !present.transfer_encoding {
         return Ok(());
     }
     if framed_twice {
@@ -54,7 +51,7 @@ fn transfer_codings(context: &Context, framed_twice: bool) -> Result<(), Refusal
         return Err(Refusal::malformed("length_and_chunked"));
     }
     let mut times = 0;
-    for coding in tokens(headers, &header::TRANSFER_ENCODING) {
+    for coding in fields.tokens(&header::TRANSFER_ENCODING) {
         if !coding.eq_ignore_ascii_case(b"chunked") {
             let refusal = Refusal::new(StatusCode::NOT_IMPLEMENTED, "transfer_coding_unknown");
             return Err(Refusal { close: true, ..refusal });
@@ -66,25 +63,21 @@ fn transfer_codings(context: &Context, framed_twice: bool) -> Result<(), Refusal
 
 /// RFC 9112 §3.2: exactly one valid `Host`; a target in absolute form overrides it (§3.2.2).
 fn host(context: &mut Context) -> Result<(), Refusal> {
-    let Context { head, host, present, .. } = context;
+    let Head { target, fields, version, present, .. } = &mut context.head;
     if present.hosts > 1 {
         return Err(Refusal::malformed("host_repeated"));
     }
-    let first = (present.hosts == 1).then_some(&*host);
-    if let Some(authority) = head.uri.authority() {
+    let first = (present.hosts == 1).then_some(target.host());
+    if let Some(authority) = target.authority() {
         // Without a scheme it is CONNECT's form (RFC 9112 §3.2.3).
-        if !matches!(head.uri.scheme_str(), Some("http" | "https")) {
+        if !target.is_web() {
             return Err(Refusal::malformed("target_invalid"));
         }
-        let authority = authority.as_str();
         match first {
-            None if head.version == Version::HTTP_11 => {
+            None if *version == Version::HTTP_11 => {
                 return Err(Refusal::malformed("host_missing"));
             }
-            Some(host)
-                if head.version == Version::HTTP_2
-                    && !host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()) =>
-            {
+            Some(host) if *version == Version::HTTP_2 && !host.eq_ignore_ascii_case(authority) => {
                 // RFC 9113 §8.3.1: they must not differ.
                 return Err(Refusal::malformed("host_differs"));
             }
@@ -93,18 +86,18 @@ fn host(context: &mut Context) -> Result<(), Refusal> {
         if !is_host(authority.as_bytes()) {
             return Err(Refusal::malformed("host_invalid"));
         }
-        if first.is_none_or(|host| host.as_bytes() != authority.as_bytes()) {
+        if first != Some(authority) {
             let value = HeaderValue::from_str(authority);
             let value = value.map_err(|_| Refusal::malformed("host_invalid"))?;
-            head.headers.insert(header::HOST, value.clone());
-            *host = value;
+            fields.map().insert(header::HOST, value);
+            target.take_authority_for_host();
         }
         return Ok(());
     }
     match first {
         Some(host) if is_host(host.as_bytes()) => Ok(()),
         Some(_) => Err(Refusal::malformed("host_invalid")),
-        None if head.version == Version::HTTP_10 => Ok(()),
+        None if *version == Version::HTTP_10 => Ok(()),
         None => Err(Refusal::malformed("host_missing")),
     }
 }
@@ -171,11 +164,11 @@ pub fn ends_here(context: &mut Context) -> bool {
     if !matches!(head.method, Method::OPTIONS | Method::TRACE) {
         return false;
     }
-    let Some(left) = head.headers.get(header::MAX_FORWARDS) else { return false };
-    match left.to_str().ok().and_then(|left| left.parse::<u32>().ok()) {
+    let Some(left) = head.fields.get(&header::MAX_FORWARDS) else { return false };
+    match std::str::from_utf8(left).ok().and_then(|left| left.parse::<u32>().ok()) {
         Some(0) => true,
         Some(left) => {
-            head.headers.insert(header::MAX_FORWARDS, (left - 1).into());
+            head.fields.map().insert(header::MAX_FORWARDS, (left - 1).into());
             false
         }
         None => false,

@@ -122,9 +122,8 @@ async fn attempt(
     let metrics = &proxy.live.metrics;
     let server = lease.server();
     let method = &facts.context.head.method;
-    let received = facts.context.head.uri.path_and_query().map_or("/", |it| it.as_str());
     let forwarding = Forwarding {
-        target: target.unwrap_or(received),
+        target: target.unwrap_or(facts.context.head.target.path_and_query()),
         edits_host: forward.edits_host,
         length: body.length(),
         edited: forward.edited,
@@ -303,12 +302,10 @@ fn target(
     facts: &Facts,
     unclean: Option<&str>,
 ) -> Option<String> {
-    let uri = &facts.context.head.uri;
-    if !forward.target.is_identity() {
-        let path = unclean.unwrap_or(uri.path());
-        return Some(forward.target.uri(uri.path(), uri.query(), path, &facts.scope(route)));
+    if forward.target.is_identity() {
+        return None;
     }
-    // RFC 9112 §3.2.1: an empty path, as in `http://host?query`, is sent as `/`.
-    let received = uri.path_and_query()?.as_str();
-    received.starts_with('?').then(|| format!("/{received}"))
+    let received = &facts.context.head.target;
+    let (raw, query) = (received.path(), received.query());
+    Some(forward.target.uri(raw, query, unclean.unwrap_or(raw), &facts.scope(route)))
 }

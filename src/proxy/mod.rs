@@ -18,7 +18,7 @@ pub mod server_body;
 
 use crate::{
     filter::Names,
-    http1::{buffers::Buffers, date::Date, fields::Fields},
+    http1::{buffers::Buffers, date::Date, fields::Fields, request::Head},
     message::{
         answer::Answer,
         body::Incoming,
@@ -32,7 +32,7 @@ use crate::{
     upstream::pool::Pool,
 };
 use arc_swap::ArcSwapOption;
-use http::{HeaderValue, Method, StatusCode, Version, header, request};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use record::{Facts, Record};
 use refusal::Refusal;
 use response_body::{ResponseBody, Source};
@@ -74,7 +74,7 @@ pub struct Arrival<'a> {
 }
 
 /// A request begins, now that its head has been read: whatever comes, it is counted and logged.
-pub fn begin(proxy: &Arc<Proxy>, arrival: &Arrival<'_>, head: request::Parts) -> Box<Record> {
+pub fn begin(proxy: &Arc<Proxy>, arrival: &Arrival<'_>, head: Head) -> Box<Record> {
     // 1. One snapshot, to the end.
     let mut snapshot = proxy.live.load();
     if snapshot.listener(arrival.listener).is_none()
@@ -114,12 +114,12 @@ async fn route(
     let listener = snapshot.listener(facts.listener).ok_or_else(gone)?;
     // 2. The head keeps the rules.
     admission::admit(&mut facts.context, facts.framed_twice, listener)?;
-    let Context { head, present, .. } = &mut facts.context;
-    if present.connection {
-        remove_nominated(&mut head.headers);
+    let Head { fields, present, .. } = &mut facts.context.head;
+    if present.nominates {
+        remove_nominated(fields.map());
     }
     if present.ambiguous {
-        remove_ambiguous(&mut head.headers);
+        remove_ambiguous(fields.map());
     }
     // 3. Site and route.
     let unclean = match normalise(raw_path(&facts.context)) {
@@ -140,10 +140,7 @@ async fn route(
     let mut answer = match &route.action {
         Action::Respond(action) => respond(action, facts, route),
         Action::Redirect(action) => redirect(action, facts, route)?,
-        Action::Files(action) => {
-            let path = unclean.unwrap_or(raw_path(&facts.context));
-            Box::pin(files(action, facts, route, path)).await
-        }
+        Action::Files(action) => Box::pin(files(action, facts, route, unclean)).await,
         Action::Forward(_) if admission::ends_here(&mut facts.context) => ends_here(facts)?,
         Action::Forward(action) => {
             Box::pin(forward::forward(proxy, route, action, facts, body, unclean)).await?
@@ -158,7 +155,7 @@ async fn route(
 
 /// The path as received. RFC 9110 §9.3.7: `OPTIONS *` is about the server as a whole.
 fn raw_path(context: &Context) -> &str {
-    match context.head.uri.path() {
+    match context.head.target.path() {
         "" => "/",
         "*" if context.head.method == Method::OPTIONS => "/",
         path => path,
@@ -172,8 +169,7 @@ fn find(
     path: &str,
 ) -> Result<u32, Refusal> {
     let context = &facts.context;
-    let host = context.host.to_str().map_err(|_| Refusal::malformed("host_invalid"))?;
-    let host = admission::site_name(host);
+    let host = admission::site_name(context.head.target.host());
     if let Some(tls) = &listener.tls
         && tls.strict_sni
         && admission::is_misdirected(context, host, &tls.certificates)
@@ -210,13 +206,23 @@ fn redirect(action: &Redirect, facts: &Facts, route: &Route) -> Result<Answer<So
     Ok(Answer::new(action.status, Source::Empty).with(header::LOCATION, location))
 }
 
-async fn files(action: &FilesRoute, facts: &Facts, route: &Route, path: &str) -> Answer<Source> {
-    let head = &facts.context.head;
-    let looked_up = action.target.path(path, &facts.scope(route));
+async fn files(
+    action: &FilesRoute,
+    facts: &mut Facts,
+    route: &Route,
+    unclean: Option<&str>,
+) -> Answer<Source> {
+    let Head { fields, present, .. } = &mut facts.context.head;
     // The filters may have made it so.
-    let conditional = facts.context.present.conditional || !route.filters.is_empty();
-    let conditions = conditional.then_some(&head.headers);
-    let answer = action.files.serve(&head.method, &head.uri, conditions, &looked_up).await;
+    let conditional = present.conditional || !route.filters.is_empty();
+    if conditional {
+        fields.map();
+    }
+    let Context { head, .. } = &facts.context;
+    let conditions = if conditional { head.fields.as_map() } else { None };
+    let path = unclean.unwrap_or(raw_path(&facts.context));
+    let looked_up = action.target.path(path, &facts.scope(route));
+    let answer = action.files.serve(&head.method, &head.target, conditions, &looked_up).await;
     answer.map(Source::File)
 }
 

@@ -5,16 +5,17 @@
 
 use super::{Arrival, Proxy};
 use crate::{
+    http1::request::Head,
     message::{
         body::BodyError,
-        context::{Context, Present, Scope},
+        context::{Context, Scope},
         forwarded::{client_ip, is_trusted},
     },
     observe::{access_line::Line, metrics::Outcome},
     route::{Action, Route},
     snapshot::Snapshot,
 };
-use http::{HeaderValue, StatusCode, header, request};
+use http::StatusCode;
 use std::{
     sync::{
         Arc,
@@ -70,22 +71,18 @@ impl Record {
         proxy: Arc<Proxy>,
         snapshot: Arc<Snapshot>,
         arrival: &Arrival<'_>,
-        head: request::Parts,
+        head: Head,
     ) -> Box<Self> {
         let &Arrival { peer, listener, framed_twice, .. } = arrival;
         proxy.live.metrics.in_flight.inc();
         let trusted = is_trusted(&snapshot.trusted_proxies, peer.ip);
         let forwarded_ip = trusted
-            .then(|| client_ip(&head.headers, &snapshot.trusted_proxies, peer.ip))
+            .then(|| client_ip(&head.fields, &snapshot.trusted_proxies, peer.ip))
             .filter(|ip| *ip != peer.ip);
-        let present = Present::of(&head.headers);
-        let host = if present.hosts > 0 { head.headers.get(header::HOST).cloned() } else { None };
         Box::new(Self {
             facts: Facts {
                 context: Context {
-                    id: proxy.ids.take(&head.headers, present.request_id),
-                    present,
-                    host: host.unwrap_or(HeaderValue::from_static("")),
+                    id: proxy.ids.take(&head.fields, head.present.request_id),
                     head,
                     peer: Arc::clone(peer),
                     forwarded_ip,
@@ -163,7 +160,7 @@ impl Drop for Record {
         let (upstream, server) = facts.names(route);
         let line = Line {
             context: &facts.context,
-            host: facts.context.host.as_bytes(),
+            host: facts.context.head.target.host().as_bytes(),
             route: route.map_or("", |it| &it.name),
             upstream,
             server,

@@ -1,21 +1,22 @@
 //! The head of a request as a server gets it, written straight from the client's.
 //!
 //! Owns: which fields pass, which are replaced, and the forwarded fields. May touch:
-//! [`crate::message`]. One buffer, no second header map. Next: [`super::exchange`] sends it.
+//! [`crate::http1`], [`crate::message`]. One buffer, no second header map. Next: [`super::exchange`] sends it.
 
 use crate::{
     http1::{
         fields::{write_field, write_length},
+        known::{Known, known},
         outgoing::Outgoing,
+        request::{Head, RequestFields},
     },
     message::{
         body::Length,
         context::Context,
         forwarded::{Edited, X_FORWARDED_FOR, X_FORWARDED_HOST},
-        hop_by_hop::{has_token, is_hop_by_hop},
     },
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
+use http::{HeaderMap, HeaderName, Method, Version, header};
 use std::io::Write;
 
 /// What the writer is told beside the request itself.
@@ -46,18 +47,15 @@ fn head(out: &mut Vec<u8>, context: &Context, forwarding: &Forwarding<'_>) {
     out.extend_from_slice(forwarding.target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     // RFC 9112 §3.2: always there, empty where an HTTP/1.0 client sent none.
-    let edited_host = if forwarding.edits_host { head.headers.get(header::HOST) } else { None };
-    field(out, "host", edited_host.unwrap_or(&context.host).as_bytes());
-    let crumbs = head.version == Version::HTTP_2;
-    for (name, value) in &head.headers {
-        if passes(name.as_str(), edited, crumbs) {
-            field(out, name.as_str(), value.as_bytes());
-        }
+    let edited_host = if forwarding.edits_host { head.fields.get(&header::HOST) } else { None };
+    field(out, "host", edited_host.unwrap_or(head.target.host().as_bytes()));
+    match &head.fields {
+        RequestFields::Text(lines) => out.extend_from_slice(&lines.text[..lines.passing]),
+        RequestFields::Map(map) => mapped_fields(out, head, map, edited),
     }
-    if crumbs {
-        joined(out, "cookie", b"; ", &head.headers, &header::COOKIE, b"");
-    }
-    if context.present.te && has_token(&head.headers, &header::TE, "trailers") {
+    if head.present.te
+        && head.fields.tokens(&header::TE).any(|it| it.eq_ignore_ascii_case(b"trailers"))
+    {
         // RFC 9110 §10.1.4: for one connection, but gRPC servers refuse requests without it.
         out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
     }
@@ -66,19 +64,37 @@ fn head(out: &mut Vec<u8>, context: &Context, forwarding: &Forwarding<'_>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Whether a client's field goes on as it is.
-fn passes(name: &str, edited: Edited, crumbs: bool) -> bool {
-    match name {
-        "host" | "content-length" | "expect" | "http2-settings" => false,
-        "x-forwarded-for" => edited.forwarded_for,
-        "x-forwarded-proto" => edited.forwarded_proto,
-        "x-forwarded-host" => edited.forwarded_host,
-        "x-real-ip" => edited.real_ip,
-        "via" => edited.via,
-        "x-request-id" => edited.request_id,
-        // HTTP/2 clients may send one field in crumbs, which HTTP/1 needs joined (RFC 9113 §8.2.3).
-        "cookie" => !crumbs,
-        name => !is_hop_by_hop(name),
+/// What [`crate::http1::request_head`] has told apart already where the fields are text: they were
+/// not edited, then.
+fn mapped_fields(out: &mut Vec<u8>, head: &Head, map: &HeaderMap, edited: Edited) {
+    // HTTP/2 clients may send one field in crumbs, which HTTP/1 needs joined (RFC 9113 §8.2.3).
+    let crumbs = head.version == Version::HTTP_2;
+    for (name, value) in map {
+        let passes = match known(name.as_str().as_bytes()) {
+            None | Some(Known::Conditional | Known::Ambiguous) => true,
+            Some(Known::Cookie) => !crumbs,
+            Some(Known::ForwardedFor) => edited.forwarded_for,
+            Some(Known::ForwardedProto) => edited.forwarded_proto,
+            Some(Known::ForwardedHost) => edited.forwarded_host,
+            Some(Known::RealIp) => edited.real_ip,
+            Some(Known::Via) => edited.via,
+            Some(Known::RequestId) => edited.request_id,
+            Some(
+                Known::Connection
+                | Known::ContentLength
+                | Known::Expect
+                | Known::HopByHop
+                | Known::Host
+                | Known::Te
+                | Known::TransferEncoding,
+            ) => false,
+        };
+        if passes {
+            field(out, name.as_str(), value.as_bytes());
+        }
+    }
+    if crumbs {
+        joined(out, "cookie", b"; ", &head.fields, &header::COOKIE, b"");
     }
 }
 
@@ -87,7 +103,7 @@ fn forwarded_fields(out: &mut Vec<u8>, context: &Context, forwarding: &Forwardin
     let edited = forwarding.edited;
     if !context.trusted && edited == Edited::default() {
         out.extend_from_slice(context.peer.lines().as_bytes());
-        field(out, "x-forwarded-host", context.host.as_bytes());
+        field(out, "x-forwarded-host", context.head.target.host().as_bytes());
         via(out, context);
         field(out, "x-request-id", context.id.as_bytes());
         return;
@@ -96,7 +112,7 @@ fn forwarded_fields(out: &mut Vec<u8>, context: &Context, forwarding: &Forwardin
     let peer = context.peer.ip_text().as_bytes();
     if !edited.forwarded_for {
         if context.trusted {
-            joined(out, "x-forwarded-for", b", ", &head.headers, &X_FORWARDED_FOR, peer);
+            joined(out, "x-forwarded-for", b", ", &head.fields, &X_FORWARDED_FOR, peer);
         } else {
             field(out, "x-forwarded-for", peer);
         }
@@ -113,8 +129,8 @@ fn forwarded_fields(out: &mut Vec<u8>, context: &Context, forwarding: &Forwardin
         field(out, "x-forwarded-proto", context.scheme().as_bytes());
     }
     if !edited.forwarded_host {
-        let told = head.headers.get(X_FORWARDED_HOST).filter(|_| context.trusted);
-        field(out, "x-forwarded-host", told.unwrap_or(&context.host).as_bytes());
+        let told = head.fields.get(&X_FORWARDED_HOST).filter(|_| context.trusted);
+        field(out, "x-forwarded-host", told.unwrap_or(head.target.host().as_bytes()));
     }
     if !edited.via {
         via(out, context);
@@ -131,8 +147,8 @@ fn via(out: &mut Vec<u8>, context: &Context) {
         Version::HTTP_10 => b"1.0 lb",
         _ => b"1.1 lb",
     };
-    if context.present.via {
-        joined(out, "via", b", ", &context.head.headers, &header::VIA, ours);
+    if context.head.present.via {
+        joined(out, "via", b", ", &context.head.fields, &header::VIA, ours);
     } else {
         field(out, "via", ours);
     }
@@ -159,12 +175,11 @@ fn joined(
     out: &mut Vec<u8>,
     name: &str,
     separator: &[u8],
-    headers: &HeaderMap,
+    fields: &RequestFields,
     source: &HeaderName,
     last: &[u8],
 ) {
-    let values = headers.get_all(source).into_iter().map(HeaderValue::as_bytes);
-    let mut values = values.chain([last]).filter(|value| !value.is_empty());
+    let mut values = fields.values(source).chain([last]).filter(|value| !value.is_empty());
     let Some(first) = values.next() else { return };
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");

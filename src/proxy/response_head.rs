@@ -159,7 +159,7 @@ fn read(fields: &[Field<'_>], block: &Bytes, size: usize) -> Result<Read, Malfor
             None => lines.push(field),
         }
     }
-    read.text.lines = lines.finish();
+    read.text.lines = lines.shared(block);
     read.text.sized = read.text.length.is_some();
     if !nominated.is_empty() {
         // Rare, and they may have stood before `Connection`. The framing isn't theirs to drop.

@@ -7,6 +7,7 @@ use http::HeaderMap;
 use libfuzzer_sys::fuzz_target;
 use sheave::http1::{
     chunked::{Chunked, Step},
+    request::Head,
     request_body::hand_over,
     request_head::{Bad, Framing, Limits, RequestHead, parse},
 };
@@ -28,10 +29,11 @@ fn read(sent: &[u8], piece: usize) -> Result<Option<(RequestHead, Bytes)>, Bad> 
 }
 
 /// What is told of a head.
-fn told(head: &RequestHead) -> (String, &HeaderMap, Framing, [bool; 3]) {
-    let line = format!("{} {} {:?}", head.parts.method, head.parts.uri, head.parts.version);
-    let flags = [head.keep_alive, head.expects_continue, head.takes_trailers];
-    (line, &head.parts.headers, head.framing, flags)
+fn told(told: &RequestHead) -> (String, HeaderMap, Framing, [bool; 3]) {
+    let Head { method, target, version, fields, present } = &told.head;
+    let line = format!("{method} {target:?} {version:?} {present:?}");
+    let flags = [told.keep_alive, told.expects_continue, told.takes_trailers];
+    (line, fields.clone().map().clone(), told.framing, flags)
 }
 
 /// Data in the chunks that have come.

@@ -1,0 +1,141 @@
+//! Which of a request's fields somebody here looks at.
+//!
+//! Owns: their names. May touch: nothing of ours. A field is told from the others once, as it is
+//! read; afterwards nobody looks for what is not there.
+
+use super::lines::is;
+
+/// A field that is more than a line to be passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// `Connection`.
+    Connection,
+    /// `Content-Length`.
+    ContentLength,
+    /// `Cookie`.
+    Cookie,
+    /// `Expect`.
+    Expect,
+    /// `Host`.
+    Host,
+    /// `TE`.
+    Te,
+    /// `Transfer-Encoding`.
+    TransferEncoding,
+    /// `Via`.
+    Via,
+    /// `X-Request-Id`.
+    RequestId,
+    /// `X-Forwarded-For`.
+    ForwardedFor,
+    /// `X-Forwarded-Host`.
+    ForwardedHost,
+    /// `X-Forwarded-Proto`.
+    ForwardedProto,
+    /// `X-Real-IP`.
+    RealIp,
+    /// What [`crate::files`] looks for: a condition on what the client has, or a range.
+    Conditional,
+    /// Another that is for one connection only (RFC 9110 §7.6.1).
+    HopByHop,
+    /// A name with a `_` in it.
+    Ambiguous,
+}
+
+/// What a field is to us; `None` for those that pass unread.
+pub fn known(name: &[u8]) -> Option<Known> {
+    // Most names end here: no other length and first letter is of interest.
+    let known = match (name.len(), name.first()? | 0x20) {
+        (2, b't') if is(name, b"te") => Known::Te,
+        (3, b'v') if is(name, b"via") => Known::Via,
+        (4, b'h') if is(name, b"host") => Known::Host,
+        (5, b'r') if is(name, b"range") => Known::Conditional,
+        (6, b'c') if is(name, b"cookie") => Known::Cookie,
+        (6, b'e') if is(name, b"expect") => Known::Expect,
+        (7, b'u') if is(name, b"upgrade") => Known::HopByHop,
+        (8, b'i') if is(name, b"if-match") || is(name, b"if-range") => Known::Conditional,
+        (9, b'x') if is(name, b"x-real-ip") => Known::RealIp,
+        (10, b'c') if is(name, b"connection") => Known::Connection,
+        (10, b'k') if is(name, b"keep-alive") => Known::HopByHop,
+        (12, b'x') if is(name, b"x-request-id") => Known::RequestId,
+        (13, b'i') if is(name, b"if-none-match") => Known::Conditional,
+        (14, b'c') if is(name, b"content-length") => Known::ContentLength,
+        (14, b'h') if is(name, b"http2-settings") => Known::HopByHop,
+        (15, b'x') if is(name, b"x-forwarded-for") => Known::ForwardedFor,
+        (16, b'p') if is(name, b"proxy-connection") => Known::HopByHop,
+        (16, b'x') if is(name, b"x-forwarded-host") => Known::ForwardedHost,
+        (17, b'i') if is(name, b"if-modified-since") => Known::Conditional,
+        (17, b't') if is(name, b"transfer-encoding") => Known::TransferEncoding,
+        (17, b'x') if is(name, b"x-forwarded-proto") => Known::ForwardedProto,
+        (18, b'p') if is(name, b"proxy-authenticate") => Known::HopByHop,
+        (19, b'i') if is(name, b"if-unmodified-since") => Known::Conditional,
+        (19, b'p') if is(name, b"proxy-authorization") => Known::HopByHop,
+        _ if name.contains(&b'_') => Known::Ambiguous,
+        _ => return None,
+    };
+    Some(known)
+}
+
+/// Which fields a request has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Present {
+    /// `Host`: none, one, or more.
+    pub hosts: u32,
+    /// `Connection`, and it may name fields.
+    pub nominates: bool,
+    /// `TE`.
+    pub te: bool,
+    /// `Transfer-Encoding`.
+    pub transfer_encoding: bool,
+    /// `Via`.
+    pub via: bool,
+    /// `X-Request-Id`.
+    pub request_id: bool,
+    /// [`Known::Conditional`].
+    pub conditional: bool,
+    /// [`Known::Ambiguous`].
+    pub ambiguous: bool,
+}
+
+impl Present {
+    /// One more.
+    pub fn note(&mut self, field: Known) {
+        match field {
+            Known::Host => self.hosts += 1,
+            Known::Connection => self.nominates = true,
+            Known::Te => self.te = true,
+            Known::TransferEncoding => self.transfer_encoding = true,
+            Known::Via => self.via = true,
+            Known::RequestId => self.request_id = true,
+            Known::Conditional => self.conditional = true,
+            Known::Ambiguous => self.ambiguous = true,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_told_without_case_and_to_the_letter() {
+        for (name, field) in [
+            ("TE", Known::Te),
+            ("Host", Known::Host),
+            ("If-Range", Known::Conditional),
+            ("if-match", Known::Conditional),
+            ("IF-UNMODIFIED-SINCE", Known::Conditional),
+            ("HTTP2-Settings", Known::HopByHop),
+            ("X-Forwarded-Proto", Known::ForwardedProto),
+            ("x-forwarded-host", Known::ForwardedHost),
+            ("proxy_authenticate", Known::Ambiguous),
+            ("ho_t", Known::Ambiguous),
+        ] {
+            assert_eq!(known(name.as_bytes()), Some(field), "{name}");
+        }
+        for name in ["", "t", "hosts", "x-real-id", "if-matcher", "accept", "x-forwarded-hos"] {
+            assert_eq!(known(name.as_bytes()), None, "{name}");
+        }
+    }
+}

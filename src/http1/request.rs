@@ -1,0 +1,107 @@
+//! A request's head, whichever protocol it came by.
+//!
+//! Owns: its fields, as the text that they came as or as a map, and the change from one to the
+//! other. May touch: [`super::known`], [`super::lines`], [`super::target`]. Most requests pass
+//! through unchanged, as responses do ([`super::fields`]); a browser's dozen fields cost as a map as
+//! much again as all the rest. Whoever wants to edit asks for the map.
+
+use super::{
+    fields::{split, to_map},
+    known::{Present, known},
+    target::Target,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, request};
+
+/// A request's head.
+#[derive(Debug)]
+pub struct Head {
+    /// The method.
+    pub method: Method,
+    /// What it is for.
+    pub target: Target,
+    /// The client's protocol.
+    pub version: Version,
+    /// The fields; filters may have edited them.
+    pub fields: RequestFields,
+    /// Which fields there were, before anything was edited.
+    pub present: Present,
+}
+
+impl From<request::Parts> for Head {
+    fn from(parts: request::Parts) -> Self {
+        let request::Parts { method, uri, version, headers, .. } = parts;
+        let mut present = Present::default();
+        for name in headers.iter().filter_map(|(name, _)| known(name.as_str().as_bytes())) {
+            present.note(name);
+        }
+        let host = headers.get(header::HOST).map(|it| String::from_utf8_lossy(it.as_bytes()));
+        let target = Target::new(uri, &host.unwrap_or_default());
+        Self { method, target, version, fields: RequestFields::Map(headers.into()), present }
+    }
+}
+
+/// The fields of a request.
+#[derive(Clone, Debug)]
+pub enum RequestFields {
+    /// Lines, each with its end.
+    Text(RequestLines),
+    /// By name.
+    Map(Box<HeaderMap>),
+}
+
+/// Fields as lines.
+#[derive(Clone, Debug, Default)]
+pub struct RequestLines {
+    /// Those that go on, then those that do not go on as they are.
+    pub text: Vec<u8>,
+    /// Bytes of those that go on.
+    pub passing: usize,
+}
+
+impl RequestFields {
+    /// The fields by name, to be edited.
+    pub fn map(&mut self) -> &mut HeaderMap {
+        if let Self::Text(lines) = self {
+            *self = Self::Map(Box::new(to_map(&std::mem::take(&mut lines.text).into())));
+        }
+        match self {
+            Self::Map(map) => map,
+            Self::Text(_) => unreachable!("it has just been made a map"),
+        }
+    }
+
+    /// The fields by name, where they have been made so.
+    pub fn as_map(&self) -> Option<&HeaderMap> {
+        match self {
+            Self::Map(map) => Some(map),
+            Self::Text(_) => None,
+        }
+    }
+
+    /// The first value of a field.
+    pub fn get(&self, name: &HeaderName) -> Option<&[u8]> {
+        self.values(name).next()
+    }
+
+    /// Every value of a field, in their order.
+    pub fn values<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+        let (text, map) = match self {
+            Self::Text(lines) => (Some(split(&lines.text)), None),
+            Self::Map(map) => (None, Some(map.get_all(name))),
+        };
+        let lines = text.into_iter().flatten().filter_map(|(other, value)| {
+            other.eq_ignore_ascii_case(name.as_str().as_bytes()).then_some(value)
+        });
+        lines.chain(map.into_iter().flatten().map(HeaderValue::as_bytes))
+    }
+
+    /// The members of a list field.
+    pub fn tokens<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+        self.values(name).flat_map(tokens)
+    }
+}
+
+/// The members of a list field's value.
+pub fn tokens(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
+}
