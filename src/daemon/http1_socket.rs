@@ -37,10 +37,10 @@ impl Http1Socket {
         Self { stream, unread: Bytes::new(), outgoing: Outgoing::default(), buffers }
     }
 
-    /// Reads what is there.
-    pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+    /// Reads what is there. If it is `likely` that there is something, that is not asked first.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>, likely: bool) -> Poll<Result<(), Gone>> {
         let Self { stream, unread, buffers, .. } = self;
-        if let Stream::Plain(stream) = stream {
+        if !likely && let Stream::Plain(stream) = stream {
             // No block is needed to find that there is nothing.
             ready!(stream.poll_read_ready(cx)).map_err(|_| Gone)?;
         }
@@ -68,7 +68,7 @@ impl Http1Socket {
         }
         // More than the next request's beginning is left to the kernel.
         while self.unread.is_empty() {
-            ready!(self.poll_fill(cx))?;
+            ready!(self.poll_fill(cx, false))?;
         }
         Poll::Pending
     }

@@ -26,6 +26,7 @@ use crate::{
 use http::StatusCode;
 use std::{
     future::poll_fn,
+    mem::take,
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
@@ -106,6 +107,8 @@ impl Http1 {
                 Ok(request) => request,
                 Err(end) => break end,
             };
+            // Requests that came at once need no reading in between: others have their turn, too.
+            tokio::task::coop::consume_budget().await;
             // Boxed, so that a connection is small while it is idle, and the memory of a request
             // under way is that of the one before, warm in the cache.
             if let Err(end) = Box::pin(self.exchange(request)).await {
@@ -152,16 +155,19 @@ impl Http1 {
     ) -> Result<Request, End> {
         // How much of what is unread was looked at in vain.
         let mut seen = 0;
+        // Whoever is polled again has mostly been woken by a request.
+        let mut listened = false;
         poll_fn(|cx| {
             loop {
                 if let Some(request) = self.parse(&mut seen)? {
                     return Poll::Ready(Ok(request));
                 }
-                match self.socket.poll_fill(cx) {
+                match self.socket.poll_fill(cx, take(&mut listened)) {
                     Poll::Ready(read) => read?,
                     Poll::Pending => break,
                 }
             }
+            listened = true;
             self.listen_for_drain(cx, drained.as_mut());
             loop {
                 ready!(self.alarm.poll(cx));

@@ -17,6 +17,9 @@ pub struct Field<'a> {
     pub name: &'a [u8],
     /// Without the white space around it.
     pub value: &'a [u8],
+    /// Whether its line is the name, a colon and a space, the value, CR LF, and the name is made of
+    /// letters, digits and hyphens alone.
+    pub usual: bool,
 }
 
 /// The fields of a head; a browser sends some fifteen.
@@ -73,8 +76,8 @@ pub fn response<'a>(bytes: &'a [u8], most: usize, fields: &mut Fields<'a>) -> Le
 }
 
 fn request_line(bytes: &[u8]) -> Option<(RequestLine<'_>, &[u8])> {
-    let (method, rest) = split_at_other(bytes, &TOKEN, b' ')?;
-    let (target, rest) = split_at_other(rest, &TARGET, b' ')?;
+    let (method, rest) = split_at_space(bytes, &TOKEN)?;
+    let (target, rest) = split_at_space(rest, &TARGET)?;
     let (http11, rest) = version(rest)?;
     let rest = rest.strip_prefix(b"\r\n")?;
     let line = RequestLine { method, target, plain: true, http11 };
@@ -119,46 +122,76 @@ fn lines<'a>(bytes: &'a [u8], most: usize, fields: &mut Fields<'a>) -> Option<&'
 
 /// One field, if its line is spelled as nearly all are.
 fn line(bytes: &[u8]) -> Option<(Field<'_>, &[u8])> {
-    let (name, rest) = split_at_other(bytes, &TOKEN, b':')?;
-    let rest = rest.strip_prefix(b" ")?;
+    let mut end = plain_name_end(bytes);
+    let mut usual = true;
+    if bytes.get(end) != Some(&b':') {
+        usual = false;
+        end += end_of(&bytes[end..], &TOKEN);
+    }
+    let (name, rest) = bytes.split_at(end);
+    let rest = rest.strip_prefix(b": ")?;
     let (value, rest) = rest.split_at(value_end(rest));
-    let trimmed = value.first().is_some_and(|it| *it != b' ') && value.last() != Some(&b' ');
     let rest = rest.strip_prefix(b"\r\n")?;
-    trimmed.then_some((Field { name, value }, rest))
+    let (first, last) = (value.first()?, value.last()?);
+    let sound = !name.is_empty() && *first != b' ' && *last != b' ';
+    sound.then_some((Field { name, value, usual }, rest))
 }
 
-/// What is before and after the first byte that is none of `these`, which must be `end` and not the
-/// first of all.
-fn split_at_other<'a>(
-    bytes: &'a [u8],
-    these: &[bool; 256],
-    end: u8,
-) -> Option<(&'a [u8], &'a [u8])> {
-    let at = bytes.iter().position(|byte| !these[usize::from(*byte)])?;
-    let (before, after) = bytes.split_at(at);
-    let after = after.strip_prefix(&[end])?;
+/// What is before and after the first byte that is none of `these`, which must be a space.
+fn split_at_space<'a>(bytes: &'a [u8], these: &[bool; 256]) -> Option<(&'a [u8], &'a [u8])> {
+    let (before, after) = bytes.split_at(end_of(bytes, these));
+    let after = after.strip_prefix(b" ")?;
     (!before.is_empty()).then_some((before, after))
 }
 
-/// Where the first control character is: CR at the end of a value. Eight bytes at a time.
-fn value_end(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
+/// Where the first byte is that is none of `these`.
+fn end_of(bytes: &[u8], these: &[bool; 256]) -> usize {
+    let mut at = 0;
+    while bytes.get(at).is_some_and(|byte| these[usize::from(*byte)]) {
+        at += 1;
+    }
+    at
+}
+
+const ONES: u64 = u64::MAX / 255;
+const HIGH: u64 = ONES << 7;
+
+/// Where the first byte is that `is_other`; `others` says so of eight at once by their high bits, of
+/// which only the lowest has to be right.
+fn first(bytes: &[u8], others: impl Fn(u64) -> u64, is_other: impl Fn(&u8) -> bool) -> usize {
     let (eights, rest) = bytes.as_chunks::<8>();
     for (at, eight) in eights.iter().enumerate() {
-        let eight = u64::from_le_bytes(*eight);
-        let not_del = eight ^ (ONES * 0x7f);
-        // The high bit of each byte below 0x20, and of each that is 0x7f. A borrow may set it in
-        // bytes after such a one, but not before: the first is right (Hacker's Delight §6-1).
-        let control = (eight.wrapping_sub(ONES * 0x20) & !eight
-            | not_del.wrapping_sub(ONES) & !not_del)
-            & HIGH;
-        if control != 0 {
-            return at * 8 + control.trailing_zeros() as usize / 8;
+        let others = others(u64::from_le_bytes(*eight));
+        if others != 0 {
+            return at * 8 + others.trailing_zeros() as usize / 8;
         }
     }
-    let at = rest.iter().position(u8::is_ascii_control).unwrap_or(rest.len());
+    let at = rest.iter().position(is_other).unwrap_or(rest.len());
     eights.len() * 8 + at
+}
+
+/// Where the first control character is: CR at the end of a value.
+fn value_end(bytes: &[u8]) -> usize {
+    // A borrow may set the bit in bytes after a control character, but not before (Hacker's
+    // Delight §6-1).
+    let below = |eight: u64, byte: u64| eight.wrapping_sub(ONES * byte) & !eight;
+    let controls = |eight| (below(eight, 0x20) | below(eight ^ (ONES * 0x7f), 1)) & HIGH;
+    first(bytes, controls, u8::is_ascii_control)
+}
+
+/// Where the first byte is that is no letter, digit or hyphen.
+fn plain_name_end(bytes: &[u8]) -> usize {
+    let others = |eight: u64| {
+        // Below 0x80 nothing is carried into the next byte.
+        let low = eight & !HIGH;
+        let from = |low: u64, byte: u64| low + ONES * (0x80 - byte);
+        let letters = low | (ONES * 0x20);
+        let is_letter = from(letters, b'a'.into()) & !from(letters, (b'z' + 1).into());
+        let is_digit = from(low, b'0'.into()) & !from(low, (b'9' + 1).into());
+        let is_hyphen = !from(low ^ (ONES * u64::from(b'-')), 1);
+        (!(is_letter | is_digit | is_hyphen) | eight) & HIGH
+    };
+    first(bytes, others, |byte| !byte.is_ascii_alphanumeric() && *byte != b'-')
 }
 
 #[cold]
@@ -205,7 +238,12 @@ fn response_in_any_spelling<'a>(
 
 fn take_over<'a>(found: &[httparse::Header<'a>], fields: &mut Fields<'a>) {
     fields.clear();
-    fields.extend(found.iter().map(|it| Field { name: it.name.as_bytes(), value: it.value }));
+    let field = |it: &httparse::Header<'a>| Field {
+        name: it.name.as_bytes(),
+        value: it.value,
+        usual: false,
+    };
+    fields.extend(found.iter().map(field));
 }
 
 /// RFC 9110 §5.6.2.
@@ -236,6 +274,10 @@ mod tests {
 
     const MOST: usize = 8;
 
+    fn unmarked<'a>(fields: &Fields<'a>) -> Fields<'a> {
+        fields.iter().map(|field| Field { usual: false, ..*field }).collect()
+    }
+
     /// What is read in one pass is what `httparse` makes of it.
     fn agree(bytes: &[u8]) -> bool {
         let (mut ours, mut theirs) = (Fields::new(), Fields::new());
@@ -246,7 +288,7 @@ mod tests {
             let length = bytes.len() - rest.len();
             let other = request_in_any_spelling(bytes, MOST, &mut theirs);
             let line = RequestLine { plain: false, ..line };
-            assert_eq!((other, &theirs), (Ok(Some((line, length))), &ours));
+            assert_eq!((other, &theirs), (Ok(Some((line, length))), &unmarked(&ours)));
             read = true;
         }
         ours.clear();
@@ -255,7 +297,7 @@ mod tests {
         {
             let length = bytes.len() - rest.len();
             let other = response_in_any_spelling(bytes, MOST, &mut theirs);
-            assert_eq!((other, &theirs), (Ok(Some((line, length))), &ours));
+            assert_eq!((other, &theirs), (Ok(Some((line, length))), &unmarked(&ours)));
             read = true;
         }
         read
@@ -315,6 +357,21 @@ mod tests {
             }
             assert_eq!(value_end(&[b' '; 40][..end]), end);
         }
+    }
+
+    #[test]
+    fn plain_names_end_at_the_first_other_character() {
+        for end in 0..20 {
+            for other in (0..=255u8).filter(|it| !it.is_ascii_alphanumeric() && *it != b'-') {
+                let mut bytes = *b"abyz-ABYZ-0189-azAZ0";
+                bytes[end] = other;
+                bytes[end + 1..].reverse();
+                assert_eq!(plain_name_end(&bytes), end, "{other:#x}");
+            }
+        }
+        let mut fields = Fields::new();
+        assert!(request(b"GET / HTTP/1.1\r\nX-1: b\r\na_b: c\r\n\r\n", 9, &mut fields).is_ok());
+        assert_eq!(fields.iter().map(|it| it.usual).collect::<Vec<_>>(), [true, false]);
     }
 
     proptest! {

@@ -48,17 +48,18 @@ impl<'a> Lines<'a> {
         let start = field.name.as_ptr() as usize - self.block.as_ptr() as usize;
         let value = start + field.name.len() + 2;
         let end = value + field.value.len();
-        let spelled = self.block.get(value - 2..value)? == b": "
-            && self.block.get(end..end + 2)? == b"\r\n"
-            && self.block[value..].as_ptr() == field.value.as_ptr();
+        let spelled = field.usual
+            || self.block.get(value - 2..value)? == b": "
+                && self.block.get(end..end + 2)? == b"\r\n"
+                && self.block[value..].as_ptr() == field.value.as_ptr();
         spelled.then_some(start..end + 2)
     }
 
     fn copy(&mut self) {
-        if self.copied.is_empty() {
-            self.copied.reserve(self.size);
-        }
         if !self.run.is_empty() {
+            if self.copied.is_empty() {
+                self.copied.reserve(self.size);
+            }
             self.copied.extend_from_slice(&self.block[take(&mut self.run)]);
         }
     }
@@ -74,6 +75,9 @@ impl<'a> Lines<'a> {
 
     /// All of them, each with its CR LF, and room for as much as the head had.
     pub fn copied(mut self) -> Vec<u8> {
+        if self.copied.is_empty() {
+            self.copied.reserve(self.size);
+        }
         self.copy();
         self.copied
     }

@@ -197,13 +197,12 @@ impl Outgoing {
                 continue;
             }
             let head = &self.head[self.offset..];
-            let stream = Pin::new(&mut *stream);
             let written = if self.is_head_only() {
-                ready!(stream.poll_write(cx, head))?
+                ready!(poll_write(cx, stream, head))?
             } else {
                 let parts = [IoSlice::new(head), IoSlice::new(&self.data), IoSlice::new(self.tail)];
                 let parts = &parts[usize::from(head.is_empty())..];
-                ready!(stream.poll_write_vectored(cx, parts))?
+                ready!(Pin::new(&mut *stream).poll_write_vectored(cx, parts))?
             };
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -253,6 +252,21 @@ impl Outgoing {
         }
         self.tail = &self.tail[written - from_head - from_data..];
     }
+}
+
+/// Writes one buffer. Nearly always there is room, so the reactor is asked only if there was none.
+fn poll_write<S: Socket>(
+    cx: &mut Context<'_>,
+    stream: &mut S,
+    bytes: &[u8],
+) -> Poll<io::Result<usize>> {
+    if let Some(socket) = stream.socket() {
+        match socket.try_write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            written => return Poll::Ready(written),
+        }
+    }
+    Pin::new(stream).poll_write(cx, bytes)
 }
 
 #[cfg(test)]

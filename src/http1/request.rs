@@ -11,6 +11,7 @@ use super::{
     target::Target,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, request};
+use std::borrow::Cow;
 
 /// A request's head.
 #[derive(Debug)]
@@ -31,10 +32,14 @@ impl From<request::Parts> for Head {
     fn from(parts: request::Parts) -> Self {
         let request::Parts { method, uri, version, headers, .. } = parts;
         let mut present = Present::default();
-        for name in headers.iter().filter_map(|(name, _)| known(name.as_str().as_bytes())) {
-            present.note(name);
+        for (name, _) in &headers {
+            let name = name.as_str().as_bytes();
+            match known(name) {
+                Some(known) => present.note(known),
+                None => present.ambiguous |= name.contains(&b'_'),
+            }
         }
-        let host = headers.get(header::HOST).map(|it| String::from_utf8_lossy(it.as_bytes()));
+        let host = headers.get(header::HOST).map(|it| text(it.as_bytes()));
         let target = Target::new(uri, &host.unwrap_or_default());
         Self { method, target, version, fields: RequestFields::Map(headers.into()), present }
     }
@@ -99,6 +104,11 @@ impl RequestFields {
     pub fn tokens<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
         self.values(name).flat_map(tokens)
     }
+}
+
+/// A host as text. What is none is no host either; it is refused later, and logged.
+pub fn text(host: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(host).map_or_else(|_| String::from_utf8_lossy(host), Cow::Borrowed)
 }
 
 /// The members of a list field's value.

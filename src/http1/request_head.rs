@@ -8,7 +8,7 @@ use super::{
     known::{Known, Present, known},
     lexer::{self, Field, RequestLine},
     lines::Lines,
-    request::{Head, RequestFields, RequestLines, tokens},
+    request::{Head, RequestFields, RequestLines, text, tokens},
     target::Target,
 };
 use bytes::{Buf, Bytes};
@@ -144,12 +144,13 @@ impl<'a> Reader<'a> {
 
     fn take(&mut self, field: &Field<'a>) -> Result<(), Bad> {
         let Some(known) = known(field.name) else {
+            self.present.ambiguous |= !field.usual && field.name.contains(&b'_');
             self.passing.push(field);
             return Ok(());
         };
         let value = field.value;
         match known {
-            Known::Cookie | Known::Conditional | Known::Ambiguous => {
+            Known::Cookie | Known::Conditional => {
                 self.present.note(known);
                 self.passing.push(field);
                 return Ok(());
@@ -207,13 +208,13 @@ impl<'a> Reader<'a> {
         };
         let mut text = self.passing.copied();
         let passing = text.len();
-        for Field { name, value } in &self.aside {
+        for Field { name, value, .. } in &self.aside {
             write_field(&mut text, name, value);
         }
         Ok(RequestHead {
             head: Head {
                 method: Method::from_bytes(line.method).map_err(|_| Bad::Syntax)?,
-                target: target(line, &String::from_utf8_lossy(self.host))?,
+                target: target(line, self.host)?,
                 version: if http11 { Version::HTTP_11 } else { Version::HTTP_10 },
                 fields: RequestFields::Text(RequestLines { text, passing }),
                 present: self.present,
@@ -226,8 +227,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn target(line: &RequestLine<'_>, host: &str) -> Result<Target, Bad> {
+fn target(line: &RequestLine<'_>, host: &[u8]) -> Result<Target, Bad> {
     let target = std::str::from_utf8(line.target).map_err(|_| Bad::Syntax)?;
+    let host = &*text(host);
     if line.plain {
         return Ok(Target::origin(target, host));
     }

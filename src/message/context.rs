@@ -169,7 +169,7 @@ impl Scope<'_> {
 
 /// `host:port` without the port; a bracketed IPv6 address stays whole.
 pub fn host_name(host: &str) -> &str {
-    match host.bytes().rposition(|byte| byte == b':') {
+    match memchr::memrchr(b':', host.as_bytes()) {
         Some(colon) if !host[colon..].contains(']') => &host[..colon],
         _ => host,
     }

@@ -15,6 +15,7 @@ use http::Method;
 use std::{
     future::poll_fn,
     io,
+    mem::take,
     task::{Context, Poll, ready},
     time::Instant,
 };
@@ -67,13 +68,15 @@ pub async fn exchange(
     connection.requests += 1;
     let mut sending = true;
     let mut armed: Option<(Wait, u64)> = None;
+    // Whoever is polled again with nothing left to send has mostly been woken by the answer.
+    let mut listened = false;
     poll_fn(|cx| {
         if sending {
             match poll_send(cx, connection, body) {
                 Poll::Ready(Ok(())) => sending = false,
                 // The server may have answered before it closed: what it said counts more.
                 Poll::Ready(Err(SendError::Write(error))) => {
-                    return Poll::Ready(match poll_head(cx, connection, method) {
+                    return Poll::Ready(match poll_head(cx, connection, method, false) {
                         Poll::Ready(Ok(head)) => Ok(head),
                         _ => Err(Failure::Reset(error)),
                     });
@@ -84,9 +87,10 @@ pub async fn exchange(
                 Poll::Pending => {}
             }
         }
-        if let Poll::Ready(head) = poll_head(cx, connection, method) {
+        if let Poll::Ready(head) = poll_head(cx, connection, method, listened) {
             return Poll::Ready(head);
         }
+        listened = !sending;
         let wait = match (sending, connection.outgoing.is_empty()) {
             (false, _) => Wait::Head,
             (true, true) => Wait::Client,
@@ -161,10 +165,11 @@ fn poll_head(
     cx: &mut Context<'_>,
     connection: &mut Connection,
     method: &Method,
+    mut likely: bool,
 ) -> Poll<Result<ResponseHead, Failure>> {
     loop {
         let size = connection.first_read;
-        match ready!(connection.poll_read(cx, size)) {
+        match ready!(connection.poll_read(cx, size, take(&mut likely))) {
             Err(error) => return Poll::Ready(Err(Failure::Reset(error))),
             Ok(0) => return Poll::Ready(Err(Failure::Reset(io::ErrorKind::UnexpectedEof.into()))),
             Ok(_) => {}

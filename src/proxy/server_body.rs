@@ -264,7 +264,7 @@ impl ServerBody {
             Rest::Length(left) => Size::of(left),
             _ => Size::Large,
         };
-        let read = source.connection.poll_read(cx, size);
+        let read = source.connection.poll_read(cx, size, false);
         self.within_wait(cx, read)
     }
 
@@ -302,7 +302,7 @@ impl ServerBody {
             if *left > (self.limit as u64).min(IN_ONE_PIECE) {
                 return;
             }
-            match source.connection.poll_read(cx, Size::of(*left)) {
+            match source.connection.poll_read(cx, Size::of(*left), false) {
                 // An end or an error shows again when the body is pulled.
                 Poll::Ready(Ok(0) | Err(_)) | Poll::Pending => return,
                 Poll::Ready(Ok(_)) => {}

@@ -74,10 +74,18 @@ impl Connection {
         }))
     }
 
-    /// Reads what is there into `unread`.
-    pub fn poll_read(&mut self, cx: &mut Context<'_>, size: Size) -> Poll<io::Result<usize>> {
-        // No block is needed to find that there is nothing.
-        ready!(self.stream.poll_read_ready(cx))?;
+    /// Reads what is there into `unread`. If it is `likely` that there is something, that is not
+    /// asked first.
+    pub fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        size: Size,
+        likely: bool,
+    ) -> Poll<io::Result<usize>> {
+        if !likely {
+            // No block is needed to find that there is nothing.
+            ready!(self.stream.poll_read_ready(cx))?;
+        }
         buffers::poll_fill(cx, &mut self.stream, &mut self.unread, &self.buffers, size)
     }
 
