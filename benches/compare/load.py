@@ -86,6 +86,7 @@ def run_wrk(scenario, port, pin, environ):
     method = "POST" if scenario.post else "GET"
     text = output([
         "wrk", "-t1", f"-c{scenario.connections}", f"-d{scenario.seconds}s", "--timeout", "5s",
+        *(part for field in scenario.fields for part in ("-H", field)),
         "-s", str(HERE / "wrk.lua"), f"{scheme}://{HOST}:{port}{scenario.path}",
         "--", method, str(scenario.post), "close" if scenario.close else "keep",
         str(scenario.hosts), str(ROUTES),

@@ -26,6 +26,7 @@ class Scenario:
     close: bool = False  # a new connection for every request
     handshake: str = ""  # "full" or "resumed": for every request one of this kind
     hosts: int = 0  # requests spread over so many sites
+    fields: tuple = ()  # of the request, beside `Host`
     log: bool = False  # a JSON access log to a file
     peers: tuple = ("nginx", "haproxy")
     # In growth, what is compared: the name in the table → how sheave is started. First is the base.
@@ -39,6 +40,20 @@ def at_most(nginx, haproxy=None):
     return {"nginx": nginx, "haproxy": haproxy}
 
 
+BROWSER = (
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "Accept-Language: en-US,en;q=0.5",
+    "Accept-Encoding: gzip, deflate, br, zstd",
+    "Connection: keep-alive",
+    "Cookie: session=0123456789abcdef0123456789abcdef; theme=dark",
+    "Upgrade-Insecure-Requests: 1",
+    "Sec-Fetch-Dest: document",
+    "Sec-Fetch-Mode: navigate",
+    "Sec-Fetch-Site: none",
+    "Sec-Fetch-User: ?1",
+    "Priority: u=0, i",
+)
 SITES, ROUTES = 10_000, 10
 IDLE_CONNECTIONS = 4_000
 # p99 of every system in every scenario, as a ratio; a check; a build in seconds.
@@ -46,6 +61,9 @@ P99_TARGET, BUILD_TARGET = 1.00, 2.0
 
 SCENARIOS = [
     Scenario("small", "proxied, 120 B, 64 keep-alive connections", target=at_most(0.90, 0.80)),
+    # The load's own request has one field, which nobody's has.
+    Scenario("browser", "as small, with the 12 fields that a browser sends", fields=BROWSER,
+             target=at_most(None)),
     Scenario("10k", "proxied, 10 KB", path="/data/10k", length=10 * KIB, target=at_most(0.90, 0.85)),
     Scenario("100k", "proxied, 100 KB", path="/data/100k", length=100 * KIB,
              target=at_most(0.75, 0.85)),

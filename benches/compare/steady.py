@@ -50,6 +50,8 @@ def arguments(scenario, port, rate, count, directory):
         body = directory / f"body-{scenario.post}"
         body.write_bytes(b"x" * scenario.post)
         wanted += ["-m", "POST", "-T", "application/octet-stream", "-D", str(body)]
+    for field in scenario.fields:
+        wanted += ["-H", field]
     if scenario.hosts:
         wanted += ["-H", f"Host: {sites.host(scenario.hosts // 2)}"]
     return [*wanted, f"{scheme}://{load.HOST}:{port}{scenario.path}"]

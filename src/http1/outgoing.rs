@@ -7,11 +7,13 @@ use super::moved::{Moved, Socket, poll_write_before_more};
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::Frame;
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use std::{
     io::{self, IoSlice, Write as _},
     pin::Pin,
     task::{Context, Poll, ready},
 };
+use tokio::io::Interest;
 
 /// Data up to this size is copied behind the head: one buffer is cheaper for the kernel than two.
 const COPIED: usize = 2 * 1024;
@@ -202,7 +204,7 @@ impl Outgoing {
             } else {
                 let parts = [IoSlice::new(head), IoSlice::new(&self.data), IoSlice::new(self.tail)];
                 let parts = &parts[usize::from(head.is_empty())..];
-                ready!(Pin::new(&mut *stream).poll_write_vectored(cx, parts))?
+                ready!(poll_write_parts(cx, stream, parts))?
             };
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -267,6 +269,25 @@ fn poll_write<S: Socket>(
         }
     }
     Pin::new(stream).poll_write(cx, bytes)
+}
+
+/// The same for several buffers. `sendmsg` because `writev` has a file's way to go first.
+fn poll_write_parts<S: Socket>(
+    cx: &mut Context<'_>,
+    stream: &mut S,
+    parts: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    if let Some(socket) = stream.socket() {
+        let written = socket.try_io(Interest::WRITABLE, || {
+            let mut nothing = SendAncillaryBuffer::default();
+            Ok(sendmsg(socket, parts, &mut nothing, SendFlags::NOSIGNAL)?)
+        });
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            written => return Poll::Ready(written),
+        }
+    }
+    Pin::new(stream).poll_write_vectored(cx, parts)
 }
 
 #[cfg(test)]
