@@ -74,11 +74,11 @@ impl<'a> Lines<'a> {
     }
 
     /// All of them, each with its CR LF, and room for as much as the head had.
-    pub fn copied(mut self) -> Vec<u8> {
+    pub fn copy_all(&mut self) -> Vec<u8> {
         if self.copied.is_empty() {
             self.copied.reserve(self.size);
         }
         self.copy();
-        self.copied
+        take(&mut self.copied)
     }
 }

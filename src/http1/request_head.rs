@@ -195,7 +195,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn finish(self, line: &RequestLine<'_>) -> Result<RequestHead, Bad> {
+    fn finish(&mut self, line: &RequestLine<'_>) -> Result<RequestHead, Bad> {
         let http11 = line.http11;
         let framing = match (self.coded, self.length) {
             // RFC 9112 §6.1: HTTP/1.0 knows no codings; §6.3: without `chunked` at the end nobody
@@ -206,7 +206,7 @@ impl<'a> Reader<'a> {
             (false, None | Some(0)) => Framing::None,
             (false, Some(length)) => Framing::Length(length),
         };
-        let mut text = self.passing.copied();
+        let mut text = self.passing.copy_all();
         let passing = text.len();
         for Field { name, value, .. } in &self.aside {
             write_field(&mut text, name, value);

@@ -112,11 +112,7 @@ fn is_host(host: &[u8]) -> bool {
         }
         (&host[..=end], &host[end + 1..])
     } else {
-        let end = memchr::memchr(b':', host).unwrap_or(host.len());
-        if !host[..end].iter().all(|byte| is_name_byte(*byte)) {
-            return false;
-        }
-        host.split_at(end)
+        host.split_at(host.iter().position(|byte| !is_name_byte(*byte)).unwrap_or(host.len()))
     };
     let port_is_valid = match port {
         [] => true,
