@@ -1,6 +1,6 @@
-//! Which of a request's fields somebody here looks at.
+//! Which fields of a head somebody here looks at.
 //!
-//! Owns: their names. May touch: nothing of ours. A field is told from the others once, as it is
+//! Owns: their names. May touch: [`super::lines`]. A field is told from the others once, as it is
 //! read; afterwards nobody looks for what is not there.
 
 use super::lines::is;
@@ -14,6 +14,8 @@ pub enum Known {
     ContentLength,
     /// `Cookie`.
     Cookie,
+    /// `Date`.
+    Date,
     /// `Expect`.
     Expect,
     /// `Host`.
@@ -36,7 +38,7 @@ pub enum Known {
     RealIp,
     /// What [`crate::files`] looks for: a condition on what the client has, or a range.
     Conditional,
-    /// Another that is for one connection only (RFC 9110 §7.6.1).
+    /// Another that is for one connection only: [`is_hop_by_hop`].
     HopByHop,
 }
 
@@ -46,6 +48,7 @@ pub fn known(name: &[u8]) -> Option<Known> {
     let known = match (name.len(), name.first()? | 0x20) {
         (2, b't') if is(name, b"te") => Known::Te,
         (3, b'v') if is(name, b"via") => Known::Via,
+        (4, b'd') if is(name, b"date") => Known::Date,
         (4, b'h') if is(name, b"host") => Known::Host,
         (5, b'r') if is(name, b"range") => Known::Conditional,
         (6, b'c') if is(name, b"cookie") => Known::Cookie,
@@ -71,6 +74,14 @@ pub fn known(name: &[u8]) -> Option<Known> {
         _ => return None,
     };
     Some(known)
+}
+
+/// Whether a field of this name is for one connection only (RFC 9110 §7.6.1).
+pub fn is_hop_by_hop(name: &[u8]) -> bool {
+    matches!(
+        known(name),
+        Some(Known::Connection | Known::HopByHop | Known::Te | Known::TransferEncoding)
+    )
 }
 
 /// Which fields a request has.
@@ -113,6 +124,16 @@ impl Present {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fields_of_one_connection() {
+        for name in ["Connection", "keep-alive", "TE", "transfer-encoding", "Upgrade"] {
+            assert!(is_hop_by_hop(name.as_bytes()), "{name}");
+        }
+        for name in ["content-length", "trailer", "date", "via", "x"] {
+            assert!(!is_hop_by_hop(name.as_bytes()), "{name}");
+        }
+    }
 
     #[test]
     fn names_are_told_without_case_and_to_the_letter() {

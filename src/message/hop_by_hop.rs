@@ -1,24 +1,9 @@
 //! Fields that are for one connection only (RFC 9110 §7.6.1).
 //!
-//! Owns: which fields never pass, and those that `Connection` names. May touch: [`crate::http1`].
+//! Owns: those that `Connection` names, and what else must not pass. May touch: [`crate::http1`].
 
-use crate::http1::request::tokens;
+use crate::http1::{known::is_hop_by_hop, request::tokens};
 use http::{HeaderMap, HeaderName, header};
-
-/// Whether a field of this (lower-case) name is for one connection only.
-pub fn is_hop_by_hop(name: &str) -> bool {
-    matches!(
-        name,
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "te"
-            | "transfer-encoding"
-            | "upgrade"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-    )
-}
 
 /// Fields that a client must not have removed by naming them in `Connection`: servers behind us
 /// decide on them (the way of CVE-2021-32813 and its kin).
@@ -40,7 +25,7 @@ pub fn remove_nominated(headers: &mut HeaderMap) {
         .filter(|name| !is_protected(name.as_str()))
         .collect();
     for name in nominated {
-        if name != header::CONNECTION && !is_hop_by_hop(name.as_str()) {
+        if name != header::CONNECTION && !is_hop_by_hop(name.as_str().as_bytes()) {
             headers.remove(name);
         }
     }
@@ -65,7 +50,7 @@ pub fn end_to_end(mut trailers: HeaderMap) -> HeaderMap {
         .keys()
         .filter(|name| {
             let name = name.as_str();
-            is_hop_by_hop(name)
+            is_hop_by_hop(name.as_bytes())
                 || is_protected(name)
                 || name.contains('_')
                 || matches!(name, "trailer" | "set-cookie")

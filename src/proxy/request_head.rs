@@ -71,7 +71,7 @@ fn mapped_fields(out: &mut Vec<u8>, head: &Head, map: &HeaderMap, edited: Edited
     let crumbs = head.version == Version::HTTP_2;
     for (name, value) in map {
         let passes = match known(name.as_str().as_bytes()) {
-            None | Some(Known::Conditional) => true,
+            None | Some(Known::Conditional | Known::Date) => true,
             Some(Known::Cookie) => !crumbs,
             Some(Known::ForwardedFor) => edited.forwarded_for,
             Some(Known::ForwardedProto) => edited.forwarded_proto,

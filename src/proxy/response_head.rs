@@ -5,6 +5,7 @@
 
 use crate::http1::{
     fields::{Fields, Text},
+    known::{Known, known},
     lexer::{self, Field},
     lines::{Lines, is},
     request_head::decimal,
@@ -95,34 +96,6 @@ fn lex(whole: &Bytes, method: &Method) -> Result<Option<(ResponseHead, usize)>, 
     Ok(Some((head, length)))
 }
 
-/// What a field is to us; `None` for the end-to-end fields that pass unread.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Known {
-    Connection,
-    TransferEncoding,
-    ContentLength,
-    Date,
-    HopByHop,
-}
-
-fn known(name: &[u8]) -> Option<Known> {
-    // Most names end here: no other length and first letter is of interest.
-    let known = match (name.len(), name.first()? | 0x20) {
-        (2, b't') if is(name, b"te") => Known::HopByHop,
-        (4, b'd') if is(name, b"date") => Known::Date,
-        (7, b'u') if is(name, b"upgrade") => Known::HopByHop,
-        (10, b'k') if is(name, b"keep-alive") => Known::HopByHop,
-        (10, b'c') if is(name, b"connection") => Known::Connection,
-        (14, b'c') if is(name, b"content-length") => Known::ContentLength,
-        (16, b'p') if is(name, b"proxy-connection") => Known::HopByHop,
-        (17, b't') if is(name, b"transfer-encoding") => Known::TransferEncoding,
-        (18, b'p') if is(name, b"proxy-authenticate") => Known::HopByHop,
-        (19, b'p') if is(name, b"proxy-authorization") => Known::HopByHop,
-        _ => return None,
-    };
-    Some(known)
-}
-
 /// What the fields said.
 #[derive(Default)]
 struct Read {
@@ -146,7 +119,7 @@ fn read(fields: &[Field<'_>], block: &Bytes, size: usize) -> Result<Read, Malfor
         match known(field.name) {
             Some(Known::Connection) => read.connection(field.value, &mut nominated),
             Some(Known::TransferEncoding) => read.transfer_encoding(field.value),
-            Some(Known::HopByHop) => {}
+            Some(Known::HopByHop | Known::Te) => {}
             Some(Known::ContentLength) => {
                 if read.content_length(field.value)? {
                     lines.push(field);
@@ -156,7 +129,7 @@ fn read(fields: &[Field<'_>], block: &Bytes, size: usize) -> Result<Read, Malfor
                 read.text.dated = true;
                 lines.push(field);
             }
-            None => lines.push(field),
+            _ => lines.push(field),
         }
     }
     read.text.lines = lines.shared(block);
