@@ -23,7 +23,7 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// A response on its way.
@@ -66,6 +66,11 @@ impl Responding {
         }
         let trailers = asked.trailers;
         Self { body, left, trailers, broken: false, closes, stalled: None }
+    }
+
+    /// Notes the moment of its end.
+    pub fn end_at(&mut self, moment: Instant) {
+        self.body.end_at(moment);
     }
 
     /// Writes it. The rest of the request goes on meanwhile, where a server answered early.

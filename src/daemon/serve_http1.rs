@@ -30,7 +30,7 @@ use std::{
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// While draining, an idle connection is left open this many milliseconds for a request that may be
@@ -287,8 +287,10 @@ impl Http1 {
         })
         .await?;
         let closes = responding.closes;
+        let ended = Instant::now();
+        responding.end_at(ended);
         drop(responding);
-        self.idle_since = clock.now();
+        self.idle_since = clock.at(ended);
         let unread = &mut self.socket.unread;
         if giver.is_some_and(|mut giver| !giver.skip_what_is_there(unread)) {
             Err(End::Interrupting)

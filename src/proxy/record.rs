@@ -63,6 +63,8 @@ pub struct Facts {
     pub sent: u64,
     /// What went wrong.
     pub reason: Option<&'static str>,
+    /// When the answer had been sent; `None` lets the clock be asked.
+    pub ended: Option<Instant>,
 }
 
 impl Record {
@@ -100,6 +102,7 @@ impl Record {
                 status: None,
                 sent: 0,
                 reason: None,
+                ended: None,
             },
             proxy,
             snapshot,
@@ -142,7 +145,8 @@ impl Drop for Record {
     fn drop(&mut self) {
         let Self { proxy, snapshot, facts } = self;
         let metrics = &proxy.live.metrics;
-        let took = facts.context.started.elapsed();
+        let ended = facts.ended.unwrap_or_else(Instant::now);
+        let took = ended.saturating_duration_since(facts.context.started);
         let route = facts.route.map(|it| snapshot.route(it));
         let status = facts.status.unwrap_or_else(|| {
             facts.reason.get_or_insert("client_aborted");

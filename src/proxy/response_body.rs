@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 /// Where a body comes from.
@@ -101,6 +102,13 @@ impl ResponseBody {
     /// Lets go of a body that the client is not to have, as after HEAD.
     pub fn discard(&mut self) {
         self.source = Source::Empty;
+    }
+
+    /// Notes the moment of its end, for who has it at hand.
+    pub fn end_at(&mut self, moment: Instant) {
+        if let Some(record) = &mut self.record {
+            record.facts.ended = Some(moment);
+        }
     }
 
     /// Notes why the client will not have the body to its end.
