@@ -13,7 +13,7 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::io::Interest;
+use tokio::{io::Interest, task::coop::poll_proceed};
 
 /// Data up to this size is copied behind the head: one buffer is cheaper for the kernel than two.
 const COPIED: usize = 2 * 1024;
@@ -263,9 +263,14 @@ fn poll_write<S: Socket>(
     bytes: &[u8],
 ) -> Poll<io::Result<usize>> {
     if let Some(socket) = stream.socket() {
+        // Many small parts must not keep a worker from its other connections.
+        let turn = ready!(poll_proceed(cx));
         match socket.try_write(bytes) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            written => return Poll::Ready(written),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => drop(turn),
+            written => {
+                turn.made_progress();
+                return Poll::Ready(written);
+            }
         }
     }
     Pin::new(stream).poll_write(cx, bytes)
@@ -278,13 +283,17 @@ fn poll_write_parts<S: Socket>(
     parts: &[IoSlice<'_>],
 ) -> Poll<io::Result<usize>> {
     if let Some(socket) = stream.socket() {
+        let turn = ready!(poll_proceed(cx));
         let written = socket.try_io(Interest::WRITABLE, || {
             let mut nothing = SendAncillaryBuffer::default();
             Ok(sendmsg(socket, parts, &mut nothing, SendFlags::NOSIGNAL)?)
         });
         match written {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            written => return Poll::Ready(written),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => drop(turn),
+            written => {
+                turn.made_progress();
+                return Poll::Ready(written);
+            }
         }
     }
     Pin::new(stream).poll_write_vectored(cx, parts)
@@ -410,6 +419,37 @@ mod tests {
         client.read_to_string(&mut got).await.unwrap();
         assert_eq!(got, "HEAD5\r\nfirst\r\n5\r\nmoved\r\n0\r\n\r\n");
         assert_eq!(outgoing.sent, got.len() as u64);
+    }
+
+    #[tokio::test]
+    async fn many_small_parts_leave_others_their_turn() {
+        let (mut to, mut client) = pair().await;
+        let others = crate::task::spawn(async {});
+        let reading = crate::task::spawn(async move {
+            let mut got = Vec::new();
+            client.read_to_end(&mut got).await.unwrap();
+            got.len()
+        });
+        let mut outgoing = Outgoing::default();
+        outgoing.begin();
+        let mut before = None;
+        poll_fn(|cx| {
+            for sent in outgoing.sent..1000 {
+                if others.is_finished() {
+                    before.get_or_insert(sent);
+                }
+                if outgoing.is_empty() {
+                    outgoing.push(Part::Frame(Frame::data("x".into())));
+                }
+                ready!(outgoing.poll_flush(cx, &mut to))?;
+            }
+            Poll::Ready(io::Result::Ok(()))
+        })
+        .await
+        .unwrap();
+        drop(to);
+        assert!(before.is_some_and(|sent| sent < 1000), "the others had no turn");
+        assert_eq!(reading.await.unwrap(), 1000);
     }
 
     proptest! {
