@@ -15,6 +15,9 @@ use bytes::{Buf, Bytes};
 use http::{Method, StatusCode, Version};
 use smallvec::SmallVec;
 
+/// A longer name does not go into a map, and `Uri` takes targets that are shorter.
+const LONGEST_NAME: usize = 65_535;
+
 /// How large a head may be.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -101,6 +104,9 @@ fn lex(whole: &[u8], limits: Limits) -> Result<Option<(RequestHead, usize)>, Bad
         Err(httparse::Error::TooManyHeaders) => return Err(Bad::Fields),
         Err(_) => return Err(Bad::Syntax),
     };
+    if length > LONGEST_NAME && fields.iter().any(|field| field.name.len() > LONGEST_NAME) {
+        return Err(Bad::Syntax);
+    }
     let mut reader = Reader::new(whole, length);
     for field in &fields {
         reader.take(field)?;
@@ -230,7 +236,7 @@ impl<'a> Reader<'a> {
 fn target(line: &RequestLine<'_>, host: &[u8]) -> Result<Target, Bad> {
     let target = std::str::from_utf8(line.target).map_err(|_| Bad::Syntax)?;
     let host = &*text(host);
-    if line.plain {
+    if line.plain && target.len() < LONGEST_NAME {
         return Ok(Target::origin(target, host));
     }
     target.parse().map(|uri| Target::new(uri, host)).map_err(|_| Bad::Syntax)
@@ -313,6 +319,20 @@ mod tests {
         );
         assert_eq!(long(format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(2))), Ok(true));
         assert_eq!(long("GET / HT".into()), Ok(false));
+    }
+
+    #[test]
+    fn what_no_map_can_hold_is_refused_as_text_too() {
+        let limits = Limits { head: 128 * 1024, fields: 100 };
+        let read = |text: String| parse(&mut Bytes::from(text), limits).map(|it| it.is_some());
+        let name =
+            |length: usize| read(format!("GET / HTTP/1.1\r\n{}: b\r\n\r\n", "a".repeat(length)));
+        assert_eq!((name(65_535), name(65_536)), (Ok(true), Err(Bad::Syntax)));
+        let target =
+            |length: usize| read(format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(length - 1)));
+        assert_eq!((target(65_534), target(65_535)), (Ok(true), Err(Bad::Syntax)));
+        assert!(HeaderName::from_bytes(&[b'a'; 65_535]).is_ok());
+        assert!(HeaderName::from_bytes(&[b'a'; 65_536]).is_err());
     }
 
     #[test]
