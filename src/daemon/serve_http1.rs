@@ -107,8 +107,6 @@ impl Http1 {
                 Ok(request) => request,
                 Err(end) => break end,
             };
-            // Requests that came at once need no reading in between: others have their turn, too.
-            tokio::task::coop::consume_budget().await;
             // Boxed, so that a connection is small while it is idle, and the memory of a request
             // under way is that of the one before, warm in the cache.
             if let Err(end) = Box::pin(self.exchange(request)).await {

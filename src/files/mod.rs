@@ -106,8 +106,8 @@ impl Files {
     }
 
     /// Answers a request for `path`: normalised ([`crate::message::path`]) and without the prefix
-    /// that the route strips. `target` is as the client sent it; a redirect is made from it. Conditions
-    /// and a range are looked for in `conditions`, if there may be any.
+    /// that the route strips. `target` is as the client sent it; a redirect is made from it.
+    /// Conditions and a range are looked for in `conditions`, if there may be any.
     pub async fn serve(
         &self,
         method: &Method,

@@ -1,6 +1,7 @@
 //! The fields of a response on their way: as the text that they came as, or as a map.
 //!
-//! Owns: the change from one to the other. May touch: nothing of ours. Most responses pass through
+//! Owns: the change from one to the other, and lines as such, which requests have, too
+//! ([`super::request`]). May touch: nothing of ours. Most responses pass through
 //! unchanged, and for those a map would be made only to be written out again: it was a fifth of what
 //! a small request cost in user space. Whoever wants to look or edit asks for the map.
 

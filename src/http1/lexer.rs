@@ -145,7 +145,7 @@ fn split_at_space<'a>(bytes: &'a [u8], these: &[bool; 256]) -> Option<(&'a [u8],
 }
 
 /// Where the first byte is that is none of `these`.
-fn end_of(bytes: &[u8], these: &[bool; 256]) -> usize {
+pub fn end_of(bytes: &[u8], these: &[bool; 256]) -> usize {
     let mut at = 0;
     while bytes.get(at).is_some_and(|byte| these[usize::from(*byte)]) {
         at += 1;
@@ -252,7 +252,8 @@ const TOKEN: [bool; 256] = letters_digits_and(b"!#$%&'*+-.^_`|~");
 /// RFC 3986 §3.3, §3.4: path and query.
 const TARGET: [bool; 256] = letters_digits_and(b"-._~!$&'()*+,;=:@/?%");
 
-const fn letters_digits_and(others: &[u8]) -> [bool; 256] {
+/// A table of the letters, the digits and `others`.
+pub const fn letters_digits_and(others: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < 256 {

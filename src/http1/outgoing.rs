@@ -13,7 +13,7 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::{io::Interest, task::coop::poll_proceed};
+use tokio::{io::Interest, net::TcpStream, task::coop::poll_proceed};
 
 /// Data up to this size is copied behind the head: one buffer is cheaper for the kernel than two.
 const COPIED: usize = 2 * 1024;
@@ -256,47 +256,52 @@ impl Outgoing {
     }
 }
 
-/// Writes one buffer. Nearly always there is room, so the reactor is asked only if there was none.
+/// Writes one buffer.
 fn poll_write<S: Socket>(
     cx: &mut Context<'_>,
     stream: &mut S,
     bytes: &[u8],
 ) -> Poll<io::Result<usize>> {
-    if let Some(socket) = stream.socket() {
-        // Many small parts must not keep a worker from its other connections.
-        let turn = ready!(poll_proceed(cx));
-        match socket.try_write(bytes) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => drop(turn),
-            written => {
-                turn.made_progress();
-                return Poll::Ready(written);
-            }
-        }
+    match ready!(poll_at_once(cx, stream, |socket| socket.try_write(bytes))) {
+        Some(written) => Poll::Ready(written),
+        None => Pin::new(stream).poll_write(cx, bytes),
     }
-    Pin::new(stream).poll_write(cx, bytes)
 }
 
-/// The same for several buffers. `sendmsg` because `writev` has a file's way to go first.
+/// The same for several. `sendmsg` because `writev` has a file's way to go first.
 fn poll_write_parts<S: Socket>(
     cx: &mut Context<'_>,
     stream: &mut S,
     parts: &[IoSlice<'_>],
 ) -> Poll<io::Result<usize>> {
-    if let Some(socket) = stream.socket() {
-        let turn = ready!(poll_proceed(cx));
-        let written = socket.try_io(Interest::WRITABLE, || {
+    let send = |socket: &TcpStream| {
+        socket.try_io(Interest::WRITABLE, || {
             let mut nothing = SendAncillaryBuffer::default();
             Ok(sendmsg(socket, parts, &mut nothing, SendFlags::NOSIGNAL)?)
-        });
-        match written {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => drop(turn),
-            written => {
-                turn.made_progress();
-                return Poll::Ready(written);
-            }
+        })
+    };
+    match ready!(poll_at_once(cx, stream, send)) {
+        Some(written) => Poll::Ready(written),
+        None => Pin::new(stream).poll_write_vectored(cx, parts),
+    }
+}
+
+/// Nearly always there is room in a socket, so the reactor is asked only if there was none: `None`.
+fn poll_at_once<S: Socket>(
+    cx: &mut Context<'_>,
+    stream: &S,
+    write: impl FnOnce(&TcpStream) -> io::Result<usize>,
+) -> Poll<Option<io::Result<usize>>> {
+    let Some(socket) = stream.socket() else { return Poll::Ready(None) };
+    // Many small parts must not keep a worker from its other connections.
+    let turn = ready!(poll_proceed(cx));
+    match write(socket) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Ready(None),
+        written => {
+            turn.made_progress();
+            Poll::Ready(Some(written))
         }
     }
-    Pin::new(stream).poll_write_vectored(cx, parts)
 }
 
 #[cfg(test)]

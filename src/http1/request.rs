@@ -1,7 +1,7 @@
 //! A request's head, whichever protocol it came by.
 //!
 //! Owns: its fields, as the text that they came as or as a map, and the change from one to the
-//! other. May touch: [`super::known`], [`super::lines`], [`super::target`]. Most requests pass
+//! other. May touch: [`super::fields`], [`super::known`], [`super::target`]. Most requests pass
 //! through unchanged, as responses do ([`super::fields`]); a browser's dozen fields cost as a map as
 //! much again as all the rest. Whoever wants to edit asks for the map.
 
@@ -55,7 +55,7 @@ pub enum RequestFields {
 }
 
 /// Fields as lines.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RequestLines {
     /// Those that go on, then those that do not go on as they are.
     pub text: Vec<u8>,

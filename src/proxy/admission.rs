@@ -1,16 +1,23 @@
 //! The rules that a request's head keeps before anything is done with it.
 //!
-//! Owns: `Host`, target and framing rules (RFC 9110 §7, RFC 9112 §3). May touch: nothing of ours
-//! but [`super::refusal`]. First step of [`super::handle`].
+//! Owns: `Host`, target and framing rules (RFC 9110 §7, RFC 9112 §3). May touch:
+//! [`crate::http1`], [`crate::message`], the listener's limits and certificates. First step of
+//! [`super::handle`].
 
 use super::refusal::Refusal;
 use crate::{
-    http1::request::Head,
+    http1::{
+        lexer::{end_of, letters_digits_and},
+        request::Head,
+    },
     message::context::{Context, host_name},
     snapshot::ListenerParts,
     tls::Certificates,
 };
 use http::{HeaderValue, Method, StatusCode, Version, header};
+
+/// What a registered name is made of, sub-delimiters and escapes included.
+const NAME: [bool; 256] = letters_digits_and(b"-._~!$&'()*+,;=%");
 
 /// Checks the head; afterwards `Host` is there once, whatever form the client used, unless it
 /// speaks HTTP/1.0.
@@ -112,7 +119,7 @@ fn is_host(host: &[u8]) -> bool {
         }
         (&host[..=end], &host[end + 1..])
     } else {
-        host.split_at(host.iter().position(|byte| !is_name_byte(*byte)).unwrap_or(host.len()))
+        host.split_at(end_of(host, &NAME))
     };
     let port_is_valid = match port {
         [] => true,
@@ -120,26 +127,6 @@ fn is_host(host: &[u8]) -> bool {
         _ => false,
     };
     !name.is_empty() && port_is_valid
-}
-
-/// What a registered name is made of, sub-delimiters and escapes included.
-fn is_name_byte(byte: u8) -> bool {
-    const NAME: [bool; 256] = {
-        let mut table = [false; 256];
-        let mut byte = 0;
-        while byte < 256 {
-            table[byte] = (byte as u8).is_ascii_alphanumeric();
-            byte += 1;
-        }
-        let others = b"-._~!$&'()*+,;=%";
-        let mut at = 0;
-        while at < others.len() {
-            table[others[at] as usize] = true;
-            at += 1;
-        }
-        table
-    };
-    NAME[usize::from(byte)]
 }
 
 /// The name by which a site is found: no port, no trailing dot.

@@ -8,6 +8,7 @@ use crate::http1::{
     known::{Known, known},
     lexer::{self, Field},
     lines::{Lines, is},
+    request::tokens,
     request_head::decimal,
 };
 use bytes::{Buf, Bytes};
@@ -145,12 +146,12 @@ fn read(fields: &[Field<'_>], block: &Bytes, size: usize) -> Result<Read, Malfor
 
 impl Read {
     fn connection<'a>(&mut self, value: &'a [u8], nominated: &mut Vec<&'a [u8]>) {
-        for token in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+        for token in tokens(value) {
             if token.eq_ignore_ascii_case(b"close") {
                 self.close = true;
             } else if token.eq_ignore_ascii_case(b"keep-alive") {
                 self.keep_alive = true;
-            } else if !token.is_empty() {
+            } else {
                 nominated.push(token);
             }
         }
