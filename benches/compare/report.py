@@ -12,6 +12,9 @@ from scenarios import BUILD_TARGET, P99_TARGET, SCENARIOS
 PEERS = ("nginx", "haproxy")
 TARGETS = {scenario.name: scenario.target for scenario in SCENARIOS}
 
+# Decides much of what large bodies cost.
+CONGESTION = Path("/proc/sys/net/ipv4/tcp_congestion_control")
+
 
 def facts(binaries, root, proxy_core, load_core):
     """The machine and the programs. `root` is where sheave was built, if it was now."""
@@ -27,6 +30,7 @@ def facts(binaries, root, proxy_core, load_core):
         "proxy on core": proxy_core,
         "load and servers on core": load_core,
         "kernel": platform.release(),
+        "congestion control": CONGESTION.read_text().strip(),
         "sheave": version(said(str(binaries["sheave"]), "--version")),
         "commit": commit,
     }

@@ -1,11 +1,11 @@
 //! Listening sockets, and the loop that accepts on one of them.
 //!
 //! Owns: a listener's sockets, one per worker, for as long as the config has it: a worker that dies
-//! leaves them, with what is queued on them, to the next. May touch: [`crate::snapshot`]. Next:
-//! [`super::connection`].
+//! leaves them, with what is queued on them, to the next. May touch: [`crate::snapshot`],
+//! [`crate::loopback`]. Next: [`super::connection`].
 
 use super::connection;
-use crate::{observe::metrics::Metrics, proxy::Proxy, snapshot::Snapshot, task};
+use crate::{loopback, observe::metrics::Metrics, proxy::Proxy, snapshot::Snapshot, task};
 use arc_swap::ArcSwapOption;
 use prometheus::{IntCounter, IntGauge};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -168,6 +168,9 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
     // Heads and bodies are written whole; waiting to fill segments only delays them. Accepted
     // sockets inherit it, which spares a call for each.
     socket.set_tcp_nodelay(true)?;
+    if address.ip().to_canonical().is_loopback() && loopback::is_paced(&socket) {
+        loopback::unpace(&socket);
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     if shared {
@@ -188,6 +191,8 @@ pub async fn accept(listener: Arc<Listener>, proxy: Arc<Proxy>, alive: mpsc::Sen
             return;
         }
     };
+    // Not so if it is bound to a loopback address.
+    let paced = loopback::is_paced(&socket);
     let mut drain = listener.drain.subscribe();
     let mut drained = pin!(drained(&mut drain));
     while !listener.draining.load(Ordering::Acquire) {
@@ -206,11 +211,11 @@ pub async fn accept(listener: Arc<Listener>, proxy: Arc<Proxy>, alive: mpsc::Sen
             Poll::Pending => drained.as_mut().poll(cx).map(|()| None),
         });
         let Some(accepted) = accepted.await else { break };
-        take(accepted, &listener, &proxy, &alive).await;
+        take(accepted, paced, &listener, &proxy, &alive).await;
     }
     // Clients that the kernel has already greeted are served, too.
     while let Some(Ok(accepted)) = now_or_never(socket.accept()).await {
-        take(Ok(accepted), &listener, &proxy, &alive).await;
+        take(Ok(accepted), paced, &listener, &proxy, &alive).await;
     }
 }
 
@@ -229,12 +234,16 @@ fn is_full(listener: &Listener, proxy: &Proxy) -> bool {
 
 async fn take(
     accepted: io::Result<(TcpStream, SocketAddr)>,
+    paced: bool,
     listener: &Arc<Listener>,
     proxy: &Arc<Proxy>,
     alive: &mpsc::Sender<()>,
 ) {
     match accepted {
         Ok((stream, peer)) => {
+            if paced && loopback::is_local(listener.address.ip(), peer.ip()) {
+                loopback::unpace(&stream);
+            }
             let open = Open::new(listener);
             let (proxy, alive) = (Arc::clone(proxy), alive.clone());
             // Boxed, so that it is moved no more on its way into the task.

@@ -1,15 +1,18 @@
 //! A connection to a server.
 //!
 //! Owns: one socket, what is read and to be written, and its one timer, which live as long as it
-//! does. May touch: [`super::server`], [`crate::http1`]. [`super::pool`] keeps it between requests,
-//! [`mod@crate::proxy::exchange`] speaks over it. It is boxed from its opening to its end, for it
-//! changes hands several times a request.
+//! does. May touch: [`super::server`], [`crate::http1`], [`crate::loopback`]. [`super::pool`] keeps it
+//! between requests, [`mod@crate::proxy::exchange`] speaks over it. It is boxed from its opening to
+//! its end, for it changes hands several times a request.
 
 use super::server::Server;
-use crate::http1::{
-    buffers::{self, Buffers, Size},
-    moved::Moved,
-    outgoing::Outgoing,
+use crate::{
+    http1::{
+        buffers::{self, Buffers, Size},
+        moved::Moved,
+        outgoing::Outgoing,
+    },
+    loopback,
 };
 use bytes::Bytes;
 use socket2::SockRef;
@@ -62,6 +65,11 @@ impl Connection {
         };
         // Heads and bodies are written whole; waiting to fill segments only delays them.
         stream.set_nodelay(true)?;
+        if loopback::is_paced(&stream)
+            && loopback::is_local(stream.local_addr()?.ip(), stream.peer_addr()?.ip())
+        {
+            loopback::unpace(&stream);
+        }
         Ok(Box::new(Self {
             stream,
             unread: Bytes::new(),
