@@ -93,7 +93,9 @@ pub async fn forward(
                     continue;
                 }
                 let answer = (head, connection);
-                return Ok(respond(proxy, forward, facts, answer, body, lease, now));
+                let mut answer = respond(proxy, forward, facts, answer, body, lease, now);
+                take_off(&mut answer.body, facts, forward).await;
+                return Ok(answer);
             }
             Err(failed) => {
                 report_failure(proxy, group, &mut lease, &failed.failure, facts);
@@ -249,9 +251,7 @@ fn respond(
     let answer = |body| Answer { status, fields, body, close: false };
     let all_sent = connection.outgoing.is_done();
     let context = &facts.context;
-    // HTTP/2 pulls a body no faster than the client's window allows.
-    let pulled_late = context.head.version == Version::HTTP_2;
-    let moves = !pulled_late && !context.peer.tls;
+    let moves = context.head.version != Version::HTTP_2 && !context.peer.tls;
     connection.first_read = match framing {
         // The less of it is read, the more the kernel moves by itself.
         Framing::Length(length) if moves && length >= WORTH_MOVING => Size::Small,
@@ -277,13 +277,22 @@ fn respond(
     };
     let rest = (!all_sent).then_some(body);
     let (read, limit) = (forward.timeouts.read, forward.response_buffer);
-    let mut body = ServerBody::new(connection, rest, (framing, reusable), home, read, limit);
-    body.take_what_is_there();
-    answer(if pulled_late && body.fits() && !body.is_off_the_server() {
-        Source::Ahead(ReadAhead::new(body, limit))
-    } else {
-        Source::Server(Box::new(body))
-    })
+    let body = ServerBody::new(connection, rest, (framing, reusable), home, read, limit);
+    answer(Source::Server(Box::new(body)))
+}
+
+/// Takes a short body off its server.
+async fn take_off(source: &mut Source, facts: &Facts, forward: &Forward) {
+    let Source::Server(body) = source else { return };
+    body.gather().await;
+    // HTTP/2 pulls a body no faster than the client's window allows.
+    if facts.context.head.version == Version::HTTP_2
+        && body.fits()
+        && !body.is_off_the_server()
+        && let Source::Server(body) = std::mem::replace(source, Source::Empty)
+    {
+        *source = Source::Ahead(ReadAhead::new(*body, forward.response_buffer));
+    }
 }
 
 /// What the hashing strategies hash.

@@ -26,14 +26,18 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     io,
     sync::Arc,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
 /// A body up to this size is put together before it goes on.
 const IN_ONE_PIECE: u64 = 64 * 1024;
+/// How long at most. Servers mostly send a head and its body with two calls, some microseconds
+/// apart; passing them on one by one costs us and the client twice the calls and packets.
+const PATIENCE: Duration = Duration::from_millis(2);
 
 /// Where a connection and a lease belong.
 #[derive(Debug)]
@@ -290,26 +294,38 @@ impl ServerBody {
         }
     }
 
-    /// Takes off the server what it has sent already of a body that fits. Never waits.
-    pub fn take_what_is_there(&mut self) {
-        // Whoever pulls the body asks again, and is woken.
-        let cx = &mut Context::from_waker(Waker::noop());
+    /// Puts a short body together, so that it goes on with its head and in one piece. What has not
+    /// come within [`PATIENCE`] streams.
+    pub async fn gather(&mut self) {
+        let mut begun = false;
+        poll_fn(|cx| self.poll_gather(cx, &mut begun)).await;
+        // A chunked body that came in one piece, or one with a length, goes home here.
+        self.taken = self.take().transpose();
+    }
+
+    fn poll_gather(&mut self, cx: &mut Context<'_>, begun: &mut bool) -> Poll<()> {
         while let (Some(source), Rest::Length(left)) = (&mut self.source, &self.framing) {
             let unread = source.connection.unread.len() as u64;
-            if unread >= *left {
+            if unread >= *left || *left > (self.limit as u64).min(IN_ONE_PIECE) {
                 break;
-            }
-            if *left > (self.limit as u64).min(IN_ONE_PIECE) {
-                return;
             }
             match source.connection.poll_read(cx, Size::of(*left), false) {
                 // An end or an error shows again when the body is pulled.
-                Poll::Ready(Ok(0) | Err(_)) | Poll::Pending => return,
+                Poll::Ready(Ok(0) | Err(_)) => break,
                 Poll::Ready(Ok(_)) => {}
+                // A server that still takes the request is not to wait for us.
+                Poll::Pending if source.rest.is_some() => break,
+                Poll::Pending => {
+                    if !*begun {
+                        *begun = true;
+                        source.connection.arm(Instant::now() + PATIENCE);
+                    }
+                    ready!(source.connection.poll_deadline(cx));
+                    break;
+                }
             }
         }
-        // A chunked body that came in one piece, or one with a length, goes home here.
-        self.taken = self.take().transpose();
+        Poll::Ready(())
     }
 
     fn fail(&mut self, error: BodyError) -> BodyError {
@@ -330,4 +346,82 @@ impl ServerBody {
 
 fn size(frame: &Result<Frame<Bytes>, BodyError>) -> usize {
     frame.as_ref().ok().and_then(Frame::data_ref).map_or(0, Bytes::len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::{Member, Server, StrategyKind, Tried, Upstream};
+    use std::{
+        io::Write as _,
+        net::{TcpListener, TcpStream},
+        pin::pin,
+    };
+
+    const TIME: Duration = Duration::from_secs(60);
+
+    /// A body of four bytes, and the server's end of its connection.
+    async fn four_bytes() -> (ServerBody, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Server::new("app", &listener.local_addr().unwrap().to_string());
+        let connection = Connection::open(&server, TIME, 0, Arc::default()).await.unwrap();
+        let (weight, max_fails, fail_timeout, max_conns) = (1, 1, TIME, 0);
+        let member = Member {
+            server,
+            weight,
+            max_fails,
+            fail_timeout,
+            max_conns,
+            backup: false,
+            down: false,
+        };
+        let upstream = Upstream::new("app", StrategyKind::RoundRobin, vec![member], true, None);
+        let home = Home {
+            pool: Arc::default(),
+            limits: Limits { idle: 1, idle_timeout: 1000, requests: 0, age: 0 },
+            lease: upstream.pick(&Tried::default(), 0, 0).unwrap(),
+            clock: Clock::start(),
+        };
+        let framing = (Framing::Length(4), true);
+        let body = ServerBody::new(connection, None, framing, home, TIME, 1 << 15);
+        (body, listener.accept().unwrap().0)
+    }
+
+    async fn next(body: &mut ServerBody) -> Bytes {
+        let frame = poll_fn(|cx| body.poll_frame(cx)).await.unwrap().unwrap();
+        frame.into_data().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_short_body_that_comes_soon_is_in_one_piece() {
+        let (mut body, mut server) = four_bytes().await;
+        {
+            let mut gathering = pin!(body.gather());
+            for part in ["bo", "dy"] {
+                poll_fn(|cx| {
+                    assert!(gathering.as_mut().poll(cx).is_pending());
+                    Poll::Ready(())
+                })
+                .await;
+                server.write_all(part.as_bytes()).unwrap();
+            }
+            gathering.await;
+        }
+        assert!(body.is_off_the_server());
+        assert_eq!(next(&mut body).await, "body");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_short_body_that_is_late_streams() {
+        let (mut body, mut server) = four_bytes().await;
+        server.write_all(b"bo").unwrap();
+        let begun = tokio::time::Instant::now();
+        body.gather().await;
+        assert!(begun.elapsed() < TIME / 2, "the head is not kept from the client");
+        assert_eq!(body.size_hint().exact(), Some(4));
+        assert_eq!(next(&mut body).await, "bo");
+        server.write_all(b"dy").unwrap();
+        assert_eq!(next(&mut body).await, "dy");
+        assert!(body.is_ended());
+    }
 }
