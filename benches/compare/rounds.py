@@ -170,9 +170,8 @@ def measure(bench, scenario, wanted):
                   "rounds": found, "steady": {}, "rate": 0}
         if "oha" in bench.binaries and running:
             result["rate"] = rate = steady.rate([it.capacity for it in running.values()])
-            # Half as many: the whole run should stay below twenty minutes.
             result["steady"] = repeat(
-                bench, scenario, running, (bench.rounds + 1) // 2, "fixed rate, round",
+                bench, scenario, running, bench.rounds, "fixed rate, round",
                 lambda entrant: costed(entrant, lambda: steady.run(
                     scenario, entrant.port, rate, bench.pin, bench.directory, bench.environ)),
             )
