@@ -295,7 +295,7 @@ impl ServerBody {
     }
 
     /// Puts a short body together, so that it goes on with its head and in one piece. What has not
-    /// come within [`PATIENCE`] streams.
+    /// come within two milliseconds streams.
     pub async fn gather(&mut self) {
         let mut begun = false;
         poll_fn(|cx| self.poll_gather(cx, &mut begun)).await;
