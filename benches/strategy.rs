@@ -37,6 +37,13 @@ fn pick(criterion: &mut Criterion) {
             });
         }
     }
+    // The dearest: every server is busy, so that all of them are looked at.
+    let upstream = upstream(StrategyKind::LeastConnections, 1_000);
+    let one = || upstream.pick(&Tried::default(), 0, 0);
+    let _held: Vec<_> = (0..2_000).map(|_| one()).collect();
+    group.bench_function("least_connections/1000, all busy", |bencher| {
+        bencher.iter(|| black_box(one()));
+    });
     group.finish();
 }
 

@@ -98,16 +98,15 @@ impl<'a> Candidates<'a> {
         self.group.is_empty()
     }
 
-    /// The share of candidate `i`.
+    /// Candidate `i`.
     #[inline]
-    pub fn weight(&self, i: usize) -> u32 {
-        self.members[self.group[i]].weight
+    pub fn member(&self, i: usize) -> &Member {
+        &self.members[self.group[i]]
     }
 
-    /// The attempts in progress at candidate `i`.
-    #[inline]
-    pub fn in_flight(&self, i: usize) -> u32 {
-        self.members[self.group[i]].server.in_flight()
+    /// All of them, in order.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.group.iter().map(|index| &self.members[*index])
     }
 
     /// Whether the request may go to candidate `i`.

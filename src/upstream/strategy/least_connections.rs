@@ -2,7 +2,8 @@
 //!
 //! Owns: nothing but the turns. May touch: the candidates.
 
-use super::{Candidates, Strategy, round_robin::RoundRobin};
+use super::{Candidates, Member, Strategy, round_robin::RoundRobin};
+use std::cmp::Ordering;
 
 /// The least loaded server.
 pub(super) struct LeastConnections {
@@ -17,14 +18,23 @@ pub(super) struct Load {
 }
 
 impl Load {
-    pub(super) fn of(candidates: &Candidates<'_>, i: usize) -> Self {
-        Self { in_flight: candidates.in_flight(i), weight: candidates.weight(i) }
+    #[inline]
+    pub(super) fn of(member: &Member) -> Self {
+        Self { in_flight: member.server.in_flight(), weight: member.weight }
     }
 
-    /// Compared by cross-multiplication: exact, and no division.
     pub(super) fn is_below(self, other: Self) -> bool {
-        u64::from(self.in_flight) * u64::from(other.weight)
-            < u64::from(other.in_flight) * u64::from(self.weight)
+        self.compare(other).is_lt()
+    }
+
+    /// By cross-multiplication: exact, and no division.
+    #[inline]
+    fn compare(self, other: Self) -> Ordering {
+        if self.in_flight == 0 && other.in_flight == 0 {
+            return Ordering::Equal;
+        }
+        let ours = u64::from(self.in_flight) * u64::from(other.weight);
+        ours.cmp(&(u64::from(other.in_flight) * u64::from(self.weight)))
     }
 }
 
@@ -36,23 +46,24 @@ impl LeastConnections {
 
 impl Strategy for LeastConnections {
     fn pick(&self, candidates: &Candidates<'_>, _key: u64) -> Option<usize> {
-        let mut best: Option<(usize, Load)> = None;
+        let mut loads = candidates.members().map(Load::of).enumerate();
+        let (mut first, mut least) = loads.find(|(i, _)| candidates.is_eligible(*i))?;
         let mut tied = false;
-        for i in 0..candidates.len() {
-            let load = Load::of(candidates, i);
+        for (i, load) in loads {
             // The load is compared first: most servers lose by it and need no further look, and
             // whether an equal one is eligible will be asked when its turn comes.
-            match best {
-                Some((_, least)) if least.is_below(load) => {}
-                Some((_, least)) if !load.is_below(least) => tied = true,
-                _ if candidates.is_eligible(i) => {
-                    best = Some((i, load));
+            match load.compare(least) {
+                Ordering::Equal => tied = true,
+                Ordering::Less if candidates.is_eligible(i) => {
+                    (first, least) = (i, load);
                     tied = false;
                 }
                 _ => {}
             }
+            if tied && least.in_flight == 0 {
+                break;
+            }
         }
-        let (first, least) = best?;
         if !tied {
             return Some(first);
         }
@@ -60,7 +71,7 @@ impl Strategy for LeastConnections {
         // the loads or draw its slots meanwhile.
         for _ in 0..self.turns.period() {
             let i = self.turns.draw();
-            if !least.is_below(Load::of(candidates, i)) && candidates.is_eligible(i) {
+            if !least.is_below(Load::of(candidates.member(i))) && candidates.is_eligible(i) {
                 return Some(i);
             }
         }

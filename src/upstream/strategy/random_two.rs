@@ -54,7 +54,10 @@ impl Strategy for RandomTwo {
             .find(|i| candidates.is_eligible(*i));
         let Some(first) = first else { return self.turns.pick(candidates, key) };
         match self.second(candidates, first) {
-            Some(second) if Load::of(candidates, second).is_below(Load::of(candidates, first)) => {
+            Some(second)
+                if Load::of(candidates.member(second))
+                    .is_below(Load::of(candidates.member(first))) =>
+            {
                 Some(second)
             }
             _ => Some(first),
