@@ -3,7 +3,6 @@
 //! Owns: nothing but the turns. May touch: the candidates.
 
 use super::{Candidates, Member, Strategy, round_robin::RoundRobin};
-use std::cmp::Ordering;
 
 /// The least loaded server.
 pub(super) struct LeastConnections {
@@ -23,18 +22,21 @@ impl Load {
         Self { in_flight: member.server.in_flight(), weight: member.weight }
     }
 
+    /// Compared by cross-multiplication: exact, and no division.
+    #[inline]
     pub(super) fn is_below(self, other: Self) -> bool {
-        self.compare(other).is_lt()
+        self.over(other) < other.over(self)
     }
 
-    /// By cross-multiplication: exact, and no division.
     #[inline]
-    fn compare(self, other: Self) -> Ordering {
-        if self.in_flight == 0 && other.in_flight == 0 {
-            return Ordering::Equal;
-        }
-        let ours = u64::from(self.in_flight) * u64::from(other.weight);
-        ours.cmp(&(u64::from(other.in_flight) * u64::from(self.weight)))
+    fn equals(self, other: Self) -> bool {
+        self.over(other) == other.over(self)
+    }
+
+    /// By the weight of `other`, so that both are by the same.
+    #[inline]
+    fn over(self, other: Self) -> u64 {
+        u64::from(self.in_flight) * u64::from(other.weight)
     }
 }
 
@@ -52,14 +54,14 @@ impl Strategy for LeastConnections {
         for (i, load) in loads {
             // The load is compared first: most servers lose by it and need no further look, and
             // whether an equal one is eligible will be asked when its turn comes.
-            match load.compare(least) {
-                Ordering::Equal => tied = true,
-                Ordering::Less if candidates.is_eligible(i) => {
-                    (first, least) = (i, load);
-                    tied = false;
+            if load.is_below(least) {
+                if candidates.is_eligible(i) {
+                    (first, least, tied) = (i, load, false);
                 }
-                _ => {}
+                continue;
             }
+            // No branch: among busy servers nobody could guess which are equal.
+            tied |= load.equals(least);
             if tied && least.in_flight == 0 {
                 break;
             }

@@ -53,13 +53,9 @@ impl Strategy for RandomTwo {
             .map(|_| self.line.at(self.random.below(total)))
             .find(|i| candidates.is_eligible(*i));
         let Some(first) = first else { return self.turns.pick(candidates, key) };
+        let load = |i| Load::of(candidates.member(i));
         match self.second(candidates, first) {
-            Some(second)
-                if Load::of(candidates.member(second))
-                    .is_below(Load::of(candidates.member(first))) =>
-            {
-                Some(second)
-            }
+            Some(second) if load(second).is_below(load(first)) => Some(second),
             _ => Some(first),
         }
     }
