@@ -10,10 +10,10 @@ use super::{
 use crate::{
     clock::Clock,
     http1::{
-        moved::Socket as _,
         outgoing::{Outgoing, Part},
         request_body::Giver,
         response_head::{self, Asked, Framing},
+        socket::Socket as _,
     },
     message::{answer::Answer, body::BodyError},
     proxy::response_body::ResponseBody,

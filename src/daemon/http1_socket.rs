@@ -40,11 +40,7 @@ impl Http1Socket {
     /// Reads what is there. If it is `likely` that there is something, that is not asked first.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>, likely: bool) -> Poll<Result<(), Gone>> {
         let Self { stream, unread, buffers, .. } = self;
-        if !likely && let Stream::Plain(stream) = stream {
-            // No block is needed to find that there is nothing.
-            ready!(stream.poll_read_ready(cx)).map_err(|_| Gone)?;
-        }
-        match ready!(buffers::poll_fill(cx, stream, unread, buffers, Size::Small)) {
+        match ready!(buffers::poll_fill(cx, stream, unread, buffers, Size::Small, likely)) {
             Ok(1..) => Poll::Ready(Ok(())),
             Ok(0) | Err(_) => Poll::Ready(Err(Gone)),
         }

@@ -2,7 +2,7 @@
 //!
 //! Owns: the bytes' way, and the ways to end. May touch: [`crate::http1`].
 
-use crate::http1::moved::Socket;
+use crate::http1::socket::Socket;
 use std::{
     io::{self, IoSlice},
     pin::Pin,

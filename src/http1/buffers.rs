@@ -4,15 +4,17 @@
 //! it is warm in the processor's cache; a connection that waits holds none. A block goes home when
 //! the last slice of it is dropped.
 
-use super::moved::Pipes;
+use super::{
+    moved::Pipes,
+    socket::{Socket, poll_read, poll_readable},
+};
 use bytes::Bytes;
 use std::{
     io,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
 };
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::AsyncRead;
 
 /// How much is read at once, at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,14 +99,20 @@ impl Drop for Block {
 }
 
 /// Reads what is there and puts it after what is `unread`; says how many bytes came, 0 at the end.
-/// What is unread must be less than a large block holds: who reads heads and chunks limits them.
-pub fn poll_fill<S: AsyncRead + Unpin>(
+/// What is unread must be less than a large block holds: who reads heads and chunks limits them. If
+/// it is `likely` that there is something, that is not asked first.
+pub fn poll_fill<S: AsyncRead + Socket>(
     cx: &mut Context<'_>,
     stream: &mut S,
     unread: &mut Bytes,
     buffers: &Arc<Buffers>,
     size: Size,
+    likely: bool,
 ) -> Poll<io::Result<usize>> {
+    if !likely {
+        // No block is needed to find that there is nothing.
+        ready!(poll_readable(cx, stream))?;
+    }
     let before = unread.len();
     let size = if before >= Size::Small.bytes() / 2 { Size::Large } else { size };
     let mut block = buffers.take(size);
@@ -112,14 +120,13 @@ pub fn poll_fill<S: AsyncRead + Unpin>(
         buffers.give(block);
         return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
     };
-    let mut room = ReadBuf::new(room);
-    let read = Pin::new(stream).poll_read(cx, &mut room);
-    let came = room.filled().len();
-    if came == 0 {
-        buffers.give(block);
-        ready!(read)?;
-        return Poll::Ready(Ok(0));
-    }
+    let came = match poll_read(cx, stream, room, true) {
+        Poll::Ready(Ok(came @ 1..)) => came,
+        nothing => {
+            buffers.give(block);
+            return nothing;
+        }
+    };
     block[..before].copy_from_slice(unread);
     let filled = before + came;
     *unread = Bytes::from_owner(Block { bytes: block, filled, home: Arc::clone(buffers) });
@@ -132,9 +139,11 @@ mod tests {
     use bytes::Buf;
     use std::task::Waker;
 
+    impl Socket for &[u8] {}
+
     fn fill(stream: &mut &[u8], unread: &mut Bytes, buffers: &Arc<Buffers>) -> usize {
         let mut cx = Context::from_waker(Waker::noop());
-        match poll_fill(&mut cx, stream, unread, buffers, Size::Small) {
+        match poll_fill(&mut cx, stream, unread, buffers, Size::Small, false) {
             Poll::Ready(Ok(read)) => read,
             other => panic!("{other:?}"),
         }

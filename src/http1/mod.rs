@@ -22,4 +22,5 @@ pub mod request;
 pub mod request_body;
 pub mod request_head;
 pub mod response_head;
+pub mod socket;
 pub mod target;

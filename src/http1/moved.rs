@@ -4,10 +4,10 @@
 //! for sockets without TLS, and for bodies that nobody looks at. Whoever has a body offers its next
 //! part this way, or as memory where that can't be; [`super::outgoing`] sends both.
 
+use super::socket::poll_writable;
 use rustix::{
     fs::sendfile,
     io::{Errno, ReadWriteFlags, preadv2},
-    net::{SendFlags, send},
     pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice},
 };
 use std::{
@@ -20,10 +20,7 @@ use std::{
     },
     task::{Context, Poll, ready},
 };
-use tokio::{
-    io::{AsyncWrite, Interest},
-    net::TcpStream,
-};
+use tokio::{io::Interest, net::TcpStream};
 
 /// Less than this is copied: the calls would cost more than the copy.
 pub const WORTH_MOVING: u64 = 64 * 1024;
@@ -38,44 +35,6 @@ const MOST_PIPES: usize = 32;
 
 /// How much of a file is sent before it is looked at again.
 const FILE_PART: u64 = 1024 * 1024;
-
-/// A stream that is maybe a socket that the kernel can move bytes to.
-pub trait Socket: AsyncWrite + Unpin {
-    /// The socket, if everything written to the stream goes to it unchanged.
-    fn socket(&self) -> Option<&TcpStream> {
-        None
-    }
-}
-
-impl Socket for TcpStream {
-    fn socket(&self) -> Option<&TcpStream> {
-        Some(self)
-    }
-}
-
-/// Does something with a socket that is ready, until it says that it is not.
-fn poll_writable<T>(
-    cx: &mut Context<'_>,
-    socket: &TcpStream,
-    mut what: impl FnMut() -> Result<T, Errno>,
-) -> Poll<io::Result<T>> {
-    loop {
-        ready!(socket.poll_write_ready(cx))?;
-        match socket.try_io(Interest::WRITABLE, || Ok(what()?)) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            done => return Poll::Ready(done),
-        }
-    }
-}
-
-/// Writes `head` to a socket as the beginning of more, so that it doesn't go out alone.
-pub fn poll_write_before_more(
-    cx: &mut Context<'_>,
-    socket: &TcpStream,
-    head: &[u8],
-) -> Poll<io::Result<usize>> {
-    poll_writable(cx, socket, || send(socket, head, SendFlags::MORE | SendFlags::NOSIGNAL))
-}
 
 /// Bytes for the kernel to move.
 #[derive(Debug)]
@@ -267,21 +226,11 @@ impl Drop for Piped {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
+    use crate::http1::socket::tests::pair;
     use std::{future::poll_fn, io::Write as _};
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpListener,
-    };
-
-    /// Two ends of a connection.
-    pub(in crate::http1) async fn pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let connecting = TcpStream::connect(listener.local_addr().unwrap());
-        let (one, other) = tokio::join!(connecting, listener.accept());
-        (one.unwrap(), other.unwrap().0)
-    }
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     async fn write_all(moved: &mut Moved, socket: &TcpStream) {
         while moved.left() > 0 {

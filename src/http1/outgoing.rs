@@ -3,17 +3,19 @@
 //! Owns: the chunked coding of what goes out, and writing in as few calls as can be. May touch:
 //! nothing of ours. Requests to servers and responses to clients go out by it alike.
 
-use super::moved::{Moved, Socket, poll_write_before_more};
+use super::{
+    moved::Moved,
+    socket::{Socket, poll_write, poll_write_before_more, poll_write_parts},
+};
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::Frame;
-use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use std::{
     io::{self, IoSlice, Write as _},
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::{io::Interest, net::TcpStream, task::coop::poll_proceed};
+use tokio::io::AsyncWrite;
 
 /// Data up to this size is copied behind the head: one buffer is cheaper for the kernel than two.
 const COPIED: usize = 2 * 1024;
@@ -188,7 +190,7 @@ impl Outgoing {
     }
 
     /// Writes until nothing is left, here or in the stream.
-    pub fn poll_flush<S: Socket>(
+    pub fn poll_flush<S: Socket + AsyncWrite>(
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut S,
@@ -217,7 +219,11 @@ impl Outgoing {
     }
 
     /// Writes the head and lets the kernel move what follows it.
-    fn poll_move<S: Socket>(&mut self, cx: &mut Context<'_>, stream: &S) -> Poll<io::Result<()>> {
+    fn poll_move<S: Socket + AsyncWrite>(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &S,
+    ) -> Poll<io::Result<()>> {
         let (Some(moved), Some(socket)) = (&mut self.moved, stream.socket()) else {
             // Whoever pushes asks first whether there is a socket.
             return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
@@ -256,60 +262,13 @@ impl Outgoing {
     }
 }
 
-/// Writes one buffer.
-fn poll_write<S: Socket>(
-    cx: &mut Context<'_>,
-    stream: &mut S,
-    bytes: &[u8],
-) -> Poll<io::Result<usize>> {
-    match ready!(poll_at_once(cx, stream, |socket| socket.try_write(bytes))) {
-        Some(written) => Poll::Ready(written),
-        None => Pin::new(stream).poll_write(cx, bytes),
-    }
-}
-
-/// The same for several. `sendmsg` because `writev` has a file's way to go first.
-fn poll_write_parts<S: Socket>(
-    cx: &mut Context<'_>,
-    stream: &mut S,
-    parts: &[IoSlice<'_>],
-) -> Poll<io::Result<usize>> {
-    let send = |socket: &TcpStream| {
-        socket.try_io(Interest::WRITABLE, || {
-            let mut nothing = SendAncillaryBuffer::default();
-            Ok(sendmsg(socket, parts, &mut nothing, SendFlags::NOSIGNAL)?)
-        })
-    };
-    match ready!(poll_at_once(cx, stream, send)) {
-        Some(written) => Poll::Ready(written),
-        None => Pin::new(stream).poll_write_vectored(cx, parts),
-    }
-}
-
-/// Nearly always there is room in a socket, so the reactor is asked only if there was none: `None`.
-fn poll_at_once<S: Socket>(
-    cx: &mut Context<'_>,
-    stream: &S,
-    write: impl FnOnce(&TcpStream) -> io::Result<usize>,
-) -> Poll<Option<io::Result<usize>>> {
-    let Some(socket) = stream.socket() else { return Poll::Ready(None) };
-    // Many small parts must not keep a worker from its other connections.
-    let turn = ready!(poll_proceed(cx));
-    match write(socket) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Ready(None),
-        written => {
-            turn.made_progress();
-            Poll::Ready(Some(written))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::http1::{
         chunked::{Chunked, Step},
-        moved::{Pipes, tests::pair},
+        moved::Pipes,
+        socket::tests::pair,
     };
     use proptest::prelude::*;
     use std::{future::poll_fn, sync::Arc, task::Waker};

@@ -8,18 +8,18 @@
 use super::{
     buffers::{self, Buffers, Size},
     chunked::{Chunked, Step},
-    moved::{Moved, Socket, WORTH_MOVING},
+    moved::{Moved, WORTH_MOVING},
     outgoing::Part,
+    socket::{Socket, poll_write},
 };
 use bytes::Bytes;
 use http_body::Frame;
 use std::{
     io,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker, ready},
 };
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -131,7 +131,7 @@ impl Giver {
     }
 
     /// Ready when a wanted part has been handed over, so that the taker is to be polled again.
-    pub fn poll<S: AsyncRead + Socket>(
+    pub fn poll<S: AsyncRead + AsyncWrite + Socket>(
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut S,
@@ -168,7 +168,7 @@ impl Giver {
     }
 
     /// The next part in a pipe; `None` where it has to be read.
-    fn poll_moved<S: AsyncRead + Socket>(
+    fn poll_moved<S: Socket>(
         &mut self,
         cx: &mut Context<'_>,
         stream: &S,
@@ -188,7 +188,7 @@ impl Giver {
         Poll::Ready(Ok(moved))
     }
 
-    fn poll_part<S: AsyncRead + Socket>(
+    fn poll_part<S: AsyncRead + AsyncWrite + Socket>(
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut S,
@@ -203,14 +203,14 @@ impl Giver {
                 return Poll::Ready(Ok(None));
             }
             while !self.interim.is_empty() {
-                let written = ready!(Pin::new(&mut *stream).poll_write(cx, self.interim))?;
+                let written = ready!(poll_write(cx, stream, self.interim))?;
                 self.interim = &self.interim[written..];
             }
             let size = match self.rest {
                 Rest::Length(left) => Size::of(left),
                 Rest::Chunked(_) => Size::Large,
             };
-            if ready!(buffers::poll_fill(cx, stream, unread, buffers, size))? == 0 {
+            if ready!(buffers::poll_fill(cx, stream, unread, buffers, size, false))? == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
         }
@@ -257,7 +257,8 @@ impl Giver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncWrite, ReadBuf};
+    use std::pin::Pin;
+    use tokio::io::ReadBuf;
 
     /// What a client sends; what is said to it is lost.
     struct Wire<'a>(&'a [u8]);

@@ -90,11 +90,7 @@ impl Connection {
         size: Size,
         likely: bool,
     ) -> Poll<io::Result<usize>> {
-        if !likely {
-            // No block is needed to find that there is nothing.
-            ready!(self.stream.poll_read_ready(cx))?;
-        }
-        buffers::poll_fill(cx, &mut self.stream, &mut self.unread, &self.buffers, size)
+        buffers::poll_fill(cx, &mut self.stream, &mut self.unread, &self.buffers, size, likely)
     }
 
     /// Takes up to `most` bytes off the socket without reading them; `None` if that can't be now.

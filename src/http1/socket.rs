@@ -1,0 +1,184 @@
+//! A stream that is maybe a socket, and the calls on it.
+//!
+//! Owns: how a socket is read and written without asking first, and without the C library, whose
+//! calls are points where a thread may be cancelled: nobody here does, and each call would pay for
+//! it. May touch: nothing of ours. [`super::buffers`] reads by it, [`super::outgoing`] and
+//! [`super::moved`] write.
+
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg},
+};
+use std::{
+    io::{self, IoSlice},
+    mem::take,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    net::TcpStream,
+    task::coop::poll_proceed,
+};
+
+/// A stream that is maybe a socket.
+pub trait Socket: Unpin {
+    /// The socket, if everything read from the stream and written to it goes through it unchanged.
+    fn socket(&self) -> Option<&TcpStream> {
+        None
+    }
+}
+
+impl Socket for TcpStream {
+    fn socket(&self) -> Option<&TcpStream> {
+        Some(self)
+    }
+}
+
+/// Ready once there may be something to read.
+pub fn poll_readable<S: Socket>(cx: &mut Context<'_>, stream: &S) -> Poll<io::Result<()>> {
+    stream.socket().map_or(Poll::Ready(Ok(())), |socket| socket.poll_read_ready(cx))
+}
+
+/// Reads what is there; 0 bytes at the end. If it is `likely` that there is something, the reactor
+/// is asked only if there was nothing.
+pub fn poll_read<S: Socket + AsyncRead>(
+    cx: &mut Context<'_>,
+    stream: &mut S,
+    room: &mut [u8],
+    mut likely: bool,
+) -> Poll<io::Result<usize>> {
+    let Some(socket) = stream.socket() else {
+        let mut room = ReadBuf::new(room);
+        ready!(Pin::new(stream).poll_read(cx, &mut room))?;
+        return Poll::Ready(Ok(room.filled().len()));
+    };
+    loop {
+        if !take(&mut likely) {
+            ready!(socket.poll_read_ready(cx))?;
+        }
+        // Less than there was room for is all there was: the reactor is to say when there is more,
+        // which spares a read in vain. `WouldBlock` is how it is told.
+        let mut all = None;
+        let read = socket.try_io(Interest::READABLE, || {
+            let (came, _) = recv(socket, &mut *room, RecvFlags::empty())?;
+            if 0 < came && came < room.len() {
+                all = Some(came);
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(came)
+        });
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if let Some(came) = all {
+                    return Poll::Ready(Ok(came));
+                }
+            }
+            read => return Poll::Ready(read),
+        }
+    }
+}
+
+/// Writes one buffer.
+pub fn poll_write<S: Socket + AsyncWrite>(
+    cx: &mut Context<'_>,
+    stream: &mut S,
+    bytes: &[u8],
+) -> Poll<io::Result<usize>> {
+    match ready!(poll_at_once(cx, stream, |socket| send(socket, bytes, SendFlags::NOSIGNAL))) {
+        Some(written) => Poll::Ready(written),
+        None => Pin::new(stream).poll_write(cx, bytes),
+    }
+}
+
+/// The same for several. `sendmsg` because `writev` has a file's way to go first.
+pub fn poll_write_parts<S: Socket + AsyncWrite>(
+    cx: &mut Context<'_>,
+    stream: &mut S,
+    parts: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    let send = |socket: &TcpStream| {
+        let mut nothing = SendAncillaryBuffer::default();
+        sendmsg(socket, parts, &mut nothing, SendFlags::NOSIGNAL)
+    };
+    match ready!(poll_at_once(cx, stream, send)) {
+        Some(written) => Poll::Ready(written),
+        None => Pin::new(stream).poll_write_vectored(cx, parts),
+    }
+}
+
+/// Nearly always there is room in a socket, so the reactor is asked only if there was none: `None`.
+fn poll_at_once<S: Socket>(
+    cx: &mut Context<'_>,
+    stream: &S,
+    write: impl FnOnce(&TcpStream) -> Result<usize, Errno>,
+) -> Poll<Option<io::Result<usize>>> {
+    let Some(socket) = stream.socket() else { return Poll::Ready(None) };
+    // Many small parts must not keep a worker from its other connections.
+    let turn = ready!(poll_proceed(cx));
+    match socket.try_io(Interest::WRITABLE, || Ok(write(socket)?)) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Ready(None),
+        written => {
+            turn.made_progress();
+            Poll::Ready(Some(written))
+        }
+    }
+}
+
+/// Writes `head` to a socket as the beginning of more, so that it doesn't go out alone.
+pub fn poll_write_before_more(
+    cx: &mut Context<'_>,
+    socket: &TcpStream,
+    head: &[u8],
+) -> Poll<io::Result<usize>> {
+    poll_writable(cx, socket, || send(socket, head, SendFlags::MORE | SendFlags::NOSIGNAL))
+}
+
+/// Does something with a socket that is ready, until it says that it is not.
+pub fn poll_writable<T>(
+    cx: &mut Context<'_>,
+    socket: &TcpStream,
+    mut what: impl FnMut() -> Result<T, Errno>,
+) -> Poll<io::Result<T>> {
+    loop {
+        ready!(socket.poll_write_ready(cx))?;
+        match socket.try_io(Interest::WRITABLE, || Ok(what()?)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return Poll::Ready(done),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use tokio::{io::AsyncWriteExt, net::TcpListener};
+
+    /// Two ends of a connection.
+    pub(in crate::http1) async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connecting = TcpStream::connect(listener.local_addr().unwrap());
+        let (one, other) = tokio::join!(connecting, listener.accept());
+        (one.unwrap(), other.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn all_that_comes_is_read_however_small_the_room() {
+        let (mut server, mut client) = pair().await;
+        for size in [1, 7, 100, 4096] {
+            server.write_all(&[b'x'; 100]).await.unwrap();
+            let (mut room, mut read) = (vec![0; size], 0);
+            while read < 100 {
+                // Guessing wrong, that there is something, costs a look and nothing else.
+                let likely = read % 2 == 0;
+                read += poll_fn(|cx| poll_read(cx, &mut client, &mut room, likely)).await.unwrap();
+            }
+            let nothing = poll_fn(|cx| Poll::Ready(poll_read(cx, &mut client, &mut room, true)));
+            assert!(nothing.await.is_pending(), "there is no more");
+        }
+        drop(server);
+        let end = poll_fn(|cx| poll_read(cx, &mut client, &mut [0; 10], false)).await.unwrap();
+        assert_eq!(end, 0);
+    }
+}
