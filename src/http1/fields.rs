@@ -173,6 +173,15 @@ pub fn write_length(out: &mut Vec<u8>, length: u64) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// One line whose name the compiler knows: it ends with a colon and a space.
+#[inline]
+pub fn write_known<const N: usize>(out: &mut Vec<u8>, name: &[u8; N], value: &[u8]) {
+    out.reserve(N + value.len() + 2);
+    out.extend_from_slice(name);
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
 /// One line.
 pub fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     // One look at the capacity for all four pieces.

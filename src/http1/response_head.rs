@@ -4,7 +4,7 @@
 //! decided here alone: what a field says of it is not passed on.
 
 use super::{
-    fields::{ContentLength, Fields, write_field},
+    fields::{ContentLength, Fields, write_known},
     request_head::RequestHead,
 };
 use http::{Method, StatusCode, Version};
@@ -78,7 +78,7 @@ pub fn write(
     }
     if !dated {
         // RFC 9110 §6.6.1: an origin with a clock says when.
-        write_field(out, b"date", &date());
+        write_known(out, b"date: ", &date());
     }
     let close = asked.close || framing == Framing::Close;
     if close {

@@ -5,7 +5,7 @@
 
 use crate::{
     http1::{
-        fields::{write_field, write_length},
+        fields::{write_field, write_known, write_length},
         known::{Known, known},
         outgoing::Outgoing,
         request::{Head, RequestFields},
@@ -48,7 +48,7 @@ fn head(out: &mut Vec<u8>, context: &Context, forwarding: &Forwarding<'_>) {
     out.extend_from_slice(b" HTTP/1.1\r\n");
     // RFC 9112 §3.2: always there, empty where an HTTP/1.0 client sent none.
     let edited_host = if forwarding.edits_host { head.fields.get(&header::HOST) } else { None };
-    field(out, "host", edited_host.unwrap_or(head.target.host().as_bytes()));
+    write_known(out, b"host: ", edited_host.unwrap_or(head.target.host().as_bytes()));
     match &head.fields {
         RequestFields::Text(lines) => out.extend_from_slice(&lines.text[..lines.passing]),
         RequestFields::Map(map) => mapped_fields(out, head, map, edited),
@@ -90,7 +90,7 @@ fn mapped_fields(out: &mut Vec<u8>, head: &Head, map: &HeaderMap, edited: Edited
             ) => false,
         };
         if passes {
-            field(out, name.as_str(), value.as_bytes());
+            write_field(out, name.as_str().as_bytes(), value.as_bytes());
         }
     }
     if crumbs {
@@ -103,9 +103,9 @@ fn forwarded_fields(out: &mut Vec<u8>, context: &Context, forwarding: &Forwardin
     let edited = forwarding.edited;
     if !context.trusted && edited == Edited::default() {
         out.extend_from_slice(context.peer.lines().as_bytes());
-        field(out, "x-forwarded-host", context.head.target.host().as_bytes());
+        write_known(out, b"x-forwarded-host: ", context.head.target.host().as_bytes());
         via(out, context);
-        field(out, "x-request-id", context.id.as_bytes());
+        write_known(out, b"x-request-id: ", context.id.as_bytes());
         return;
     }
     let head = &context.head;
@@ -114,7 +114,7 @@ fn forwarded_fields(out: &mut Vec<u8>, context: &Context, forwarding: &Forwardin
         if context.trusted {
             joined(out, "x-forwarded-for", b", ", &head.fields, &X_FORWARDED_FOR, peer);
         } else {
-            field(out, "x-forwarded-for", peer);
+            write_known(out, b"x-forwarded-for: ", peer);
         }
     }
     if !edited.real_ip {
@@ -122,27 +122,27 @@ fn forwarded_fields(out: &mut Vec<u8>, context: &Context, forwarding: &Forwardin
             Some(ip) => {
                 let _ = write!(out, "x-real-ip: {ip}\r\n");
             }
-            None => field(out, "x-real-ip", peer),
+            None => write_known(out, b"x-real-ip: ", peer),
         }
     }
     if !edited.forwarded_proto {
-        field(out, "x-forwarded-proto", context.scheme().as_bytes());
+        write_known(out, b"x-forwarded-proto: ", context.scheme().as_bytes());
     }
     if !edited.forwarded_host {
         let told = head.fields.get(&X_FORWARDED_HOST).filter(|_| context.trusted);
-        field(out, "x-forwarded-host", told.unwrap_or(head.target.host().as_bytes()));
+        write_known(out, b"x-forwarded-host: ", told.unwrap_or(head.target.host().as_bytes()));
     }
     if !edited.via {
         via(out, context);
     }
     if !edited.request_id {
-        field(out, "x-request-id", context.id.as_bytes());
+        write_known(out, b"x-request-id: ", context.id.as_bytes());
     }
 }
 
 /// RFC 9110 §7.6.3.
 fn via(out: &mut Vec<u8>, context: &Context) {
-    let ours: &[u8] = match context.head.version {
+    let ours: &[u8; 6] = match context.head.version {
         Version::HTTP_2 => b"2.0 lb",
         Version::HTTP_10 => b"1.0 lb",
         _ => b"1.1 lb",
@@ -150,7 +150,7 @@ fn via(out: &mut Vec<u8>, context: &Context) {
     if context.head.present.via {
         joined(out, "via", b", ", &context.head.fields, &header::VIA, ours);
     } else {
-        field(out, "via", ours);
+        write_known(out, b"via: ", ours);
     }
 }
 
@@ -164,10 +164,6 @@ fn framing_fields(out: &mut Vec<u8>, method: &Method, length: Length) {
         }
         Length::None => {}
     }
-}
-
-fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    write_field(out, name.as_bytes(), value);
 }
 
 /// One field with every value of `source`, and `last`, where there is any.
