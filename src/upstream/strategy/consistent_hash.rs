@@ -34,7 +34,7 @@ impl ConsistentHash {
             .zip(shares)
             .flat_map(|(i, share)| {
                 let count = count(share.weight, shift) as usize;
-                points(share.address).take(count).map(move |point| (point, i))
+                points(share.server.address()).take(count).map(move |point| (point, i))
             })
             .collect();
         ring.sort_unstable();
@@ -87,12 +87,14 @@ fn points(address: &str) -> impl Iterator<Item = u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::Server;
     use proptest::prelude::*;
     use std::sync::Arc;
 
     fn ring(addresses: &[String], weight: u32) -> ConsistentHash {
+        let servers: Vec<_> = addresses.iter().map(|it| Server::new("app", it)).collect();
         let shares: Vec<_> =
-            addresses.iter().map(|address| Share { address, weight, down: false }).collect();
+            servers.iter().map(|server| Share { server, weight, down: false }).collect();
         ConsistentHash::new(&shares, RoundRobin::new(&shares, Arc::default()))
     }
 

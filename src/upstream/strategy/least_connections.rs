@@ -1,11 +1,14 @@
 //! The least loaded: fewest attempts in flight per weight; among equals, in turn.
 //!
-//! Owns: nothing but the turns. May touch: the candidates.
+//! Owns: who weighs the same, and the turns. May touch: the candidates.
 
-use super::{Candidates, Member, Strategy, round_robin::RoundRobin};
+use super::{super::server::Server, Candidates, Member, Share, Strategy, round_robin::RoundRobin};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The least loaded server.
 pub(super) struct LeastConnections {
+    /// Candidates by weight: those that weigh the same are told apart without a multiplication.
+    alike: Vec<Vec<Rival>>,
     turns: RoundRobin,
 }
 
@@ -40,32 +43,65 @@ impl Load {
     }
 }
 
+/// A candidate and its server, side by side.
+struct Rival {
+    candidate: usize,
+    server: Arc<Server>,
+}
+
+/// A candidate that none is below, and whether another may be its equal.
+#[derive(Clone, Copy)]
+struct Least {
+    candidate: usize,
+    load: Load,
+    tied: bool,
+}
+
+impl Least {
+    /// Of those that weigh the same.
+    fn among(candidates: &Candidates<'_>, alike: &[Rival]) -> Option<Self> {
+        let (mut found, mut least, mut tied) = (None, u32::MAX, false);
+        for rival in alike {
+            let in_flight = rival.server.in_flight();
+            // The load is compared first: most servers lose by it and need no further look, and
+            // whether an equal one is eligible will be asked when its turn comes.
+            if in_flight < least {
+                if candidates.is_eligible(rival.candidate) {
+                    (found, least, tied) = (Some(rival.candidate), in_flight, false);
+                }
+                continue;
+            }
+            // No branch: among busy servers nobody could guess which are equal.
+            tied |= in_flight == least;
+            if tied && least == 0 {
+                break;
+            }
+        }
+        let candidate = found?;
+        Some(Self { candidate, load: Load::of(candidates.member(candidate)), tied })
+    }
+
+    fn or(self, other: Self) -> Self {
+        let tied = self.tied || other.load.equals(self.load);
+        if other.load.is_below(self.load) { other } else { Self { tied, ..self } }
+    }
+}
+
 impl LeastConnections {
-    pub(super) fn new(turns: RoundRobin) -> Self {
-        Self { turns }
+    pub(super) fn new(shares: &[Share<'_>], turns: RoundRobin) -> Self {
+        let mut alike = BTreeMap::<_, Vec<_>>::new();
+        for (candidate, share) in shares.iter().enumerate().filter(|(_, it)| it.turns() > 0) {
+            let server = Arc::clone(share.server);
+            alike.entry(share.weight).or_default().push(Rival { candidate, server });
+        }
+        Self { alike: alike.into_values().collect(), turns }
     }
 }
 
 impl Strategy for LeastConnections {
     fn pick(&self, candidates: &Candidates<'_>, _key: u64) -> Option<usize> {
-        let mut loads = candidates.members().map(Load::of).enumerate();
-        let (mut first, mut least) = loads.find(|(i, _)| candidates.is_eligible(*i))?;
-        let mut tied = false;
-        for (i, load) in loads {
-            // The load is compared first: most servers lose by it and need no further look, and
-            // whether an equal one is eligible will be asked when its turn comes.
-            if load.is_below(least) {
-                if candidates.is_eligible(i) {
-                    (first, least, tied) = (i, load, false);
-                }
-                continue;
-            }
-            // No branch: among busy servers nobody could guess which are equal.
-            tied |= load.equals(least);
-            if tied && least.in_flight == 0 {
-                break;
-            }
-        }
+        let of_each = self.alike.iter().filter_map(|alike| Least::among(candidates, alike));
+        let Least { candidate: first, load: least, tied } = of_each.reduce(Least::or)?;
         if !tied {
             return Some(first);
         }

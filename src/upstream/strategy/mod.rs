@@ -44,7 +44,7 @@ fn build(kind: StrategyKind, shares: &[Share<'_>], cursor: Arc<AtomicU64>) -> Bo
     let turns = RoundRobin::new(shares, cursor);
     match kind {
         StrategyKind::RoundRobin => Box::new(turns),
-        StrategyKind::LeastConnections => Box::new(LeastConnections::new(turns)),
+        StrategyKind::LeastConnections => Box::new(LeastConnections::new(shares, turns)),
         StrategyKind::IpHash => Box::new(IpHash::new(shares, turns)),
         StrategyKind::RandomTwo => Box::new(RandomTwo::new(shares, turns)),
         StrategyKind::ConsistentHash => Box::new(ConsistentHash::new(shares, turns)),
@@ -73,7 +73,7 @@ impl Group {
             .iter()
             .map(|index| &members[*index])
             .map(|member| Share {
-                address: member.server.address(),
+                server: &member.server,
                 weight: member.weight,
                 down: member.down,
             })

@@ -1,12 +1,15 @@
 //! What a strategy is built from, and the drawing of a server in proportion to its weight.
 //!
-//! Owns: the cumulated weights. May touch: nothing of ours.
+//! Owns: the cumulated weights. May touch: the servers.
+
+use super::super::server::Server;
+use std::sync::Arc;
 
 /// What a strategy knows of a server when it is built.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Share<'a> {
-    /// As written in the config.
-    pub address: &'a str,
+    /// The server.
+    pub server: &'a Arc<Server>,
     /// 0 gets nothing.
     pub weight: u32,
     /// Marked down: takes no turns, but keeps its place in a hash, so that others' clients stay.
