@@ -33,12 +33,12 @@ const FORWARDED_FOR: &str = "x-forwarded-for: ";
 impl Peer {
     /// A connection from `ip` to `listener`.
     pub fn new(ip: IpAddr, listener: Arc<str>, tls: bool, sni: Option<String>) -> Self {
-        let mut lines = String::with_capacity(60 + if ip.is_ipv4() { 30 } else { 78 });
+        let mut lines = String::with_capacity(61 + if ip.is_ipv4() { 30 } else { 78 });
         lines.push_str(FORWARDED_FOR);
         push_ip(&mut lines, ip);
         let ip_text = FORWARDED_FOR.len()..lines.len();
         lines.push_str("\r\nx-real-ip: ");
-        push_ip(&mut lines, ip);
+        lines.extend_from_within(ip_text.clone());
         lines.push_str("\r\nx-forwarded-proto: ");
         lines.push_str(if tls { "https\r\n" } else { "http\r\n" });
         Self { ip, lines, ip_text, listener, tls, sni }
@@ -59,12 +59,11 @@ impl Peer {
 /// Every connection needs its address as text: the formatter costs as much as all the rest of it.
 fn push_ip(text: &mut String, ip: IpAddr) {
     let IpAddr::V4(ip) = ip else { return text.push_str(&ip.to_string()) };
-    for (at, octet) in ip.octets().into_iter().enumerate() {
-        if at > 0 {
-            text.push('.');
-        }
+    for octet in ip.octets() {
         text.push_str(itoa::Buffer::new().format(octet));
+        text.push('.');
     }
+    text.pop();
 }
 
 /// What a request knows of itself.
