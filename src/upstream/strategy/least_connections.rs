@@ -2,7 +2,8 @@
 //!
 //! Owns: who weighs the same, and the turns. May touch: the candidates.
 
-use super::{super::server::Server, Candidates, Member, Share, Strategy, round_robin::RoundRobin};
+use super::{Candidates, Member, Share, Strategy, round_robin::RoundRobin};
+use crate::upstream::Server;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// The least loaded server.

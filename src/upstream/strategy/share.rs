@@ -2,7 +2,7 @@
 //!
 //! Owns: the cumulated weights. May touch: the servers.
 
-use super::super::server::Server;
+use crate::upstream::Server;
 use std::sync::Arc;
 
 /// What a strategy knows of a server when it is built.
