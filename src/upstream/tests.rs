@@ -113,6 +113,41 @@ fn least_connections_by_weight() {
     assert_eq!(upstream.running(), 0);
 }
 
+proptest! {
+    #[test]
+    fn no_server_is_less_loaded_than_the_one_that_is_picked(
+        servers in prop::collection::vec((0u32..5, 0u32..7, any::<bool>(), any::<bool>()), 1..40),
+    ) {
+        let weights: Vec<_> = servers.iter().map(|(weight, ..)| *weight).collect();
+        let mut members = members(&weights);
+        let mut tried = Tried::default();
+        for (i, (_, load, down, was_tried)) in servers.iter().enumerate() {
+            members[i].down = *down;
+            for _ in 0..*load {
+                members[i].server.reserve(0);
+            }
+            if *was_tried {
+                tried.insert(i);
+            }
+        }
+        let eligible = |i: &usize| servers[*i].0 > 0 && !servers[*i].2 && !servers[*i].3;
+        let least = (0..servers.len()).filter(eligible).min_by(|one, other| {
+            let ((one, ours, ..), (other, theirs, ..)) = (servers[*one], servers[*other]);
+            (ours * other).cmp(&(theirs * one))
+        });
+        let upstream = upstream(StrategyKind::LeastConnections, members);
+        // Whose turn it is among equals is another law; every turn must keep this one.
+        for _ in 0..5 {
+            let picked = upstream.pick(&tried, 0, 0).ok().map(|lease| lease.index());
+            prop_assert_eq!(picked.is_some(), least.is_some());
+            let (Some(picked), Some(least)) = (picked, least) else { break };
+            prop_assert!(eligible(&picked));
+            let ((one, ours, ..), (other, theirs, ..)) = (servers[picked], servers[least]);
+            prop_assert_eq!(ours * other, theirs * one, "{} for {}", picked, least);
+        }
+    }
+}
+
 #[test]
 fn random_two_takes_the_less_loaded() {
     let upstream = upstream(StrategyKind::RandomTwo, members(&[1, 1]));
