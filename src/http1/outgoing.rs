@@ -219,11 +219,7 @@ impl Outgoing {
     }
 
     /// Writes the head and lets the kernel move what follows it.
-    fn poll_move<S: Socket + AsyncWrite>(
-        &mut self,
-        cx: &mut Context<'_>,
-        stream: &S,
-    ) -> Poll<io::Result<()>> {
+    fn poll_move<S: Socket>(&mut self, cx: &mut Context<'_>, stream: &S) -> Poll<io::Result<()>> {
         let (Some(moved), Some(socket)) = (&mut self.moved, stream.socket()) else {
             // Whoever pushes asks first whether there is a socket.
             return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));

@@ -33,7 +33,7 @@ const FORWARDED_FOR: &str = "x-forwarded-for: ";
 impl Peer {
     /// A connection from `ip` to `listener`.
     pub fn new(ip: IpAddr, listener: Arc<str>, tls: bool, sni: Option<String>) -> Self {
-        let mut lines = String::with_capacity(61 + if ip.is_ipv4() { 30 } else { 78 });
+        let mut lines = String::with_capacity(60 + if ip.is_ipv4() { 30 } else { 78 });
         lines.push_str(FORWARDED_FOR);
         push_ip(&mut lines, ip);
         let ip_text = FORWARDED_FOR.len()..lines.len();
