@@ -120,7 +120,7 @@ pub fn poll_fill<S: AsyncRead + Socket>(
         buffers.give(block);
         return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
     };
-    let came = match poll_read(cx, stream, room, true) {
+    let came = match poll_read(cx, stream, room) {
         Poll::Ready(Ok(came @ 1..)) => came,
         nothing => {
             buffers.give(block);

@@ -11,7 +11,6 @@ use rustix::{
 };
 use std::{
     io::{self, IoSlice},
-    mem::take,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -40,13 +39,11 @@ pub fn poll_readable<S: Socket>(cx: &mut Context<'_>, stream: &S) -> Poll<io::Re
     stream.socket().map_or(Poll::Ready(Ok(())), |socket| socket.poll_read_ready(cx))
 }
 
-/// Reads what is there; 0 bytes at the end. If it is `likely` that there is something, the reactor
-/// is asked only if there was nothing.
+/// Reads what is there; 0 bytes at the end. The reactor is asked only if there was nothing.
 pub fn poll_read<S: Socket + AsyncRead>(
     cx: &mut Context<'_>,
     stream: &mut S,
     room: &mut [u8],
-    mut likely: bool,
 ) -> Poll<io::Result<usize>> {
     let Some(socket) = stream.socket() else {
         let mut room = ReadBuf::new(room);
@@ -54,9 +51,6 @@ pub fn poll_read<S: Socket + AsyncRead>(
         return Poll::Ready(Ok(room.filled().len()));
     };
     loop {
-        if !take(&mut likely) {
-            ready!(socket.poll_read_ready(cx))?;
-        }
         // Less than there was room for is all there was: the reactor is to say when there is more,
         // which spares a read in vain. `WouldBlock` is how it is told.
         let mut all = None;
@@ -73,6 +67,7 @@ pub fn poll_read<S: Socket + AsyncRead>(
                 if let Some(came) = all {
                     return Poll::Ready(Ok(came));
                 }
+                ready!(socket.poll_read_ready(cx))?;
             }
             read => return Poll::Ready(read),
         }
@@ -170,15 +165,13 @@ pub(super) mod tests {
             server.write_all(&[b'x'; 100]).await.unwrap();
             let (mut room, mut read) = (vec![0; size], 0);
             while read < 100 {
-                // Guessing wrong, that there is something, costs a look and nothing else.
-                let likely = read % 2 == 0;
-                read += poll_fn(|cx| poll_read(cx, &mut client, &mut room, likely)).await.unwrap();
+                read += poll_fn(|cx| poll_read(cx, &mut client, &mut room)).await.unwrap();
             }
-            let nothing = poll_fn(|cx| Poll::Ready(poll_read(cx, &mut client, &mut room, true)));
+            let nothing = poll_fn(|cx| Poll::Ready(poll_read(cx, &mut client, &mut room)));
             assert!(nothing.await.is_pending(), "there is no more");
         }
         drop(server);
-        let end = poll_fn(|cx| poll_read(cx, &mut client, &mut [0; 10], false)).await.unwrap();
+        let end = poll_fn(|cx| poll_read(cx, &mut client, &mut [0; 10])).await.unwrap();
         assert_eq!(end, 0);
     }
 }

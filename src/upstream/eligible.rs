@@ -104,11 +104,6 @@ impl<'a> Candidates<'a> {
         &self.members[self.group[i]]
     }
 
-    /// All of them, in order.
-    pub fn members(&self) -> impl Iterator<Item = &Member> {
-        self.group.iter().map(|index| &self.members[*index])
-    }
-
     /// Whether the request may go to candidate `i`.
     #[inline]
     pub fn is_eligible(&self, i: usize) -> bool {

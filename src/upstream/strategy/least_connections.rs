@@ -79,7 +79,9 @@ impl Least {
             }
         }
         let candidate = found?;
-        Some(Self { candidate, load: Load::of(candidates.member(candidate)), tied })
+        // As it was when it was compared: other threads go on.
+        let load = Load { in_flight: least, weight: candidates.member(candidate).weight };
+        Some(Self { candidate, load, tied })
     }
 
     fn or(self, other: Self) -> Self {
