@@ -4,7 +4,10 @@
 //! leaves them, with what is queued on them, to the next. May touch: [`crate::snapshot`],
 //! [`crate::loopback`]. Next: [`super::connection`].
 
-use super::connection;
+use super::{
+    backlog::{Accepted, Backlog},
+    connection,
+};
 use crate::{loopback, observe::metrics::Metrics, proxy::Proxy, snapshot::Snapshot, task};
 use arc_swap::ArcSwapOption;
 use prometheus::{IntCounter, IntGauge};
@@ -22,7 +25,6 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
     sync::{Notify, mpsc, watch},
     time::timeout,
 };
@@ -182,8 +184,10 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
 /// Accepts until the listener is drained. `alive` is held by every connection.
 pub async fn accept(listener: Arc<Listener>, proxy: Arc<Proxy>, alive: mpsc::Sender<()>) {
     let socket = listener.socket(proxy.worker);
-    let socket = match socket.and_then(|it| it.map(TcpListener::from_std).transpose()) {
-        Ok(Some(socket)) => socket,
+    // Not so if it is bound to a loopback address.
+    let paced = matches!(&socket, Ok(Some(socket)) if loopback::is_paced(socket));
+    let mut backlog = match socket.and_then(|it| it.map(Backlog::new).transpose()) {
+        Ok(Some(backlog)) => backlog,
         Ok(None) => return,
         Err(error) => {
             let listener = &*listener.name;
@@ -191,8 +195,6 @@ pub async fn accept(listener: Arc<Listener>, proxy: Arc<Proxy>, alive: mpsc::Sen
             return;
         }
     };
-    // Not so if it is bound to a loopback address.
-    let paced = loopback::is_paced(&socket);
     let mut drain = listener.drain.subscribe();
     let mut drained = pin!(drained(&mut drain));
     while !listener.draining.load(Ordering::Acquire) {
@@ -205,7 +207,7 @@ pub async fn accept(listener: Arc<Listener>, proxy: Arc<Proxy>, alive: mpsc::Sen
                 _ = closed => continue,
             }
         }
-        let accepted = poll_fn(|cx| match socket.poll_accept(cx) {
+        let accepted = poll_fn(|cx| match backlog.poll_accept(cx) {
             Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
             // Asked only when there is nothing to accept: then the look costs nobody anything.
             Poll::Pending => drained.as_mut().poll(cx).map(|()| None),
@@ -214,7 +216,7 @@ pub async fn accept(listener: Arc<Listener>, proxy: Arc<Proxy>, alive: mpsc::Sen
         take(accepted, paced, &listener, &proxy, &alive).await;
     }
     // Clients that the kernel has already greeted are served, too.
-    while let Some(Ok(accepted)) = now_or_never(socket.accept()).await {
+    while let Ok(accepted) = backlog.accept() {
         take(Ok(accepted), paced, &listener, &proxy, &alive).await;
     }
 }
@@ -233,7 +235,7 @@ fn is_full(listener: &Listener, proxy: &Proxy) -> bool {
 }
 
 async fn take(
-    accepted: io::Result<(TcpStream, SocketAddr)>,
+    accepted: io::Result<Accepted>,
     paced: bool,
     listener: &Arc<Listener>,
     proxy: &Arc<Proxy>,
@@ -261,13 +263,5 @@ async fn take(
                 tokio::time::sleep(PAUSE).await;
             }
         }
-    }
-}
-
-async fn now_or_never<F: Future>(future: F) -> Option<F::Output> {
-    tokio::select! {
-        biased;
-        output = future => Some(output),
-        () = std::future::ready(()) => None,
     }
 }
