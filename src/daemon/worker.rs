@@ -46,11 +46,12 @@ pub fn start(
             Ok(runtime) => runtime,
             Err(error) => panic!("worker {index} has no runtime: {error}"),
         };
+        let buffers = Arc::default();
         let proxy = Arc::new(Proxy {
             live,
-            pool: Arc::new(Pool::default()),
+            pool: Arc::new(Pool::new(Arc::clone(&buffers))),
             ids: RequestIds::new(),
-            buffers: Arc::default(),
+            buffers,
             cached_date: Date::default(),
             worker: index,
         });

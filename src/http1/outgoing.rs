@@ -71,18 +71,6 @@ impl Outgoing {
         &mut self.head
     }
 
-    /// Gives the memory for heads away, once everything is written.
-    pub fn take_room(&mut self) -> Vec<u8> {
-        self.offset = 0;
-        std::mem::take(&mut self.head)
-    }
-
-    /// Gets memory for heads; nothing must be under way.
-    pub fn give_room(&mut self, room: Vec<u8>) {
-        (self.head, self.offset) = (room, 0);
-        self.head.clear();
-    }
-
     /// What follows is coded in chunks.
     pub fn set_chunked(&mut self) {
         self.chunked = true;

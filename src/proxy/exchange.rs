@@ -55,7 +55,7 @@ enum Wait {
     Head,
 }
 
-/// Sends the head that is in `connection.outgoing` and then `body`, and reads the response's head.
+/// Sends the head that is in `connection.gear.outgoing` and then `body`, and reads the response's head.
 /// Where the server answers early, the rest of the body is still to be sent: see [`poll_rest`].
 /// `begun` is the moment just before.
 pub async fn exchange(
@@ -65,7 +65,7 @@ pub async fn exchange(
     timeouts: &Timeouts,
     begun: Instant,
 ) -> Result<ResponseHead, Failure> {
-    connection.requests += 1;
+    connection.link.requests += 1;
     let mut sending = true;
     let mut armed: Option<(Wait, u64)> = None;
     // Whoever is polled again with nothing left to send has mostly been woken by the answer.
@@ -91,12 +91,12 @@ pub async fn exchange(
             return Poll::Ready(head);
         }
         listened = !sending;
-        let wait = match (sending, connection.outgoing.is_empty()) {
+        let wait = match (sending, connection.gear.outgoing.is_empty()) {
             (false, _) => Wait::Head,
             (true, true) => Wait::Client,
             (true, false) => Wait::Send,
         };
-        let sent = connection.outgoing.sent;
+        let sent = connection.gear.outgoing.sent;
         if armed != Some((wait, sent)) {
             let now = if armed.is_none() { begun } else { Instant::now() };
             armed = Some((wait, sent));
@@ -124,7 +124,7 @@ fn poll_send(
     body: &mut RequestBody,
 ) -> Poll<Result<(), SendError>> {
     loop {
-        let outgoing = &mut connection.outgoing;
+        let outgoing = &mut connection.gear.outgoing;
         // A body's first part goes out with the head, in one write.
         if outgoing.wants_more() {
             match body.poll_next(cx) {
@@ -138,7 +138,7 @@ fn poll_send(
             }
         }
         ready!(connection.poll_flush(cx)).map_err(SendError::Write)?;
-        if connection.outgoing.is_done() {
+        if connection.gear.outgoing.is_done() {
             return Poll::Ready(Ok(()));
         }
     }
@@ -168,13 +168,13 @@ fn poll_head(
     mut likely: bool,
 ) -> Poll<Result<ResponseHead, Failure>> {
     loop {
-        let size = connection.first_read;
+        let size = connection.link.first_read;
         match ready!(connection.poll_read(cx, size, take(&mut likely))) {
             Err(error) => return Poll::Ready(Err(Failure::Reset(error))),
             Ok(0) => return Poll::Ready(Err(Failure::Reset(io::ErrorKind::UnexpectedEof.into()))),
             Ok(_) => {}
         }
-        match response_head::parse(&mut connection.unread, method) {
+        match response_head::parse(&mut connection.gear.unread, method) {
             Ok(Some(head)) => return Poll::Ready(Ok(head)),
             Ok(None) => {}
             Err(malformed) => return Poll::Ready(Err(Failure::BadResponse(malformed))),

@@ -81,7 +81,7 @@ pub async fn forward(
                 let now = proxy.live.clock.at(answered);
                 report_answer(group, &mut lease, status, latency, now);
                 // The answer is given up only once another server is sure to be asked.
-                if connection.outgoing.is_done()
+                if connection.gear.outgoing.is_done()
                     && is_unwanted(status, &body, forward, facts)
                     && let Some(another) = try_permit(group, &forward.retry)
                     && let Ok(other) = group.upstream.pick(&tried, key, now)
@@ -120,7 +120,7 @@ async fn attempt(
     target: Option<&str>,
     body: &mut RequestBody,
     (begun, now): (Instant, u64),
-) -> Result<(ResponseHead, Box<Connection>), Failed> {
+) -> Result<(ResponseHead, Connection), Failed> {
     let metrics = &proxy.live.metrics;
     let server = lease.server();
     let method = &facts.context.head.method;
@@ -132,7 +132,7 @@ async fn attempt(
     };
     if let Some(mut connection) = proxy.pool.check_out(server.id(), now, !method.is_idempotent()) {
         metrics.pool_hits.inc();
-        request_head::write(&mut connection.outgoing, &facts.context, &forwarding);
+        request_head::write(&mut connection.gear.outgoing, &facts.context, &forwarding);
         match exchange(&mut connection, body, method, &forward.timeouts, begun).await {
             Ok(head) => return Ok((head, connection)),
             Err(failure) => {
@@ -158,9 +158,9 @@ async fn over_a_fresh_one(
     forwarding: &Forwarding<'_>,
     body: &mut RequestBody,
     now: u64,
-) -> Result<(ResponseHead, Box<Connection>), Failed> {
-    let buffers = Arc::clone(&proxy.buffers);
-    let opened = Connection::open(server, forward.timeouts.connect, now, buffers).await;
+) -> Result<(ResponseHead, Connection), Failed> {
+    let gear = proxy.pool.gear();
+    let opened = Connection::open(server, forward.timeouts.connect, now, gear).await;
     let mut connection = opened.map_err(|error| {
         let failure = match error.kind() {
             io::ErrorKind::TimedOut => Failure::ConnectTimeout,
@@ -168,7 +168,7 @@ async fn over_a_fresh_one(
         };
         Failed { failure, sent: false, answered: false }
     })?;
-    request_head::write(&mut connection.outgoing, &facts.context, forwarding);
+    request_head::write(&mut connection.gear.outgoing, &facts.context, forwarding);
     let (method, begun) = (&facts.context.head.method, Instant::now());
     match exchange(&mut connection, body, method, &forward.timeouts, begun).await {
         Ok(head) => Ok((head, connection)),
@@ -242,17 +242,17 @@ fn respond(
     proxy: &Proxy,
     forward: &Forward,
     facts: &Facts,
-    (head, mut connection): (ResponseHead, Box<Connection>),
+    (head, mut connection): (ResponseHead, Connection),
     body: RequestBody,
     lease: Lease,
     now: u64,
 ) -> Answer<Source> {
     let ResponseHead { status, fields, framing, reusable } = head;
     let answer = |body| Answer { status, fields, body, close: false };
-    let all_sent = connection.outgoing.is_done();
+    let all_sent = connection.gear.outgoing.is_done();
     let context = &facts.context;
     let moves = context.head.version != Version::HTTP_2 && !context.peer.tls;
-    connection.first_read = match framing {
+    connection.link.first_read = match framing {
         // The less of it is read, the more the kernel moves by itself.
         Framing::Length(length) if moves && length >= WORTH_MOVING => Size::Small,
         Framing::Length(length) => Size::of(length),
@@ -260,10 +260,10 @@ fn respond(
     };
     // Most small responses have come whole, so that nothing is left to be pulled.
     if let Framing::Length(length) = framing
-        && length <= connection.unread.len() as u64
+        && length <= connection.gear.unread.len() as u64
         && all_sent
     {
-        let data = connection.unread.split_to(length as usize);
+        let data = connection.gear.unread.split_to(length as usize);
         if reusable {
             proxy.pool.check_in(lease.server().id(), connection, &forward.group.pool, now);
         }

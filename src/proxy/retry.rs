@@ -26,8 +26,8 @@ pub(super) struct Failed {
 
 impl Failed {
     pub(super) fn on(connection: &Connection, failure: Failure) -> Self {
-        let sent = connection.outgoing.sent > 0;
-        Self { failure, sent, answered: !connection.unread.is_empty() }
+        let sent = connection.gear.outgoing.sent > 0;
+        Self { failure, sent, answered: !connection.gear.unread.is_empty() }
     }
 }
 

@@ -69,7 +69,7 @@ pub struct ServerBody {
 
 #[derive(Debug)]
 struct Source {
-    connection: Box<Connection>,
+    connection: Connection,
     /// The request's body, where the server answered before it had all of it.
     rest: Option<RequestBody>,
     reusable: bool,
@@ -88,7 +88,7 @@ type Frames = Option<Result<Frame<Bytes>, BodyError>>;
 impl ServerBody {
     /// The body that follows a head on `connection`; `reusable` as the head says.
     pub fn new(
-        connection: Box<Connection>,
+        connection: Connection,
         rest: Option<RequestBody>,
         (framing, reusable): (Framing, bool),
         home: Home,
@@ -168,7 +168,7 @@ impl ServerBody {
         if in_memory
             || left < WORTH_MOVING
             || source.rest.is_some()
-            || !source.connection.unread.is_empty()
+            || !source.connection.gear.unread.is_empty()
         {
             return Poll::Ready(None);
         }
@@ -230,7 +230,7 @@ impl ServerBody {
     /// The next part among the bytes already read.
     fn take(&mut self) -> Result<Option<Frame<Bytes>>, BodyError> {
         let Some(source) = &mut self.source else { return Ok(None) };
-        let unread = &mut source.connection.unread;
+        let unread = &mut source.connection.gear.unread;
         let frame = match &mut self.framing {
             Rest::Chunked(chunked) => {
                 match chunked.step(unread).map_err(|_| BodyError::BadChunk)? {
@@ -305,7 +305,7 @@ impl ServerBody {
 
     fn poll_gather(&mut self, cx: &mut Context<'_>, begun: &mut bool) -> Poll<()> {
         while let (Some(source), Rest::Length(left)) = (&mut self.source, &self.framing) {
-            let unread = source.connection.unread.len() as u64;
+            let unread = source.connection.gear.unread.len() as u64;
             if unread >= *left || *left > (self.limit as u64).min(IN_ONE_PIECE) {
                 break;
             }
@@ -351,7 +351,7 @@ fn size(frame: &Result<Frame<Bytes>, BodyError>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::{Member, Server, StrategyKind, Tried, Upstream};
+    use crate::upstream::{Member, Server, StrategyKind, Tried, Upstream, connect::Gear};
     use std::{
         io::Write as _,
         net::{TcpListener, TcpStream},
@@ -364,7 +364,8 @@ mod tests {
     async fn four_bytes() -> (ServerBody, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Server::new("app", &listener.local_addr().unwrap().to_string());
-        let connection = Connection::open(&server, TIME, 0, Arc::default()).await.unwrap();
+        let connection =
+            Connection::open(&server, TIME, 0, Gear::new(Arc::default())).await.unwrap();
         let (weight, max_fails, fail_timeout, max_conns) = (1, 1, TIME, 0);
         let member = Member {
             server,
@@ -377,7 +378,7 @@ mod tests {
         };
         let upstream = Upstream::new("app", StrategyKind::RoundRobin, vec![member], true, None);
         let home = Home {
-            pool: Arc::default(),
+            pool: Arc::new(Pool::new(Arc::default())),
             limits: Limits { idle: 1, idle_timeout: 1000, requests: 0, age: 0 },
             lease: upstream.pick(&Tried::default(), 0, 0).unwrap(),
             clock: Clock::start(),

@@ -1,9 +1,8 @@
 //! A connection to a server.
 //!
-//! Owns: one socket, what is read and to be written, and its one timer, which live as long as it
-//! does. May touch: [`super::server`], [`crate::http1`], [`crate::loopback`]. [`super::pool`] keeps it
-//! between requests, [`mod@crate::proxy::exchange`] speaks over it. It is boxed from its opening to
-//! its end, for it changes hands several times a request.
+//! Owns: one socket, for as long as it lives, and what is read and to be written, with one timer,
+//! while it is in use. May touch: [`super::server`], [`crate::http1`], [`crate::loopback`].
+//! [`super::pool`] keeps both between requests, [`mod@crate::proxy::exchange`] speaks over it.
 
 use super::server::Server;
 use crate::{
@@ -27,24 +26,68 @@ use std::{
 };
 use tokio::{net::TcpStream, time::Sleep};
 
-/// A connection to a server.
+/// A socket to a server: all that there is of a connection between two requests.
 #[derive(Debug)]
-pub struct Connection {
-    /// The socket.
-    pub stream: TcpStream,
-    /// Read from the socket and not yet used.
-    pub unread: Bytes,
-    /// Still to be written to the socket.
-    pub outgoing: Outgoing,
+pub struct Link {
+    stream: TcpStream,
     /// How much the next head is read with: as much as the last response would have needed.
     pub first_read: Size,
-    buffers: Arc<Buffers>,
-    /// One timer for every wait on this connection: moving it later is a store, making one is not.
-    deadline: Pin<Box<Sleep>>,
     /// Requests that it has carried.
     pub requests: u64,
     /// When it was opened, on the process's clock.
     pub opened: u64,
+}
+
+/// What a connection needs while it is in use. Whoever is done with it leaves it to the next, still
+/// in the processor's cache, so that a thousand idle connections are only a thousand sockets.
+#[derive(Debug)]
+pub struct Gear {
+    /// Read from the socket and not yet used.
+    pub unread: Bytes,
+    /// Still to be written to the socket.
+    pub outgoing: Outgoing,
+    buffers: Arc<Buffers>,
+    /// One timer for every wait: moving it later is a store, making one is not.
+    deadline: Pin<Box<Sleep>>,
+}
+
+/// A connection to a server, in use.
+#[derive(Debug)]
+pub struct Connection {
+    /// The socket.
+    pub link: Link,
+    /// What is read from it and to be written to it.
+    pub gear: Box<Gear>,
+}
+
+impl Gear {
+    /// New, to be called in a runtime.
+    pub fn new(buffers: Arc<Buffers>) -> Box<Self> {
+        Box::new(Self {
+            unread: Bytes::new(),
+            outgoing: Outgoing::default(),
+            buffers,
+            deadline: Box::pin(tokio::time::sleep(Duration::ZERO)),
+        })
+    }
+
+    /// Whether everything that was read has been used, and everything has been written.
+    pub fn is_clean(&self) -> bool {
+        self.unread.is_empty() && self.outgoing.is_done()
+    }
+}
+
+impl Link {
+    /// Whether the server has closed it or said something unasked for. Asks only what the reactor
+    /// knows already; `thorough` asks the kernel, for requests that must not be sent twice.
+    pub fn is_dead(&self, thorough: bool) -> bool {
+        if thorough {
+            let mut byte = [MaybeUninit::uninit(); 1];
+            let peeked = SockRef::from(&self.stream).peek(&mut byte);
+            return !is_would_block(&peeked);
+        }
+        !is_would_block(&self.stream.try_read(&mut [0]))
+    }
 }
 
 impl Connection {
@@ -53,15 +96,15 @@ impl Connection {
         server: &Server,
         timeout: Duration,
         now: u64,
-        buffers: Arc<Buffers>,
-    ) -> io::Result<Box<Self>> {
-        let mut deadline = Box::pin(tokio::time::sleep(timeout));
+        mut gear: Box<Gear>,
+    ) -> io::Result<Self> {
+        gear.deadline.as_mut().reset(tokio::time::Instant::now() + timeout);
         let addresses = server.addresses().clone();
         let connecting = connect_any(&addresses, server.requests() as usize);
         let stream = tokio::select! {
             biased;
             stream = connecting => stream?,
-            () = deadline.as_mut() => return Err(io::ErrorKind::TimedOut.into()),
+            () = gear.deadline.as_mut() => return Err(io::ErrorKind::TimedOut.into()),
         };
         // Heads and bodies are written whole; waiting to fill segments only delays them.
         stream.set_nodelay(true)?;
@@ -70,16 +113,8 @@ impl Connection {
         {
             loopback::unpace(&stream);
         }
-        Ok(Box::new(Self {
-            stream,
-            unread: Bytes::new(),
-            outgoing: Outgoing::default(),
-            first_read: Size::Small,
-            buffers,
-            deadline,
-            requests: 0,
-            opened: now,
-        }))
+        let link = Link { stream, first_read: Size::Small, requests: 0, opened: now };
+        Ok(Self { link, gear })
     }
 
     /// Reads what is there into `unread`. If it is `likely` that there is something, that is not
@@ -90,7 +125,8 @@ impl Connection {
         size: Size,
         likely: bool,
     ) -> Poll<io::Result<usize>> {
-        buffers::poll_fill(cx, &mut self.stream, &mut self.unread, &self.buffers, size, likely)
+        let Gear { unread, buffers, .. } = &mut *self.gear;
+        buffers::poll_fill(cx, &mut self.link.stream, unread, buffers, size, likely)
     }
 
     /// Takes up to `most` bytes off the socket without reading them; `None` if that can't be now.
@@ -99,34 +135,23 @@ impl Connection {
         cx: &mut Context<'_>,
         most: u64,
     ) -> Poll<io::Result<Option<Moved>>> {
-        let piped = ready!(self.buffers.pipes.poll_fill(cx, &self.stream, most))?;
+        let piped = ready!(self.gear.buffers.pipes.poll_fill(cx, &self.link.stream, most))?;
         Poll::Ready(Ok(piped.map(Moved::Piped)))
     }
 
     /// Writes what is still to be written.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.outgoing.poll_flush(cx, &mut self.stream)
+        self.gear.outgoing.poll_flush(cx, &mut self.link.stream)
     }
 
     /// Lets the wait that follows end at `deadline`.
     pub fn arm(&mut self, deadline: Instant) {
-        self.deadline.as_mut().reset(deadline.into());
+        self.gear.deadline.as_mut().reset(deadline.into());
     }
 
     /// Ready once the wait has ended.
     pub fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.deadline.as_mut().poll(cx)
-    }
-
-    /// Whether the server has closed it or said something unasked for. Asks only what the reactor
-    /// knows already; `thorough` asks the kernel, for requests that must not be sent twice.
-    pub fn is_dead(&self, thorough: bool) -> bool {
-        if thorough {
-            let mut byte = [MaybeUninit::uninit(); 1];
-            let peeked = SockRef::from(&self.stream).peek(&mut byte);
-            return !is_would_block(&peeked);
-        }
-        !is_would_block(&self.stream.try_read(&mut [0]))
+        self.gear.deadline.as_mut().poll(cx)
     }
 }
 

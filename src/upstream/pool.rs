@@ -3,11 +3,12 @@
 //! Owns: which connection is used again, and for how long one is kept. May touch:
 //! [`super::connect`]. The lock is for the type's sake: a pool is used by its worker's thread only.
 
-use super::connect::Connection;
+use super::connect::{Connection, Gear, Link};
+use crate::http1::buffers::Buffers;
 use foldhash::fast::FixedState;
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// How long and how many; an upstream's `keepalive*` keys.
@@ -24,79 +25,88 @@ pub struct Limits {
 }
 
 /// Idle connections by server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pool {
+    buffers: Arc<Buffers>,
     kept: Mutex<Kept>,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
     by_server: HashMap<u64, Vec<Idle>, FixedState>,
-    /// Memory for heads, the last used last: it is in the processor's cache, and that of a connection
-    /// to one of many servers is not.
-    rooms: Vec<Vec<u8>>,
+    /// The last used last.
+    #[expect(clippy::vec_box, reason = "a connection's gear is boxed: it changes hands often")]
+    gears: Vec<Box<Gear>>,
 }
 
-/// Rooms kept: what a busy worker has under way at a time.
-const ROOMS: usize = 64;
+/// Gears kept: what a busy worker has under way at a time.
+const GEARS: usize = 64;
 
 #[derive(Debug)]
 struct Idle {
-    connection: Box<Connection>,
+    link: Link,
     expires: u64,
 }
 
 impl Pool {
+    /// Empty; its connections read into blocks from `buffers`.
+    pub fn new(buffers: Arc<Buffers>) -> Self {
+        Self { buffers, kept: Mutex::default() }
+    }
+
     /// The connection to `server` that was used last and is alive, if any.
-    pub fn check_out(&self, server: u64, now: u64, thorough: bool) -> Option<Box<Connection>> {
+    pub fn check_out(&self, server: u64, now: u64, thorough: bool) -> Option<Connection> {
+        let mut kept = self.lock();
+        let idle = kept.by_server.get_mut(&server)?;
         loop {
-            let mut kept = self.lock();
-            let Idle { mut connection, expires } = kept.by_server.get_mut(&server)?.pop()?;
-            let room = kept.rooms.pop();
-            drop(kept);
-            connection.outgoing.give_room(room.unwrap_or_default());
-            if now < expires && !connection.is_dead(thorough) {
-                return Some(connection);
+            let Idle { link, expires } = idle.pop()?;
+            if now < expires && !link.is_dead(thorough) {
+                return Some(Connection { link, gear: self.gear_of(&mut kept) });
             }
         }
     }
 
+    /// What a new connection is used with.
+    pub fn gear(&self) -> Box<Gear> {
+        self.gear_of(&mut self.lock())
+    }
+
     /// Keeps `connection` for another request, within `limits`, unless something is left on it that
     /// was not read or not sent.
-    pub fn check_in(
-        &self,
-        server: u64,
-        mut connection: Box<Connection>,
-        limits: &Limits,
-        now: u64,
-    ) {
-        let worn = limits.requests != 0 && connection.requests >= limits.requests
-            || limits.age != 0 && now.saturating_sub(connection.opened) >= limits.age;
-        let clean = connection.unread.is_empty() && connection.outgoing.is_done();
-        if worn || !clean || limits.idle == 0 {
+    pub fn check_in(&self, server: u64, connection: Connection, limits: &Limits, now: u64) {
+        let Connection { link, gear } = connection;
+        if !gear.is_clean() {
             return;
         }
-        let expires = now + limits.idle_timeout - jitter(limits.idle_timeout, &connection);
-        let room = connection.outgoing.take_room();
+        let worn = limits.requests != 0 && link.requests >= limits.requests
+            || limits.age != 0 && now.saturating_sub(link.opened) >= limits.age;
         let mut kept = self.lock();
-        if kept.rooms.len() < ROOMS {
-            kept.rooms.push(room);
+        if kept.gears.len() < GEARS {
+            kept.gears.push(gear);
         }
+        if worn || limits.idle == 0 {
+            return;
+        }
+        let expires = now + limits.idle_timeout - jitter(limits.idle_timeout, &link);
         let idle = kept.by_server.entry(server).or_default();
         if idle.len() >= limits.idle {
             // The one used longest ago is the likeliest to be closed soon.
             idle.remove(0);
         }
-        idle.push(Idle { connection, expires });
+        idle.push(Idle { link, expires });
     }
 
     /// Drops what has expired or died, and all that leads to servers other than `current`; called
     /// once a second.
     pub fn sweep(&self, now: u64, current: &HashSet<u64>) {
         self.lock().by_server.retain(|server, idle| {
-            idle.retain(|it| now < it.expires && !it.connection.is_dead(false));
+            idle.retain(|it| now < it.expires && !it.link.is_dead(false));
             !idle.is_empty() && current.contains(server)
         });
+    }
+
+    fn gear_of(&self, kept: &mut Kept) -> Box<Gear> {
+        kept.gears.pop().unwrap_or_else(|| Gear::new(Arc::clone(&self.buffers)))
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -105,7 +115,7 @@ impl Pool {
 }
 
 /// Up to a tenth of `timeout`, so that connections opened together do not end together.
-fn jitter(timeout: u64, connection: &Connection) -> u64 {
-    let seed = connection.requests.wrapping_mul(31).wrapping_add(connection.opened);
+fn jitter(timeout: u64, link: &Link) -> u64 {
+    let seed = link.requests.wrapping_mul(31).wrapping_add(link.opened);
     (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % (timeout / 10 + 1)
 }
