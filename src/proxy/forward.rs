@@ -56,7 +56,8 @@ pub async fn forward(
     let group = &*forward.group;
     let key = key(route, forward, facts);
     let mut tried = Tried::default();
-    let mut last: Option<Refusal> = None;
+    // Boxed, for it is rare: every request pays for the size of this future.
+    let mut last: Option<Box<Refusal>> = None;
     let mut next: Option<Lease> = None;
     // Held while the retry that it allows is under way.
     let mut permit: Option<RetryPermit> = None;
@@ -65,8 +66,8 @@ pub async fn forward(
     loop {
         let now = proxy.live.clock.at(begun);
         let picked = next.take().map_or_else(|| group.upstream.pick(&tried, key, now), Ok);
-        let mut lease =
-            picked.map_err(|none| last.take().unwrap_or(Refusal::unavailable(&none)))?;
+        let mut lease = picked
+            .map_err(|none| last.take().map_or_else(|| Refusal::unavailable(&none), |it| *it))?;
         tried.insert(lease.index());
         facts.attempts += 1;
         facts.member = Some(lease.index());
@@ -87,7 +88,7 @@ pub async fn forward(
                     && let Ok(other) = group.upstream.pick(&tried, key, now)
                 {
                     (permit, next) = (Some(another), Some(other));
-                    last = Some(Refusal::new(status, "http_status"));
+                    last = Some(Box::new(Refusal::new(status, "http_status")));
                     begun = answered;
                     body.rewind();
                     continue;
@@ -102,7 +103,7 @@ pub async fn forward(
                 // Given back first: neither is to count among what runs while this waits.
                 drop((lease, permit.take()));
                 let (refusal, another) = Box::pin(to_retry(forward, facts, &failed, &body)).await?;
-                (permit, last) = (Some(another), Some(refusal));
+                (permit, last) = (Some(another), Some(Box::new(refusal)));
                 begun = Instant::now();
                 body.rewind();
             }

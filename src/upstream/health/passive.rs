@@ -71,8 +71,9 @@ impl Window {
     }
 }
 
-/// The passive health of one server.
+/// The passive health of one server. The word, which every pick reads, comes first.
 #[derive(Default)]
+#[repr(C)]
 pub struct Passive {
     /// [`IN`], or the end of the ejection in milliseconds `<< 1`, `| PROBING`.
     word: AtomicU64,
