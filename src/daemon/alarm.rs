@@ -19,9 +19,8 @@ pub struct Alarm {
 }
 
 impl Alarm {
-    /// Rings `after` a time.
-    pub fn new(after: Duration) -> Self {
-        let born = Instant::now();
+    /// Rings `after` it was `born`.
+    pub fn new(born: Instant, after: Duration) -> Self {
         Self { sleep: Box::pin(sleep_until((born + after).into())), set: false, born }
     }
 

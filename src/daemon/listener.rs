@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, mpsc},
     time::timeout,
 };
 
@@ -44,10 +44,6 @@ pub struct Listener {
     pub wanted: SocketAddr,
     /// Where it is bound: the same, but for port 0.
     pub address: SocketAddr,
-    /// Set once its connections are to end.
-    pub drain: watch::Sender<bool>,
-    /// The same, for a look that costs nothing.
-    pub draining: AtomicBool,
     /// The last snapshot that had it, once it is drained.
     pub last: ArcSwapOption<Snapshot>,
     /// `sheave_connections_open`.
@@ -55,6 +51,9 @@ pub struct Listener {
     /// `sheave_connections_total`.
     pub accepted: IntCounter,
     sockets: Mutex<Vec<StdListener>>,
+    /// Set once its connections are to end; `drain` tells those that wait.
+    draining: AtomicBool,
+    drain: Notify,
     open: AtomicUsize,
     closed: Notify,
 }
@@ -99,12 +98,12 @@ impl Listener {
             name: name.into(),
             wanted,
             address,
-            drain: watch::Sender::new(false),
-            draining: AtomicBool::new(false),
             last: ArcSwapOption::empty(),
             open_gauge: metrics.connections_open.with_label_values(&[name]),
             accepted: metrics.connections.with_label_values(&[name]),
             sockets: Mutex::new(sockets),
+            draining: AtomicBool::new(false),
+            drain: Notify::new(),
             open: AtomicUsize::new(0),
             closed: Notify::new(),
         })
@@ -113,7 +112,7 @@ impl Listener {
     /// The socket of one worker; `None` once it is drained.
     pub fn socket(&self, worker: usize) -> io::Result<Option<StdListener>> {
         let sockets = self.sockets();
-        if *self.drain.borrow() {
+        if self.is_draining() {
             return Ok(None);
         }
         sockets[worker].try_clone().map(Some)
@@ -123,8 +122,22 @@ impl Listener {
     /// long, but the address is free at once.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
-        self.drain.send_replace(true);
+        self.drain.notify_waiters();
         self.sockets().clear();
+    }
+
+    /// Whether its connections are to end.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Waits until its connections are to end.
+    pub async fn drained(&self) {
+        // Made before the look: what is told in between is not missed.
+        let told = self.drain.notified();
+        if !self.is_draining() {
+            told.await;
+        }
     }
 
     fn sockets(&self) -> MutexGuard<'_, Vec<StdListener>> {
@@ -195,9 +208,8 @@ pub async fn accept(listener: Arc<Listener>, proxy: Arc<Proxy>, alive: mpsc::Sen
             return;
         }
     };
-    let mut drain = listener.drain.subscribe();
-    let mut drained = pin!(drained(&mut drain));
-    while !listener.draining.load(Ordering::Acquire) {
+    let mut drained = pin!(listener.drained());
+    while !listener.is_draining() {
         if is_full(&listener, &proxy) {
             // One that closes may make room; and a reload may have raised the limit meanwhile.
             let closed = timeout(Duration::from_secs(1), listener.closed.notified());
@@ -219,12 +231,6 @@ pub async fn accept(listener: Arc<Listener>, proxy: Arc<Proxy>, alive: mpsc::Sen
     while let Ok(accepted) = backlog.accept() {
         take(Ok(accepted), paced, &listener, &proxy, &alive).await;
     }
-}
-
-/// Waits until the listener's connections are to end.
-pub async fn drained(drain: &mut watch::Receiver<bool>) {
-    // A listener that is gone altogether is drained, too.
-    let _ = drain.wait_for(|drain| *drain).await;
 }
 
 /// Whether the listener has as many connections as it may.

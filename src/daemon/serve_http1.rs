@@ -9,7 +9,6 @@ use super::{
     alarm::Alarm,
     http1_response::Responding,
     http1_socket::{Gone, Http1Socket},
-    listener::drained,
     service::Service,
     settings::Settings,
     stream::Stream,
@@ -28,7 +27,7 @@ use std::{
     future::poll_fn,
     mem::take,
     pin::{Pin, pin},
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -84,13 +83,13 @@ pub struct Http1 {
 impl Http1 {
     /// On `stream`, on which nothing has been said yet.
     pub fn new(stream: Stream, service: Service, settings: Settings) -> Self {
-        let proxy = service.proxy();
+        let (proxy, born) = (service.proxy(), Instant::now());
         Self {
             socket: Http1Socket::new(stream, Arc::clone(&proxy.buffers)),
             settings,
-            alarm: Alarm::new(Duration::from_millis(settings.waits.shortest())),
+            alarm: Alarm::new(born, Duration::from_millis(settings.waits.shortest())),
             requests: 0,
-            idle_since: proxy.live.clock.now(),
+            idle_since: proxy.live.clock.at(born),
             head_since: 0,
             last_call: 0,
             heard: false,
@@ -100,8 +99,8 @@ impl Http1 {
 
     /// Serves until one side ends it.
     pub async fn serve(&mut self) {
-        let mut drain = self.service.listener().drain.subscribe();
-        let mut drained = pin!(drained(&mut drain));
+        let listener = Arc::clone(self.service.listener());
+        let mut drained = pin!(listener.drained());
         let end = loop {
             let request = match self.next_request(drained.as_mut()).await {
                 Ok(request) => request,
@@ -143,7 +142,7 @@ impl Http1 {
     }
 
     fn is_draining(&self) -> bool {
-        self.service.listener().draining.load(Relaxed)
+        self.service.listener().is_draining()
     }
 
     /// Waits for a whole head.
@@ -275,7 +274,7 @@ impl Http1 {
             });
             handled.await.map_err(|Gone| End::Gone)?
         };
-        asked.close |= service.is_closing() || service.listener().draining.load(Relaxed);
+        asked.close |= service.is_closing() || service.listener().is_draining();
         let clock = proxy.live.clock;
         let outgoing = &mut socket.outgoing;
         let mut responding = Responding::begin(response, asked, outgoing, || proxy.date());

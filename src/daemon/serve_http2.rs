@@ -7,7 +7,6 @@ use super::{
     activity::{Activity, Finding},
     alarm::Alarm,
     client_io::ClientIo,
-    listener::drained,
     service::Service,
     settings::Settings,
     stream::Stream,
@@ -21,7 +20,7 @@ use std::{
     pin::pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::Poll,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Enough for a fast download, little enough for many connections.
@@ -49,9 +48,9 @@ pub async fn serve(stream: Stream, service: Service, settings: Settings) {
         .max_header_list_size(settings.limits.request_head as u32);
     let answer = service_fn(|request| Arc::clone(&service).answer(Arc::clone(&activity), request));
     let mut http = pin!(builder.serve_connection(io, answer));
-    let mut drain = service.listener().drain.subscribe();
-    let mut drained = pin!(drained(&mut drain));
-    let mut alarm = Alarm::new(Duration::from_millis(settings.waits.shortest()));
+    let listener = Arc::clone(service.listener());
+    let mut drained = pin!(listener.drained());
+    let mut alarm = Alarm::new(Instant::now(), Duration::from_millis(settings.waits.shortest()));
     let (mut draining, mut goaway_sent) = (false, false);
     loop {
         // hyper is polled at every wake-up; the others only when they have something to say.
@@ -63,7 +62,7 @@ pub async fn serve(stream: Stream, service: Service, settings: Settings) {
             if alarm.poll(cx).is_ready() {
                 return Poll::Ready(Event::Alarm);
             }
-            if !draining && (!heard || service.listener().draining.load(Relaxed)) {
+            if !draining && (!heard || service.listener().is_draining()) {
                 heard = true;
                 draining = drained.as_mut().poll(cx).is_ready();
                 if draining {

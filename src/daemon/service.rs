@@ -55,7 +55,7 @@ impl Service {
     }
 
     /// The listener.
-    pub fn listener(&self) -> &Listener {
+    pub fn listener(&self) -> &Arc<Listener> {
         self.open.listener()
     }
 
