@@ -5,14 +5,13 @@
 
 use super::stream::Stream;
 use crate::http1::{
-    buffers::{self, Buffers, Size},
+    buffers::{self, Size},
     outgoing::Outgoing,
     request_body::Giver,
 };
 use bytes::Bytes;
 use std::{
     io,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -24,7 +23,6 @@ pub struct Http1Socket {
     pub unread: Bytes,
     /// Still to be written.
     pub outgoing: Outgoing,
-    buffers: Arc<Buffers>,
 }
 
 /// The client went away.
@@ -33,14 +31,14 @@ pub struct Gone;
 
 impl Http1Socket {
     /// Nothing has been read or written yet.
-    pub fn new(stream: Stream, buffers: Arc<Buffers>) -> Self {
-        Self { stream, unread: Bytes::new(), outgoing: Outgoing::default(), buffers }
+    pub fn new(stream: Stream) -> Self {
+        Self { stream, unread: Bytes::new(), outgoing: Outgoing::default() }
     }
 
     /// Reads what is there. If it is `likely` that there is something, that is not asked first.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>, likely: bool) -> Poll<Result<(), Gone>> {
-        let Self { stream, unread, buffers, .. } = self;
-        match ready!(buffers::poll_fill(cx, stream, unread, buffers, Size::Small, likely)) {
+        let Self { stream, unread, .. } = self;
+        match ready!(buffers::poll_fill(cx, stream, unread, Size::Small, likely)) {
             Ok(1..) => Poll::Ready(Ok(())),
             Ok(0) | Err(_) => Poll::Ready(Err(Gone)),
         }
@@ -59,8 +57,8 @@ impl Http1Socket {
         giver: Option<&mut Giver>,
     ) -> Poll<Result<(), Gone>> {
         if let Some(giver) = giver.filter(|giver| !giver.is_done()) {
-            let Self { stream, unread, buffers, .. } = self;
-            return giver.poll(cx, stream, unread, buffers).map(Ok);
+            let Self { stream, unread, .. } = self;
+            return giver.poll(cx, stream, unread).map(Ok);
         }
         // More than the next request's beginning is left to the kernel.
         while self.unread.is_empty() {

@@ -85,7 +85,7 @@ impl Http1 {
     pub fn new(stream: Stream, service: Service, settings: Settings) -> Self {
         let (proxy, born) = (service.proxy(), Instant::now());
         Self {
-            socket: Http1Socket::new(stream, Arc::clone(&proxy.buffers)),
+            socket: Http1Socket::new(stream),
             settings,
             alarm: Alarm::new(born, Duration::from_millis(settings.waits.shortest())),
             requests: 0,

@@ -6,7 +6,6 @@
 use super::listener::{self, Listener};
 use crate::{
     http1::date::Date, message::request_id::RequestIds, proxy::Proxy, snapshot::Live, task,
-    upstream::pool::Pool,
 };
 use std::{io, sync::Arc, thread, time::Duration};
 use tokio::{
@@ -46,12 +45,10 @@ pub fn start(
             Ok(runtime) => runtime,
             Err(error) => panic!("worker {index} has no runtime: {error}"),
         };
-        let buffers = Arc::default();
         let proxy = Arc::new(Proxy {
             live,
-            pool: Arc::new(Pool::new(Arc::clone(&buffers))),
+            pool: Arc::default(),
             ids: RequestIds::new(),
-            buffers,
             cached_date: Date::default(),
             worker: index,
         });

@@ -1,17 +1,15 @@
 //! What is read from sockets, and the blocks of memory that it is read into.
 //!
-//! Owns: a worker's free blocks. May touch: nothing of ours. The block used last is used next, for
-//! it is warm in the processor's cache; a connection that waits holds none. A block goes home when
-//! the last slice of it is dropped.
+//! Owns: a thread's free blocks. May touch: nothing of ours. The block used last is used next, for
+//! it is warm in the processor's cache; a connection that waits holds none. A block is free again
+//! when the last slice of it is dropped. They are the thread's, as an allocator's would be, and not
+//! the worker's: what is shared has to be locked, and a request takes and gives four times.
 
-use super::{
-    moved::Pipes,
-    socket::{Socket, poll_read, poll_readable},
-};
+use super::socket::{Socket, poll_read, poll_readable};
 use bytes::Bytes;
 use std::{
+    cell::RefCell,
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
 };
 use tokio::io::AsyncRead;
@@ -46,44 +44,44 @@ impl Size {
 const KEPT_SMALL: usize = 128;
 const KEPT_LARGE: usize = 16;
 
-/// A worker's free blocks.
-#[derive(Debug, Default)]
-pub struct Buffers {
-    small: Mutex<Vec<Box<[u8]>>>,
-    large: Mutex<Vec<Box<[u8]>>>,
-    /// The worker's pipes, for what is not read at all.
-    pub pipes: Arc<Pipes>,
+/// Free blocks, the last used last.
+#[derive(Default)]
+struct Free {
+    small: Vec<Box<[u8]>>,
+    large: Vec<Box<[u8]>>,
 }
 
-impl Buffers {
-    fn take(&self, size: Size) -> Box<[u8]> {
-        let free = self.free(size).pop();
-        free.unwrap_or_else(|| vec![0; size.bytes()].into_boxed_slice())
-    }
+thread_local! {
+    static FREE: RefCell<Free> = const { RefCell::new(Free { small: Vec::new(), large: Vec::new() }) };
+}
 
-    fn give(&self, block: Box<[u8]>) {
-        let (size, kept) = match block.len() {
+fn take(size: Size) -> Box<[u8]> {
+    let free = FREE.with_borrow_mut(|free| match size {
+        Size::Small => free.small.pop(),
+        Size::Large => free.large.pop(),
+    });
+    free.unwrap_or_else(|| vec![0; size.bytes()].into_boxed_slice())
+}
+
+fn give(block: Box<[u8]>) {
+    // A thread that ends keeps nothing.
+    let _ = FREE.try_with(|free| {
+        let mut free = free.borrow_mut();
+        let (free, kept) = match block.len() {
             0 => return,
-            length if length == Size::Small.bytes() => (Size::Small, KEPT_SMALL),
-            _ => (Size::Large, KEPT_LARGE),
+            length if length == Size::Small.bytes() => (&mut free.small, KEPT_SMALL),
+            _ => (&mut free.large, KEPT_LARGE),
         };
-        let mut free = self.free(size);
         if free.len() < kept {
             free.push(block);
         }
-    }
-
-    fn free(&self, size: Size) -> MutexGuard<'_, Vec<Box<[u8]>>> {
-        let free = if size == Size::Small { &self.small } else { &self.large };
-        free.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    });
 }
 
 /// A block that has been read into.
 struct Block {
     bytes: Box<[u8]>,
     filled: usize,
-    home: Arc<Buffers>,
 }
 
 impl AsRef<[u8]> for Block {
@@ -94,7 +92,7 @@ impl AsRef<[u8]> for Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        self.home.give(std::mem::take(&mut self.bytes));
+        give(std::mem::take(&mut self.bytes));
     }
 }
 
@@ -105,7 +103,6 @@ pub fn poll_fill<S: AsyncRead + Socket>(
     cx: &mut Context<'_>,
     stream: &mut S,
     unread: &mut Bytes,
-    buffers: &Arc<Buffers>,
     size: Size,
     likely: bool,
 ) -> Poll<io::Result<usize>> {
@@ -115,21 +112,21 @@ pub fn poll_fill<S: AsyncRead + Socket>(
     }
     let before = unread.len();
     let size = if before >= Size::Small.bytes() / 2 { Size::Large } else { size };
-    let mut block = buffers.take(size);
+    let mut block = take(size);
     let Some(room) = block.get_mut(before..).filter(|room| !room.is_empty()) else {
-        buffers.give(block);
+        give(block);
         return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
     };
     let came = match poll_read(cx, stream, room) {
         Poll::Ready(Ok(came @ 1..)) => came,
         nothing => {
-            buffers.give(block);
+            give(block);
             return nothing;
         }
     };
     block[..before].copy_from_slice(unread);
     let filled = before + came;
-    *unread = Bytes::from_owner(Block { bytes: block, filled, home: Arc::clone(buffers) });
+    *unread = Bytes::from_owner(Block { bytes: block, filled });
     Poll::Ready(Ok(came))
 }
 
@@ -141,37 +138,37 @@ mod tests {
 
     impl Socket for &[u8] {}
 
-    fn fill(stream: &mut &[u8], unread: &mut Bytes, buffers: &Arc<Buffers>) -> usize {
+    fn fill(stream: &mut &[u8], unread: &mut Bytes) -> usize {
         let mut cx = Context::from_waker(Waker::noop());
-        match poll_fill(&mut cx, stream, unread, buffers, Size::Small, false) {
+        match poll_fill(&mut cx, stream, unread, Size::Small, false) {
             Poll::Ready(Ok(read)) => read,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn blocks_go_home_with_their_last_slice_and_serve_again() {
-        let buffers = Arc::new(Buffers::default());
+    fn blocks_are_free_with_their_last_slice_and_serve_again() {
+        let free = || FREE.with_borrow(|free| free.small.len());
+        FREE.take();
         let (mut stream, mut unread) = (&b"abcdef"[..], Bytes::new());
-        assert_eq!(fill(&mut stream, &mut unread, &buffers), 6);
+        assert_eq!(fill(&mut stream, &mut unread), 6);
         let slice = unread.split_to(3);
         unread.advance(3);
         unread = Bytes::new();
-        assert_eq!((&slice[..], buffers.small.lock().unwrap().len()), (&b"abc"[..], 0));
+        assert_eq!((&slice[..], free()), (&b"abc"[..], 0));
         drop(slice);
-        assert_eq!(buffers.small.lock().unwrap().len(), 1);
-        assert_eq!(fill(&mut stream, &mut unread, &buffers), 0, "the end");
-        assert_eq!(buffers.small.lock().unwrap().len(), 1, "an end keeps no block");
+        assert_eq!(free(), 1);
+        assert_eq!(fill(&mut stream, &mut unread), 0, "the end");
+        assert_eq!(free(), 1, "an end keeps no block");
     }
 
     #[test]
     fn what_is_unread_stays_before_what_comes() {
-        let buffers = Arc::new(Buffers::default());
         let mut unread = Bytes::from("abc");
-        assert_eq!(fill(&mut &b"def"[..], &mut unread, &buffers), 3);
+        assert_eq!(fill(&mut &b"def"[..], &mut unread), 3);
         assert_eq!(&unread[..], b"abcdef");
         let mut much = Bytes::from(vec![b'x'; Size::Small.bytes()]);
-        assert_eq!(fill(&mut &b"y"[..], &mut much, &buffers), 1);
+        assert_eq!(fill(&mut &b"y"[..], &mut much), 1);
         assert_eq!((much.len(), much[0], much.last()), (16 * 1024 + 1, b'x', Some(&b'y')));
     }
 }

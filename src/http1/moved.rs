@@ -1,6 +1,6 @@
 //! Bytes that the kernel moves to a socket by itself, out of a pipe or a file: nothing is copied.
 //!
-//! Owns: a worker's pipes, and the calls `splice` and `sendfile`. May touch: nothing of ours. Only
+//! Owns: a thread's pipes, and the calls `splice` and `sendfile`. May touch: nothing of ours. Only
 //! for sockets without TLS, and for bodies that nobody looks at. Whoever has a body offers its next
 //! part this way, or as memory where that can't be; [`super::outgoing`] sends both.
 
@@ -11,13 +11,11 @@ use rustix::{
     pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice},
 };
 use std::{
+    cell::RefCell,
     fs::File,
     io::{self, IoSliceMut},
     os::fd::OwnedFd,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 use tokio::{io::Interest, net::TcpStream};
@@ -29,7 +27,7 @@ pub const WORTH_MOVING: u64 = 64 * 1024;
 /// usual 64 KiB there is nothing to be won.
 const PIPE_SIZE: usize = 1024 * 1024;
 
-/// Pipes of a worker, used and free, at most; the responses beyond are copied. The kernel lets a
+/// Pipes of a thread, used and free, at most; the responses beyond are copied. The kernel lets a
 /// user without privileges have 64 MiB in pipes.
 const MOST_PIPES: usize = 32;
 
@@ -121,24 +119,29 @@ impl Pipe {
     }
 }
 
-/// A worker's pipes.
-#[derive(Debug, Default)]
-pub struct Pipes {
-    free: Mutex<Vec<Pipe>>,
-    made: AtomicUsize,
+/// A thread's pipes.
+#[derive(Default)]
+struct Pipes {
+    free: Vec<Pipe>,
+    /// Free ones and those in use.
+    made: usize,
+}
+
+thread_local! {
+    static PIPES: RefCell<Pipes> = const { RefCell::new(Pipes { free: Vec::new(), made: 0 }) };
 }
 
 impl Pipes {
-    fn take(&self) -> Option<Pipe> {
-        if let Some(pipe) = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+    fn take(&mut self) -> Option<Pipe> {
+        if let Some(pipe) = self.free.pop() {
             return Some(pipe);
         }
-        if self.made.load(Relaxed) >= MOST_PIPES {
+        if self.made >= MOST_PIPES {
             return None;
         }
         match Pipe::new() {
             Ok(pipe) => {
-                self.made.fetch_add(1, Relaxed);
+                self.made += 1;
                 Some(pipe)
             }
             // No descriptors, or as many bytes in pipes as a user may have.
@@ -149,45 +152,50 @@ impl Pipes {
         }
     }
 
-    fn give(&self, pipe: Pipe) {
-        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(pipe);
+    /// Takes back one that is empty, or hears that it is gone.
+    fn give(&mut self, pipe: Option<Pipe>) {
+        match pipe {
+            Some(pipe) if self.free.len() < MOST_PIPES => self.free.push(pipe),
+            _ => self.made = self.made.saturating_sub(1),
+        }
     }
+}
 
-    /// Takes up to `most` bytes off `socket`. `None` if that can't be done, or at the socket's end:
-    /// a common read then does it, or sees the end.
-    pub fn poll_fill(
-        self: &Arc<Self>,
-        cx: &mut Context<'_>,
-        socket: &TcpStream,
-        most: u64,
-    ) -> Poll<io::Result<Option<Piped>>> {
-        loop {
-            ready!(socket.poll_read_ready(cx))?;
-            let Some(pipe) = self.take() else { return Poll::Ready(Ok(None)) };
-            let most = most.min(PIPE_SIZE as u64) as usize;
-            let flags = SpliceFlags::NONBLOCK;
-            // The pipe is empty: if nothing can be moved now, it is for the socket's sake.
-            let moved = socket.try_io(Interest::READABLE, || {
-                match splice(socket, None, &pipe.write, None, most, flags) {
-                    // Not with this socket, or not on this system.
-                    Err(Errno::INVAL | Errno::NOSYS | Errno::PERM | Errno::OPNOTSUPP) => Ok(0),
-                    moved => Ok(moved?),
-                }
-            });
-            match moved {
-                Ok(left @ 1..) => {
-                    let home = Arc::clone(self);
-                    return Poll::Ready(Ok(Some(Piped { pipe: Some(pipe), left, home })));
-                }
-                Ok(0) => {
-                    self.give(pipe);
-                    return Poll::Ready(Ok(None));
-                }
-                Err(error) => {
-                    self.give(pipe);
-                    if error.kind() != io::ErrorKind::WouldBlock {
-                        return Poll::Ready(Err(error));
-                    }
+fn give(pipe: Option<Pipe>) {
+    // A thread that ends keeps nothing.
+    let _ = PIPES.try_with(|pipes| pipes.borrow_mut().give(pipe));
+}
+
+/// Takes up to `most` bytes off `socket`. `None` if that can't be done, or at the socket's end: a
+/// common read then does it, or sees the end.
+pub fn poll_fill(
+    cx: &mut Context<'_>,
+    socket: &TcpStream,
+    most: u64,
+) -> Poll<io::Result<Option<Piped>>> {
+    loop {
+        ready!(socket.poll_read_ready(cx))?;
+        let Some(pipe) = PIPES.with_borrow_mut(Pipes::take) else { return Poll::Ready(Ok(None)) };
+        let most = most.min(PIPE_SIZE as u64) as usize;
+        let flags = SpliceFlags::NONBLOCK;
+        // The pipe is empty: if nothing can be moved now, it is for the socket's sake.
+        let moved = socket.try_io(Interest::READABLE, || {
+            match splice(socket, None, &pipe.write, None, most, flags) {
+                // Not with this socket, or not on this system.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::PERM | Errno::OPNOTSUPP) => Ok(0),
+                moved => Ok(moved?),
+            }
+        });
+        match moved {
+            Ok(left @ 1..) => return Poll::Ready(Ok(Some(Piped { pipe: Some(pipe), left }))),
+            Ok(0) => {
+                give(Some(pipe));
+                return Poll::Ready(Ok(None));
+            }
+            Err(error) => {
+                give(Some(pipe));
+                if error.kind() != io::ErrorKind::WouldBlock {
+                    return Poll::Ready(Err(error));
                 }
             }
         }
@@ -200,7 +208,6 @@ pub struct Piped {
     /// There until it is dropped.
     pipe: Option<Pipe>,
     left: usize,
-    home: Arc<Pipes>,
 }
 
 impl Piped {
@@ -217,11 +224,8 @@ impl Piped {
 
 impl Drop for Piped {
     fn drop(&mut self) {
-        match self.pipe.take() {
-            Some(pipe) if self.left == 0 => self.home.give(pipe),
-            // What is in it belongs to nobody any more.
-            _ => drop(self.home.made.fetch_sub(1, Relaxed)),
-        }
+        // What is left in it belongs to nobody any more.
+        give(self.pipe.take().filter(|_| self.left == 0));
     }
 }
 
@@ -241,13 +245,14 @@ mod tests {
     #[tokio::test]
     async fn what_comes_goes_on_and_the_pipe_is_used_again() {
         let ((mut server, from), (to, mut client)) = (pair().await, pair().await);
-        let pipes = Arc::new(Pipes::default());
+        let counts = || PIPES.with_borrow(|pipes| (pipes.made, pipes.free.len()));
+        PIPES.take();
         for round in 0..3u8 {
             let sent: Vec<u8> = (0..300_000u32).map(|at| (at % 251) as u8 ^ round).collect();
             let moving = async {
                 let mut left = sent.len() as u64;
                 while left > 0 {
-                    let taken = poll_fn(|cx| pipes.poll_fill(cx, &from, left)).await.unwrap();
+                    let taken = poll_fn(|cx| poll_fill(cx, &from, left)).await.unwrap();
                     let mut moved = Moved::Piped(taken.expect("a pipe"));
                     left -= moved.left();
                     write_all(&mut moved, &to).await;
@@ -258,26 +263,27 @@ mod tests {
                 tokio::join!(server.write_all(&sent), moving, client.read_exact(&mut got));
             assert!(wrote.is_ok() && read.is_ok() && got == sent);
         }
-        assert_eq!((pipes.made.load(Relaxed), pipes.free.lock().unwrap().len()), (1, 1));
+        assert_eq!(counts(), (1, 1));
         drop(server);
-        assert!(poll_fn(|cx| pipes.poll_fill(cx, &from, 1)).await.unwrap().is_none(), "the end");
-        assert_eq!(pipes.free.lock().unwrap().len(), 1);
+        assert!(poll_fn(|cx| poll_fill(cx, &from, 1)).await.unwrap().is_none(), "the end");
+        assert_eq!(counts(), (1, 1));
     }
 
     #[tokio::test]
     async fn a_pipe_that_is_not_empty_is_not_used_again_and_there_are_not_too_many() {
         let (mut server, from) = pair().await;
-        let pipes = Arc::new(Pipes::default());
+        let counts = || PIPES.with_borrow(|pipes| (pipes.made, pipes.free.len()));
+        PIPES.take();
         server.write_all(&[7; MOST_PIPES + 2]).await.unwrap();
         let mut held = Vec::new();
         for _ in 0..MOST_PIPES {
-            let taken = poll_fn(|cx| pipes.poll_fill(cx, &from, 1)).await.unwrap();
+            let taken = poll_fn(|cx| poll_fill(cx, &from, 1)).await.unwrap();
             held.push(taken.expect("a pipe"));
         }
-        assert!(poll_fn(|cx| pipes.poll_fill(cx, &from, 1)).await.unwrap().is_none(), "all out");
+        assert!(poll_fn(|cx| poll_fill(cx, &from, 1)).await.unwrap().is_none(), "all out");
         held.clear();
-        assert_eq!((pipes.made.load(Relaxed), pipes.free.lock().unwrap().len()), (0, 0));
-        let taken = poll_fn(|cx| pipes.poll_fill(cx, &from, 9)).await.unwrap().expect("a pipe");
+        assert_eq!(counts(), (0, 0));
+        let taken = poll_fn(|cx| poll_fill(cx, &from, 9)).await.unwrap().expect("a pipe");
         assert_eq!(taken.left, 2);
     }
 

@@ -251,11 +251,11 @@ mod tests {
     use super::*;
     use crate::http1::{
         chunked::{Chunked, Step},
-        moved::Pipes,
+        moved,
         socket::tests::pair,
     };
     use proptest::prelude::*;
-    use std::{future::poll_fn, sync::Arc, task::Waker};
+    use std::{future::poll_fn, task::Waker};
     use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
     /// Takes `at_most` bytes a write.
@@ -351,8 +351,7 @@ mod tests {
     async fn what_the_kernel_moves_goes_out_between_the_rest() {
         let ((mut server, from), (mut to, mut client)) = (pair().await, pair().await);
         server.write_all(b"moved").await.unwrap();
-        let pipes = Arc::new(Pipes::default());
-        let taken = poll_fn(|cx| pipes.poll_fill(cx, &from, 9)).await.unwrap().expect("a pipe");
+        let taken = poll_fn(|cx| moved::poll_fill(cx, &from, 9)).await.unwrap().expect("a pipe");
         let mut outgoing = Outgoing::default();
         outgoing.begin().extend_from_slice(b"HEAD");
         outgoing.set_chunked();

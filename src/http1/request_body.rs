@@ -6,9 +6,9 @@
 //! connection looks at the wish right after the taker was polled and nobody is woken.
 
 use super::{
-    buffers::{self, Buffers, Size},
+    buffers::{self, Size},
     chunked::{Chunked, Step},
-    moved::{Moved, WORTH_MOVING},
+    moved::{self, Moved, WORTH_MOVING},
     outgoing::Part,
     socket::{Socket, poll_write},
 };
@@ -136,7 +136,6 @@ impl Giver {
         cx: &mut Context<'_>,
         stream: &mut S,
         unread: &mut Bytes,
-        buffers: &Arc<Buffers>,
     ) -> Poll<()> {
         let unseen = {
             let mut exchange = lock(&self.shared);
@@ -148,12 +147,12 @@ impl Giver {
         };
         if unseen
             && unread.is_empty()
-            && let Some(moved) = ready!(self.poll_moved(cx, stream, buffers)).transpose()
+            && let Some(moved) = ready!(self.poll_moved(cx, stream)).transpose()
         {
             wake(&mut self.give(Some(moved.map(Part::Moved))).taker, cx);
             return Poll::Ready(());
         }
-        let part = ready!(self.poll_part(cx, stream, unread, buffers));
+        let part = ready!(self.poll_part(cx, stream, unread));
         wake(&mut self.give(part.transpose()).taker, cx);
         Poll::Ready(())
     }
@@ -172,7 +171,6 @@ impl Giver {
         &mut self,
         cx: &mut Context<'_>,
         stream: &S,
-        buffers: &Buffers,
     ) -> Poll<io::Result<Option<Moved>>> {
         let (Rest::Length(left), Some(socket)) = (&mut self.rest, stream.socket()) else {
             return Poll::Ready(Ok(None));
@@ -180,7 +178,7 @@ impl Giver {
         if *left < WORTH_MOVING || !self.interim.is_empty() {
             return Poll::Ready(Ok(None));
         }
-        let moved = ready!(buffers.pipes.poll_fill(cx, socket, *left))?.map(Moved::Piped);
+        let moved = ready!(moved::poll_fill(cx, socket, *left))?.map(Moved::Piped);
         if let Some(moved) = &moved {
             *left -= moved.left();
             self.done = *left == 0;
@@ -193,7 +191,6 @@ impl Giver {
         cx: &mut Context<'_>,
         stream: &mut S,
         unread: &mut Bytes,
-        buffers: &Arc<Buffers>,
     ) -> Poll<io::Result<Option<Part>>> {
         loop {
             if let Some(part) = self.take(unread)? {
@@ -210,7 +207,7 @@ impl Giver {
                 Rest::Length(left) => Size::of(left),
                 Rest::Chunked(_) => Size::Large,
             };
-            if ready!(buffers::poll_fill(cx, stream, unread, buffers, size, false))? == 0 {
+            if ready!(buffers::poll_fill(cx, stream, unread, size, false))? == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
         }
@@ -295,7 +292,7 @@ mod tests {
 
     /// Everything that a taker gets of `wire`, and what is left of it.
     async fn given(length: Option<u64>, wire: &[u8]) -> (io::Result<Vec<u8>>, Vec<u8>, bool) {
-        let (mut unread, buffers) = (Bytes::new(), Arc::default());
+        let mut unread = Bytes::new();
         let (mut giver, mut body) = hand_over(length, false, &mut unread);
         let mut stream = Wire(wire);
         let mut all = Vec::new();
@@ -311,7 +308,7 @@ mod tests {
                     Poll::Ready(Some(Ok(Part::Moved(moved)))) => panic!("{moved:?}"),
                     Poll::Pending => {}
                 }
-                ready!(giver.poll(cx, &mut stream, &mut unread, &buffers));
+                ready!(giver.poll(cx, &mut stream, &mut unread));
             }
         });
         let outcome = outcome.await;
@@ -351,7 +348,7 @@ mod tests {
         let (mut giver, _body) = hand_over(Some(5), false, &mut unread);
         let mut stream = Wire(b"hello");
         let mut cx = Context::from_waker(Waker::noop());
-        assert!(giver.poll(&mut cx, &mut stream, &mut unread, &Arc::default()).is_pending());
+        assert!(giver.poll(&mut cx, &mut stream, &mut unread).is_pending());
         assert!(!giver.skip_what_is_there(&mut unread));
         unread = Bytes::from("helloGET");
         assert!(giver.skip_what_is_there(&mut unread));

@@ -18,7 +18,7 @@ pub mod server_body;
 
 use crate::{
     filter::Names,
-    http1::{buffers::Buffers, date::Date, fields::Fields, request::Head},
+    http1::{date::Date, fields::Fields, request::Head},
     message::{
         answer::Answer,
         body::Incoming,
@@ -46,8 +46,6 @@ pub struct Proxy {
     pub pool: Arc<Pool>,
     /// Names for requests.
     pub ids: RequestIds,
-    /// What is read from sockets goes into these.
-    pub buffers: Arc<Buffers>,
     /// The date of responses: see [`Proxy::date`].
     pub cached_date: Date,
     /// The worker's number.

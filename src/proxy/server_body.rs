@@ -364,8 +364,7 @@ mod tests {
     async fn four_bytes() -> (ServerBody, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Server::new("app", &listener.local_addr().unwrap().to_string());
-        let connection =
-            Connection::open(&server, TIME, 0, Gear::new(Arc::default())).await.unwrap();
+        let connection = Connection::open(&server, TIME, 0, Gear::new()).await.unwrap();
         let (weight, max_fails, fail_timeout, max_conns) = (1, 1, TIME, 0);
         let member = Member {
             server,
@@ -378,7 +377,7 @@ mod tests {
         };
         let upstream = Upstream::new("app", StrategyKind::RoundRobin, vec![member], true, None);
         let home = Home {
-            pool: Arc::new(Pool::new(Arc::default())),
+            pool: Arc::default(),
             limits: Limits { idle: 1, idle_timeout: 1000, requests: 0, age: 0 },
             lease: upstream.pick(&Tried::default(), 0, 0).unwrap(),
             clock: Clock::start(),

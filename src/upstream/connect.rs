@@ -7,8 +7,8 @@
 use super::server::Server;
 use crate::{
     http1::{
-        buffers::{self, Buffers, Size},
-        moved::Moved,
+        buffers::{self, Size},
+        moved::{self, Moved},
         outgoing::Outgoing,
     },
     loopback,
@@ -20,7 +20,6 @@ use std::{
     mem::MaybeUninit,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -46,7 +45,6 @@ pub struct Gear {
     pub unread: Bytes,
     /// Still to be written to the socket.
     pub outgoing: Outgoing,
-    buffers: Arc<Buffers>,
     /// One timer for every wait: moving it later is a store, making one is not.
     deadline: Pin<Box<Sleep>>,
 }
@@ -62,11 +60,10 @@ pub struct Connection {
 
 impl Gear {
     /// New, to be called in a runtime.
-    pub fn new(buffers: Arc<Buffers>) -> Box<Self> {
+    pub fn new() -> Box<Self> {
         Box::new(Self {
             unread: Bytes::new(),
             outgoing: Outgoing::default(),
-            buffers,
             deadline: Box::pin(tokio::time::sleep(Duration::ZERO)),
         })
     }
@@ -125,8 +122,7 @@ impl Connection {
         size: Size,
         likely: bool,
     ) -> Poll<io::Result<usize>> {
-        let Gear { unread, buffers, .. } = &mut *self.gear;
-        buffers::poll_fill(cx, &mut self.link.stream, unread, buffers, size, likely)
+        buffers::poll_fill(cx, &mut self.link.stream, &mut self.gear.unread, size, likely)
     }
 
     /// Takes up to `most` bytes off the socket without reading them; `None` if that can't be now.
@@ -135,7 +131,7 @@ impl Connection {
         cx: &mut Context<'_>,
         most: u64,
     ) -> Poll<io::Result<Option<Moved>>> {
-        let piped = ready!(self.gear.buffers.pipes.poll_fill(cx, &self.link.stream, most))?;
+        let piped = ready!(moved::poll_fill(cx, &self.link.stream, most))?;
         Poll::Ready(Ok(piped.map(Moved::Piped)))
     }
 

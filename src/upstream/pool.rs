@@ -4,11 +4,10 @@
 //! [`super::connect`]. The lock is for the type's sake: a pool is used by its worker's thread only.
 
 use super::connect::{Connection, Gear, Link};
-use crate::http1::buffers::Buffers;
 use foldhash::fast::FixedState;
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 /// How long and how many; an upstream's `keepalive*` keys.
@@ -25,9 +24,8 @@ pub struct Limits {
 }
 
 /// Idle connections by server.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Pool {
-    buffers: Arc<Buffers>,
     kept: Mutex<Kept>,
 }
 
@@ -49,11 +47,6 @@ struct Idle {
 }
 
 impl Pool {
-    /// Empty; its connections read into blocks from `buffers`.
-    pub fn new(buffers: Arc<Buffers>) -> Self {
-        Self { buffers, kept: Mutex::default() }
-    }
-
     /// The connection to `server` that was used last and is alive, if any.
     pub fn check_out(&self, server: u64, now: u64, thorough: bool) -> Option<Connection> {
         let mut kept = self.lock();
@@ -61,14 +54,14 @@ impl Pool {
         loop {
             let Idle { link, expires } = idle.pop()?;
             if now < expires && !link.is_dead(thorough) {
-                return Some(Connection { link, gear: self.gear_of(&mut kept) });
+                return Some(Connection { link, gear: gear(&mut kept) });
             }
         }
     }
 
     /// What a new connection is used with.
     pub fn gear(&self) -> Box<Gear> {
-        self.gear_of(&mut self.lock())
+        gear(&mut self.lock())
     }
 
     /// Keeps `connection` for another request, within `limits`, unless something is left on it that
@@ -105,13 +98,13 @@ impl Pool {
         });
     }
 
-    fn gear_of(&self, kept: &mut Kept) -> Box<Gear> {
-        kept.gears.pop().unwrap_or_else(|| Gear::new(Arc::clone(&self.buffers)))
-    }
-
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn gear(kept: &mut Kept) -> Box<Gear> {
+    kept.gears.pop().unwrap_or_else(Gear::new)
 }
 
 /// Up to a tenth of `timeout`, so that connections opened together do not end together.
