@@ -55,9 +55,9 @@ enum Wait {
     Head,
 }
 
-/// Sends the head that is in `connection.gear.outgoing` and then `body`, and reads the response's head.
-/// Where the server answers early, the rest of the body is still to be sent: see [`poll_rest`].
-/// `begun` is the moment just before.
+/// Sends the head that is in `connection.gear.outgoing` and then `body`, and reads the response's
+/// head. Where the server answers early, the rest of the body is still to be sent: see
+/// [`poll_rest`]. `begun` is the moment just before.
 pub async fn exchange(
     connection: &mut Connection,
     body: &mut RequestBody,
