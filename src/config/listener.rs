@@ -14,6 +14,9 @@ pub struct Listener {
     pub name: String,
     /// Where to bind; port 0 lets the system choose.
     pub address: SocketAddr,
+    /// `defer_accept`: a connection is accepted once its client has sent something, or after about a
+    /// second (Linux's `TCP_DEFER_ACCEPT`), default true.
+    pub defer_accept: bool,
     /// `None`: plain HTTP/1.1.
     pub tls: Option<Tls>,
     /// The client's side of the timeouts.
@@ -83,6 +86,7 @@ impl Listener {
         Self {
             name,
             address: address.map_or(NOWHERE, |text| socket_address(table, text)),
+            defer_accept: table.boolean("defer_accept", true),
             tls: table.optional_table("tls").map(|tls| Tls::read(&tls)),
             timeouts: ListenerTimeouts::read(&table.table("timeouts")),
             limits: ListenerLimits::read(&table.table("limits")),

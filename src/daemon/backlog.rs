@@ -3,6 +3,7 @@
 //! Owns: one worker's listening socket. May touch: nothing of ours. [`super::listener`] takes from
 //! it.
 
+use nix::{setsockopt_impl, sockopt_impl, sys::socket::setsockopt};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
@@ -15,6 +16,19 @@ use std::{
     task::{Context, Poll, ready},
 };
 use tokio::{io::Interest, net::TcpStream, task::coop::poll_proceed};
+
+sockopt_impl!(
+    /// Seconds that the kernel keeps a connection for itself on which nothing has been said.
+    DeferAccept, SetOnly, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, u32
+);
+
+/// Lets a listening socket give out connections only once something has been said on them, so that
+/// a request is there when its connection is taken. Whoever stays silent for a second is given out
+/// then: the shortest time that there is, for a balancer may open connections ahead.
+pub fn defer(socket: &TcpListener, defer: bool) {
+    // Where there is no such option connections come as they always did.
+    let _ = setsockopt(socket, DeferAccept, &u32::from(defer));
+}
 
 /// A connection and who made it.
 pub type Accepted = (TcpStream, SocketAddr);

@@ -134,6 +134,7 @@ impl Control {
         control.admin = control.bind_admin(&config).await?;
         tending::resolve_new(&control.live.load().groups).await;
         control.tending.update(&control.live.load().groups);
+        reload::adjust(&config, &bound);
         control.publish(bound);
         for index in 0..workers {
             control.start_worker(index).map_err(StartError::System)?;
@@ -290,6 +291,7 @@ impl Control {
             }
         }
         self.live.store(snapshot);
+        reload::adjust(&config, &listeners);
         self.publish(listeners);
         reload::forget(&self.live, &old, &self.live.load());
         self.level.set(&config.log.level);

@@ -5,7 +5,7 @@
 //! [`crate::loopback`]. Next: [`super::connection`].
 
 use super::{
-    backlog::{Accepted, Backlog},
+    backlog::{self, Accepted, Backlog},
     connection,
 };
 use crate::{loopback, observe::metrics::Metrics, proxy::Proxy, snapshot::Snapshot, task};
@@ -116,6 +116,11 @@ impl Listener {
             return Ok(None);
         }
         sockets[worker].try_clone().map(Some)
+    }
+
+    /// Whether its connections come only once something has been said on them.
+    pub fn defer(&self, defer: bool) {
+        self.sockets().iter().for_each(|socket| backlog::defer(socket, defer));
     }
 
     /// Lets no more connections in and those that there are end: its connections may live on for

@@ -8,7 +8,7 @@ use crate::{
     config,
     snapshot::{Live, Snapshot, build::build, live::Resources},
 };
-use std::sync::Arc;
+use std::{iter::zip, sync::Arc};
 
 /// The listeners that `snapshot` wants: kept where name and address are the same, moved where only
 /// the name is new, else bound now. An error leaves everything as it was.
@@ -44,6 +44,13 @@ pub fn bind(
         })
     };
     config.listeners.iter().map(bind_one).collect()
+}
+
+/// Brings the sockets of what [`bind`] gave to what `config` says of them.
+pub fn adjust(config: &config::Config, listeners: &[Arc<Listener>]) {
+    for (wanted, listener) in zip(&config.listeners, listeners) {
+        listener.defer(wanted.defer_accept);
+    }
 }
 
 /// What a new config comes to before anything is changed.

@@ -104,6 +104,30 @@ fn an_idle_connection_is_closed_without_a_word() {
 }
 
 #[test]
+fn a_client_that_says_nothing_is_taken_all_the_same() {
+    let (_server, daemon) = with_listener("");
+    let mut silent = Client::connect(daemon.http());
+    let labels = [("listener", "http")];
+    until("it to be taken", || daemon.count("sheave_connections_open", &labels) == 1);
+    assert_eq!(silent.get("/").status, 200);
+}
+
+#[test]
+fn without_defer_accept_connections_are_taken_in_their_order_also_after_a_reload() {
+    let server = Server::start("1");
+    let config = || Config::to([&server]).workers(1);
+    let daemon = Daemon::start(&config());
+    daemon.rewrite_config(&config().listener("defer_accept = false").text());
+    assert_eq!(daemon.reload().status, 200);
+    let mut silent = Client::connect(daemon.http());
+    let mut other = Client::connect(daemon.http());
+    assert_eq!(other.get("/").status, 200);
+    let labels = [("listener", "http")];
+    assert_eq!(daemon.count("sheave_connections_open", &labels), 2, "the silent one came first");
+    assert_eq!(silent.get("/").status, 200);
+}
+
+#[test]
 fn a_slow_body_is_408() {
     let server = Server::start("1");
     let daemon =
