@@ -1,4 +1,4 @@
-//! Two hundred configs in a row, under load.
+//! Three hundred configs in a row, under load.
 
 use crate::rig::{Client, Config, Daemon, Load, Server, client::request, until};
 use std::{
@@ -37,7 +37,7 @@ fn answers(address: SocketAddr) -> bool {
 }
 
 #[test]
-fn two_hundred_reloads_under_load_fail_nobody_and_leak_nothing() {
+fn three_hundred_reloads_under_load_fail_nobody_and_leak_nothing() {
     let servers = Server::start_several(4);
     let daemon = Daemon::start(&generation(0, &servers));
     // Written is what may be in force, confirmed what must be, or something later.
@@ -61,14 +61,15 @@ fn two_hundred_reloads_under_load_fail_nobody_and_leak_nothing() {
     load.wait_for(500);
     let memory = |daemon: &Daemon| daemon.metric("process_resident_memory_bytes", &[]);
     let mut early = 0.0;
-    for n in 1..=200 {
+    for n in 1..=300 {
         written.store(n, Ordering::SeqCst);
         daemon.reconfigure(&generation(n, &servers));
         confirmed.store(n, Ordering::SeqCst);
         if n % 2 == 1 && n % 20 < 2 {
             until(&format!("the listener of {n}"), || answers(daemon.address("odd")));
         }
-        if n == 10 {
+        // By now the allocator has got what it needs, which it gets in steps of 2 MiB.
+        if n == 100 {
             load.wait_for(load.done() + 500);
             early = memory(&daemon);
         }
@@ -79,6 +80,6 @@ fn two_hundred_reloads_under_load_fail_nobody_and_leak_nothing() {
     outcome.expect_no_failure();
     assert!(early > 0.0, "the memory is measured");
     assert!(late < early * 1.1, "memory grew from {early} to {late} bytes");
-    assert!(daemon.count("sheave_reloads_total", &[("result", "success")]) >= 200);
+    assert!(daemon.count("sheave_reloads_total", &[("result", "success")]) >= 300);
     assert_eq!(daemon.count("sheave_panics_total", &[]), 0);
 }
