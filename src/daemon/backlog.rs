@@ -93,8 +93,8 @@ fn is_waiting(socket: &TcpStream) -> io::Result<bool> {
     }
 }
 
-/// Unlike tokio's streams, one that is accepted here isn't read before the reactor has something to
-/// say of it: a client's first bytes come later than its greeting.
+/// Unlike tokio's streams, one that is accepted here is read only when the reactor has said something
+/// of it: of a connection that is not deferred, the first bytes come later than its greeting.
 fn accept(socket: &TcpStream) -> io::Result<Accepted> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let (accepted, peer) = acceptfrom_with(socket, flags)?;
