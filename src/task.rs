@@ -15,17 +15,3 @@ where
 {
     tokio::spawn(future)
 }
-
-/// Lets hyper spawn its HTTP/2 streams here.
-#[derive(Clone, Copy, Debug)]
-pub struct Executor;
-
-impl<F> hyper::rt::Executor<F> for Executor
-where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
-{
-    fn execute(&self, future: F) {
-        spawn(future);
-    }
-}

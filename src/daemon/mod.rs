@@ -18,6 +18,7 @@ pub mod serve_http2;
 pub mod service;
 pub mod settings;
 pub mod stream;
+pub mod streams;
 pub mod tending;
 #[cfg(test)]
 mod tests;

@@ -10,8 +10,8 @@ use super::{
     service::Service,
     settings::Settings,
     stream::Stream,
+    streams::{Begun, Streams},
 };
-use crate::task::Executor;
 use http::StatusCode;
 use hyper::{server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -39,7 +39,8 @@ pub async fn serve(stream: Stream, service: Service, settings: Settings) {
     let service = Arc::new(service);
     let activity = Arc::new(Activity::new(service.proxy().live.clock));
     let io = TokioIo::new(ClientIo::new(stream, Arc::clone(&activity)));
-    let mut builder = http2::Builder::new(Executor);
+    let begun = Begun::default();
+    let mut builder = http2::Builder::new(begun.clone());
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(settings.limits.http2_streams)
@@ -48,15 +49,16 @@ pub async fn serve(stream: Stream, service: Service, settings: Settings) {
         .max_header_list_size(settings.limits.request_head as u32);
     let answer = service_fn(|request| Arc::clone(&service).answer(Arc::clone(&activity), request));
     let mut http = pin!(builder.serve_connection(io, answer));
+    let mut streams = Streams::new(begun);
     let listener = Arc::clone(service.listener());
     let mut drained = pin!(listener.drained());
     let mut alarm = Alarm::new(Instant::now(), Duration::from_millis(settings.waits.shortest()));
     let (mut draining, mut goaway_sent) = (false, false);
     loop {
-        // hyper is polled at every wake-up; the others only when they have something to say.
+        // The streams are polled at every wake-up; the others only when they have something to say.
         let mut heard = false;
         let event = poll_fn(|cx| {
-            if let Poll::Ready(ended) = http.as_mut().poll(cx) {
+            if let Poll::Ready(ended) = streams.poll(cx, http.as_mut()) {
                 return Poll::Ready(Event::Ended(ended));
             }
             if alarm.poll(cx).is_ready() {
@@ -87,6 +89,7 @@ pub async fn serve(stream: Stream, service: Service, settings: Settings) {
             goaway_sent = true;
             service.close();
             http.as_mut().graceful_shutdown();
+            streams.poll_connection_next();
         }
     }
 }

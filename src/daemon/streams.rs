@@ -1,0 +1,183 @@
+//! The streams of one HTTP/2 connection, run in the connection's own task.
+//!
+//! Owns: in which order they and the connection are polled. May touch: nothing of ours. With a task
+//! for each stream, an answer would wait in the worker's queue behind all other streams that have
+//! become ready, and only then for its connection's turn to write it.
+
+use futures_util::{
+    FutureExt,
+    stream::{FuturesUnordered, StreamExt},
+    task::AtomicWaker,
+};
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+type Stream = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Takes the streams that hyper begins.
+#[derive(Clone, Default)]
+pub struct Begun(Arc<Mutex<Vec<Stream>>>);
+
+impl<F> hyper::rt::Executor<F> for Begun
+where
+    F: Future + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        // As for a task, a panic ends this one alone; the panic hook logs and counts it.
+        let stream = AssertUnwindSafe(stream).catch_unwind().map(drop);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Box::pin(stream));
+    }
+}
+
+/// A connection's streams, and who wakes the connection itself.
+pub struct Streams {
+    begun: Begun,
+    running: FuturesUnordered<Stream>,
+    doorbell: Arc<Doorbell>,
+    connection: Waker,
+}
+
+impl Streams {
+    /// For the connection that gives its streams to `begun`.
+    pub fn new(begun: Begun) -> Self {
+        let doorbell = Arc::new(Doorbell { rung: true.into(), ..Doorbell::default() });
+        let connection = Waker::from(Arc::clone(&doorbell));
+        Self { begun, running: FuturesUnordered::new(), doorbell, connection }
+    }
+
+    /// Has the connection polled next time, whatever it waits for.
+    pub fn poll_connection_next(&self) {
+        self.doorbell.rung.store(true, SeqCst);
+    }
+
+    /// Polls `connection` and its streams, until none of them has anything to do or it has ended.
+    pub fn poll<C: Future>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut connection: Pin<&mut C>,
+    ) -> Poll<C::Output> {
+        self.doorbell.task.register(cx.waker());
+        self.doorbell.heard.store(true, SeqCst);
+        loop {
+            if self.doorbell.rung.swap(false, SeqCst) {
+                let polled = connection.as_mut().poll(&mut Context::from_waker(&self.connection));
+                if polled.is_ready() {
+                    return polled;
+                }
+                let mut begun = self.begun.0.lock().unwrap_or_else(PoisonError::into_inner);
+                self.running.extend(begun.drain(..));
+            }
+            // Answers that are ready at once are written at once.
+            while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {}
+            if !self.doorbell.rung.load(SeqCst) {
+                break;
+            }
+        }
+        self.doorbell.heard.store(false, SeqCst);
+        if self.doorbell.rung.load(SeqCst) {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+}
+
+/// Wakes the task for the connection, but not while it is there to hear it.
+#[derive(Default)]
+struct Doorbell {
+    rung: AtomicBool,
+    heard: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Wake for Doorbell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.rung.swap(true, SeqCst) && !self.heard.load(SeqCst) {
+            self.task.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::rt::Executor;
+    use std::{
+        future::{pending, poll_fn},
+        pin::pin,
+        sync::atomic::AtomicUsize,
+        task::ready,
+        thread,
+    };
+    use tokio::sync::oneshot;
+
+    #[tokio::test]
+    async fn the_connection_is_polled_when_a_stream_or_the_socket_wakes_it() {
+        let polls = Arc::new(AtomicUsize::new(0));
+        let begun = Begun::default();
+        let (answer, mut answered) = oneshot::channel();
+        let (upstream, response) = oneshot::channel();
+        let mut streams = Streams::new(begun.clone());
+        begun.execute(async move {
+            let response: u32 = response.await.unwrap();
+            answer.send(response + 1).unwrap();
+        });
+        let counted = Arc::clone(&polls);
+        let mut connection = pin!(poll_fn(move |cx| {
+            counted.fetch_add(1, SeqCst);
+            Poll::Ready(ready!(Pin::new(&mut answered).poll(cx)).unwrap())
+        }));
+        let first = poll_fn(|cx| Poll::Ready(streams.poll(cx, connection.as_mut()))).await;
+        assert!(first.is_pending());
+        for _ in 0..3 {
+            let idle = poll_fn(|cx| Poll::Ready(streams.poll(cx, connection.as_mut()))).await;
+            assert!(idle.is_pending());
+        }
+        assert_eq!(polls.load(SeqCst), 1, "nothing woke it");
+        // From another thread, while the task sleeps.
+        let sender = thread::spawn(move || upstream.send(41).unwrap());
+        let ended = poll_fn(|cx| streams.poll(cx, connection.as_mut())).await;
+        sender.join().unwrap();
+        assert_eq!((ended, polls.load(SeqCst)), (42, 2));
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_panics_ends_alone() {
+        let begun = Begun::default();
+        let mut streams = Streams::new(begun.clone());
+        let (tell, told) = oneshot::channel();
+        begun.execute(async { panic!("a stream panics: this is part of the test") });
+        begun.execute(async move { tell.send(()).unwrap() });
+        let mut connection = pin!(pending::<()>());
+        tokio::select! {
+            () = poll_fn(|cx| streams.poll(cx, connection.as_mut())) => {}
+            told = told => told.unwrap(),
+        }
+        assert!(streams.running.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_polled_again_after_it_was_told_something() {
+        let mut streams = Streams::new(Begun::default());
+        let mut polls = 0;
+        let mut connection = pin!(poll_fn(|_| {
+            polls += 1;
+            if polls == 2 { Poll::Ready(()) } else { Poll::Pending }
+        }));
+        let first = poll_fn(|cx| Poll::Ready(streams.poll(cx, connection.as_mut()))).await;
+        assert!(first.is_pending());
+        streams.poll_connection_next();
+        poll_fn(|cx| streams.poll(cx, connection.as_mut())).await;
+    }
+}
