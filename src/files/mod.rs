@@ -118,11 +118,34 @@ impl Files {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return answer::not_allowed();
         }
-        let mut answered = self.answer(method, conditions, path).await;
+        match self.look_up(path) {
+            Some(Lookup::Fresh(kept)) => answer::with_document(&kept.document, method, conditions),
+            // Boxed, for most need none of its room.
+            lookup => {
+                Box::pin(self.serve_from_disk(method, target, conditions, path, lookup)).await
+            }
+        }
+    }
+
+    /// Step 2; `None` without a cache.
+    fn look_up(&self, path: &str) -> Option<Lookup> {
+        self.memory.as_ref().map(|memory| memory.look_up(path))
+    }
+
+    async fn serve_from_disk(
+        &self,
+        method: &Method,
+        target: &Target,
+        conditions: Option<&HeaderMap>,
+        path: &str,
+        lookup: Option<Lookup>,
+    ) -> Answer<FileBody> {
+        let mut answered = self.answer(method, conditions, path, lookup).await;
         if matches!(answered, Ok(None)) && target.path().ends_with('/') {
             // The route took the slash away (`strip_prefix = "/static/"`) or wrote another path:
             // a redirect would come back here for ever.
-            answered = self.answer(method, conditions, &format!("{path}/")).await;
+            let path = format!("{path}/");
+            answered = self.answer(method, conditions, &path, self.look_up(&path)).await;
         }
         match answered {
             Ok(Some(response)) => response,
@@ -131,23 +154,31 @@ impl Files {
         }
     }
 
-    /// Steps 2 to 5; `None` for a directory without a slash.
+    /// Steps 3 to 5; `None` for a directory without a slash.
     async fn answer(
         &self,
         method: &Method,
         conditions: Option<&HeaderMap>,
         path: &str,
+        lookup: Option<Lookup>,
     ) -> Result<Option<Answer<FileBody>>, Refusal> {
         let with = |document: &Document| answer::with_document(document, method, conditions);
-        Ok(match &self.memory {
-            Some(memory) => self.remember(memory, path).await?.map(|kept| with(&kept.document)),
-            None => self.open(path, READ_AT_ONCE).await?.as_ref().map(with),
+        Ok(match (&self.memory, lookup) {
+            (Some(memory), Some(lookup)) => {
+                self.remember(memory, path, lookup).await?.map(|kept| with(&kept.document))
+            }
+            _ => self.open(path, READ_AT_ONCE).await?.as_ref().map(with),
         })
     }
 
-    /// Step 2: the file from memory, or from the disk and into memory; `None` for a directory.
-    async fn remember(&self, memory: &Memory, path: &str) -> Result<Option<Arc<Kept>>, Refusal> {
-        match memory.look_up(path) {
+    /// Step 3: the file from the disk and into memory; `None` for a directory.
+    async fn remember(
+        &self,
+        memory: &Memory,
+        path: &str,
+        lookup: Lookup,
+    ) -> Result<Option<Arc<Kept>>, Refusal> {
+        match lookup {
             Lookup::Fresh(kept) => Ok(Some(kept)),
             Lookup::Due(check) => self.check(memory, path, check).await,
             Lookup::Absent => {

@@ -134,11 +134,11 @@ async fn route(
     if let Some(status) = route.filters.request(&mut facts.context, names) {
         return Err(Refusal::new(status, "filtered"));
     }
-    // 5. The action. Those that wait are boxed: the others need none of their room.
+    // 5. The action. What waits is boxed: the others need none of its room.
     let mut answer = match &route.action {
         Action::Respond(action) => respond(action, facts, route),
         Action::Redirect(action) => redirect(action, facts, route)?,
-        Action::Files(action) => Box::pin(files(action, facts, route, unclean)).await,
+        Action::Files(action) => files(action, facts, route, unclean).await,
         Action::Forward(_) if admission::ends_here(&mut facts.context) => ends_here(facts)?,
         Action::Forward(action) => {
             Box::pin(forward::forward(proxy, route, action, facts, body, unclean)).await?
