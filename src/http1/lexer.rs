@@ -9,6 +9,7 @@
 use httparse::{Error, Status};
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
+use wide::u8x16;
 
 /// A field of a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,45 +154,42 @@ pub fn end_of(bytes: &[u8], these: &[bool; 256]) -> usize {
     at
 }
 
-const ONES: u64 = u64::MAX / 255;
-const HIGH: u64 = ONES << 7;
-
-/// Where the first byte is that `is_other`; `others` says so of eight at once by their high bits, of
-/// which only the lowest has to be right.
-fn first(bytes: &[u8], others: impl Fn(u64) -> u64, is_other: impl Fn(&u8) -> bool) -> usize {
-    let (eights, rest) = bytes.as_chunks::<8>();
-    for (at, eight) in eights.iter().enumerate() {
-        let others = others(u64::from_le_bytes(*eight));
-        if others != 0 {
-            return at * 8 + others.trailing_zeros() as usize / 8;
+/// How many bytes at the beginning are all `good`, of which sixteen are asked about at once.
+#[inline]
+fn count(bytes: &[u8], good: impl Fn(u8x16) -> u8x16) -> usize {
+    let good = |block| good(u8x16::new(block)).to_bitmask().trailing_ones() as usize;
+    let (blocks, rest) = bytes.as_chunks();
+    for (at, block) in blocks.iter().enumerate() {
+        let good = good(*block);
+        if good < 16 {
+            return at * 16 + good;
         }
     }
-    let at = rest.iter().position(is_other).unwrap_or(rest.len());
-    eights.len() * 8 + at
+    let mut block = [0; 16];
+    block[..rest.len()].copy_from_slice(rest);
+    blocks.len() * 16 + good(block).min(rest.len())
 }
 
 /// Where the first control character is: CR at the end of a value.
+#[inline]
 fn value_end(bytes: &[u8]) -> usize {
-    // A borrow may set the bit in bytes after a control character, but not before (Hacker's
-    // Delight §6-1).
-    let below = |eight: u64, byte: u64| eight.wrapping_sub(ONES * byte) & !eight;
-    let controls = |eight| (below(eight, 0x20) | below(eight ^ (ONES * 0x7f), 1)) & HIGH;
-    first(bytes, controls, u8::is_ascii_control)
+    let (space, delete) = (u8x16::splat(b' '), u8x16::splat(0x7f));
+    count(bytes, |bytes| bytes.max(space).simd_eq(bytes) & !bytes.simd_eq(delete))
 }
 
 /// Where the first byte is that is no letter, digit or hyphen.
+#[inline]
 fn plain_name_end(bytes: &[u8]) -> usize {
-    let others = |eight: u64| {
-        // Below 0x80 nothing is carried into the next byte.
-        let low = eight & !HIGH;
-        let from = |low: u64, byte: u64| low + ONES * (0x80 - byte);
-        let letters = low | (ONES * 0x20);
-        let is_letter = from(letters, b'a'.into()) & !from(letters, (b'z' + 1).into());
-        let is_digit = from(low, b'0'.into()) & !from(low, (b'9' + 1).into());
-        let is_hyphen = !from(low ^ (ONES * u64::from(b'-')), 1);
-        (!(is_letter | is_digit | is_hyphen) | eight) & HIGH
+    let all = u8x16::splat;
+    // Less than the first wraps around to more than the last.
+    let among = |bytes: u8x16, first, last: u8| {
+        let from_first = bytes - all(first);
+        from_first.min(all(last - first)).simd_eq(from_first)
     };
-    first(bytes, others, |byte| !byte.is_ascii_alphanumeric() && *byte != b'-')
+    count(bytes, |bytes| {
+        let letters = among(bytes | all(0x20), b'a', b'z');
+        letters | among(bytes, b'0', b'9') | bytes.simd_eq(all(b'-'))
+    })
 }
 
 #[cold]
