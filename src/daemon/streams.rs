@@ -67,17 +67,20 @@ impl Streams {
         self.doorbell.task.register(cx.waker());
         self.doorbell.heard.store(true, SeqCst);
         loop {
+            let mut yields = false;
             if self.doorbell.rung.swap(false, SeqCst) {
                 let polled = connection.as_mut().poll(&mut Context::from_waker(&self.connection));
                 if polled.is_ready() {
                     return polled;
                 }
+                // It rang for itself: it has more to do, after others had their turn.
+                yields = self.doorbell.rung.load(SeqCst);
                 let mut begun = self.begun.0.lock().unwrap_or_else(PoisonError::into_inner);
                 self.running.extend(begun.drain(..));
             }
             // Answers that are ready at once are written at once.
             while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {}
-            if !self.doorbell.rung.load(SeqCst) {
+            if yields || !self.doorbell.rung.load(SeqCst) {
                 break;
             }
         }
@@ -165,6 +168,30 @@ mod tests {
             told = told => told.unwrap(),
         }
         assert!(streams.running.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_yields_lets_other_tasks_run() {
+        let mut streams = Streams::new(Begun::default());
+        let mut polls = 0;
+        let mut connection = pin!(poll_fn(|cx| {
+            polls += 1;
+            cx.waker().wake_by_ref();
+            if polls == 3 { Poll::Ready(()) } else { Poll::Pending }
+        }));
+        let turns = AtomicUsize::new(0);
+        let others = async {
+            loop {
+                turns.fetch_add(1, SeqCst);
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = poll_fn(|cx| streams.poll(cx, connection.as_mut())) => {}
+            () = others => {}
+        }
+        assert_eq!(turns.load(SeqCst), 2);
     }
 
     #[tokio::test]
