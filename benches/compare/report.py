@@ -54,15 +54,15 @@ def summary(rounds):
 
 
 def ratio(ours, theirs, key):
-    """The median of the per-round ratios, and between what it would be found again."""
+    """The median of the per-round ratios, and where the true median is likely to be."""
     ratios = [a[key] / b[key] for a, b in zip(ours or [], theirs or []) if b[key]]
     return (median(ratios), *likely(ratios)) if ratios else None
 
 
 def likely(values):
-    """Where the true median is, as often as it is above the lower bound and below the upper one in
-    19 of 20 runs each. By order alone (the sign test), for nobody knows how such values are spread;
-    fewer than five tell no more than their range."""
+    """Bounds of the true median: of 20 runs, 19 have it above the lower one, and 19 below the upper
+    one. By order alone (the sign test), for nobody knows how such values are spread. Of fewer than
+    eight values these are the lowest and the highest."""
     ordered, count = sorted(values), len(values)
     outside, below = 0, 0.5**count
     while below + comb(count, outside + 1) * 0.5**count <= 0.05:
