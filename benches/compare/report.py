@@ -3,7 +3,7 @@
 import os
 import platform
 import re
-from math import comb
+from math import comb, inf
 from pathlib import Path
 from statistics import median
 
@@ -11,6 +11,8 @@ from programs import said, tls_library, version
 from scenarios import BUILD_TARGET, P99_TARGET, SCENARIOS
 
 PEERS = ("nginx", "haproxy")
+# Rounds, below which even their whole range is not a likely one.
+FEWEST = 5
 TARGETS = {scenario.name: scenario.target for scenario in SCENARIOS}
 
 # Decides much of what large bodies cost.
@@ -77,7 +79,9 @@ def ratio_text(ours, theirs, key, target=None):
     if not found:
         return "–"
     text = "{:.2f} ({:.2f}–{:.2f})".format(*found)
-    return text if target is None else f"{text} {verdict(target, *found[1:])}"
+    if target is None:
+        return text
+    return f"{text} {verdict(target, *(found[1:] if len(ours) >= FEWEST else (0, inf)))}"
 
 
 def verdict(target, low, high=None):

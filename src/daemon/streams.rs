@@ -14,7 +14,7 @@ use std::{
     panic::AssertUnwindSafe,
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     task::{Context, Poll, Wake, Waker},
@@ -26,6 +26,12 @@ type Stream = Pin<Box<dyn Future<Output = ()> + Send>>;
 #[derive(Clone, Default)]
 pub struct Begun(Arc<Mutex<Vec<Stream>>>);
 
+impl Begun {
+    fn lock(&self) -> MutexGuard<'_, Vec<Stream>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl<F> hyper::rt::Executor<F> for Begun
 where
     F: Future + Send + 'static,
@@ -33,7 +39,7 @@ where
     fn execute(&self, stream: F) {
         // As for a task, a panic ends this one alone; the panic hook logs and counts it.
         let stream = AssertUnwindSafe(stream).catch_unwind().map(drop);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Box::pin(stream));
+        self.lock().push(Box::pin(stream));
     }
 }
 
@@ -75,8 +81,7 @@ impl Streams {
                 }
                 // It rang for itself: it has more to do, after others had their turn.
                 yields = self.doorbell.rung.load(SeqCst);
-                let mut begun = self.begun.0.lock().unwrap_or_else(PoisonError::into_inner);
-                self.running.extend(begun.drain(..));
+                self.running.extend(self.begun.lock().drain(..));
             }
             // Answers that are ready at once are written at once.
             while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {}
@@ -125,6 +130,13 @@ mod tests {
     };
     use tokio::sync::oneshot;
 
+    async fn poll_once<C: Future>(
+        streams: &mut Streams,
+        mut connection: Pin<&mut C>,
+    ) -> Poll<C::Output> {
+        poll_fn(|cx| Poll::Ready(streams.poll(cx, connection.as_mut()))).await
+    }
+
     #[tokio::test]
     async fn the_connection_is_polled_when_a_stream_or_the_socket_wakes_it() {
         let polls = Arc::new(AtomicUsize::new(0));
@@ -141,11 +153,8 @@ mod tests {
             counted.fetch_add(1, SeqCst);
             Poll::Ready(ready!(Pin::new(&mut answered).poll(cx)).unwrap())
         }));
-        let first = poll_fn(|cx| Poll::Ready(streams.poll(cx, connection.as_mut()))).await;
-        assert!(first.is_pending());
-        for _ in 0..3 {
-            let idle = poll_fn(|cx| Poll::Ready(streams.poll(cx, connection.as_mut()))).await;
-            assert!(idle.is_pending());
+        for _ in 0..4 {
+            assert!(poll_once(&mut streams, connection.as_mut()).await.is_pending());
         }
         assert_eq!(polls.load(SeqCst), 1, "nothing woke it");
         // From another thread, while the task sleeps.
@@ -202,8 +211,7 @@ mod tests {
             polls += 1;
             if polls == 2 { Poll::Ready(()) } else { Poll::Pending }
         }));
-        let first = poll_fn(|cx| Poll::Ready(streams.poll(cx, connection.as_mut()))).await;
-        assert!(first.is_pending());
+        assert!(poll_once(&mut streams, connection.as_mut()).await.is_pending());
         streams.poll_connection_next();
         poll_fn(|cx| streams.poll(cx, connection.as_mut())).await;
     }
