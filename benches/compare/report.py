@@ -127,7 +127,7 @@ def base_of(result, kind):
 def systems_table(results):
     """Every system by itself, when it is as busy as the load can make it."""
     rows = [["scenario", "system", "CPU µs/req", "user", "system", "req/s", "core busy",
-             "p99 µs at saturation", "CPU to nginx, or to the base"]]
+             "p99 µs at saturation", "CPU to nginx, or to the base", "p99 to the same"]]
     for result in results:
         base = base_of(result, "rounds")
         for name, rounds in result["rounds"].items():
@@ -135,7 +135,7 @@ def systems_table(results):
             rows.append([
                 result["scenario"], name, f"{mid['cpu']:.1f}", f"{mid['user']:.1f}",
                 f"{mid['system']:.1f}", f"{mid['rate']:.0f}", f"{mid['busy']:.0%}",
-                f"{mid['p99']:.0f}", ratio_text(rounds, base, "cpu"),
+                f"{mid['p99']:.0f}", ratio_text(rounds, base, "cpu"), ratio_text(rounds, base, "p99"),
             ])
     return table(rows)
 
