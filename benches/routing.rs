@@ -9,8 +9,8 @@ use sheave::{
     config,
     filter::Chain,
     http1::fields::Text,
-    message::path::normalise,
     observe::metrics::Metrics,
+    path::normalise,
     route::{Action, PathMatcher, Respond, Route, RouteMatcher, Router, Sites, Wording},
     snapshot::{Snapshot, build::build, live::Resources},
 };

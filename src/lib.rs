@@ -32,7 +32,7 @@
 //!
 //! Imports go strictly down: `cli` → `demo` → `daemon`, `health` → `admin`, `proxy` → `snapshot` →
 //! `route` → `filter`, `files`, `upstream` → `observe` → `message`, `tls`, `task` → `config`,
-//! `http1` → `template`, `cidr`, `clock`, `loopback`. Rooms between two arrows do not know each other.
+//! `http1` → `template`, `path`, `cidr`, `clock`, `loopback`. Rooms between two arrows do not know each other.
 //! `tests/layering.rs` reads this and holds it.
 
 pub mod admin;
@@ -49,6 +49,7 @@ pub mod http1;
 pub mod loopback;
 pub mod message;
 pub mod observe;
+pub mod path;
 pub mod proxy;
 pub mod route;
 pub mod snapshot;

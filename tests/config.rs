@@ -137,7 +137,7 @@ path = "/hello"
 respond = {}
 [[site.route]]
 path = "/static/*"
-files = { root = "." }
+files = { root = "public" }
 [[site.route]]
 upstream = "app"
 [access_log]
@@ -174,7 +174,7 @@ fn defaults_are_as_documented() {
     assert_eq!(config.upstreams[0].retry, Retry::default());
     let Action::Files(files) = &config.sites[0].routes[2].action else { panic!("files") };
     let expected = Files {
-        root: ".".into(),
+        root: "public".into(),
         index: vec!["index.html".into()],
         dotfiles: false,
         cache: Some(FileCache::default()),

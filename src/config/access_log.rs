@@ -3,6 +3,9 @@
 use super::table::Table;
 use std::path::PathBuf;
 
+/// Every worker has its part of the buffer, and a line is up to some KiB.
+const LEAST_BUFFER: usize = 64 << 10;
+
 /// One line a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccessLog {
@@ -31,7 +34,16 @@ impl AccessLog {
         Self {
             path: path.map(|text| table.path_in(text)),
             format: table.choice("format", AccessLogFormat::Json, &formats),
-            buffer: table.size("buffer", 1 << 20),
+            buffer: Self::read_buffer(table),
         }
+    }
+
+    fn read_buffer(table: &Table<'_>) -> usize {
+        let buffer = table.size("buffer", 1 << 20);
+        if buffer < LEAST_BUFFER {
+            let hint = Some("write at least `\"64KiB\"`".into());
+            table.error(table.value_span("buffer"), "`buffer` has no room for lines", hint);
+        }
+        buffer
     }
 }

@@ -1,7 +1,10 @@
 //! `files = { … }` of a route: a directory served.
 
 use super::{table::Table, tree::Kind};
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// A directory served.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +41,12 @@ impl Files {
                 let hint = "every request for a file answers 404 until it exists";
                 table.warning(text.span.clone(), message, Some(hint.into()));
             }
+            if holds(&root, &table.directory()) {
+                let message = "this config file lies in the directory that is served";
+                let hint =
+                    "whoever asks for it gets it: serve a directory beside it, as `\"public\"`";
+                table.warning(text.span.clone(), message, Some(hint.into()));
+            }
             root
         });
         let index = table.texts("index").map(|texts| {
@@ -63,6 +72,13 @@ impl Files {
             _ => Some(FileCache::read(&table.table("cache"))),
         }
     }
+}
+
+/// Whether what lies in `directory` lies in `root`.
+fn holds(root: &Path, directory: &Path) -> bool {
+    let here = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let (root, here) = (root.canonicalize(), here.canonicalize());
+    root.is_ok_and(|root| here.is_ok_and(|here| here.starts_with(root)))
 }
 
 impl Default for FileCache {

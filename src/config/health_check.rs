@@ -39,6 +39,14 @@ impl HealthCheck {
             let hint = format!("write `\"/{}\"`", text.value);
             table.error(text.span.clone(), "a path starts with `/`", Some(hint));
         }
+        if let Some(text) = path.filter(|it| !is_sendable(&it.value)) {
+            let hint = Some("escape what is no letter of a path, as `%20`".into());
+            table.error(text.span.clone(), "a request line cannot hold this", hint);
+        }
+        if let Some(text) = table.text("host").filter(|it| !is_sendable(&it.value)) {
+            let hint = Some("write a name, as `\"app.internal\"`".into());
+            table.error(text.span.clone(), "a `Host` cannot be this", hint);
+        }
         let check = Self {
             path: path.map_or_else(|| "/".to_owned(), |text| text.value.clone()),
             host: table.string("host"),
@@ -65,6 +73,11 @@ impl HealthCheck {
         let ranges: Vec<_> = values.iter().filter_map(|it| StatusRange::read(table, it)).collect();
         if ranges.is_empty() { default() } else { ranges }
     }
+}
+
+/// Whether it can stand in a probe: a space or a line's end would end it there.
+fn is_sendable(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 impl StatusRange {

@@ -1,9 +1,10 @@
 //! The notations of addresses, hosts, paths and methods, apart from any table.
 //!
-//! Owns: parsing each and saying what to write instead. May touch: nothing. Next: [`super::server`],
+//! Owns: parsing each and saying what to write instead. May touch: [`crate::path`]. Next: [`super::server`],
 //! [`super::site`] and [`super::route`] read through these.
 
 use super::{HostPattern, PathPattern};
+use crate::path::normalise;
 use http::Method;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -132,6 +133,7 @@ pub(super) fn path_pattern(text: &str) -> Result<PathPattern, Refusal> {
         let stem = fixed.split('*').next().unwrap_or("/").trim_end_matches('/');
         return refuse(format!("a `*` stands at the end, after a `/`: `\"{stem}/*\"`"));
     }
+    is_comparable(text).or_else(|hint| refuse(hint).map(drop))?;
     let mut segments = fixed.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
         let doubled = segment.is_empty() && (prefix || segments.peek().is_some());
@@ -145,6 +147,17 @@ pub(super) fn path_pattern(text: &str) -> Result<PathPattern, Refusal> {
     } else {
         PathPattern::Exact(text.to_owned())
     })
+}
+
+/// Whether a path can be equal to one that is compared: escapes are decoded before. If not, a hint.
+pub(super) fn is_comparable(path: &str) -> Result<(), String> {
+    let compared = "paths are compared with their escapes decoded";
+    match path.contains(['%', '\\', '\0']).then(|| normalise(path)) {
+        None => Ok(()),
+        Some(Ok(decoded)) if decoded == path => Ok(()),
+        Some(Ok(decoded)) => Err(format!("{compared}: write `\"{decoded}\"`")),
+        Some(Err(error)) => Err(format!("{error}: no request with such a path gets here")),
+    }
 }
 
 /// A method, as `GET`.
@@ -207,5 +220,14 @@ mod tests {
         {
             assert!(path_pattern(wrong).is_err(), "{wrong}");
         }
+        for wrong in ["/my%20files/*", "/a%2fb", "/%e9", "/a%", "/a%00", "/a\\b", "/%2e%2e/x"] {
+            assert!(path_pattern(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(path_pattern("/%E9"), Ok(PathPattern::Exact("/%E9".into())));
+        assert_eq!(path_pattern("/my files/*"), Ok(PathPattern::Prefix("/my files/".into())));
+        assert_eq!(
+            path_pattern("/my%20files/*").expect_err("escaped").1,
+            "paths are compared with their escapes decoded: write `\"/my files/*\"`"
+        );
     }
 }

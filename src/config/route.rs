@@ -3,7 +3,7 @@
 use super::{
     Files, Retry, Upstream,
     header_edits::check_sendable,
-    names::{method, path_pattern},
+    names::{is_comparable, method, path_pattern},
     site::Taken,
     table::Table,
 };
@@ -184,6 +184,8 @@ fn read_strip_prefix(table: &Table<'_>) -> Option<String> {
     } else if text.value.contains('*') {
         let hint = format!("write `\"{}\"`", text.value.trim_end_matches(['*', '/']));
         table.error(text.span.clone(), "`strip_prefix` has no `*`", Some(hint));
+    } else if let Err(hint) = is_comparable(&text.value) {
+        table.error(text.span.clone(), "`strip_prefix` would never be cut", Some(hint));
     }
     Some(text.value.clone())
 }

@@ -83,7 +83,7 @@ impl Upstream {
             keepalive_age: table.duration("keepalive_age", HOUR),
             health_check: table.optional_table("health_check").map(|it| HealthCheck::read(&it)),
             when_all_down: table.choice("when_all_down", WhenAllDown::FailOpen, &all_down),
-            resolve_interval: table.positive_duration("resolve_interval", Duration::from_secs(10)),
+            resolve_interval: read_resolve_interval(table),
             fail_on: read_fail_on(table),
             retry: Retry::read(&table.table("retry"), &Retry::default()),
         }
@@ -121,6 +121,15 @@ impl Strategy {
         }
         strategy
     }
+}
+
+fn read_resolve_interval(table: &Table<'_>) -> Duration {
+    let interval = table.positive_duration("resolve_interval", Duration::from_secs(10));
+    if interval < Duration::from_secs(1) {
+        let hint = Some("write at least `\"1s\"`: name servers are others' machines".into());
+        table.error(table.value_span("resolve_interval"), "names are looked up too often", hint);
+    }
+    interval
 }
 
 fn read_fail_on(table: &Table<'_>) -> Vec<u16> {

@@ -6,7 +6,17 @@
 
 use super::settings::Waits;
 use crate::clock::Clock;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+/// A client that gives up more requests than this in [`WINDOW`] milliseconds, more than it may have
+/// under way at once, and more than half of all, makes work and takes none: the rapid reset of
+/// CVE-2023-44487.
+const GIVEN_UP: u32 = 100;
+const WINDOW: u64 = 10_000;
+
+/// What [`Activity::tell`] has noted.
+const WAITS: u8 = 1;
+const GOES_ON: u8 = 2;
 
 /// What the alarm finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,19 +38,38 @@ pub struct Activity {
     requests: AtomicU64,
     idle_since: AtomicU64,
     blocked_since: AtomicU64,
+    /// When the socket last took nothing.
+    blocked_last: AtomicU64,
+    /// Of the stream that is being polled.
+    told: AtomicU8,
+    /// Of requests that were given up: how many may be, since when they are counted, how many there
+    /// were, and how many requests had ended before.
+    may_give_up: u32,
+    window_since: AtomicU64,
+    given_up: AtomicU32,
+    before_window: AtomicU64,
+    /// Whether too many were given up.
+    floods: AtomicBool,
     /// Whether the client has taken nothing for too long.
     pub stalled: AtomicBool,
 }
 
 impl Activity {
-    /// A connection that has just been accepted.
-    pub fn new(clock: Clock) -> Self {
+    /// A connection that has just been accepted, for so many streams at once.
+    pub fn new(clock: Clock, streams: u32) -> Self {
         Self {
             clock,
+            may_give_up: streams.max(GIVEN_UP),
             in_flight: AtomicU32::new(0),
             requests: AtomicU64::new(0),
             idle_since: AtomicU64::new(clock.now()),
             blocked_since: AtomicU64::new(0),
+            blocked_last: AtomicU64::new(0),
+            told: AtomicU8::new(0),
+            window_since: AtomicU64::new(0),
+            given_up: AtomicU32::new(0),
+            before_window: AtomicU64::new(0),
+            floods: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
         }
     }
@@ -51,11 +80,54 @@ impl Activity {
         self.requests.fetch_add(1, Relaxed) + 1
     }
 
-    /// A request has ended.
-    pub fn end(&self) {
+    /// How many requests have begun.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Relaxed)
+    }
+
+    /// A request has ended: with its answer, or because the client gave it up.
+    pub fn end(&self, answered: bool) {
         if self.in_flight.fetch_sub(1, Relaxed) == 1 {
             self.idle_since.store(self.clock.now(), Relaxed);
         }
+        if !answered {
+            self.count_given_up();
+        }
+    }
+
+    fn count_given_up(&self) {
+        let (now, requests) = (self.clock.now(), self.requests());
+        if now >= self.window_since.load(Relaxed) + WINDOW {
+            self.window_since.store(now, Relaxed);
+            self.given_up.store(0, Relaxed);
+            let under_way = u64::from(self.in_flight.load(Relaxed)) + 1;
+            self.before_window.store(requests - under_way, Relaxed);
+        }
+        let given_up = self.given_up.fetch_add(1, Relaxed) + 1;
+        let of = requests - self.before_window.load(Relaxed);
+        if given_up > self.may_give_up && u64::from(given_up) * 2 > of {
+            self.floods.store(true, Relaxed);
+        }
+    }
+
+    /// Whether the client gives up too many of its requests.
+    pub fn floods(&self) -> bool {
+        self.floods.load(Relaxed)
+    }
+
+    /// The stream that is being polled waits for its client to take what it gave, or goes on.
+    pub fn tell(&self, waits: bool) {
+        self.told.store(if waits { WAITS } else { GOES_ON }, Relaxed);
+    }
+
+    /// What was told since it was last asked.
+    pub fn take_told(&self) -> Option<bool> {
+        let told = self.told.load(Relaxed);
+        if told == 0 {
+            return None;
+        }
+        self.told.store(0, Relaxed);
+        Some(told == WAITS)
     }
 
     /// A write succeeded, or could not proceed.
@@ -65,7 +137,17 @@ impl Activity {
             self.blocked_since.store(self.clock.now(), Relaxed);
         } else if !blocked && before != 0 {
             self.blocked_since.store(0, Relaxed);
+            self.blocked_last.store(self.clock.now(), Relaxed);
         }
+    }
+
+    /// Streams that have waited for their client since this moment have waited too long. A slow
+    /// socket is another thing than a client that takes nothing of one stream: while the socket is
+    /// slow, all of them wait.
+    pub fn too_long_since(&self, waits: &Waits) -> Option<u64> {
+        let moment = self.clock.now().checked_sub(waits.send)?;
+        let slow = self.blocked_since.load(Relaxed) != 0;
+        (!slow && self.blocked_last.load(Relaxed) <= moment).then_some(moment)
     }
 
     /// What is overdue now, or when to look again.
@@ -87,5 +169,53 @@ impl Activity {
             Finding::Fine(at) => Finding::Fine(at.min(soonest)),
             found => found,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rounds of requests, of which so many are answered and so many given up.
+    fn floods(rounds: usize, answered: usize, given_up: usize, streams: u32) -> bool {
+        let activity = Activity::new(Clock::start(), streams);
+        for number in 0..rounds * (answered + given_up) {
+            activity.begin();
+            activity.end(number % (answered + given_up) < answered);
+        }
+        activity.floods()
+    }
+
+    #[test]
+    fn a_client_may_give_up_a_hundred_requests_or_all_at_once_or_half() {
+        assert!(!floods(100, 0, 1, 100));
+        assert!(floods(101, 0, 1, 100));
+        assert!(!floods(250, 0, 1, 250));
+        assert!(floods(251, 0, 1, 250));
+        assert!(!floods(1000, 2, 1, 100));
+        assert!(floods(1000, 1, 2, 100));
+    }
+
+    #[test]
+    fn those_under_way_count_among_all() {
+        let activity = Activity::new(Clock::start(), 100);
+        for _ in 0..400 {
+            activity.begin();
+        }
+        (0..200).for_each(|_| activity.end(false));
+        assert!(!activity.floods());
+        activity.end(false);
+        assert!(activity.floods());
+    }
+
+    #[test]
+    fn a_stream_waits_too_long_only_where_the_socket_is_not_what_is_slow() {
+        let activity = Activity::new(Clock::start(), 100);
+        let waits = Waits { request_head: 1, idle: 1, send: 1000 };
+        assert!(activity.too_long_since(&waits).is_some());
+        activity.wrote(true);
+        assert_eq!(activity.too_long_since(&waits), None);
+        activity.wrote(false);
+        assert_eq!(activity.too_long_since(&waits), None, "it was slow a moment ago");
     }
 }

@@ -3,7 +3,7 @@
 //! Owns: what is noted of it. May touch: [`super::activity`]. The connection's alarm reads what is
 //! noted.
 
-use super::{activity::Activity, stream::Stream};
+use super::activity::Activity;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -14,19 +14,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A client's socket that notes what happens on it.
 #[derive(Debug)]
-pub struct ClientIo {
-    stream: Stream,
+pub struct ClientIo<S> {
+    stream: S,
     activity: Arc<Activity>,
 }
 
-impl ClientIo {
+impl<S> ClientIo<S> {
     /// Notes in `activity` what happens on `stream`.
-    pub fn new(stream: Stream, activity: Arc<Activity>) -> Self {
+    pub fn new(stream: S, activity: Arc<Activity>) -> Self {
         Self { stream, activity }
     }
 }
 
-impl AsyncRead for ClientIo {
+impl<S: AsyncRead + Unpin> AsyncRead for ClientIo<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -36,7 +36,7 @@ impl AsyncRead for ClientIo {
     }
 }
 
-impl AsyncWrite for ClientIo {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -63,13 +63,57 @@ impl AsyncWrite for ClientIo {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        if flushed.is_pending() {
-            self.activity.wrote(true);
-        }
+        self.activity.wrote(flushed.is_pending());
         flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::Clock,
+        daemon::{activity::Finding, settings::Waits},
+    };
+    use std::task::Waker;
+
+    /// Takes what is written, as TLS does, and passes it on at the second try.
+    struct Slow(bool);
+
+    impl AsyncWrite for Slow {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            let slow = std::mem::take(&mut self.0);
+            if slow { Poll::Pending } else { Poll::Ready(Ok(())) }
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn a_connection_that_was_slow_once_is_not_stalled() {
+        let activity = Arc::new(Activity::new(Clock::start(), 100));
+        let mut io = ClientIo::new(Slow(true), Arc::clone(&activity));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut io).poll_write(&mut cx, b"last").is_ready());
+        let waits = Waits { request_head: 1000, idle: 1000, send: 0 };
+        activity.begin();
+        assert!(Pin::new(&mut io).poll_flush(&mut cx).is_pending());
+        assert_eq!(activity.look(&waits), Finding::Stalled);
+        assert!(Pin::new(&mut io).poll_flush(&mut cx).is_ready());
+        assert!(matches!(activity.look(&waits), Finding::Fine(_)));
     }
 }

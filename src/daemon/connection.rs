@@ -20,7 +20,13 @@ pub async fn serve(
     proxy: Arc<Proxy>,
     alive: mpsc::Sender<()>,
 ) {
-    let snapshot = proxy.live.load();
+    let mut snapshot = proxy.live.load();
+    if snapshot.listener(open.listener().id).is_none()
+        && let Some(last) = open.listener().last.load_full()
+    {
+        // It was accepted as its listener left the config.
+        snapshot = last;
+    }
     let Some(parts) = snapshot.listener(open.listener().id) else { return };
     let settings = Settings::of(parts);
     let tls = parts.tls.as_ref().map(|tls| Arc::clone(&tls.server));

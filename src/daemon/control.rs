@@ -35,8 +35,11 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot, watch},
     task::AbortHandle,
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
+
+/// After a worker could not be replaced, as with no memory for its thread.
+const RESTART: Duration = Duration::from_secs(1);
 
 /// The control thread's state.
 pub struct Control {
@@ -154,7 +157,7 @@ impl Control {
                 told = signals.next() => match told {
                     Told::Stop => break,
                     Told::Reload => { let _ = self.reload("SIGHUP").await; }
-                    Told::ReopenLogs => self.reopen_logs(),
+                    Told::ReopenLogs => reopen_logs(&self.live),
                 },
                 () = self.watch.changed() => { let _ = self.reload("changed file").await; }
                 Some(asked) = self.reloads.recv() => {
@@ -189,7 +192,13 @@ impl Control {
         self.live.metrics.worker_restarts.inc();
         tracing::error!(worker, "a worker died; another takes its place and its sockets");
         if let Err(error) = self.start_worker(worker) {
-            tracing::error!(worker, %error, "the worker can't be replaced");
+            tracing::error!(worker, %error, "the worker can't be replaced; another try in a second");
+            let tell = self.tell_ended.clone();
+            task::spawn(async move {
+                sleep(RESTART).await;
+                // Nobody replaces workers any more once the process ends.
+                let _ = tell.send(Ended::Died(worker));
+            });
         }
     }
 
@@ -298,13 +307,6 @@ impl Control {
         Ok(generation)
     }
 
-    fn reopen_logs(&self) {
-        if let Some(log) = &self.live.load().access_log {
-            tracing::info!("reopening the access log");
-            log.reopen();
-        }
-    }
-
     /// Says goodbye: first to the load balancer in front, then to new connections, then to those
     /// that are left. A second signal ends it at once.
     async fn drain(mut self, mut signals: Signals) {
@@ -312,7 +314,19 @@ impl Control {
         self.live.set_phase(Phase::Draining);
         let (delay, limit) = (config.drain_delay, config.shutdown_timeout);
         tracing::info!(?delay, ?limit, "stopping");
-        let second_signal = async { while signals.next().await != Told::Stop {} };
+        // Who asks for one now is told so.
+        self.reloads.close();
+        while self.reloads.try_recv().is_ok() {}
+        let live = Arc::clone(&self.live);
+        let second_signal = async {
+            loop {
+                match signals.next().await {
+                    Told::Stop => return,
+                    Told::ReopenLogs => reopen_logs(&live),
+                    Told::Reload => tracing::warn!("stopping: not reloaded"),
+                }
+            }
+        };
         tokio::select! {
             () = self.finish(delay, limit) => {}
             () = second_signal => tracing::warn!("a second signal: ending at once"),
@@ -325,7 +339,9 @@ impl Control {
 
     async fn finish(&mut self, delay: Duration, limit: Duration) {
         let closing = Instant::now() + delay;
-        sleep_until(closing).await;
+        while let Ok(Some(ended)) = timeout_at(closing, self.ended.recv()).await {
+            self.replace(&ended);
+        }
         self.publish(Vec::new());
         self.stop.send_replace(true);
         let mut running = self.resources.workers;
@@ -337,6 +353,13 @@ impl Control {
             }
             running -= 1;
         }
+    }
+}
+
+fn reopen_logs(live: &Live) {
+    if let Some(log) = &live.load().access_log {
+        tracing::info!("reopening the access log");
+        log.reopen();
     }
 }
 

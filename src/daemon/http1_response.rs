@@ -6,6 +6,7 @@
 use super::{
     alarm::Alarm,
     http1_socket::{Gone, Http1Socket},
+    settings::Waits,
 };
 use crate::{
     clock::Clock,
@@ -79,7 +80,7 @@ impl Responding {
         cx: &mut Context<'_>,
         socket: &mut Http1Socket,
         mut giver: Option<&mut Giver>,
-        waits: (&mut Alarm, Clock, u64),
+        waits: (&mut Alarm, Clock, &Waits),
     ) -> Poll<Result<(), Gone>> {
         loop {
             if !self.broken && socket.outgoing.wants_more() {
@@ -104,11 +105,16 @@ impl Responding {
                     // Only a file that is sent has an end.
                     let cut = error.kind() == io::ErrorKind::UnexpectedEof;
                     self.body.abandon(if cut { "file_error" } else { "client_aborted" });
-                    return Poll::Ready(Err(Gone));
+                    return Poll::Ready(Err(self.gone(socket)));
                 }
                 Poll::Pending => {
                     self.body.read_ahead(cx);
-                    return self.poll_stall(cx, socket.outgoing.sent, waits);
+                    // The server may have taken what it had of the request, and want more of it.
+                    let giving = giver.as_deref_mut().filter(|giver| !giver.is_done());
+                    if giving.is_some() && socket.poll_meanwhile(cx, giving).is_ready() {
+                        continue;
+                    }
+                    return self.poll_stall(cx, socket, waits);
                 }
             }
         }
@@ -163,13 +169,20 @@ impl Responding {
         }
     }
 
+    /// What was taken from the body for the client and never left is not counted as sent.
+    fn gone(&mut self, socket: &Http1Socket) -> Gone {
+        self.body.take_back(socket.outgoing.unwritten());
+        Gone
+    }
+
     /// Ready when the client has taken nothing for as long as it may.
     fn poll_stall(
         &mut self,
         cx: &mut Context<'_>,
-        sent: u64,
-        (alarm, clock, wait): (&mut Alarm, Clock, u64),
+        socket: &Http1Socket,
+        (alarm, clock, waits): (&mut Alarm, Clock, &Waits),
     ) -> Poll<Result<(), Gone>> {
+        let sent = socket.outgoing.sent;
         let (since, _) = match self.stalled {
             Some(stalled) if stalled.1 == sent => stalled,
             _ => *self.stalled.insert((clock.now(), sent)),
@@ -177,11 +190,13 @@ impl Responding {
         loop {
             ready!(alarm.poll(cx));
             let now = clock.now();
-            if now >= since + wait {
+            let due = since + waits.send;
+            if now >= due {
                 self.body.abandon("send_timeout");
-                return Poll::Ready(Err(Gone));
+                return Poll::Ready(Err(self.gone(socket)));
             }
-            alarm.ring_in(Duration::from_millis(since + wait - now));
+            // What comes after this response can't be overdue before the shortest wait.
+            alarm.ring_in(Duration::from_millis((due - now).min(waits.shortest())));
         }
     }
 }

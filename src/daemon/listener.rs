@@ -59,16 +59,20 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds `wanted` once per worker.
+    /// Binds `wanted` once per worker, beside the `current` listeners of this process.
     pub fn bind(
         id: usize,
         name: &str,
         wanted: SocketAddr,
         workers: usize,
+        current: &[Arc<Self>],
         metrics: &Metrics,
     ) -> io::Result<Arc<Self>> {
         // With SO_REUSEPORT a second daemon would share the address unnoticed: a plain bind tells.
-        drop(bind(wanted, false)?);
+        // It can't where the address is ours, of a listener that is about to leave or to move.
+        if !current.iter().any(|it| overlap(it.address, wanted)) {
+            drop(bind(wanted, false)?);
+        }
         let first = bind(wanted, true)?;
         let address = first.local_addr()?;
         let mut sockets = vec![first];
@@ -148,6 +152,12 @@ impl Listener {
     fn sockets(&self) -> MutexGuard<'_, Vec<StdListener>> {
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether two sockets on these addresses are in each other's way.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
+    one.port() == other.port() && (a == b || a.is_unspecified() || b.is_unspecified())
 }
 
 /// Counts a connection while it lives.

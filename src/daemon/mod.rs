@@ -30,6 +30,7 @@ use crate::{
     observe::logging,
     snapshot::build::BuildError,
 };
+use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use std::{fmt, io, net::SocketAddr, path::Path};
 
@@ -124,6 +125,7 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     let loaded = config::load(path).map_err(StartError::Config)?;
     let config::Log { level, format } = &loaded.config.log;
     let level = logging::start(level, *format == config::LogFormat::Json);
+    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(StartError::System)?;
     let ended = runtime.block_on(async {
@@ -133,4 +135,17 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     });
     runtime.shutdown_background();
     ended
+}
+
+/// As many files as the system allows: the usual 1024 of a login are for programs that use `select`,
+/// and every connection takes one.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files can't be raised");
+    }
 }

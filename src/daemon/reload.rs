@@ -34,6 +34,7 @@ pub fn bind(
                 &wanted.name,
                 wanted.address,
                 resources.workers,
+                current,
                 &resources.metrics,
             ),
         }

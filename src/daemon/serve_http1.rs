@@ -275,11 +275,15 @@ impl Http1 {
             handled.await.map_err(|Gone| End::Gone)?
         };
         asked.close |= service.is_closing() || service.listener().is_draining();
+        // A body that nobody takes ends the connection, unless it is there already.
+        asked.close |= giver
+            .as_mut()
+            .is_some_and(|it| !it.is_taken() && !it.skip_what_is_there(&mut socket.unread));
         let clock = proxy.live.clock;
         let outgoing = &mut socket.outgoing;
         let mut responding = Responding::begin(response, asked, outgoing, || proxy.date());
         poll_fn(|cx| {
-            let waits = (&mut *alarm, clock, settings.waits.send);
+            let waits = (&mut *alarm, clock, &settings.waits);
             responding.poll(cx, socket, giver.as_mut(), waits)
         })
         .await?;

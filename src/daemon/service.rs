@@ -21,6 +21,7 @@ use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
 use std::{
     convert::Infallible,
+    mem::take,
     pin::Pin,
     sync::{
         Arc,
@@ -28,6 +29,10 @@ use std::{
     },
     task::{Context, Poll},
 };
+
+/// An HTTP/2 client is to take this many bytes of a response within `timeouts.send`: nothing less is
+/// told of it.
+const PART: usize = 32 * 1024;
 
 /// One connection's requests.
 pub struct Service {
@@ -107,32 +112,43 @@ impl Service {
         request: Request<hyper::body::Incoming>,
     ) -> Result<Response<ConnectionBody>, Infallible> {
         let count = activity.begin();
-        let in_flight = InFlight(activity);
+        let in_flight = InFlight { activity, answered: false };
         let (head, body) = request.into_parts();
         let record = self.begin(count, false, head.into());
         let answer = handle(record, Incoming::Http2(body)).await;
-        Ok(answer.map(|body| ConnectionBody { body, in_flight }).into_http2())
+        let with_body = |body| {
+            in_flight.activity.tell(true);
+            ConnectionBody { body, left: Bytes::new(), in_flight }
+        };
+        Ok(answer.map(with_body).into_http2())
     }
 }
 
 /// Counts a request while it lives.
-struct InFlight(Arc<Activity>);
+struct InFlight {
+    activity: Arc<Activity>,
+    /// Whether it came to an end by itself.
+    answered: bool,
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.end();
+        self.activity.end(self.answered);
     }
 }
 
 /// An HTTP/2 response's body, which ends its request for the connection when it ends.
 pub struct ConnectionBody {
     body: ResponseBody,
+    /// Of the part that is being handed out.
+    left: Bytes,
     in_flight: InFlight,
 }
 
 impl Drop for ConnectionBody {
     fn drop(&mut self) {
-        if self.in_flight.0.stalled.load(Relaxed) {
+        self.in_flight.answered |= self.is_end_stream();
+        if self.in_flight.activity.stalled.load(Relaxed) {
             self.body.abandon("send_timeout");
         }
     }
@@ -146,14 +162,34 @@ impl Body for ConnectionBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let Self { body, left, in_flight } = &mut *self;
+        let mut polled = if left.is_empty() {
+            Pin::new(body).poll_frame(cx)
+        } else {
+            Poll::Ready(Some(Ok(Frame::data(take(left)))))
+        };
+        if let Poll::Ready(Some(Ok(frame))) = &mut polled
+            && let Some(data) = frame.data_mut()
+            && data.len() > PART
+        {
+            *left = data.split_off(PART);
+        }
+        in_flight.answered |= matches!(polled, Poll::Ready(None | Some(Err(_))));
+        in_flight.activity.tell(matches!(polled, Poll::Ready(Some(Ok(_)))));
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.left.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (body, left) = (self.body.size_hint(), self.left.len() as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(body.lower() + left);
+        if let Some(upper) = body.upper() {
+            hint.set_upper(upper + left);
+        }
+        hint
     }
 }

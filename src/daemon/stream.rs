@@ -16,10 +16,11 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-/// How long and how much is read after an answer that ends a connection with more to come: closing
-/// with unread bytes resets the connection, and the client may lose the answer (RFC 9112 §9.6).
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 256 * 1024;
+/// How long is read after an answer that ends a connection with more to come, in all and while
+/// nothing comes: closing with unread bytes resets the connection, and the client may lose the answer
+/// (RFC 9112 §9.6).
+const LINGER: Duration = Duration::from_secs(30);
+const LINGER_IDLE: Duration = Duration::from_secs(2);
 
 /// A client's socket.
 #[derive(Debug)]
@@ -101,14 +102,9 @@ impl Stream {
     /// Closes our side and reads what still comes, so that the client gets to read our answer.
     pub async fn linger(&mut self) {
         let drain = async {
-            self.shutdown().await?;
-            let (mut buffer, mut read) = (vec![0; 16 * 1024], 0);
-            while read < LINGER_BYTES {
-                match self.read(&mut buffer).await? {
-                    0 => break,
-                    more => read += more,
-                }
-            }
+            timeout(LINGER_IDLE, self.shutdown()).await??;
+            let mut buffer = vec![0; 16 * 1024];
+            while timeout(LINGER_IDLE, self.read(&mut buffer)).await?? > 0 {}
             io::Result::Ok(())
         };
         // Whether it went well or not, the socket is closed now.
@@ -119,7 +115,7 @@ impl Stream {
     /// else.
     pub async fn close(&mut self) {
         if let Self::Tls(_) = self {
-            let _ = timeout(LINGER, self.shutdown()).await;
+            let _ = timeout(LINGER_IDLE, self.shutdown()).await;
         }
     }
 }

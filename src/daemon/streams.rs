@@ -1,9 +1,11 @@
 //! The streams of one HTTP/2 connection, run in the connection's own task.
 //!
-//! Owns: in which order they and the connection are polled. May touch: nothing of ours. With a task
-//! for each stream, an answer would wait in the worker's queue behind all other streams that have
-//! become ready, and only then for its connection's turn to write it.
+//! Owns: in which order they and the connection are polled, and the end of those whose client takes
+//! nothing. May touch: [`super::activity`]. With a task for each stream, an answer would wait in the
+//! worker's queue behind all other streams that have become ready, and only then for its
+//! connection's turn to write it.
 
+use super::activity::Activity;
 use futures_util::{
     FutureExt,
     stream::{FuturesUnordered, StreamExt},
@@ -11,6 +13,7 @@ use futures_util::{
 };
 use std::{
     future::Future,
+    mem::take,
     panic::AssertUnwindSafe,
     pin::Pin,
     sync::{
@@ -20,14 +23,14 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-type Stream = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Answering = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Takes the streams that hyper begins.
 #[derive(Clone, Default)]
-pub struct Begun(Arc<Mutex<Vec<Stream>>>);
+pub struct Begun(Arc<Mutex<Vec<Answering>>>);
 
 impl Begun {
-    fn lock(&self) -> MutexGuard<'_, Vec<Stream>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Answering>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -43,20 +46,56 @@ where
     }
 }
 
+/// One stream.
+struct Stream {
+    /// `None` once its client has taken nothing for too long.
+    answering: Option<Answering>,
+    activity: Arc<Activity>,
+    /// Since when it waits for its client to take something, and who wakes it.
+    waiting: Option<(u64, Waker)>,
+}
+
+impl Future for Stream {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(answering) = &mut self.answering else { return Poll::Ready(()) };
+        let polled = answering.as_mut().poll(cx);
+        if let Some(waits) = self.activity.take_told() {
+            let since = || (self.activity.clock.now(), cx.waker().clone());
+            self.waiting = (waits && polled.is_pending()).then(since);
+        }
+        polled
+    }
+}
+
 /// A connection's streams, and who wakes the connection itself.
 pub struct Streams {
     begun: Begun,
+    activity: Arc<Activity>,
     running: FuturesUnordered<Stream>,
     doorbell: Arc<Doorbell>,
     connection: Waker,
 }
 
 impl Streams {
-    /// For the connection that gives its streams to `begun`.
-    pub fn new(begun: Begun) -> Self {
+    /// For the connection that gives its streams to `begun`; they tell `activity` what they wait for.
+    pub fn new(begun: Begun, activity: Arc<Activity>) -> Self {
         let doorbell = Arc::new(Doorbell { rung: true.into(), ..Doorbell::default() });
         let connection = Waker::from(Arc::clone(&doorbell));
-        Self { begun, running: FuturesUnordered::new(), doorbell, connection }
+        Self { begun, activity, running: FuturesUnordered::new(), doorbell, connection }
+    }
+
+    /// Ends the streams that have waited for their client since `moment`.
+    pub fn end_those_waiting_since(&mut self, moment: u64) {
+        for stream in &mut self.running {
+            if stream.waiting.as_ref().is_some_and(|(since, _)| *since <= moment) {
+                stream.answering = None;
+                if let Some((_, waker)) = stream.waiting.take() {
+                    waker.wake();
+                }
+            }
+        }
     }
 
     /// Has the connection polled next time, whatever it waits for.
@@ -81,7 +120,11 @@ impl Streams {
                 }
                 // It rang for itself: it has more to do, after others had their turn.
                 yields = self.doorbell.rung.load(SeqCst);
-                self.running.extend(self.begun.lock().drain(..));
+                self.running.extend(self.begun.lock().drain(..).map(|answering| Stream {
+                    answering: Some(answering),
+                    activity: Arc::clone(&self.activity),
+                    waiting: None,
+                }));
             }
             // Answers that are ready at once are written at once.
             while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {}
@@ -94,6 +137,14 @@ impl Streams {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
+    }
+}
+
+impl Drop for Streams {
+    fn drop(&mut self) {
+        // What the connection began as it ended was never polled, and it has this list itself.
+        let begun = take(&mut *self.begun.lock());
+        drop(begun);
     }
 }
 
@@ -120,6 +171,7 @@ impl Wake for Doorbell {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
     use hyper::rt::Executor;
     use std::{
         future::{pending, poll_fn},
@@ -129,6 +181,10 @@ mod tests {
         thread,
     };
     use tokio::sync::oneshot;
+
+    fn streams(begun: &Begun) -> Streams {
+        Streams::new(begun.clone(), Arc::new(Activity::new(Clock::start(), 100)))
+    }
 
     async fn poll_once<C: Future>(
         streams: &mut Streams,
@@ -143,7 +199,7 @@ mod tests {
         let begun = Begun::default();
         let (answer, mut answered) = oneshot::channel();
         let (upstream, response) = oneshot::channel();
-        let mut streams = Streams::new(begun.clone());
+        let mut streams = streams(&begun);
         begun.execute(async move {
             let response: u32 = response.await.unwrap();
             answer.send(response + 1).unwrap();
@@ -167,7 +223,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_that_panics_ends_alone() {
         let begun = Begun::default();
-        let mut streams = Streams::new(begun.clone());
+        let mut streams = streams(&begun);
         let (tell, told) = oneshot::channel();
         begun.execute(async { panic!("a stream panics: this is part of the test") });
         begun.execute(async move { tell.send(()).unwrap() });
@@ -181,7 +237,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_yields_lets_other_tasks_run() {
-        let mut streams = Streams::new(Begun::default());
+        let mut streams = streams(&Begun::default());
         let mut polls = 0;
         let mut connection = pin!(poll_fn(|cx| {
             polls += 1;
@@ -205,7 +261,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_is_polled_again_after_it_was_told_something() {
-        let mut streams = Streams::new(Begun::default());
+        let mut streams = streams(&Begun::default());
         let mut polls = 0;
         let mut connection = pin!(poll_fn(|_| {
             polls += 1;
@@ -214,5 +270,51 @@ mod tests {
         assert!(poll_once(&mut streams, connection.as_mut()).await.is_pending());
         streams.poll_connection_next();
         poll_fn(|cx| streams.poll(cx, connection.as_mut())).await;
+    }
+
+    #[tokio::test]
+    async fn what_a_connection_began_as_it_ended_is_dropped_with_it() {
+        let begun = Begun::default();
+        let held = Arc::new(());
+        let (inside, weak) = ((begun.clone(), Arc::clone(&held)), Arc::downgrade(&held));
+        drop(held);
+        let mut streams = streams(&begun);
+        let mut connection = pin!(async move {
+            begun.execute(async move {
+                pending::<()>().await;
+                drop(inside);
+            });
+        });
+        assert!(poll_once(&mut streams, connection.as_mut()).await.is_ready());
+        drop(streams);
+        assert!(weak.upgrade().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_whose_client_takes_nothing() {
+        let begun = Begun::default();
+        let mut streams = streams(&begun);
+        let activity = Arc::clone(&streams.activity);
+        let ([waits, works], [waiting, working]) = {
+            let (waits, waiting) = oneshot::channel::<()>();
+            let (works, working) = oneshot::channel::<()>();
+            ([waits, works], [waiting, working])
+        };
+        for (held, told) in [(waits, true), (works, false)] {
+            let activity = Arc::clone(&activity);
+            begun.execute(async move {
+                activity.tell(told);
+                pending::<()>().await;
+                drop(held);
+            });
+        }
+        let mut connection = pin!(pending::<()>());
+        assert!(poll_once(&mut streams, connection.as_mut()).await.is_pending());
+        let now = activity.clock.now();
+        streams.end_those_waiting_since(now);
+        assert!(waiting.now_or_never().is_some(), "it has been dropped");
+        assert!(working.now_or_never().is_none(), "this one waits for something else");
+        assert!(poll_once(&mut streams, connection.as_mut()).await.is_pending());
+        assert_eq!(streams.running.len(), 1);
     }
 }

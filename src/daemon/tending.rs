@@ -8,7 +8,10 @@ use crate::{
     task,
     upstream::{
         Server,
-        health::active::{self, Check},
+        health::{
+            ActiveHealth::Unchecked,
+            active::{self, Check},
+        },
         resolve,
     },
 };
@@ -63,6 +66,10 @@ impl Tending {
         }
         for task in before.into_values() {
             task.abort();
+        }
+        for group in groups.iter().filter(|group| group.health_check.is_none()) {
+            // What a check found out once holds no more when nobody checks.
+            group.upstream.members().iter().for_each(|it| it.server.set_active(Unchecked));
         }
     }
 

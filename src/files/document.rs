@@ -9,7 +9,10 @@ use std::{
     io::{self, Read, Seek},
     os::unix::fs::MetadataExt,
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -52,10 +55,35 @@ pub(super) enum Contents {
 pub(super) struct Twin {
     file: Arc<File>,
     stamp: Stamp,
+    _place: Arc<Place>,
 }
 
 /// Files from this size on are kept open while they are held.
 const TWIN_FROM: u64 = 128 * 1024;
+
+/// One of the descriptors that may be kept: a quarter of what the process may have, for it has
+/// connections to serve.
+#[derive(Debug)]
+struct Place;
+
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+impl Place {
+    fn take() -> Option<Self> {
+        static MOST: LazyLock<usize> = LazyLock::new(|| {
+            let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+            limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)) / 4
+        });
+        let one_more = |taken| (taken < *MOST).then_some(taken + 1);
+        TAKEN.fetch_update(Relaxed, Relaxed, one_more).ok().map(|_| Self)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        TAKEN.fetch_sub(1, Relaxed);
+    }
+}
 
 impl Twin {
     /// The file, if it still is what was read.
@@ -71,12 +99,17 @@ impl Document {
         self.settled && self.stamp == Stamp::of(metadata)
     }
 
-    fn new(path: &Path, metadata: &Metadata, contents: Contents) -> io::Result<Self> {
-        let now = SystemTime::now();
+    /// `now` is a moment before `metadata` was looked at.
+    fn new(
+        name: &Path,
+        metadata: &Metadata,
+        contents: Contents,
+        now: SystemTime,
+    ) -> io::Result<Self> {
         let stamp = Stamp::of(metadata);
         let validators = Validators::new(metadata.modified()?, metadata.len(), now);
         Ok(Self {
-            description: describe(&content_type::of(path), &validators, metadata.len()),
+            description: describe(&content_type::of(name), &validators, metadata.len()),
             validators,
             length: metadata.len(),
             contents,
@@ -129,8 +162,10 @@ impl Stamp {
     }
 }
 
-/// Opens the file at `path`, and reads it if it has at most `hold` bytes.
-pub(super) fn open(path: &Path, hold: u64) -> Result<Document, Refusal> {
+/// Opens the file at `path`, which is of the type that `name` tells, and reads it if it has at most
+/// `hold` bytes.
+pub(super) fn open(path: &Path, name: &Path, hold: u64) -> Result<Document, Refusal> {
+    let now = SystemTime::now();
     let file = File::open(path)?;
     let mut metadata = file.metadata()?;
     if !metadata.is_file() {
@@ -147,14 +182,15 @@ pub(super) fn open(path: &Path, hold: u64) -> Result<Document, Refusal> {
         if whole && Stamp::of(&after) == Stamp::of(&metadata) {
             // Until it has settled, another change may leave no trace in its stamp.
             let stamp = Stamp::of(&metadata);
-            let twin = metadata.len() >= TWIN_FROM && stamp.is_settled(SystemTime::now());
-            let twin = twin.then(|| Twin { file: Arc::new(file), stamp });
-            return Ok(Document::new(path, &metadata, Contents::Held(bytes, twin))?);
+            let twin = metadata.len() >= TWIN_FROM && stamp.is_settled(now);
+            let place = twin.then(Place::take).flatten().map(Arc::new);
+            let twin = place.map(|place| Twin { file: Arc::new(file), stamp, _place: place });
+            return Ok(Document::new(name, &metadata, Contents::Held(bytes, twin), now)?);
         }
         metadata = after;
     }
     // Large, or written to without a pause: sent as it is read, and cut off if it shrinks.
-    Ok(Document::new(path, &metadata, Contents::Open(Arc::new(file)))?)
+    Ok(Document::new(name, &metadata, Contents::Open(Arc::new(file)), now)?)
 }
 
 /// Reads at most `length` bytes from the start.
@@ -175,10 +211,10 @@ mod tests {
         let place = tempfile::tempdir().expect("a place");
         let path = place.path().join("a.txt");
         fs::write(&path, "12345").expect("written");
-        let small = open(&path, 5).expect("opened");
+        let small = open(&path, &path, 5).expect("opened");
         assert!(matches!(&small.contents, Contents::Held(bytes, None) if bytes == "12345"));
         assert_eq!((small.length, small.description.length), (5, Some(5)));
-        let large = open(&path, 4).expect("opened");
+        let large = open(&path, &path, 4).expect("opened");
         assert!(matches!(large.contents, Contents::Open(_)));
     }
 
@@ -187,10 +223,10 @@ mod tests {
         let place = tempfile::tempdir().expect("a place");
         let path = place.path().join("a.txt");
         fs::write(&path, "12345").expect("written");
-        let young = open(&path, 9).expect("opened");
+        let young = open(&path, &path, 9).expect("opened");
         assert!(!young.is_still(&fs::metadata(&path).expect("there")));
         std::thread::sleep(SETTLED * 2);
-        let old = open(&path, 9).expect("opened");
+        let old = open(&path, &path, 9).expect("opened");
         assert!(old.is_still(&fs::metadata(&path).expect("there")));
         let copy = place.path().join("b.txt");
         fs::copy(&path, &copy).expect("copied");
@@ -202,7 +238,7 @@ mod tests {
     #[test]
     fn a_directory_is_no_document() {
         let place = tempfile::tempdir().expect("a place");
-        assert!(matches!(open(place.path(), 9), Err(Refusal::Missing)));
-        assert!(matches!(open(&place.path().join("none"), 9), Err(Refusal::Missing)));
+        assert!(matches!(open(place.path(), place.path(), 9), Err(Refusal::Missing)));
+        assert!(matches!(open(&place.path().join("none"), place.path(), 9), Err(Refusal::Missing)));
     }
 }

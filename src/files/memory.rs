@@ -80,6 +80,8 @@ impl Memory {
         // Every shard must have room for some of the largest files, or they would never be kept.
         let fitting = settings.max_size / settings.max_file.saturating_mul(4).max(1);
         let shards = fitting.clamp(1, 16).next_power_of_two();
+        // What a shard never keeps (the library leaves 3 % of it to newcomers) need not be read whole.
+        let largest = (settings.max_size / shards / 100 * 97).saturating_sub(OVERHEAD);
         let options = OptionsBuilder::new()
             .shards(shards as usize)
             .estimated_items_capacity(
@@ -99,7 +101,7 @@ impl Memory {
         };
         Self {
             cache,
-            max_file: settings.max_file,
+            max_file: settings.max_file.min(largest),
             check_interval: nanos(settings.check_interval),
             started: Instant::now(),
             hits: AtomicU64::new(0),

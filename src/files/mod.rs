@@ -105,7 +105,7 @@ impl Files {
         self.memory.as_ref().map_or(0, |memory| memory.size())
     }
 
-    /// Answers a request for `path`: normalised ([`crate::message::path`]) and without the prefix
+    /// Answers a request for `path`: normalised ([`crate::path`]) and without the prefix
     /// that the route strips. `target` is as the client sent it; a redirect is made from it.
     /// Conditions and a range are looked for in `conditions`, if there may be any.
     pub async fn serve(
@@ -228,7 +228,7 @@ impl Files {
     async fn open(&self, path: &str, hold: u64) -> Result<Option<Document>, Refusal> {
         let (tree, path) = (Arc::clone(&self.tree), path.to_owned());
         blocking(move || match tree.find(&path)? {
-            Found::File(file, _) => document::open(&file, hold).map(Some),
+            Found::File(file, _, name) => document::open(&file, &name, hold).map(Some),
             Found::Directory => Ok(None),
         })
         .await
@@ -238,9 +238,9 @@ impl Files {
 /// What the disk has for `path`, seen from what is kept for it.
 fn compare(tree: &Tree, path: &str, kept: &Document, hold: u64) -> Result<OnDisk, Refusal> {
     match tree.find(path)? {
-        Found::File(_, metadata) if kept.is_still(&metadata) => Ok(OnDisk::Same),
-        Found::File(file, _) => {
-            document::open(&file, hold).map(|other| OnDisk::Other(Box::new(other)))
+        Found::File(_, metadata, _) if kept.is_still(&metadata) => Ok(OnDisk::Same),
+        Found::File(file, _, name) => {
+            document::open(&file, &name, hold).map(|other| OnDisk::Other(Box::new(other)))
         }
         Found::Directory => Ok(OnDisk::Directory),
     }

@@ -18,8 +18,9 @@ use std::{
 /// What a path names.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// A regular file, by its path without links, and how it was just now.
-    File(PathBuf, Metadata),
+    /// A regular file: its path without links, how it was just now, and the name that it was asked
+    /// by, which tells of what type it is where a link leads to another name.
+    File(PathBuf, Box<Metadata>, PathBuf),
     /// A directory asked for without the slash at its end.
     Directory,
 }
@@ -75,7 +76,7 @@ impl Tree {
         if path.ends_with('/') || !metadata.is_file() {
             return Err(Refusal::Missing);
         }
-        Ok(Found::File(found, metadata))
+        Ok(Found::File(found, metadata.into(), relative))
     }
 
     /// The path below the root, if every segment of it may be served.
@@ -100,7 +101,7 @@ impl Tree {
         for name in &self.index {
             match inside(root, &directory.join(name)) {
                 Ok((file, metadata)) if metadata.is_file() => {
-                    return Ok(Found::File(file, metadata));
+                    return Ok(Found::File(file, metadata.into(), name.into()));
                 }
                 Ok(_) | Err(Refusal::Missing) => {}
                 Err(refusal) => return Err(refusal),
@@ -164,7 +165,7 @@ mod tests {
     /// The content of what is found; `None` for a refusal or a directory.
     fn content(tree: &Tree, path: &str) -> Option<String> {
         match tree.find(path) {
-            Ok(Found::File(file, _)) => Some(fs::read_to_string(file).expect("readable")),
+            Ok(Found::File(file, ..)) => Some(fs::read_to_string(file).expect("readable")),
             _ => None,
         }
     }

@@ -1,6 +1,6 @@
 //! Whole answers from a real directory.
 use super::*;
-use crate::message::path::normalise;
+use crate::path::normalise;
 use http::Response;
 use http::{HeaderName, StatusCode, Uri, header};
 use http_body_util::BodyExt;

@@ -46,6 +46,12 @@ pub struct Broken;
 impl Chunked {
     /// Takes what it can from `unread`.
     pub fn step(&mut self, unread: &mut Bytes) -> Result<Step, Broken> {
+        let step = self.take(unread);
+        let_go(unread);
+        step
+    }
+
+    fn take(&mut self, unread: &mut Bytes) -> Result<Step, Broken> {
         loop {
             match *self {
                 Self::Size => {
@@ -86,9 +92,18 @@ impl Chunked {
     pub fn is_at_end(&mut self, unread: &mut Bytes) -> bool {
         if matches!(self, Self::DataEnd) && unread.starts_with(b"\r\n0\r\n\r\n") {
             unread.advance(7);
+            let_go(unread);
             *self = Self::Done;
         }
         matches!(self, Self::Done)
+    }
+}
+
+/// Bytes of which none are left would still hold the block that they were read into, for as long as
+/// nothing else comes.
+fn let_go(unread: &mut Bytes) {
+    if unread.is_empty() {
+        *unread = Bytes::new();
     }
 }
 
@@ -152,6 +167,7 @@ fn trailers(unread: &mut Bytes) -> Result<Option<Option<HeaderMap>>, Broken> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::sync::Arc;
 
     /// All that comes out when `input` arrives in pieces of `piece` bytes.
     fn decode(input: &[u8], piece: usize) -> Result<(Vec<u8>, Option<HeaderMap>, usize), Broken> {
@@ -168,6 +184,32 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Bytes that tell when nobody holds them any more.
+    struct Held(&'static [u8], #[expect(dead_code, reason = "it is dropped")] Arc<()>);
+
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            self.0
+        }
+    }
+
+    #[test]
+    fn what_has_been_read_to_its_end_is_held_no_more() {
+        for input in [&b"1\r\nx\r\n"[..], b"1\r\nx\r\n0\r\n\r\n", b"0\r\na: b\r\n\r\n"] {
+            let held = Arc::new(());
+            let mut unread = Bytes::from_owner(Held(input, held.clone()));
+            let mut chunked = Chunked::default();
+            while !matches!(chunked.step(&mut unread), Ok(Step::More | Step::End(_))) {}
+            assert_eq!(Arc::strong_count(&held), 1, "{input:?}");
+        }
+        let held = Arc::new(());
+        let mut unread = Bytes::from_owner(Held(b"1\r\nx\r\n0\r\n\r\n", held.clone()));
+        let mut chunked = Chunked::default();
+        assert!(matches!(chunked.step(&mut unread), Ok(Step::Data(_))));
+        assert!(chunked.is_at_end(&mut unread));
+        assert_eq!(Arc::strong_count(&held), 1);
     }
 
     #[test]

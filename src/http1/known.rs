@@ -8,6 +8,8 @@ use super::lines::is;
 /// A field that is more than a line to be passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
+    /// `Authorization`.
+    Authorization,
     /// `Connection`.
     Connection,
     /// `Content-Length`.
@@ -28,6 +30,8 @@ pub enum Known {
     Via,
     /// `X-Request-Id`.
     RequestId,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
     /// `X-Forwarded-For`.
     ForwardedFor,
     /// `X-Forwarded-Host`.
@@ -55,10 +59,12 @@ pub fn known(name: &[u8]) -> Option<Known> {
         (6, b'e') if is(name, b"expect") => Known::Expect,
         (7, b'u') if is(name, b"upgrade") => Known::HopByHop,
         (8, b'i') if is(name, b"if-match") || is(name, b"if-range") => Known::Conditional,
+        (9, b'f') if is(name, b"forwarded") => Known::Forwarded,
         (9, b'x') if is(name, b"x-real-ip") => Known::RealIp,
         (10, b'c') if is(name, b"connection") => Known::Connection,
         (10, b'k') if is(name, b"keep-alive") => Known::HopByHop,
         (12, b'x') if is(name, b"x-request-id") => Known::RequestId,
+        (13, b'a') if is(name, b"authorization") => Known::Authorization,
         (13, b'i') if is(name, b"if-none-match") => Known::Conditional,
         (14, b'c') if is(name, b"content-length") => Known::ContentLength,
         (14, b'h') if is(name, b"http2-settings") => Known::HopByHop,
@@ -87,6 +93,8 @@ pub fn is_hop_by_hop(name: &[u8]) -> bool {
 /// Which fields a request has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Present {
+    /// `Authorization`.
+    pub authorization: bool,
     /// `Host`: none, one, or more.
     pub hosts: u32,
     /// `Connection`, and it may name fields.
@@ -109,6 +117,7 @@ impl Present {
     /// One more.
     pub fn note(&mut self, field: Known) {
         match field {
+            Known::Authorization => self.authorization = true,
             Known::Host => self.hosts += 1,
             Known::Connection => self.nominates = true,
             Known::Te => self.te = true,

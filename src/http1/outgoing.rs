@@ -20,6 +20,9 @@ use tokio::io::AsyncWrite;
 /// Data up to this size is copied behind the head: one buffer is cheaper for the kernel than two.
 const COPIED: usize = 2 * 1024;
 
+/// And so are more parts, up to this size: past it the other side has to take some first.
+const PILE: usize = 16 * 1024;
+
 /// Room for most heads.
 const HEAD: usize = 512;
 
@@ -78,12 +81,17 @@ impl Outgoing {
 
     /// Whether the next part of the body is to be pushed.
     pub fn wants_more(&self) -> bool {
-        !self.ended && self.is_head_only()
+        !self.ended && self.is_head_only() && self.head.len() - self.offset < PILE
     }
 
     /// Whether everything has been pushed and written.
     pub fn is_done(&self) -> bool {
         self.ended && self.is_empty()
+    }
+
+    /// How much of the part that was pushed last is not written. Small ones are not told from the head.
+    pub fn unwritten(&self) -> u64 {
+        self.data.len() as u64 + self.moved.as_ref().map_or(0, Moved::left)
     }
 
     fn is_head_only(&self) -> bool {
@@ -294,6 +302,23 @@ mod tests {
         fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
             Poll::Ready(Ok(()))
         }
+    }
+
+    #[test]
+    fn small_parts_pile_up_to_a_limit() {
+        let mut outgoing = Outgoing::default();
+        outgoing.begin();
+        let part = || Part::Frame(Frame::data(Bytes::from(vec![b'x'; COPIED])));
+        let mut parts = 0;
+        while outgoing.wants_more() {
+            outgoing.push(part());
+            parts += 1;
+        }
+        assert_eq!((parts, outgoing.unwritten()), (PILE / COPIED, 0));
+        flush(&mut outgoing, &mut Narrow(Vec::new(), usize::MAX));
+        assert!(outgoing.wants_more());
+        outgoing.push(Part::Frame(Frame::data(Bytes::from(vec![b'x'; COPIED + 1]))));
+        assert_eq!(outgoing.unwritten(), COPIED as u64 + 1);
     }
 
     fn flush(outgoing: &mut Outgoing, stream: &mut Narrow) {

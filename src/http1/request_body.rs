@@ -130,6 +130,11 @@ impl Giver {
         self.done
     }
 
+    /// Whether there is somebody who may take more of it.
+    pub fn is_taken(&self) -> bool {
+        Arc::strong_count(&self.shared) > 1
+    }
+
     /// Ready when a wanted part has been handed over, so that the taker is to be polled again.
     pub fn poll<S: AsyncRead + AsyncWrite + Socket>(
         &mut self,

@@ -156,7 +156,7 @@ impl<'a> Reader<'a> {
         };
         let value = field.value;
         match known {
-            Known::Cookie | Known::Conditional | Known::Date => {
+            Known::Authorization | Known::Cookie | Known::Conditional | Known::Date => {
                 self.present.note(known);
                 self.passing.push(field);
                 return Ok(());

@@ -3,7 +3,7 @@
 //! Owns: counting, the size limit, and the copy that another try replays. May touch:
 //! [`crate::http1`]. [`mod@crate::proxy::exchange`] pulls it.
 
-use super::hop_by_hop::end_to_end;
+use super::{hop_by_hop::end_to_end, pile::join};
 use crate::http1::{outgoing::Part, request_body};
 use bytes::Bytes;
 use http_body::{Body as _, Frame};
@@ -121,10 +121,13 @@ impl Incoming {
         match self {
             Self::None => Poll::Ready(None),
             Self::Http1(body) => body.poll_part(cx, unseen),
-            Self::Http2(body) => {
-                let frame = ready!(Pin::new(body).poll_frame(cx));
-                Poll::Ready(frame.map(|it| it.map(Part::Frame).map_err(io::Error::other)))
-            }
+            Self::Http2(body) => match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+                // hyper takes a reset without an error for an end, and so would the server.
+                None if !body.is_end_stream() => {
+                    Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())))
+                }
+                frame => Poll::Ready(frame.map(|it| it.map(Part::Frame).map_err(io::Error::other))),
+            },
         }
     }
 }
@@ -174,6 +177,15 @@ impl RequestBody {
         matches!(self.length, Length::Exact(length) if length > self.max)
     }
 
+    /// Whether another try may lack what was passed on.
+    pub fn outgrows_what_is_kept(&self) -> bool {
+        match self.length {
+            Length::None => false,
+            Length::Exact(length) => length > self.keep_limit as u64,
+            Length::Unknown => true,
+        }
+    }
+
     /// The count of bytes received from the client, which outlives the body.
     pub fn received(&self) -> Option<Arc<AtomicU64>> {
         self.received.clone()
@@ -204,8 +216,7 @@ impl RequestBody {
             return Poll::Ready(None);
         }
         // What won't be kept for another try is looked at by nobody.
-        let unseen = self.lost
-            || matches!(self.length, Length::Exact(length) if length > self.keep_limit as u64);
+        let unseen = self.lost || self.length != Length::Unknown && self.outgrows_what_is_kept();
         match ready!(self.incoming.poll_part(cx, unseen)) {
             None => {
                 self.ended = true;
@@ -242,7 +253,12 @@ impl RequestBody {
     fn keep(&mut self, data: &Bytes) {
         if !self.lost && self.kept_bytes + data.len() <= self.keep_limit {
             self.kept_bytes += data.len();
-            self.kept.push(data.clone());
+            // The first is mostly the only one.
+            let part = match self.kept.last_mut() {
+                Some(last) => join(last, data.clone()),
+                None => Some(data.clone()),
+            };
+            self.kept.extend(part);
             self.replay_at = self.kept.len();
         } else {
             self.lose();

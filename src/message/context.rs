@@ -128,13 +128,16 @@ impl Scope<'_> {
     /// `template` with its variables filled in.
     pub fn render(&self, template: &Template) -> String {
         let mut text = String::new();
-        for part in template.parts() {
-            match part {
-                Part::Literal(literal) => text.push_str(literal),
-                Part::Variable(variable) => self.write(variable, &mut text),
-            }
-        }
+        template.parts().iter().for_each(|part| self.render_part(part, &mut text));
         text
+    }
+
+    /// One piece of a template, appended to `text`.
+    pub fn render_part(&self, part: &Part, text: &mut String) {
+        match part {
+            Part::Literal(literal) => text.push_str(literal),
+            Part::Variable(variable) => self.write(variable, text),
+        }
     }
 
     /// `template` as a header value; characters that a header can't hold are left out.

@@ -20,6 +20,8 @@ pub const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 /// Fields of our own that the route's edits name, so that the edits decide on them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Edited {
+    /// `Forwarded`.
+    pub forwarded: bool,
     /// `X-Forwarded-For`.
     pub forwarded_for: bool,
     /// `X-Forwarded-Proto`.
@@ -39,6 +41,7 @@ impl Edited {
     pub fn of<'a>(names: impl Iterator<Item = &'a HeaderName>) -> Self {
         let mut edited = Self::default();
         for name in names {
+            edited.forwarded |= *name == header::FORWARDED;
             edited.forwarded_for |= *name == X_FORWARDED_FOR;
             edited.forwarded_proto |= *name == X_FORWARDED_PROTO;
             edited.forwarded_host |= *name == X_FORWARDED_HOST;

@@ -8,5 +8,5 @@ pub mod body;
 pub mod context;
 pub mod forwarded;
 pub mod hop_by_hop;
-pub mod path;
+pub mod pile;
 pub mod request_id;

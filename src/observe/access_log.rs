@@ -10,7 +10,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::Duration,
 };
@@ -18,10 +18,14 @@ use std::{
 /// Lines are gathered this long before they are written together.
 const GATHER: Duration = Duration::from_millis(50);
 
+/// At the end of the process, a reader of the log that takes nothing is waited for this long.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
 /// An open access log. Dropping it lets the writer write what is left and end.
 pub struct AccessLog {
     shared: Arc<Shared>,
-    writer: Mutex<Option<thread::JoinHandle<()>>>,
+    /// Closed when the writer has ended.
+    writing: Mutex<mpsc::Receiver<()>>,
 }
 
 struct Shared {
@@ -61,10 +65,13 @@ impl AccessLog {
             signal: Mutex::default(),
             changed: Condvar::new(),
         });
-        let writing = Arc::clone(&shared);
-        let thread = thread::Builder::new().name("access-log".into());
-        let writer = thread.spawn(move || writing.write(sink))?;
-        Ok(Self { shared, writer: Mutex::new(Some(writer)) })
+        let writer = Arc::clone(&shared);
+        let (held, writing) = mpsc::channel();
+        thread::Builder::new().name("access-log".into()).spawn(move || {
+            writer.write(sink);
+            drop(held);
+        })?;
+        Ok(Self { shared, writing: Mutex::new(writing) })
     }
 
     /// Adds a line. `worker` chooses the buffer.
@@ -92,9 +99,9 @@ impl AccessLog {
     /// Writes what is left and ends the writer; for the end of the process.
     pub fn finish(&self) {
         self.shared.signal(|signal| signal.stop = true);
-        if let Some(writer) = lock(&self.writer).take() {
-            // A writer that panicked has been logged by the panic hook.
-            let _ = writer.join();
+        // A writer that panicked has been logged by the panic hook.
+        if lock(&self.writing).recv_timeout(LAST_LINES) == Err(mpsc::RecvTimeoutError::Timeout) {
+            tracing::warn!("nobody reads the access log: its last lines are lost");
         }
     }
 }

@@ -17,7 +17,7 @@ use super::{
     server_body::{Home, ServerBody},
 };
 use crate::{
-    http1::{buffers::Size, moved::WORTH_MOVING},
+    http1::{buffers::Size, moved::WORTH_MOVING, request::Head},
     message::{
         answer::Answer,
         body::{BodyError, Incoming, RequestBody},
@@ -30,7 +30,7 @@ use crate::{
         strategy::{consistent_hash, ip_hash},
     },
 };
-use http::{StatusCode, Version};
+use http::{StatusCode, Version, header};
 use std::{
     io,
     sync::Arc,
@@ -99,7 +99,7 @@ pub async fn forward(
                 return Ok(answer);
             }
             Err(failed) => {
-                report_failure(proxy, group, &mut lease, &failed.failure, facts);
+                report_failure(proxy, group, &mut lease, &failed, facts);
                 // Given back first: neither is to count among what runs while this waits.
                 drop((lease, permit.take()));
                 let (refusal, another) = Box::pin(to_retry(forward, facts, &failed, &body)).await?;
@@ -131,7 +131,9 @@ async fn attempt(
         length: body.length(),
         edited: forward.edited,
     };
-    if let Some(mut connection) = proxy.pool.check_out(server.id(), now, !method.is_idempotent()) {
+    // What can't be asked again is to meet no connection that has just been closed.
+    let thorough = !method.is_idempotent() || body.outgrows_what_is_kept();
+    if let Some(mut connection) = proxy.pool.check_out(server.id(), now, thorough) {
         metrics.pool_hits.inc();
         request_head::write(&mut connection.gear.outgoing, &facts.context, &forwarding);
         match exchange(&mut connection, body, method, &forward.timeouts, begun).await {
@@ -167,7 +169,7 @@ async fn over_a_fresh_one(
             io::ErrorKind::TimedOut => Failure::ConnectTimeout,
             _ => Failure::Connect(error),
         };
-        Failed { failure, sent: false, answered: false }
+        Failed { failure, sent: false, answered: false, reused: false }
     })?;
     request_head::write(&mut connection.gear.outgoing, &facts.context, forwarding);
     let (method, begun) = (&facts.context.head.method, Instant::now());
@@ -197,9 +199,10 @@ fn report_failure(
     proxy: &Proxy,
     group: &Group,
     lease: &mut Lease,
-    failure: &Failure,
+    failed: &Failed,
     facts: &mut Facts,
 ) {
+    let failure = &failed.failure;
     let count = outcome(failure);
     group.metrics.attempt(lease.index(), count);
     let now = proxy.live.clock.now();
@@ -220,7 +223,9 @@ fn report_failure(
             // What went wrong stays in the log line even where another server answers.
             facts.reason = Some(reason);
             tracing::debug!(upstream, server, attempt, ?failure, "an attempt failed");
-            report(group, lease, Outcome::Failure(reason), now);
+            let no_fault = failed.is_no_fault();
+            let outcome = if no_fault { Outcome::Neutral } else { Outcome::Failure(reason) };
+            report(group, lease, outcome, now);
         }
     }
 }
@@ -252,6 +257,7 @@ fn respond(
     let answer = |body| Answer { status, fields, body, close: false };
     let all_sent = connection.gear.outgoing.is_done();
     let context = &facts.context;
+    let reusable = reusable && !authenticates_the_connection(&context.head);
     let moves = context.head.version != Version::HTTP_2 && !context.peer.tls;
     connection.link.first_read = match framing {
         // The less of it is read, the more the kernel moves by itself.
@@ -294,6 +300,16 @@ async fn take_off(source: &mut Source, facts: &Facts, forward: &Forward) {
     {
         *source = Source::Ahead(ReadAhead::new(*body, forward.response_buffer));
     }
+}
+
+/// Whether the request's credentials hold for all that follows on the connection: the next client's
+/// requests would be taken for this one's.
+fn authenticates_the_connection(head: &Head) -> bool {
+    head.present.authorization
+        && head.fields.get(&header::AUTHORIZATION).is_some_and(|value| {
+            let scheme = value.split(|byte| *byte == b' ').next().unwrap_or_default();
+            scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
+        })
 }
 
 /// What the hashing strategies hash.

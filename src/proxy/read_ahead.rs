@@ -5,10 +5,9 @@
 //! nothing. hyper pulls an HTTP/2 body no faster than the client's window allows, and the server's
 //! connection would be held as long.
 
-use super::server_body::ServerBody;
-use crate::{message::body::BodyError, task};
-use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use super::server_body::{Part, ServerBody, hold, size};
+use crate::task;
+use http_body::SizeHint;
 use std::{
     collections::VecDeque,
     future::poll_fn,
@@ -24,7 +23,7 @@ pub struct ReadAhead {
 
 #[derive(Default)]
 struct Queue {
-    frames: VecDeque<Result<Frame<Bytes>, BodyError>>,
+    frames: VecDeque<Part>,
     bytes: usize,
     ended: bool,
     abandoned: bool,
@@ -48,10 +47,7 @@ impl ReadAhead {
     }
 
     /// The next part.
-    pub fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Part>> {
         let mut queue = lock(&self.queue);
         let Some(frame) = queue.frames.pop_front() else {
             if queue.ended {
@@ -125,7 +121,7 @@ fn fill(
         let failed = frame.is_err();
         let mut queue = lock(shared);
         queue.bytes += size(&frame);
-        queue.frames.push_back(frame);
+        hold(&mut queue.frames, frame);
         if let Some(reader) = queue.reader.take() {
             reader.wake();
         }
@@ -133,10 +129,6 @@ fn fill(
             return Poll::Ready(());
         }
     }
-}
-
-fn size(frame: &Result<Frame<Bytes>, BodyError>) -> usize {
-    frame.as_ref().ok().and_then(Frame::data_ref).map_or(0, Bytes::len)
 }
 
 fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {

@@ -8,7 +8,7 @@ use crate::{
         fields::{write_field, write_known, write_length},
         known::{Known, known},
         outgoing::Outgoing,
-        request::{Head, RequestFields},
+        request::RequestFields,
     },
     message::{
         body::Length,
@@ -51,7 +51,7 @@ fn head(out: &mut Vec<u8>, context: &Context, forwarding: &Forwarding<'_>) {
     write_known(out, b"host: ", edited_host.unwrap_or(head.target.host().as_bytes()));
     match &head.fields {
         RequestFields::Text(lines) => out.extend_from_slice(&lines.text[..lines.passing]),
-        RequestFields::Map(map) => mapped_fields(out, head, map, edited),
+        RequestFields::Map(map) => mapped_fields(out, context, map, edited),
     }
     if head.present.te
         && head.fields.tokens(&header::TE).any(|it| it.eq_ignore_ascii_case(b"trailers"))
@@ -66,13 +66,16 @@ fn head(out: &mut Vec<u8>, context: &Context, forwarding: &Forwarding<'_>) {
 
 /// What [`crate::http1::request_head`] has told apart already where the fields are text: they were
 /// not edited, then.
-fn mapped_fields(out: &mut Vec<u8>, head: &Head, map: &HeaderMap, edited: Edited) {
+fn mapped_fields(out: &mut Vec<u8>, context: &Context, map: &HeaderMap, edited: Edited) {
+    let head = &context.head;
     // HTTP/2 clients may send one field in crumbs, which HTTP/1 needs joined (RFC 9113 §8.2.3).
     let crumbs = head.version == Version::HTTP_2;
     for (name, value) in map {
         let passes = match known(name.as_str().as_bytes()) {
-            None | Some(Known::Conditional | Known::Date) => true,
+            None | Some(Known::Authorization | Known::Conditional | Known::Date) => true,
             Some(Known::Cookie) => !crumbs,
+            // Written below where nobody edits it.
+            Some(Known::Forwarded) => edited.forwarded,
             Some(Known::ForwardedFor) => edited.forwarded_for,
             Some(Known::ForwardedProto) => edited.forwarded_proto,
             Some(Known::ForwardedHost) => edited.forwarded_host,
@@ -110,6 +113,11 @@ fn forwarded_fields(out: &mut Vec<u8>, context: &Context, forwarding: &Forwardin
     }
     let head = &context.head;
     let peer = context.peer.ip_text().as_bytes();
+    if context.trusted && !edited.forwarded {
+        for value in head.fields.values(&header::FORWARDED) {
+            write_known(out, b"forwarded: ", value);
+        }
+    }
     if !edited.forwarded_for {
         if context.trusted {
             joined(out, "x-forwarded-for", b", ", &head.fields, &X_FORWARDED_FOR, peer);

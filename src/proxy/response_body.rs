@@ -92,6 +92,13 @@ impl ResponseBody {
         }
     }
 
+    /// So many bytes of what was handed out were not sent.
+    pub fn take_back(&mut self, bytes: u64) {
+        if let Some(record) = &mut self.record {
+            record.facts.sent = record.facts.sent.saturating_sub(bytes);
+        }
+    }
+
     /// Reads more while the client takes nothing.
     pub fn read_ahead(&mut self, cx: &mut Context<'_>) {
         if let Source::Server(body) = &mut self.source {

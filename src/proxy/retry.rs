@@ -7,7 +7,10 @@ use super::{exchange::Failure, record::Facts, refusal::Refusal};
 use crate::{
     message::body::RequestBody,
     route::{Forward, Group, Retry},
-    upstream::{RetryPermit, connect::Connection},
+    upstream::{
+        RetryPermit,
+        connect::{Connection, is_ours},
+    },
 };
 use http::{Method, StatusCode};
 use std::time::{Duration, Instant};
@@ -22,12 +25,25 @@ pub(super) struct Failed {
     pub(super) sent: bool,
     /// Whether any byte of a response was read.
     pub(super) answered: bool,
+    /// Whether the connection had carried requests before.
+    pub(super) reused: bool,
 }
 
 impl Failed {
     pub(super) fn on(connection: &Connection, failure: Failure) -> Self {
         let sent = connection.gear.outgoing.sent > 0;
-        Self { failure, sent, answered: !connection.gear.unread.is_empty() }
+        let answered = !connection.gear.unread.is_empty();
+        Self { failure, sent, answered, reused: connection.link.requests > 1 }
+    }
+
+    /// Whether a kept connection turned out to be closed, as every server closes some, or the attempt
+    /// failed for want of something of our own. Neither tells of the server's health.
+    pub(super) fn is_no_fault(&self) -> bool {
+        match &self.failure {
+            Failure::Reset(_) => self.reused && !self.answered,
+            Failure::Connect(error) => is_ours(error),
+            _ => false,
+        }
     }
 }
 

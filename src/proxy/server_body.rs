@@ -15,6 +15,7 @@ use crate::{
     message::{
         body::{BodyError, RequestBody},
         hop_by_hop::end_to_end,
+        pile::{compact, join},
     },
     upstream::{
         Lease,
@@ -57,8 +58,8 @@ pub struct Home {
 pub struct ServerBody {
     source: Option<Source>,
     /// Taken off the server already: mostly one part, and more where the client is slow.
-    taken: Option<Result<Frame<Bytes>, BodyError>>,
-    ahead: VecDeque<Result<Frame<Bytes>, BodyError>>,
+    taken: Option<Part>,
+    ahead: VecDeque<Part>,
     ahead_bytes: usize,
     /// How much may be taken off ahead of the client.
     limit: usize,
@@ -83,7 +84,10 @@ enum Rest {
     Close,
 }
 
-type Frames = Option<Result<Frame<Bytes>, BodyError>>;
+/// A part of a body, or why there is none.
+pub(super) type Part = Result<Frame<Bytes>, BodyError>;
+
+type Frames = Option<Part>;
 
 impl ServerBody {
     /// The body that follows a head on `connection`; `reusable` as the head says.
@@ -193,7 +197,7 @@ impl ServerBody {
         while self.fits() && self.source.is_some() && self.ahead_bytes < self.limit {
             let Poll::Ready(Some(frame)) = self.poll_server(cx) else { return };
             self.ahead_bytes += size(&frame);
-            self.ahead.push_back(frame);
+            hold(&mut self.ahead, frame);
         }
     }
 
@@ -344,8 +348,27 @@ impl ServerBody {
     }
 }
 
-fn size(frame: &Result<Frame<Bytes>, BodyError>) -> usize {
+/// The bytes of data in a part.
+pub(super) fn size(frame: &Part) -> usize {
     frame.as_ref().ok().and_then(Frame::data_ref).map_or(0, Bytes::len)
+}
+
+/// Queues a part for a client that takes nothing now.
+pub(super) fn hold(queue: &mut VecDeque<Part>, mut part: Part) {
+    if let Ok(frame) = &mut part
+        && let Some(data) = frame.data_mut()
+    {
+        let last = match queue.back_mut() {
+            Some(Ok(last)) => last.data_mut(),
+            _ => None,
+        };
+        let data = std::mem::take(data);
+        let left =
+            last.map_or_else(|| Some(compact(data.clone())), |last| join(last, data.clone()));
+        let Some(data) = left else { return };
+        part = Ok(Frame::data(data));
+    }
+    queue.push_back(part);
 }
 
 #[cfg(test)]

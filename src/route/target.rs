@@ -1,8 +1,11 @@
 //! The target that a server or a directory gets: the client's, or what `strip_prefix` and `rewrite`
 //! make of it.
 
-use crate::{message::context::Scope, template::Template};
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use crate::{
+    message::context::Scope,
+    template::{Part, Template, Variable},
+};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use std::borrow::Cow;
 
 /// What may not stand in a path as it is (RFC 3986 §3.3).
@@ -36,25 +39,40 @@ impl Target {
     /// The path for a directory look-up, from the normalised `path`.
     pub fn path<'p>(&self, path: &'p str, scope: &Scope<'_>) -> Cow<'p, str> {
         let stripped = self.stripped(path);
-        match &self.rewrite {
-            None => stripped.into(),
-            Some(template) => {
-                let target = Scope { path: Some(stripped), ..*scope }.render(template);
-                let path = target.split('?').next().unwrap_or_default();
-                if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }.into()
+        let Some(template) = &self.rewrite else { return stripped.into() };
+        let scope = Scope { path: Some(stripped), ..*scope };
+        let mut path = String::new();
+        for part in template.parts() {
+            let before = path.len();
+            scope.render_part(part, &mut path);
+            // A query is not looked up. But what is a `?` in the path was `%3F`, a letter of a name
+            // (RFC 3986 §2.2).
+            if *part != Part::Variable(Variable::Path)
+                && let Some(at) = path[before..].find('?')
+            {
+                path.truncate(before + at);
+                break;
             }
         }
+        if !path.starts_with('/') {
+            path.insert(0, '/');
+        }
+        path.into()
     }
 
     /// Path and query for a server. The original bytes pass where a prefix goes that stands there
-    /// literally (RFC 9110 §7.7); where it stands encoded, the normalised `path` is cut instead.
+    /// literally (RFC 9110 §7.7); where it stands otherwise, encoded or behind dot segments, the
+    /// normalised `path` is cut instead.
     pub fn uri(&self, raw: &str, query: Option<&str>, path: &str, scope: &Scope<'_>) -> String {
-        let prefix = self.strip_prefix.as_deref();
-        let mut uri = if prefix.is_none_or(|prefix| raw.starts_with(prefix)) {
-            self.stripped(raw).to_owned()
-        } else {
-            utf8_percent_encode(self.stripped(path), NOT_IN_PATH).to_string()
+        let literal = self.cut(raw).filter(|_| raw == path || !has_dots(raw));
+        let mut uri = match literal {
+            _ if self.strip_prefix.is_none() => raw.to_owned(),
+            Some(rest) => rest.to_owned(),
+            None => utf8_percent_encode(self.stripped(path), NOT_IN_PATH).to_string(),
         };
+        if uri.is_empty() {
+            uri.push('/');
+        }
         if let Some(template) = &self.rewrite {
             let target = Scope { path: Some(&uri), ..*scope }.render(template);
             uri = if target.starts_with('/') { target } else { format!("/{target}") };
@@ -70,13 +88,92 @@ impl Target {
         uri
     }
 
+    /// What is left behind the prefix; empty where it is all there is: a directory without its slash.
     fn stripped<'a>(&self, path: &'a str) -> &'a str {
-        let Some(prefix) = &self.strip_prefix else { return path };
-        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-        match path.strip_prefix(prefix) {
-            Some("") => "/",
-            Some(rest) if rest.starts_with('/') => rest,
-            _ => path,
+        self.cut(path).unwrap_or(path)
+    }
+
+    fn cut<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let prefix = self.strip_prefix.as_deref()?;
+        let rest = path.strip_prefix(prefix.strip_suffix('/').unwrap_or(prefix))?;
+        (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+    }
+}
+
+/// Whether a segment is `.` or `..`, however encoded.
+fn has_dots(raw: &str) -> bool {
+    raw.split('/')
+        .any(|segment| matches!(&*percent_decode_str(segment).collect::<Vec<u8>>(), b"." | b".."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{
+        context::{Context, Peer},
+        request_id::RequestId,
+    };
+    use std::{sync::Arc, time::Instant};
+
+    /// What is looked up for a normalised path.
+    fn path(strip_prefix: Option<&str>, rewrite: Option<&str>, path: &str) -> String {
+        let target = Target {
+            strip_prefix: strip_prefix.map(str::to_owned),
+            rewrite: rewrite.map(|text| Template::parse(text).unwrap()),
+        };
+        let context = context();
+        target.path(path, &scope(&context)).into_owned()
+    }
+
+    fn context() -> Context {
+        let (head, ()) = http::Request::get("/raw?a=b").body(()).unwrap().into_parts();
+        Context {
+            peer: Arc::new(Peer::new("192.0.2.1".parse().unwrap(), "http".into(), true, None)),
+            forwarded_ip: None,
+            trusted: false,
+            started: Instant::now(),
+            id: RequestId::Passed("id-1".into()),
+            head: head.into(),
         }
+    }
+
+    fn scope(context: &Context) -> Scope<'_> {
+        Scope { path: None, route: "r", upstream: "", server: "", context }
+    }
+
+    #[test]
+    fn a_query_is_not_looked_up_and_a_question_mark_of_a_name_is() {
+        assert_eq!(path(None, Some("/pub{path}"), "/secret?.css"), "/pub/secret?.css");
+        assert_eq!(path(None, Some("/pub{path}?x=1"), "/a?.css"), "/pub/a?.css");
+        assert_eq!(path(None, Some("/pub{uri}"), "/raw"), "/pub/raw");
+        assert_eq!(path(None, Some("{path}"), "x"), "/x");
+        assert_eq!(path(None, None, "/a?b"), "/a?b");
+    }
+
+    #[test]
+    fn a_prefix_is_cut_however_it_was_written() {
+        let target = Target { strip_prefix: Some("/api".into()), rewrite: None };
+        for (raw, path, uri) in [
+            ("/api/a%20b", "/api/a b", "/a%20b"),
+            ("/api", "/api", "/"),
+            ("/%61pi/a%20b", "/api/a b", "/a%20b"),
+            ("/api%2Fx", "/api/x", "/x"),
+            ("/apix/../api/y", "/api/y", "/y"),
+            ("/api/../api/x", "/api/x", "/x"),
+            ("/api/x/%2e", "/api/x/", "/x/"),
+            ("/api//x", "/api/x", "//x"),
+        ] {
+            let context = context();
+            let scope = scope(&context);
+            assert_eq!(target.uri(raw, None, path, &scope), uri, "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_stripped_prefix_leaves_a_directory_without_its_slash() {
+        assert_eq!(path(Some("/static"), None, "/static"), "");
+        assert_eq!(path(Some("/static"), None, "/static/"), "/");
+        assert_eq!(path(Some("/static/"), None, "/static/a"), "/a");
+        assert_eq!(path(Some("/static"), None, "/statics"), "/statics");
     }
 }

@@ -147,7 +147,18 @@ fn group(wanted: &config::Upstream, previous: Option<&Snapshot>, resources: &Res
     let previous = previous
         .and_then(|it| it.groups.iter().find(|group| group.upstream.name() == wanted.name))
         .map(|group| &group.upstream);
-    let members = wanted.servers.iter().map(|it| member(it, wanted, previous)).collect();
+    let known = previous.map_or(&[][..], Upstream::members);
+    let kept = |it: &config::Server| known.iter().find(|old| old.server.address() == it.address);
+    // Beside servers that are known to work, a new one shows first that it does.
+    let works = |it: &config::Server| {
+        !it.down && it.weight > 0 && kept(it).is_some_and(|old| old.server.active().is_usable())
+    };
+    let checked = wanted.health_check.is_some() && wanted.servers.iter().any(works);
+    let members = wanted.servers.iter().map(|it| {
+        let server = kept(it).map(|old| Arc::clone(&old.server));
+        member(it, server.unwrap_or_else(|| new_server(&wanted.name, it, checked)))
+    });
+    let members = members.collect();
     let kind = match wanted.strategy {
         config::Strategy::RoundRobin => StrategyKind::RoundRobin,
         config::Strategy::LeastConnections => StrategyKind::LeastConnections,
@@ -172,21 +183,7 @@ fn group(wanted: &config::Upstream, previous: Option<&Snapshot>, resources: &Res
     }
 }
 
-fn member(
-    wanted: &config::Server,
-    upstream: &config::Upstream,
-    previous: Option<&Upstream>,
-) -> Member {
-    let known = previous.and_then(|previous| {
-        previous.members().iter().find(|member| member.server.address() == wanted.address)
-    });
-    let server = known.map_or_else(
-        || new_server(wanted, upstream, previous.is_some()),
-        |member| Arc::clone(&member.server),
-    );
-    if upstream.health_check.is_none() {
-        server.set_active(ActiveHealth::Unchecked);
-    }
+fn member(wanted: &config::Server, server: Arc<Server>) -> Member {
     Member {
         server,
         weight: wanted.weight,
@@ -198,15 +195,11 @@ fn member(
     }
 }
 
-/// Beside servers that are known to work, a new one shows first that it does. Where all are new
-/// there is nothing better to ask meanwhile.
-fn new_server(
-    wanted: &config::Server,
-    upstream: &config::Upstream,
-    beside_others: bool,
-) -> Arc<Server> {
-    let server = Server::new(&upstream.name, &wanted.address);
-    if upstream.health_check.is_some() && beside_others {
+/// One that is `checked` first is asked nothing until then. Where all are new there is nothing better
+/// to ask meanwhile.
+fn new_server(upstream: &str, wanted: &config::Server, checked: bool) -> Arc<Server> {
+    let server = Server::new(upstream, &wanted.address);
+    if checked {
         server.set_active(ActiveHealth::Checking);
     }
     server

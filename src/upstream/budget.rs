@@ -13,10 +13,11 @@ use std::sync::{
 pub(super) struct Budget(Arc<AtomicU32>);
 
 impl Budget {
-    /// A permit if fewer than `max(min, percent of running)` retries are in progress.
+    /// A permit if fewer than `max(min, percent of running)` retries are in progress; 100 % is no
+    /// limit, for what failed runs no more while it asks.
     pub(super) fn permit(&self, percent: u32, min: u32, running: u32) -> Option<RetryPermit> {
         let share = u64::from(percent) * u64::from(running) / 100;
-        let limit = share.max(u64::from(min));
+        let limit = if percent >= 100 { u64::MAX } else { share.max(u64::from(min)) };
         self.0
             .fetch_update(Relaxed, Relaxed, |used| (u64::from(used) < limit).then_some(used + 1))
             .ok()
@@ -46,6 +47,7 @@ mod tests {
         let fourth = budget.permit(20, 3, 20).expect("20 % of 20 is 4");
         assert!(budget.permit(20, 3, 24).is_none());
         drop((kept, fourth));
+        assert!(budget.permit(100, 0, 0).is_some());
         assert!(budget.permit(0, 1, 0).is_some());
         assert!(budget.permit(0, 0, 1_000).is_none());
     }

@@ -14,6 +14,7 @@ use crate::{
     loopback,
 };
 use bytes::Bytes;
+use rustix::io::Errno;
 use socket2::SockRef;
 use std::{
     io,
@@ -24,6 +25,13 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{net::TcpStream, time::Sleep};
+
+/// Whether a connection could not be made for want of something of our own, such as descriptors or
+/// ports: that is not to be held against a server.
+pub fn is_ours(error: &io::Error) -> bool {
+    let ours = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM];
+    error.raw_os_error().is_some_and(|code| ours.iter().any(|it| it.raw_os_error() == code))
+}
 
 /// A socket to a server: all that there is of a connection between two requests.
 #[derive(Debug)]

@@ -136,6 +136,7 @@ const OURS: &[&str] = &[
     "expect",
     "content-length",
     "host",
+    "forwarded",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-proto",

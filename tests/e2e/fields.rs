@@ -80,8 +80,9 @@ fn via_is_added_after_those_before() {
 #[test]
 fn forwarding_fields_of_a_stranger_are_replaced() {
     let (server, daemon) = one();
-    let lies = "X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nX-Real-IP: 1.2.3.4\r\n";
+    let lies = "X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nX-Real-IP: 1.2.3.4\r\nForwarded: for=1.2.3.4\r\n";
     let seen = forwarded(&server, &daemon, &request("GET", "/", lies, ""));
+    assert_eq!(seen.field("forwarded"), None);
     assert_eq!(seen.fields("x-forwarded-for"), ["127.0.0.1"]);
     assert_eq!(seen.fields("x-forwarded-proto"), ["http"]);
     assert_eq!(seen.fields("x-forwarded-host"), ["localhost"]);
@@ -94,10 +95,11 @@ fn forwarding_fields_of_a_trusted_proxy_are_kept_and_continued() {
     let daemon = Daemon::start(
         &Config::to([&server]).top("trusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]"),
     );
-    let truth = "X-Forwarded-For: 9.9.9.9, 1.2.3.4, 10.1.1.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\n";
+    let truth = "X-Forwarded-For: 9.9.9.9, 1.2.3.4, 10.1.1.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\nForwarded: for=9.9.9.9\r\n";
     let seen = forwarded(&server, &daemon, &request("GET", "/", truth, ""));
     assert_eq!(seen.fields("x-forwarded-for").join(", "), "9.9.9.9, 1.2.3.4, 10.1.1.1, 127.0.0.1");
     assert_eq!(seen.field("x-forwarded-proto"), Some("https"));
+    assert_eq!(seen.fields("forwarded"), ["for=9.9.9.9"]);
     assert_eq!(seen.field("x-forwarded-host"), Some("shop.example"));
     assert_eq!(
         seen.field("x-real-ip"),
@@ -105,6 +107,16 @@ fn forwarding_fields_of_a_trusted_proxy_are_kept_and_continued() {
         "the last that no trusted proxy speaks for"
     );
     assert_eq!(daemon.wait_for_access("the request", |_| true)["client"], "1.2.3.4");
+}
+
+#[test]
+fn a_route_may_write_its_own_forwarded_field() {
+    let server = Server::start("1");
+    let edits = "request_headers.set = { Forwarded = \"for={client_ip}\" }";
+    let daemon = Daemon::start(&Config::to([&server]).route(edits));
+    let lie = request("GET", "/", "Forwarded: for=1.2.3.4\r\n", "");
+    let seen = forwarded(&server, &daemon, &lie);
+    assert_eq!(seen.fields("forwarded"), ["for=127.0.0.1"]);
 }
 
 #[test]

@@ -331,6 +331,60 @@ fn strip_prefix_applies_to_files_and_response_headers_too() {
 }
 
 #[test]
+fn a_stripped_prefix_without_its_slash_is_redirected_and_a_link_keeps_its_names_type() {
+    let text = Config::bare()
+        .rest(
+            "[[site]]\n[[site.route]]\npath = \"/static/*\"\nstrip_prefix = \"/static\"\n\
+             files = { root = \"public\" }",
+        )
+        .text();
+    let dir = tree();
+    symlink("hello.txt", dir.path().join("public/style.css")).unwrap();
+    let daemon = Daemon::start_in(dir, &text);
+    let answer = get(daemon.http(), "/static?a=b");
+    assert_eq!((answer.status, answer.field("location")), (301, Some("/static/?a=b")));
+    assert_eq!(get(daemon.http(), "/static/").text(), "<h1>home</h1>");
+    let answer = get(daemon.http(), "/static/style.css");
+    assert_eq!(answer.field("content-type"), Some("text/css; charset=utf-8"));
+}
+
+#[test]
+fn a_question_mark_in_a_name_does_not_end_a_rewritten_path() {
+    let text = Config::bare()
+        .rest(
+            "[[site]]\n[[site.route]]\npath = \"*.css\"\nrewrite = \"/public{path}\"\n\
+             files = { root = \".\" }",
+        )
+        .text();
+    let dir = tree();
+    fs::write(dir.path().join("public/a?b.css"), "odd").unwrap();
+    let daemon = Daemon::start_in(dir, &text);
+    assert_eq!(get(daemon.http(), "/hello.txt%3F.css").status, 404);
+    assert_eq!(get(daemon.http(), "/a%3fb.css?c=d").text(), "odd");
+}
+
+#[test]
+fn kept_files_leave_descriptors_for_connections() {
+    let dir = tree();
+    let name = |n: usize| format!("public/{n}.bin");
+    (0..200).for_each(|n| fs::write(dir.path().join(name(n)), vec![b'x'; 128 << 10]).unwrap());
+    let daemon = Daemon::start_in(dir, &site(""));
+    // Of this process alone, before it has opened a file.
+    daemon.shell("prlimit --pid $0 --nofile=160:160");
+    let last = daemon.path(&name(199));
+    until("older files", || {
+        fs::metadata(&last).unwrap().modified().unwrap().elapsed().unwrap().as_millis() > 300
+    });
+    let mut client = Client::connect(daemon.http());
+    for n in 0..200 {
+        assert_eq!(client.get(&format!("/{n}.bin")).status, 200, "{n}");
+    }
+    for _ in 0..40 {
+        assert_eq!(get(daemon.http(), "/hello.txt").status, 200);
+    }
+}
+
+#[test]
 fn a_file_that_is_cut_while_it_is_sent_breaks_the_response_and_the_log_says_so() {
     let dir = tree();
     let path = dir.path().join("public/large.bin");

@@ -66,6 +66,22 @@ const SMUGGLING: &[(&str, &str)] = &[
 ];
 
 #[test]
+fn an_answer_that_leaves_the_body_unread_says_close() {
+    let config = Config::bare().rest("[[site]]\n[[site.route]]\nrespond = { body = \"here\" }");
+    let daemon = Daemon::start(&config);
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
+    let mut client = Client::connect(daemon.http());
+    client.send(head);
+    let answer = client.response();
+    assert_eq!((answer.status, answer.head.closes()), (200, true), "{}", answer.head.raw);
+    // What has come with the head is dropped, and the connection goes on.
+    let mut client = Client::connect(daemon.http());
+    for _ in 0..2 {
+        assert!(!client.ask(&format!("{head}hello")).head.closes());
+    }
+}
+
+#[test]
 fn requests_that_smuggle_are_refused_and_closed_and_reach_nobody() {
     let (server, daemon) = one();
     let mut wrong = Vec::new();

@@ -2,7 +2,7 @@
 //! happens when nobody is left.
 
 use crate::rig::{
-    Behaviour, Client, Config, Daemon, Load, Server,
+    Behaviour, Client, Config, Daemon, Load, Server, Step,
     client::{get, request},
     until,
 };
@@ -322,4 +322,73 @@ fn a_stale_pooled_connection_is_not_a_failure() {
         assert_eq!(client.ask(&request("GET", "/", "", "")).status, 200);
     }
     assert_eq!(daemon.count("sheave_upstream_ejections_total", &[]), 0);
+}
+
+#[test]
+fn a_reload_that_fails_leaves_what_the_checks_found_out() {
+    let server = Server::start("1");
+    server.set(Behaviour::status(500, ""));
+    let config = Config::to([&server]);
+    let checked = "health_check = { path = \"/\", interval = \"100ms\", fall = 1 }";
+    let daemon = Daemon::start(&config.clone().upstream(checked));
+    let server = label(&server);
+    until("the checks to fail", || daemon.state_name(&server) == "failed");
+    // Not checked any more, with an admin address that is not to be had.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let admin = format!("[admin]\naddress = \"{}\"", taken.local_addr().unwrap());
+    daemon.rewrite_config(&config.clone().rest(&admin).text());
+    assert_ne!(daemon.reload().status, 200);
+    assert_eq!(daemon.state_name(&server), "failed");
+    daemon.reconfigure(&config);
+    assert_eq!(daemon.state_name(&server), "up");
+}
+
+#[test]
+fn a_want_of_descriptors_is_not_held_against_the_servers() {
+    let servers = Server::start_several(2);
+    let config = Config::bare()
+        .workers(1)
+        .server(&servers[0], "max_fails = 1")
+        .server(&servers[1], "max_fails = 1")
+        .upstream("health_check = { path = \"/\", interval = \"100ms\", fall = 1 }");
+    let daemon = Daemon::start(&config);
+    let mut client = Client::connect(daemon.http());
+    assert_eq!(client.get("/").status, 200, "one server has a connection, the other has none");
+    daemon.shell("prlimit --pid $0 --nofile=4:");
+    let failed =
+        || daemon.log.lines().iter().filter(|line| line.contains("health check failed")).count();
+    let before = failed();
+    for _ in 0..6 {
+        assert_eq!(client.get("/").status, 200);
+    }
+    until("some checks without a descriptor", || failed() > before + 3);
+    daemon.shell("prlimit --pid $0 --nofile=1024:");
+    for server in &servers {
+        assert_eq!(daemon.state_name(&label(server)), "up");
+    }
+    assert_eq!(daemon.count("sheave_upstream_ejections_total", &[]), 0);
+}
+
+#[test]
+fn a_kept_connection_that_is_closed_is_not_held_against_its_server() {
+    let servers = Server::start_several(2);
+    let config = Config::bare()
+        .workers(1)
+        .server(&servers[0], "max_fails = 1")
+        .server(&servers[1], "max_fails = 1");
+    let daemon = Daemon::start(&config);
+    let mut client = Client::connect(daemon.http());
+    client.get("/");
+    client.get("/");
+    // Each server reads the next request on the connection that it kept, and closes it.
+    for server in &servers {
+        server.set(Behaviour::new([Step::Body, Step::Close]));
+    }
+    for _ in 0..2 {
+        assert_eq!(client.ask(&request("POST", "/", "", "hello")).status, 502);
+    }
+    for server in &servers {
+        assert_eq!(server.request_count(), 2, "it is not sure that it was not done");
+        assert_eq!(daemon.state_name(&label(server)), "up");
+    }
 }

@@ -160,6 +160,35 @@ fn a_body_too_large_is_413() {
 }
 
 #[test]
+fn a_client_that_sends_all_of_a_body_too_large_before_it_reads_gets_its_413() {
+    let server = Server::start("1");
+    let daemon = Daemon::start(&Config::to([&server]).route("max_body = \"1KiB\""));
+    let mut client = Client::connect(daemon.http());
+    let body = "b".repeat(20 << 20);
+    client.send(request("PUT", "/", "", &body));
+    assert_eq!(client.response().status, 413);
+}
+
+#[test]
+fn a_body_that_comes_byte_by_byte_takes_no_more_memory_than_it_has() {
+    let server = Server::start("1");
+    server.set(Behaviour::hang());
+    let daemon = Daemon::start(&Config::to([&server]).workers(1));
+    let mut client = Client::connect(daemon.http());
+    client.send("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    server.wait_for_requests(1);
+    let resident = || daemon.count("process_resident_memory_bytes", &[]);
+    let before = resident();
+    for _ in 0..2000 {
+        client.send("1\r\nx\r\n");
+        // So that it is read by itself.
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let more = resident().saturating_sub(before);
+    assert!(more < 4 << 20, "2,000 bytes that may have to be sent again take {more}");
+}
+
+#[test]
 fn expect_100_continue_with_a_body_too_large_is_413_without_the_body() {
     let server = Server::start("1");
     let daemon = Daemon::start(&Config::to([&server]).route("max_body = \"1KiB\""));
@@ -223,6 +252,23 @@ fn a_client_that_stops_reading_is_given_up_and_its_server_freed() {
     until("the server's connection to be closed", || server.open_connections() == 0);
     daemon
         .wait_for_access("the request", |line| line["uri"] == "/huge" && !line["reason"].is_null());
+}
+
+#[test]
+fn a_slow_head_is_408_also_after_a_response_that_was_taken_slowly() {
+    let server = Server::start("1");
+    let large = "l".repeat(30 << 20);
+    server.set_for("/large", Behaviour::status(200, &large));
+    let timeouts = "timeouts = { request_head = \"500ms\", send = \"60s\" }";
+    let daemon = Daemon::start(&Config::to([&server]).listener(timeouts));
+    let mut client = Client::connect(daemon.http());
+    client.send(request("GET", "/large", "", ""));
+    client.first_byte().unwrap();
+    // Until the connection's timer has rung while the client took nothing.
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(client.response().body.len(), large.len());
+    client.send("GET / HT");
+    assert_eq!(client.response().status, 408);
 }
 
 #[test]

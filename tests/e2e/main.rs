@@ -24,6 +24,7 @@ mod files;
 mod framing;
 mod health;
 mod http2;
+mod http2_abuse;
 mod limits;
 mod logs;
 mod pools;

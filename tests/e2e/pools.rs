@@ -2,7 +2,7 @@
 
 use crate::rig::{
     Behaviour, Client, Config, Daemon, Gate, Load, Server, Step,
-    client::{get, request},
+    client::{self, get, request},
     until,
 };
 
@@ -112,5 +112,24 @@ fn a_connection_with_unasked_bytes_on_it_is_not_used_again() {
     until("the connection to be given up", || server.open_connections() == 0);
     for _ in 0..5 {
         assert_eq!(get(daemon.http(), "/").text(), "1");
+    }
+}
+
+#[test]
+fn a_connection_that_a_client_has_authenticated_is_not_anothers() {
+    let server = Server::start("1");
+    let daemon = Daemon::start(&Config::to([&server]).workers(1));
+    let ask = |scheme: &str| {
+        let field = format!("Authorization: {scheme} TlRMTVNTUAAB\r\n");
+        assert_eq!(client::ask(daemon.http(), &request("GET", "/", &field, "")).status, 200);
+    };
+    ask("Basic");
+    ask("Basic");
+    assert_eq!(server.accepted(), 1);
+    for scheme in ["NTLM", "negotiate"] {
+        let before = server.accepted();
+        ask(scheme);
+        ask("Basic");
+        assert_eq!(server.accepted(), before + 1, "{scheme}: on the kept one, and then a new one");
     }
 }

@@ -9,6 +9,7 @@ use crate::rig::{
 use std::{
     fs,
     io::Write as _,
+    net::Ipv4Addr,
     os::unix::fs::symlink,
     time::{Duration, Instant},
 };
@@ -207,6 +208,80 @@ fn a_removed_listener_refuses_at_once_though_it_is_still_serving_someone() {
     let answer = held.response();
     assert_eq!(answer.text(), "1");
     assert!(answer.head.closes(), "and then it is over: {}", answer.head.raw);
+}
+
+#[test]
+fn a_listener_that_gets_another_name_loses_no_connection() {
+    let daemon = Daemon::start_text(&saying("same"));
+    let http = daemon.http();
+    // A name has to be one address's for the sockets to be taken over.
+    let named = |name: &str| {
+        saying("same").replace("[listener.http]", &format!("[listener.{name}]")).replacen(
+            "127.0.0.1:0",
+            &http.to_string(),
+            1,
+        )
+    };
+    daemon.rewrite_config(&named("http"));
+    assert_eq!(daemon.reload().status, 200);
+    let close = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let load = Load::on(http).connections(8).asking(|_| close.into()).start();
+    for round in 0..30 {
+        load.wait_for(100 * round);
+        daemon.rewrite_config(&named(&format!("round{round}")));
+        assert_eq!(daemon.reload().status, 200);
+    }
+    load.stop().expect_no_failure();
+}
+
+#[test]
+fn listeners_move_to_addresses_that_the_daemon_has_itself() {
+    let listener =
+        |name: &str, address: &str| format!("[listener.{name}]\naddress = \"{address}\"\n");
+    let text = |one: &str, two: &str| {
+        let site = |name: &str| {
+            format!(
+                "[[site]]\nname = \"{name}\"\nlisteners = [\"{name}\"]\n[[site.route]]\n\
+                 respond = {{ body = \"{name}\" }}\n"
+            )
+        };
+        let both = listener("one", one) + &listener("two", two) + &site("one") + &site("two");
+        let rest = Config::bare().text();
+        both + &rest.replace(&listener("http", "127.0.0.1:0"), "").replace("workers = 2", "")
+    };
+    let daemon = Daemon::start_text(&text("127.0.0.1:0", "127.0.0.1:0"));
+    let (one, two) = (daemon.address("one"), daemon.address("two"));
+    let to = |one: &str, two: &str| {
+        daemon.rewrite_config(&text(one, two));
+        let answer = daemon.reload();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
+    to(&two.to_string(), &one.to_string());
+    until("them to have changed places", || {
+        get(one, "/").text() == "two" && get(two, "/").text() == "one"
+    });
+    to(&format!("0.0.0.0:{}", two.port()), &one.to_string());
+    until("it to be everywhere", || {
+        Client::try_connect((Ipv4Addr::new(127, 0, 0, 9), two.port()).into())
+            .is_ok_and(|mut client| client.get("/").text() == "one")
+    });
+    assert_eq!(get(two, "/").text(), "one");
+}
+
+#[test]
+fn servers_that_replace_all_others_are_asked_before_their_first_check() {
+    let servers = Server::start_several(2);
+    let config = |n: usize| {
+        let check = "health_check = { path = \"/check\", interval = \"10s\" }";
+        Config::to([&servers[n]]).upstream(check).quiet()
+    };
+    let daemon = Daemon::start(&config(0));
+    let load = Load::on(daemon.http()).connections(4).start();
+    for round in 1..=6 {
+        load.wait_for(round * 200);
+        daemon.reconfigure(&config(round % 2));
+    }
+    load.stop().expect_no_failure();
 }
 
 #[test]

@@ -10,7 +10,8 @@ use crate::rig::{
 };
 use std::{
     collections::HashSet,
-    fs,
+    fs::{self, File},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -99,6 +100,36 @@ fn a_second_signal_ends_at_once() {
     assert!(daemon.is_running());
     daemon.signal("TERM");
     daemon.wait_exit();
+}
+
+#[test]
+fn an_access_log_that_nobody_reads_does_not_hold_up_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let _unread = File::options().read(true).write(true).open(&pipe).unwrap();
+    let server = Server::start("1");
+    let config = Config::to([&server]).rest("[access_log]\npath = \"pipe\"");
+    let mut daemon = Daemon::start_in(dir, &config.text());
+    let mut client = Client::connect(daemon.http());
+    // More than a pipe holds.
+    let path = format!("/{}", "x".repeat(4000));
+    for _ in 0..50 {
+        assert_eq!(client.get(&path).status, 200);
+    }
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait_exit(), Some(0));
+    daemon.log.wait_for("that lines are lost", |line| line.contains("nobody reads the access log"));
+}
+
+#[test]
+fn who_asks_for_a_reload_while_it_stops_is_told_so() {
+    let server = Server::start("1");
+    let mut daemon = Daemon::start(&Config::to([&server]).top("drain_delay = \"1s\""));
+    daemon.signal("TERM");
+    until("/ready to be 503", || get(daemon.admin(), "/ready").status == 503);
+    assert_eq!(daemon.reload().status, 503);
+    assert_eq!(daemon.wait_exit(), Some(0));
 }
 
 #[test]

@@ -5,8 +5,8 @@
 //! workers there are.
 
 use super::ActiveHealth;
-use crate::upstream::Server;
-use std::{io, sync::Arc, time::Duration};
+use crate::upstream::{Server, connect::is_ours};
+use std::{fmt, io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -80,12 +80,17 @@ pub async fn watch(server: Arc<Server>, check: Check) {
         let outcome = if server.is_resolved() {
             probe(&server, &check).await
         } else {
-            Err("its name does not resolve".to_owned())
+            Err(Failed::There("its name does not resolve".to_owned()))
         };
         let before = server.active();
-        let after = tally.count(outcome.is_ok(), before, &check);
-        server.set_active(after);
         let (upstream, address) = (server.upstream(), server.address());
+        let after = if matches!(outcome, Err(Failed::Here(_))) {
+            before
+        } else {
+            tally.count(outcome.is_ok(), before, &check)
+        };
+        server.set_active(after);
+        let outcome = outcome.map_err(|failed| failed.to_string());
         match (&outcome, after) {
             (Err(reason), ActiveHealth::Down) if before != after => {
                 tracing::warn!(upstream, server = address, reason, "health check: down");
@@ -109,17 +114,34 @@ fn spread(interval: Duration, seed: u64, percent: u32) -> Duration {
     interval.mul_f64(part * f64::from(percent) / 100.0)
 }
 
+/// Why a probe failed.
+enum Failed {
+    /// Nobody was asked, which says nothing of the server.
+    Here(io::Error),
+    There(String),
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Here(error) => write!(f, "not asked: {error}"),
+            Self::There(reason) => f.write_str(reason),
+        }
+    }
+}
+
 /// One request; says why it failed.
-async fn probe(server: &Server, check: &Check) -> Result<(), String> {
+async fn probe(server: &Server, check: &Check) -> Result<(), Failed> {
     let status = match timeout(check.timeout, ask(server, check)).await {
         Ok(Ok(status)) => status,
-        Ok(Err(error)) => return Err(error.to_string()),
-        Err(_) => return Err(format!("no answer within {:?}", check.timeout)),
+        Ok(Err(error)) if is_ours(&error) => return Err(Failed::Here(error)),
+        Ok(Err(error)) => return Err(Failed::There(error.to_string())),
+        Err(_) => return Err(Failed::There(format!("no answer within {:?}", check.timeout))),
     };
     if check.status.iter().any(|range| (range.first..=range.last).contains(&status)) {
         Ok(())
     } else {
-        Err(format!("it answered {status}"))
+        Err(Failed::There(format!("it answered {status}")))
     }
 }
 
@@ -147,8 +169,9 @@ async fn ask(server: &Server, check: &Check) -> io::Result<u16> {
 }
 
 fn status(line: &[u8]) -> Option<u16> {
-    let line = std::str::from_utf8(line).ok()?.strip_prefix("HTTP/1.")?;
-    line.split(' ').nth(1)?.trim_end().parse().ok()
+    // The reason behind it may be in any encoding.
+    let line = line.strip_prefix(b"HTTP/1.")?.get(1..)?.strip_prefix(b" ")?.trim_ascii();
+    std::str::from_utf8(line.split(|byte| *byte == b' ').next()?).ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -190,6 +213,8 @@ mod tests {
     fn status_lines() {
         assert_eq!(status(b"HTTP/1.1 204 No Content\r"), Some(204));
         assert_eq!(status(b"HTTP/1.0 200\r"), Some(200));
+        assert_eq!(status(b"HTTP/1.1 200 \xe9t\xe9\r"), Some(200));
+        assert_eq!(status(b"HTTP/1.1 2000 no\r"), Some(2000));
         assert_eq!(status(b"SSH-2.0-OpenSSH"), None);
     }
 }

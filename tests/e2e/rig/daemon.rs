@@ -127,6 +127,11 @@ impl Daemon {
         self.metric(name, labels).round() as u64
     }
 
+    /// How many requests were rejected for a reason.
+    pub fn rejected(&self, reason: &str) -> u64 {
+        self.count("sheave_requests_rejected_total", &[("reason", reason)])
+    }
+
     /// What `/upstreams` says about one server, wherever in the document it is.
     pub fn server_state(&self, address: &str) -> Value {
         let (status, document) = self.admin_json("/upstreams");
@@ -180,8 +185,14 @@ impl Daemon {
 
     /// Sends a signal by name, such as `TERM`; the shell has one everywhere.
     pub fn signal(&self, name: &str) {
-        let kill = format!("kill -{name} {}", self.child.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell").success());
+        self.shell(&format!("kill -{name} $0"));
+    }
+
+    /// Runs a command that knows the daemon's process id as `$0`.
+    pub fn shell(&self, command: &str) {
+        let id = self.child.id().to_string();
+        let status = Command::new("sh").args(["-c", command, &id]).status();
+        assert!(status.expect("a shell").success(), "{command}");
     }
 
     /// The exit code, once it has ended; `None` for a signal.

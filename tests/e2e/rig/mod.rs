@@ -10,6 +10,7 @@ pub mod chance;
 pub mod client;
 pub mod config;
 pub mod daemon;
+pub mod frames;
 pub mod load;
 pub mod log_book;
 pub mod metrics;

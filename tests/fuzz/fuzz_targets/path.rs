@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use libfuzzer_sys::fuzz_target;
-use sheave::message::path::normalise;
+use sheave::path::normalise;
 
 fuzz_target!(|raw: &str| {
     let Ok(path) = normalise(raw) else { return };

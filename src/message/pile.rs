@@ -1,0 +1,49 @@
+//! Parts of bodies that are held until somebody takes them.
+//!
+//! Owns: that holding them takes about as much memory as they have bytes. May touch: nothing of
+//! ours. A part is a slice of the block that it was read into ([`crate::http1::buffers`]): a single
+//! byte would hold up to 256 KiB.
+
+use bytes::{Bytes, BytesMut};
+
+/// Parts from this size on are held as they are.
+const LARGE: usize = 8 * 1024;
+/// Small ones are put together up to this size.
+const TOGETHER: usize = 16 * 1024;
+
+/// `part`, in memory of its own where it is small.
+pub fn compact(part: Bytes) -> Bytes {
+    if part.len() < LARGE { Bytes::copy_from_slice(&part) } else { part }
+}
+
+/// Puts `part` behind `last`, where both are small; else gives it back, compact.
+pub fn join(last: &mut Bytes, part: Bytes) -> Option<Bytes> {
+    if part.len() >= LARGE || last.len() >= LARGE || last.len() + part.len() > TOGETHER {
+        return Some(compact(part));
+    }
+    let mut joined =
+        std::mem::take(last).try_into_mut().unwrap_or_else(|it| BytesMut::from(&it[..]));
+    joined.extend_from_slice(&part);
+    *last = joined.freeze();
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_parts_are_put_together_and_large_ones_are_left_alone() {
+        let block = Bytes::from(vec![b'x'; 1 << 18]);
+        let mut held = vec![compact(block.slice(..1))];
+        for at in 1..10_000 {
+            let part = block.slice(at..=at);
+            let rest = held.last_mut().and_then(|last| join(last, part));
+            held.extend(rest);
+        }
+        assert_eq!(held.iter().map(Bytes::len).collect::<Vec<_>>(), [LARGE, 10_000 - LARGE]);
+        let large = block.slice(..LARGE);
+        assert_eq!(compact(large.clone()).as_ptr(), large.as_ptr());
+        assert_eq!(held.last_mut().and_then(|last| join(last, large.clone())), Some(large));
+    }
+}

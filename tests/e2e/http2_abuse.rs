@@ -1,0 +1,142 @@
+//! HTTP/2 clients that ask for work and take none, or do not keep to the protocol.
+
+use crate::rig::{
+    Behaviour, Client, Config, Daemon, Server,
+    certs::{self, Kind},
+    frames::{self, GOAWAY, HEADERS, RST_STREAM},
+    until,
+};
+use std::{net::SocketAddr, time::Duration};
+
+/// More than any window or buffer holds.
+const LARGE: usize = 24 << 20;
+
+fn scene(listener: &str) -> (Daemon, Server, SocketAddr) {
+    let dir = tempfile::tempdir().unwrap();
+    certs::write(dir.path(), "site", Kind::Ecdsa, &["localhost"]);
+    let server = Server::start("1");
+    let config = Config::to([&server]).workers(1).rest(&format!(
+        "[listener.https]\naddress = \"127.0.0.1:0\"\n{listener}\n\
+         tls.certificates = [{{ cert = \"site.pem\", key = \"site.key\" }}]"
+    ));
+    let daemon = Daemon::start_in(dir, &config.text());
+    let https = daemon.address("https");
+    (daemon, server, https)
+}
+
+fn until_nothing_is_left(daemon: &Daemon) {
+    daemon.wait_for_metric("sheave_requests_in_flight", &[], 0);
+    daemon.wait_for_metric("sheave_connections_open", &[("listener", "https")], 0);
+}
+
+#[test]
+fn streams_that_begin_as_their_connection_ends_leave_nothing_behind() {
+    let (daemon, _server, https) = scene("");
+    let mut client = frames::connect(https, 1 << 16);
+    let gets = (0..9).flat_map(|n| frames::request(2 * n + 1, "GET", "/"));
+    client.send(gets.chain(frames::connect_with_a_body(19)).collect::<Vec<_>>());
+    let _ = client.rest();
+    drop(client);
+    until_nothing_is_left(&daemon);
+}
+
+#[test]
+fn a_stream_of_which_the_client_takes_nothing_is_given_up_alone() {
+    let (daemon, server, https) = scene("timeouts = { send = \"500ms\" }");
+    server.set_for("/large", Behaviour::status(200, &"x".repeat(LARGE)));
+    let mut client = frames::connect(https, 0);
+    client.send(frames::request(1, "GET", "/large"));
+    frames::until_frame(&mut client, RST_STREAM, 1).unwrap();
+    daemon.wait_for_reason("send_timeout");
+    until("the server's connection to be closed", || server.open_connections() == 0);
+    client.send(frames::request(3, "HEAD", "/"));
+    frames::until_frame(&mut client, HEADERS, 3).unwrap();
+    drop(client);
+    until_nothing_is_left(&daemon);
+}
+
+#[test]
+fn a_client_that_gives_up_all_it_asks_for_is_sent_away() {
+    let (daemon, server, https) = scene("");
+    server.set_for("/held", Behaviour::hang());
+    let mut client = frames::connect(https, 1 << 16);
+    let mut asked = 0;
+    for _ in 0..6 {
+        let batch = asked..asked + 40;
+        let streams = batch.map(|n| 2 * n + 1);
+        let requests = streams.clone().flat_map(|n| frames::request(n, "GET", "/held"));
+        if client.try_send(requests.collect::<Vec<_>>()).is_err() {
+            break;
+        }
+        asked += 40;
+        until("the batch to be taken, or refused", || {
+            server.request_count() == asked as usize || daemon.rejected("stream_resets") > 0
+        });
+        if client.try_send(streams.flat_map(frames::reset).collect::<Vec<_>>()).is_err() {
+            break;
+        }
+    }
+    daemon.wait_for_metric("sheave_requests_rejected_total", &[("reason", "stream_resets")], 1);
+    assert!(asked <= 160, "a little more than a hundred, not {asked}");
+    let _ = client.rest();
+    until_nothing_is_left(&daemon);
+    until("the servers to be free", || server.open_connections() == 0);
+}
+
+#[test]
+fn a_connection_is_told_at_once_that_it_has_carried_its_number_of_requests() {
+    let (_daemon, _server, https) = scene("limits = { requests_per_connection = 2 }");
+    let mut client = frames::connect(https, 1 << 16);
+    client.send(frames::request(1, "GET", "/"));
+    assert_eq!(frames::body_length(&mut client, 1).unwrap(), 1);
+    client.send(frames::request(3, "GET", "/"));
+    let since = std::time::Instant::now();
+    frames::until_frame(&mut client, GOAWAY, 0).unwrap();
+    assert!(since.elapsed() < Duration::from_secs(5), "not when an alarm happens to ring");
+}
+
+#[test]
+fn a_client_that_does_not_hear_the_goodbye_is_sent_away() {
+    let (daemon, server, https) =
+        scene("timeouts = { request_head = \"200ms\" }\nlimits = { requests_per_connection = 1 }");
+    server.set_for("/held", Behaviour::hang());
+    let mut client = frames::connect(https, 1 << 16);
+    // One is always under way, so that the connection is never idle, and no PING is answered.
+    client.send(frames::request(1, "GET", "/held"));
+    let mut stream = 1;
+    until("the connection to be ended", || {
+        stream += 2;
+        client.try_send(frames::request(stream, "GET", "/")).is_err()
+            || daemon.count("sheave_connections_open", &[("listener", "https")]) == 0
+    });
+    assert!(server.request_count() > 2, "it was not refused, but ignored the goodbye");
+    until_nothing_is_left(&daemon);
+}
+
+#[test]
+fn an_upload_that_is_reset_without_an_error_is_no_whole_one() {
+    let (daemon, server, https) = scene("");
+    for (stream, length) in [(1, ""), (3, "10")] {
+        let mut client = frames::connect(https, 1 << 16);
+        client.send(frames::begin_upload(stream, "/", length));
+        client.send(frames::frame(0, 0, stream, b"hello"));
+        server.wait_for_requests(1);
+        // NO_ERROR, which hyper takes for an end.
+        client.send(frames::frame(RST_STREAM, 0, stream, &[0; 4]));
+        daemon.wait_for_reason("client_aborted");
+        until("the server's connection to be closed", || server.open_connections() == 0);
+        assert_eq!(server.last_request().body, b"", "it never came to its end");
+        server.forget_requests();
+    }
+}
+
+#[test]
+fn what_is_no_http2_is_counted() {
+    let (daemon, _server, https) = scene("");
+    let mut client = frames::connect(https, 1 << 16);
+    // DATA belongs to a stream (RFC 9113 §6.1).
+    client.send(frames::frame(0, 0, 0, b"x"));
+    assert!(client.rest().is_ok() || frames::is_ended(&mut client));
+    daemon.wait_for_metric("sheave_requests_rejected_total", &[("reason", "bad_request")], 1);
+    assert_eq!(Client::connect(daemon.http()).get("/").status, 200);
+}
