@@ -6,17 +6,24 @@
 
 use super::settings::Waits;
 use crate::clock::Clock;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
 
 /// A client that gives up more requests than this in [`WINDOW`] milliseconds, more than it may have
 /// under way at once, and more than half of all, makes work and takes none: the rapid reset of
 /// CVE-2023-44487.
 const GIVEN_UP: u32 = 100;
 const WINDOW: u64 = 10_000;
+/// Who has waited this long gives up for a reason.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// What [`Activity::tell`] has noted.
-const WAITS: u8 = 1;
-const GOES_ON: u8 = 2;
+/// A connection goes on where so many bytes are taken.
+const PROGRESS: u32 = 32 * 1024;
+
+/// What [`Activity::tell`] has noted: nothing, that the stream goes on, or how much it gave, and one.
+const GOES_ON: u64 = 1;
 
 /// What the alarm finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +47,11 @@ pub struct Activity {
     blocked_since: AtomicU64,
     /// When the socket last took nothing.
     blocked_last: AtomicU64,
+    /// Bytes written since the last [`PROGRESS`], and when that was.
+    written: AtomicU32,
+    progress: AtomicU64,
     /// Of the stream that is being polled.
-    told: AtomicU8,
+    told: AtomicU64,
     /// Of requests that were given up: how many may be, since when they are counted, how many there
     /// were, and how many requests had ended before.
     may_give_up: u32,
@@ -65,7 +75,9 @@ impl Activity {
             idle_since: AtomicU64::new(clock.now()),
             blocked_since: AtomicU64::new(0),
             blocked_last: AtomicU64::new(0),
-            told: AtomicU8::new(0),
+            written: AtomicU32::new(0),
+            progress: AtomicU64::new(0),
+            told: AtomicU64::new(0),
             window_since: AtomicU64::new(0),
             given_up: AtomicU32::new(0),
             before_window: AtomicU64::new(0),
@@ -85,12 +97,12 @@ impl Activity {
         self.requests.load(Relaxed)
     }
 
-    /// A request has ended: with its answer, or because the client gave it up.
-    pub fn end(&self, answered: bool) {
+    /// A request that began at `begun` has ended: with its answer, or because the client gave it up.
+    pub fn end(&self, answered: bool, begun: Instant) {
         if self.in_flight.fetch_sub(1, Relaxed) == 1 {
             self.idle_since.store(self.clock.now(), Relaxed);
         }
-        if !answered {
+        if !answered && begun.elapsed() < AT_ONCE {
             self.count_given_up();
         }
     }
@@ -115,19 +127,30 @@ impl Activity {
         self.floods.load(Relaxed)
     }
 
-    /// The stream that is being polled waits for its client to take what it gave, or goes on.
-    pub fn tell(&self, waits: bool) {
-        self.told.store(if waits { WAITS } else { GOES_ON }, Relaxed);
+    /// The stream that is being polled waits for its client to take the bytes that it `gave`; or, with
+    /// `None`, it goes on.
+    pub fn tell(&self, gave: Option<usize>) {
+        self.told.store(gave.map_or(GOES_ON, |bytes| GOES_ON + 1 + bytes as u64), Relaxed);
     }
 
-    /// What was told since it was last asked.
-    pub fn take_told(&self) -> Option<bool> {
+    /// What was told since it was last asked, if anything.
+    pub fn take_told(&self) -> Option<Option<u64>> {
         let told = self.told.load(Relaxed);
         if told == 0 {
             return None;
         }
         self.told.store(0, Relaxed);
-        Some(told == WAITS)
+        Some(told.checked_sub(GOES_ON + 1))
+    }
+
+    /// So many bytes were written.
+    pub fn progress(&self, bytes: usize) {
+        let written = self.written.load(Relaxed).saturating_add(bytes as u32);
+        let enough = written >= PROGRESS;
+        self.written.store(if enough { 0 } else { written }, Relaxed);
+        if enough {
+            self.progress.store(self.clock.now(), Relaxed);
+        }
     }
 
     /// A write succeeded, or could not proceed.
@@ -141,13 +164,22 @@ impl Activity {
         }
     }
 
-    /// Streams that have waited for their client since this moment have waited too long. A slow
-    /// socket is another thing than a client that takes nothing of one stream: while the socket is
-    /// slow, all of them wait.
-    pub fn too_long_since(&self, waits: &Waits) -> Option<u64> {
-        let moment = self.clock.now().checked_sub(waits.send)?;
-        let slow = self.blocked_since.load(Relaxed) != 0;
-        (!slow && self.blocked_last.load(Relaxed) <= moment).then_some(moment)
+    /// Whether the socket has taken nothing for a while since `moment`: what was written then may not
+    /// have got to the client yet.
+    pub fn was_slow_since(&self, moment: u64) -> bool {
+        self.blocked_since.load(Relaxed) != 0 || self.blocked_last.load(Relaxed) > moment
+    }
+
+    /// How long each of `waiting` streams may wait for its client, in milliseconds. A slow socket is
+    /// another thing than a client that takes nothing: while it is slow, all of them wait; and while
+    /// anything is taken, they take turns.
+    pub fn patience(&self, waits: &Waits, waiting: u64) -> Option<u64> {
+        let moment = self.clock.now().saturating_sub(waits.send);
+        if self.was_slow_since(moment) {
+            return None;
+        }
+        let takes_turns = self.progress.load(Relaxed) > moment;
+        Some(waits.send.saturating_mul(if takes_turns { waiting } else { 1 }))
     }
 
     /// What is overdue now, or when to look again.
@@ -181,7 +213,7 @@ mod tests {
         let activity = Activity::new(Clock::start(), streams);
         for number in 0..rounds * (answered + given_up) {
             activity.begin();
-            activity.end(number % (answered + given_up) < answered);
+            activity.end(number % (answered + given_up) < answered, Instant::now());
         }
         activity.floods()
     }
@@ -202,20 +234,34 @@ mod tests {
         for _ in 0..400 {
             activity.begin();
         }
-        (0..200).for_each(|_| activity.end(false));
+        (0..200).for_each(|_| activity.end(false, Instant::now()));
         assert!(!activity.floods());
-        activity.end(false);
+        activity.end(false, Instant::now());
         assert!(activity.floods());
     }
 
     #[test]
-    fn a_stream_waits_too_long_only_where_the_socket_is_not_what_is_slow() {
+    fn who_has_waited_gives_up_for_a_reason() {
+        let activity = Activity::new(Clock::start(), 100);
+        let Some(begun) = Instant::now().checked_sub(AT_ONCE) else { return };
+        for _ in 0..1000 {
+            activity.begin();
+            activity.end(false, begun);
+        }
+        assert!(!activity.floods());
+    }
+
+    #[test]
+    fn streams_wait_longer_while_others_are_taken_and_at_leisure_while_the_socket_is_slow() {
         let activity = Activity::new(Clock::start(), 100);
         let waits = Waits { request_head: 1, idle: 1, send: 1000 };
-        assert!(activity.too_long_since(&waits).is_some());
+        activity.progress(PROGRESS as usize - 1);
+        assert_eq!(activity.patience(&waits, 5), Some(1000));
+        activity.progress(1);
+        assert_eq!(activity.patience(&waits, 5), Some(5000));
         activity.wrote(true);
-        assert_eq!(activity.too_long_since(&waits), None);
+        assert_eq!(activity.patience(&waits, 5), None);
         activity.wrote(false);
-        assert_eq!(activity.too_long_since(&waits), None, "it was slow a moment ago");
+        assert_eq!(activity.patience(&waits, 5), None, "it was slow a moment ago");
     }
 }

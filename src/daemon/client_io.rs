@@ -24,6 +24,13 @@ impl<S> ClientIo<S> {
     pub fn new(stream: S, activity: Arc<Activity>) -> Self {
         Self { stream, activity }
     }
+
+    fn note(&self, written: &Poll<io::Result<usize>>) {
+        self.activity.wrote(written.is_pending());
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.activity.progress(*bytes);
+        }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for ClientIo<S> {
@@ -43,7 +50,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.activity.wrote(written.is_pending());
+        self.note(&written);
         written
     }
 
@@ -53,7 +60,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
-        self.activity.wrote(written.is_pending());
+        self.note(&written);
         written
     }
 

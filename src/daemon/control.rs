@@ -210,7 +210,10 @@ impl Control {
         };
         for listener in wanted.iter().filter(|it| !is_among(&before, it)) {
             let (name, address) = (&*listener.name, listener.address);
-            tracing::info!(listener = name, %address, "listening");
+            match listener.listen() {
+                Ok(()) => tracing::info!(listener = name, %address, "listening"),
+                Err(error) => tracing::error!(listener = name, %address, %error, "can't listen"),
+            }
         }
         let gone = before.iter().filter(|it| !is_among(&wanted, it)).cloned().collect::<Vec<_>>();
         self.listeners.send_replace(wanted);

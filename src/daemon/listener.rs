@@ -11,7 +11,7 @@ use super::{
 use crate::{loopback, observe::metrics::Metrics, proxy::Proxy, snapshot::Snapshot, task};
 use arc_swap::ArcSwapOption;
 use prometheus::{IntCounter, IntGauge};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::{
     future::poll_fn,
     io,
@@ -59,7 +59,8 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds `wanted` once per worker, beside the `current` listeners of this process.
+    /// Binds `wanted` once per worker, beside the `current` listeners of this process. Clients come
+    /// only after [`Listener::listen`].
     pub fn bind(
         id: usize,
         name: &str,
@@ -111,6 +112,12 @@ impl Listener {
             open: AtomicUsize::new(0),
             closed: Notify::new(),
         })
+    }
+
+    /// Lets clients in. Not before somebody is to accept them: beside a listener that is about to
+    /// leave its address, the kernel would send them here, and they would wait, or be lost.
+    pub fn listen(&self) -> io::Result<()> {
+        self.sockets().iter().try_for_each(|socket| SockRef::from(socket).listen(BACKLOG))
     }
 
     /// The socket of one worker; `None` once it is drained.
@@ -203,9 +210,6 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    if shared {
-        socket.listen(BACKLOG)?;
-    }
     Ok(socket.into())
 }
 

@@ -49,7 +49,12 @@ struct Goodbye {
 impl Goodbye {
     /// Whether the client goes on asking. h2 takes new streams until the client has answered.
     fn is_ignored(&mut self, activity: &Activity, patience: u64) -> bool {
-        if activity.clock.now() < self.said + patience {
+        let now = activity.clock.now();
+        if activity.was_slow_since(self.said) {
+            // It lies in the socket's buffer still, or did so until now.
+            self.said = now;
+        }
+        if now < self.said + patience {
             return false;
         }
         let requests = activity.requests();
@@ -110,7 +115,7 @@ pub async fn serve(stream: Stream, service: Service, settings: Settings) {
             Event::Last => true,
             Event::Alarm => {
                 end_stalled(&activity, &settings, &mut streams);
-                let patience = settings.waits.request_head;
+                let patience = settings.waits.request_head.max(settings.waits.send);
                 let asks_on = goodbye.as_mut().is_some_and(|it| it.is_ignored(&activity, patience));
                 match look(&activity, &settings, &mut alarm) {
                     Finding::Stalled => return,
@@ -133,10 +138,10 @@ pub async fn serve(stream: Stream, service: Service, settings: Settings) {
 
 /// Ends the streams of which the client takes nothing, and no others.
 fn end_stalled(activity: &Activity, settings: &Settings, streams: &mut Streams) {
-    if let Some(moment) = activity.too_long_since(&settings.waits) {
+    if let Some(patience) = activity.patience(&settings.waits, streams.waiting()) {
         // Whatever is dropped now is so for this reason.
         activity.stalled.store(true, Relaxed);
-        streams.end_those_waiting_since(moment);
+        streams.end_those_waiting_for(patience);
         activity.stalled.store(false, Relaxed);
     }
 }

@@ -28,10 +28,10 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     task::{Context, Poll},
+    time::Instant,
 };
 
-/// An HTTP/2 client is to take this many bytes of a response within `timeouts.send`: nothing less is
-/// told of it.
+/// What is handed out at once: nothing less is told of what an HTTP/2 client takes.
 const PART: usize = 32 * 1024;
 
 /// One connection's requests.
@@ -112,12 +112,12 @@ impl Service {
         request: Request<hyper::body::Incoming>,
     ) -> Result<Response<ConnectionBody>, Infallible> {
         let count = activity.begin();
-        let in_flight = InFlight { activity, answered: false };
         let (head, body) = request.into_parts();
         let record = self.begin(count, false, head.into());
+        let in_flight = InFlight { activity, begun: record.facts.context.started, answered: false };
         let answer = handle(record, Incoming::Http2(body)).await;
         let with_body = |body| {
-            in_flight.activity.tell(true);
+            in_flight.activity.tell(Some(0));
             ConnectionBody { body, left: Bytes::new(), in_flight }
         };
         Ok(answer.map(with_body).into_http2())
@@ -127,13 +127,14 @@ impl Service {
 /// Counts a request while it lives.
 struct InFlight {
     activity: Arc<Activity>,
+    begun: Instant,
     /// Whether it came to an end by itself.
     answered: bool,
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.activity.end(self.answered);
+        self.activity.end(self.answered, self.begun);
     }
 }
 
@@ -148,6 +149,7 @@ pub struct ConnectionBody {
 impl Drop for ConnectionBody {
     fn drop(&mut self) {
         self.in_flight.answered |= self.is_end_stream();
+        self.body.take_back(self.left.len() as u64);
         if self.in_flight.activity.stalled.load(Relaxed) {
             self.body.abandon("send_timeout");
         }
@@ -175,7 +177,10 @@ impl Body for ConnectionBody {
             *left = data.split_off(PART);
         }
         in_flight.answered |= matches!(polled, Poll::Ready(None | Some(Err(_))));
-        in_flight.activity.tell(matches!(polled, Poll::Ready(Some(Ok(_)))));
+        in_flight.activity.tell(match &polled {
+            Poll::Ready(Some(Ok(frame))) => Some(frame.data_ref().map_or(0, Bytes::len)),
+            _ => None,
+        });
         polled
     }
 

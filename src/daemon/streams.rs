@@ -23,6 +23,9 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
+/// A client that was given this many bytes of a stream may take as long again for the next.
+const MUCH: u64 = 1024 * 1024;
+
 type Answering = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Takes the streams that hyper begins.
@@ -53,6 +56,8 @@ struct Stream {
     activity: Arc<Activity>,
     /// Since when it waits for its client to take something, and who wakes it.
     waiting: Option<(u64, Waker)>,
+    /// Bytes that its client has been given.
+    given: u64,
 }
 
 impl Future for Stream {
@@ -61,9 +66,10 @@ impl Future for Stream {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(answering) = &mut self.answering else { return Poll::Ready(()) };
         let polled = answering.as_mut().poll(cx);
-        if let Some(waits) = self.activity.take_told() {
+        if let Some(gave) = self.activity.take_told() {
+            self.given += gave.unwrap_or(0);
             let since = || (self.activity.clock.now(), cx.waker().clone());
-            self.waiting = (waits && polled.is_pending()).then(since);
+            self.waiting = (gave.is_some() && polled.is_pending()).then(since);
         }
         polled
     }
@@ -86,10 +92,18 @@ impl Streams {
         Self { begun, activity, running: FuturesUnordered::new(), doorbell, connection }
     }
 
-    /// Ends the streams that have waited for their client since `moment`.
-    pub fn end_those_waiting_since(&mut self, moment: u64) {
+    /// How many wait for their client to take what they gave.
+    pub fn waiting(&self) -> u64 {
+        self.running.iter().filter(|stream| stream.waiting.is_some()).count() as u64
+    }
+
+    /// Ends the streams that have waited for their client for `patience` milliseconds. Who was given
+    /// much may have much to do: some clients with a large window tell only of its halves.
+    pub fn end_those_waiting_for(&mut self, patience: u64) {
+        let now = self.activity.clock.now();
         for stream in &mut self.running {
-            if stream.waiting.as_ref().is_some_and(|(since, _)| *since <= moment) {
+            let patience = patience.saturating_mul((stream.given / MUCH).max(1));
+            if stream.waiting.as_ref().is_some_and(|(since, _)| now >= since + patience) {
                 stream.answering = None;
                 if let Some((_, waker)) = stream.waiting.take() {
                     waker.wake();
@@ -124,6 +138,7 @@ impl Streams {
                     answering: Some(answering),
                     activity: Arc::clone(&self.activity),
                     waiting: None,
+                    given: 0,
                 }));
             }
             // Answers that are ready at once are written at once.
@@ -300,7 +315,7 @@ mod tests {
             let (works, working) = oneshot::channel::<()>();
             ([waits, works], [waiting, working])
         };
-        for (held, told) in [(waits, true), (works, false)] {
+        for (held, told) in [(waits, Some(9)), (works, None)] {
             let activity = Arc::clone(&activity);
             begun.execute(async move {
                 activity.tell(told);
@@ -310,8 +325,10 @@ mod tests {
         }
         let mut connection = pin!(pending::<()>());
         assert!(poll_once(&mut streams, connection.as_mut()).await.is_pending());
-        let now = activity.clock.now();
-        streams.end_those_waiting_since(now);
+        assert_eq!(streams.waiting(), 1);
+        streams.end_those_waiting_for(60_000);
+        assert_eq!(streams.waiting(), 1, "not yet");
+        streams.end_those_waiting_for(0);
         assert!(waiting.now_or_never().is_some(), "it has been dropped");
         assert!(working.now_or_never().is_none(), "this one waits for something else");
         assert!(poll_once(&mut streams, connection.as_mut()).await.is_pending());

@@ -7,9 +7,9 @@ use crate::{
     route::Group,
     task,
     upstream::{
-        Server,
+        Member, Server,
         health::{
-            ActiveHealth::Unchecked,
+            ActiveHealth::{Checking, Unchecked},
             active::{self, Check},
         },
         resolve,
@@ -67,9 +67,17 @@ impl Tending {
         for task in before.into_values() {
             task.abort();
         }
-        for group in groups.iter().filter(|group| group.health_check.is_none()) {
-            // What a check found out once holds no more when nobody checks.
-            group.upstream.members().iter().for_each(|it| it.server.set_active(Unchecked));
+        for group in groups {
+            let members = group.upstream.members();
+            // What a check found out once holds no more when nobody checks; and who waits for its
+            // first one waits no more when those that work meanwhile have gone.
+            let unchecked = group.health_check.is_none();
+            let alone = !members.iter().any(works);
+            for server in members.iter().map(|member| &member.server) {
+                if unchecked || alone && server.active() == Checking {
+                    server.set_active(Unchecked);
+                }
+            }
         }
     }
 
@@ -85,6 +93,11 @@ impl Tending {
         let task = task.unwrap_or_else(|| task::spawn(begin()).abort_handle());
         self.tasks.insert(work, task);
     }
+}
+
+/// Whether a server is there for requests, as far as its checks tell.
+fn works(member: &Member) -> bool {
+    !member.down && member.weight > 0 && member.server.active().is_usable()
 }
 
 fn watch(server: &Arc<Server>, check: &Check) -> impl Future<Output = ()> + Send + 'static {

@@ -123,6 +123,7 @@ fn a_request_that_panics_ends_its_connection_alone() {
         metrics: resources.metrics.route(&"bomb".into()),
     }]);
     let listener = Listener::bind(0, "http", wanted, 1, &[], &resources.metrics).unwrap();
+    listener.listen().unwrap();
     let address = listener.address;
     let (listeners, see_listeners) = watch::channel(vec![listener]);
     let (stop, see_stop) = watch::channel(false);

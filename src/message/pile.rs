@@ -6,10 +6,10 @@
 
 use bytes::{Bytes, BytesMut};
 
-/// Parts from this size on are held as they are.
-const LARGE: usize = 8 * 1024;
-/// Small ones are put together up to this size.
-const TOGETHER: usize = 16 * 1024;
+/// Parts from this size on are held as they are: a quarter of the block at least.
+const LARGE: usize = 64 * 1024;
+/// Those up to this size are put together.
+const SMALL: usize = 8 * 1024;
 
 /// `part`, in memory of its own where it is small.
 pub fn compact(part: Bytes) -> Bytes {
@@ -18,7 +18,7 @@ pub fn compact(part: Bytes) -> Bytes {
 
 /// Puts `part` behind `last`, where both are small; else gives it back, compact.
 pub fn join(last: &mut Bytes, part: Bytes) -> Option<Bytes> {
-    if part.len() >= LARGE || last.len() >= LARGE || last.len() + part.len() > TOGETHER {
+    if part.len() >= SMALL || last.len() >= SMALL {
         return Some(compact(part));
     }
     let mut joined =
@@ -41,9 +41,11 @@ mod tests {
             let rest = held.last_mut().and_then(|last| join(last, part));
             held.extend(rest);
         }
-        assert_eq!(held.iter().map(Bytes::len).collect::<Vec<_>>(), [LARGE, 10_000 - LARGE]);
+        assert_eq!(held.iter().map(Bytes::len).collect::<Vec<_>>(), [SMALL, 10_000 - SMALL]);
         let large = block.slice(..LARGE);
         assert_eq!(compact(large.clone()).as_ptr(), large.as_ptr());
         assert_eq!(held.last_mut().and_then(|last| join(last, large.clone())), Some(large));
+        let middling = block.slice(..SMALL);
+        assert_ne!(compact(middling.clone()).as_ptr(), middling.as_ptr());
     }
 }

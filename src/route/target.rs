@@ -3,6 +3,7 @@
 
 use crate::{
     message::context::Scope,
+    path::normalise,
     template::{Part, Template, Variable},
 };
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
@@ -20,6 +21,9 @@ const NOT_IN_PATH: &AsciiSet = &CONTROLS
     .add(b'{')
     .add(b'}')
     .add(b'%');
+
+/// Dot segments that may stand before the end of a prefix.
+const MORE_SEGMENTS: usize = 16;
 
 /// `strip_prefix` and `rewrite`.
 #[derive(Clone, Debug, Default)]
@@ -64,11 +68,12 @@ impl Target {
     /// literally (RFC 9110 §7.7); where it stands otherwise, encoded or behind dot segments, the
     /// normalised `path` is cut instead.
     pub fn uri(&self, raw: &str, query: Option<&str>, path: &str, scope: &Scope<'_>) -> String {
-        let literal = self.cut(raw).filter(|_| raw == path || !has_dots(raw));
-        let mut uri = match literal {
-            _ if self.strip_prefix.is_none() => raw.to_owned(),
-            Some(rest) => rest.to_owned(),
-            None => utf8_percent_encode(self.stripped(path), NOT_IN_PATH).to_string(),
+        let mut uri = match self.strip_prefix.as_deref() {
+            None => raw.to_owned(),
+            Some(prefix) => match self.raw_rest(prefix, raw, path) {
+                Some(rest) => rest.to_owned(),
+                None => utf8_percent_encode(self.stripped(path), NOT_IN_PATH).to_string(),
+            },
         };
         if uri.is_empty() {
             uri.push('/');
@@ -88,6 +93,25 @@ impl Target {
         uri
     }
 
+    /// What stands behind the prefix in the path as it was sent, wherever that is.
+    fn raw_rest<'a>(&self, prefix: &str, raw: &'a str, path: &str) -> Option<&'a str> {
+        if raw == path {
+            return self.cut(raw);
+        }
+        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+        // Some more than the prefix has, for dot segments; not all, for a path may have thousands.
+        let ends = raw.match_indices('/').map(|(at, _)| at).chain([raw.len()]);
+        let mut ends = ends.take(prefix.matches('/').count() + 2 + MORE_SEGMENTS);
+        ends.find(|end| {
+            let is_prefix = match normalise(&raw[..*end]) {
+                Ok(before) => before.strip_suffix('/').unwrap_or(&before) == prefix,
+                Err(_) => prefix.is_empty() && *end == 0,
+            };
+            is_prefix && !has_dots(&raw[*end..])
+        })
+        .map(|end| &raw[end..])
+    }
+
     /// What is left behind the prefix; empty where it is all there is: a directory without its slash.
     fn stripped<'a>(&self, path: &'a str) -> &'a str {
         self.cut(path).unwrap_or(path)
@@ -102,8 +126,8 @@ impl Target {
 
 /// Whether a segment is `.` or `..`, however encoded.
 fn has_dots(raw: &str) -> bool {
-    raw.split('/')
-        .any(|segment| matches!(&*percent_decode_str(segment).collect::<Vec<u8>>(), b"." | b".."))
+    let decoded = percent_decode_str(raw).collect::<Vec<u8>>();
+    decoded.split(|byte| *byte == b'/').any(|segment| matches!(segment, b"." | b".."))
 }
 
 #[cfg(test)]
@@ -162,6 +186,11 @@ mod tests {
             ("/api/../api/x", "/api/x", "/x"),
             ("/api/x/%2e", "/api/x/", "/x/"),
             ("/api//x", "/api/x", "//x"),
+            ("/api/./caf%e9", "/api/caf%E9", "/caf%e9"),
+            ("/api/./a%2Fb", "/api/a/b", "/a%2Fb"),
+            ("/api/..%2fapi/x", "/api/x", "/x"),
+            ("//api/x%20y", "/api/x y", "/x%20y"),
+            ("/other%20x", "/other x", "/other%20x"),
         ] {
             let context = context();
             let scope = scope(&context);

@@ -26,10 +26,11 @@ use std::{
 };
 use tokio::{net::TcpStream, time::Sleep};
 
-/// Whether a connection could not be made for want of something of our own, such as descriptors or
-/// ports: that is not to be held against a server.
+/// Whether a connection could not be made for want of something of our own, such as descriptors: that
+/// is not to be held against a server. A want of ports is not told from an address that can't be
+/// reached from here.
 pub fn is_ours(error: &io::Error) -> bool {
-    let ours = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM];
+    let ours = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     error.raw_os_error().is_some_and(|code| ours.iter().any(|it| it.raw_os_error() == code))
 }
 

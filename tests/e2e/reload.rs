@@ -285,6 +285,34 @@ fn servers_that_replace_all_others_are_asked_before_their_first_check() {
 }
 
 #[test]
+fn a_server_that_waits_for_its_first_check_is_asked_once_it_is_alone() {
+    let servers = Server::start_several(2);
+    let check = "health_check = { path = \"/check\", interval = \"10m\" }";
+    let daemon = Daemon::start(&Config::to([&servers[0]]).upstream(check));
+    daemon.reconfigure(&Config::to(&servers).upstream(check));
+    daemon.reconfigure(&Config::to([&servers[1]]).upstream(check));
+    assert_eq!(get(daemon.http(), "/").text(), "2");
+}
+
+#[test]
+fn a_reload_that_fails_lets_nobody_in_where_nobody_accepts() {
+    let daemon = Daemon::start_text(&saying("one"));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (http, taken) = (daemon.http().to_string(), taken.local_addr().unwrap());
+    let close = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let load = Load::on(daemon.http()).connections(8).asking(|_| close.into()).start();
+    // To an address that is ours, and another that is not to be had.
+    let wants = format!("[listener.second]\naddress = \"{taken}\"\n[[site]]");
+    let bad = saying("two").replacen("127.0.0.1:0", &http, 1).replace("[[site]]", &wants);
+    daemon.rewrite_config(&bad);
+    for round in 0..20 {
+        load.wait_for(100 * round);
+        assert_ne!(daemon.reload().status, 200);
+    }
+    load.stop().expect_no_failure();
+}
+
+#[test]
 fn idle_connections_to_a_removed_server_are_closed_soon() {
     let servers = Server::start_several(2);
     let daemon = Daemon::start(&Config::to(&servers));
