@@ -5,7 +5,7 @@
 
 use super::{
     StartError,
-    listener::Listener,
+    listener::{Listener, bound_by},
     reload::{self, Prepared},
     tending::{self, Tending},
     watch::Watch,
@@ -24,6 +24,7 @@ use crate::{
 };
 use std::{
     io,
+    net::TcpListener as StdListener,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
@@ -134,7 +135,7 @@ impl Control {
             watch: Watch::new(watched(path, &config)),
             level,
         };
-        control.admin = control.bind_admin(&config).await?;
+        control.admin = control.bind_admin(&config)?;
         tending::resolve_new(&control.live.load().groups).await;
         control.tending.update(&control.live.load().groups);
         reload::adjust(&config, &bound);
@@ -223,13 +224,15 @@ impl Control {
         }
     }
 
-    async fn bind_admin(
+    fn bind_admin(
         &self,
         config: &Config,
     ) -> Result<Option<(std::net::SocketAddr, AbortHandle)>, StartError> {
         let Some(address) = config.admin.address else { return Ok(None) };
-        let bound = TcpListener::bind(address).await;
-        let bound = bound.and_then(|socket| Ok((socket.local_addr()?, socket)));
+        let bound = bound_by(address, StdListener::bind).and_then(|socket| {
+            socket.set_nonblocking(true)?;
+            Ok((socket.local_addr()?, TcpListener::from_std(socket)?))
+        });
         let (bound, socket) =
             bound.map_err(|error| StartError::Bind { what: "admin".into(), address, error })?;
         tracing::info!(address = %bound, "admin listening");
@@ -280,7 +283,7 @@ impl Control {
         let Prepared { snapshot, listeners, warnings } = prepared?;
         let config = Arc::clone(&snapshot.config);
         if self.admin.as_ref().map(|it| it.0) != config.admin.address {
-            let admin = self.bind_admin(&config).await?;
+            let admin = self.bind_admin(&config)?;
             if let Some((_, old)) = std::mem::replace(&mut self.admin, admin) {
                 old.abort();
             }

@@ -11,11 +11,12 @@ use super::{
 use crate::{loopback, observe::metrics::Metrics, proxy::Proxy, snapshot::Snapshot, task};
 use arc_swap::ArcSwapOption;
 use prometheus::{IntCounter, IntGauge};
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::{
     future::poll_fn,
     io,
-    net::{SocketAddr, TcpListener as StdListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener as StdListener},
     pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -59,7 +60,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds `wanted` once per worker, beside the `current` listeners of this process. Clients come
+    /// Binds `wanted` once per worker ([`bound_by`]), beside the `current` listeners of this process. Clients come
     /// only after [`Listener::listen`].
     pub fn bind(
         id: usize,
@@ -72,9 +73,9 @@ impl Listener {
         // With SO_REUSEPORT a second daemon would share the address unnoticed: a plain bind tells.
         // It can't where the address is ours, of a listener that is about to leave or to move.
         if !current.iter().any(|it| overlap(it.address, wanted)) {
-            drop(bind(wanted, false)?);
+            drop(bound_by(wanted, |address| bind(address, false))?);
         }
-        let first = bind(wanted, true)?;
+        let first = bound_by(wanted, |address| bind(address, true))?;
         let address = first.local_addr()?;
         let mut sockets = vec![first];
         for _ in 1..workers {
@@ -159,6 +160,21 @@ impl Listener {
     fn sockets(&self) -> MutexGuard<'_, Vec<StdListener>> {
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What `bind` makes of `address`; where that is every address and the system knows no IPv6, of every
+/// IPv4 address.
+pub fn bound_by<T>(
+    address: SocketAddr,
+    bind: impl Fn(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    bind(address).or_else(|error| {
+        let unknown = error.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error());
+        if unknown && address.ip().is_unspecified() && address.is_ipv6() {
+            return bind((Ipv4Addr::UNSPECIFIED, address.port()).into());
+        }
+        Err(error)
+    })
 }
 
 /// Whether two sockets on these addresses are in each other's way.
@@ -288,5 +304,35 @@ async fn take(
                 tokio::time::sleep(PAUSE).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_address_is_every_ipv4_address_where_there_is_no_ipv6() {
+        let bind = |address: SocketAddr| match address {
+            SocketAddr::V6(_) => {
+                Err(io::Error::from_raw_os_error(Errno::AFNOSUPPORT.raw_os_error()))
+            }
+            SocketAddr::V4(_) => Ok(address.to_string()),
+        };
+        let bound = |text: &str| bound_by(text.parse().unwrap(), bind).ok();
+        assert_eq!(bound("[::]:80").as_deref(), Some("0.0.0.0:80"));
+        assert_eq!(bound("127.0.0.1:80").as_deref(), Some("127.0.0.1:80"));
+        assert_eq!(bound("[::1]:80"), None);
+    }
+
+    #[test]
+    fn addresses_overlap_where_one_socket_would_get_what_is_the_others() {
+        let overlaps =
+            |one: &str, other: &str| overlap(one.parse().unwrap(), other.parse().unwrap());
+        assert!(overlaps("127.0.0.1:80", "[::]:80"));
+        assert!(overlaps("0.0.0.0:80", "127.0.0.1:80"));
+        assert!(overlaps("127.0.0.1:80", "[::ffff:127.0.0.1]:80"));
+        assert!(!overlaps("127.0.0.1:80", "127.0.0.2:80"));
+        assert!(!overlaps("127.0.0.1:80", "[::]:81"));
     }
 }
