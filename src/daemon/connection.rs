@@ -20,14 +20,10 @@ pub async fn serve(
     proxy: Arc<Proxy>,
     alive: mpsc::Sender<()>,
 ) {
-    let mut snapshot = proxy.live.load();
-    if snapshot.listener(open.listener().id).is_none()
-        && let Some(last) = open.listener().last.load_full()
-    {
-        // It was accepted as its listener left the config.
-        snapshot = last;
-    }
-    let Some(parts) = snapshot.listener(open.listener().id) else { return };
+    let listener = open.listener();
+    // It may have been accepted as its listener left the config.
+    let snapshot = proxy.live.load_for(listener.id, &listener.last);
+    let Some(parts) = snapshot.listener(listener.id) else { return };
     let settings = Settings::of(parts);
     let tls = parts.tls.as_ref().map(|tls| Arc::clone(&tls.server));
     let handshake = parts.timeouts.tls_handshake;

@@ -60,7 +60,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds `wanted` once per worker ([`bound_by`]), beside the `current` listeners of this process. Clients come
+    /// Binds `wanted` once per worker, beside the `current` listeners of this process. Clients come
     /// only after [`Listener::listen`].
     pub fn bind(
         id: usize,

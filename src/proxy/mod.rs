@@ -74,12 +74,7 @@ pub struct Arrival<'a> {
 /// A request begins, now that its head has been read: whatever comes, it is counted and logged.
 pub fn begin(proxy: &Arc<Proxy>, arrival: &Arrival<'_>, head: Head) -> Box<Record> {
     // 1. One snapshot, to the end.
-    let mut snapshot = proxy.live.load();
-    if snapshot.listener(arrival.listener).is_none()
-        && let Some(last) = arrival.last.load_full()
-    {
-        snapshot = last;
-    }
+    let snapshot = proxy.live.load_for(arrival.listener, arrival.last);
     Record::new(Arc::clone(proxy), snapshot, arrival, head)
 }
 

@@ -5,7 +5,7 @@
 
 use super::Snapshot;
 use crate::{clock::Clock, observe::metrics::Metrics};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::server::ProducesTickets;
 use std::{
     collections::HashMap,
@@ -53,6 +53,18 @@ impl Live {
     /// The snapshot that is current now.
     pub fn load(&self) -> Arc<Snapshot> {
         self.current.load_full()
+    }
+
+    /// The snapshot to serve a listener's clients by: the current one, or where that lacks it the
+    /// `last` that had it.
+    pub fn load_for(&self, listener: usize, last: &ArcSwapOption<Snapshot>) -> Arc<Snapshot> {
+        let current = self.load();
+        if current.listener(listener).is_none()
+            && let Some(last) = last.load_full()
+        {
+            return last;
+        }
+        current
     }
 
     /// Makes `snapshot` current for every request that comes after; gives back the one before.
