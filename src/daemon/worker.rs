@@ -88,7 +88,7 @@ impl Drop for Watched {
 }
 
 fn sweep(proxy: &Proxy) {
-    proxy.pool.sweep(proxy.live.clock.now(), &proxy.live.load().server_ids());
+    proxy.pool.sweep(proxy.live.clock.now(), &proxy.live.load().servers());
 }
 
 async fn work(proxy: Arc<Proxy>, mut orders: Orders) {

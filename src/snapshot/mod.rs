@@ -17,8 +17,9 @@ use crate::{
     observe::access_log::AccessLog,
     route::{Action, Group, Route, Router, Sites},
     tls::Certificates,
+    upstream::Server,
 };
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 /// Everything compiled from one config.
 pub struct Snapshot {
@@ -73,10 +74,10 @@ impl Snapshot {
         self.router.route(index)
     }
 
-    /// Every server's id.
-    pub fn server_ids(&self) -> HashSet<u64> {
+    /// Every server, by its id.
+    pub fn servers(&self) -> HashMap<u64, &Server> {
         let members = self.groups.iter().flat_map(|group| group.upstream.members());
-        members.map(|member| member.server.id()).collect()
+        members.map(|member| (member.server.id(), &*member.server)).collect()
     }
 
     /// Look-ups that the directories' memory could answer, and those that it could not.

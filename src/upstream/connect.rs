@@ -44,6 +44,8 @@ pub struct Link {
     pub requests: u64,
     /// When it was opened, on the process's clock.
     pub opened: u64,
+    /// The server's [`Server::moves`] when it was last known to lead to one of its addresses.
+    moves: u32,
 }
 
 /// What a connection needs while it is in use. Whoever is done with it leaves it to the next, still
@@ -84,6 +86,16 @@ impl Gear {
 }
 
 impl Link {
+    /// Whether it leads to an address that `server` has no more.
+    pub fn is_astray(&mut self, server: &Server) -> bool {
+        let moves = server.moves();
+        if self.moves == moves {
+            return false;
+        }
+        self.moves = moves;
+        !self.stream.peer_addr().is_ok_and(|peer| server.addresses().contains(&peer))
+    }
+
     /// Whether the server has closed it or said something unasked for. Asks only what the reactor
     /// knows already; `thorough` asks the kernel, for requests that must not be sent twice.
     pub fn is_dead(&self, thorough: bool) -> bool {
@@ -105,6 +117,7 @@ impl Connection {
         mut gear: Box<Gear>,
     ) -> io::Result<Self> {
         gear.deadline.as_mut().reset(tokio::time::Instant::now() + timeout);
+        let moves = server.moves();
         let addresses = server.addresses().clone();
         let connecting = connect_any(&addresses, server.requests() as usize);
         let stream = tokio::select! {
@@ -119,7 +132,7 @@ impl Connection {
         {
             loopback::unpace(&stream);
         }
-        let link = Link { stream, first_read: Size::Small, requests: 0, opened: now };
+        let link = Link { stream, first_read: Size::Small, requests: 0, opened: now, moves };
         Ok(Self { link, gear })
     }
 

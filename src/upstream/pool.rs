@@ -3,10 +3,13 @@
 //! Owns: which connection is used again, and for how long one is kept. May touch:
 //! [`super::connect`]. The lock is for the type's sake: a pool is used by its worker's thread only.
 
-use super::connect::{Connection, Gear, Link};
+use super::{
+    connect::{Connection, Gear, Link},
+    server::Server,
+};
 use foldhash::fast::FixedState;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -89,12 +92,15 @@ impl Pool {
         idle.push(Idle { link, expires });
     }
 
-    /// Drops what has expired or died, and all that leads to servers other than `current`; called
-    /// once a second.
-    pub fn sweep(&self, now: u64, current: &HashSet<u64>) {
-        self.lock().by_server.retain(|server, idle| {
-            idle.retain(|it| now < it.expires && !it.link.is_dead(false));
-            !idle.is_empty() && current.contains(server)
+    /// Drops what has expired or died, and all that leads to servers other than `current`, or to
+    /// addresses that they have no more; called once a second.
+    pub fn sweep(&self, now: u64, current: &HashMap<u64, &Server>) {
+        self.lock().by_server.retain(|id, idle| {
+            let Some(server) = current.get(id) else { return false };
+            idle.retain_mut(|it| {
+                now < it.expires && !it.link.is_dead(false) && !it.link.is_astray(server)
+            });
+            !idle.is_empty()
         });
     }
 
@@ -111,4 +117,37 @@ fn gear(kept: &mut Kept) -> Box<Gear> {
 fn jitter(timeout: u64, link: &Link) -> u64 {
     let seed = link.requests.wrapping_mul(31).wrapping_add(link.opened);
     (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % (timeout / 10 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{net::TcpListener, time::Duration};
+
+    #[tokio::test]
+    async fn connections_to_addresses_that_a_name_has_no_more_are_dropped() {
+        let listeners = ["127.0.0.1:0", "127.0.0.2:0"].map(|it| TcpListener::bind(it).unwrap());
+        let addresses = listeners.each_ref().map(|it| it.local_addr().unwrap());
+        let server = Server::new("app", "name:80");
+        let limits = Limits { idle: 9, idle_timeout: 1000, requests: 0, age: 0 };
+        let (pool, current) = (Pool::default(), HashMap::from([(server.id(), &*server)]));
+        for address in addresses {
+            server.set_addresses(vec![address]);
+            let opened = Connection::open(&server, Duration::from_secs(9), 0, Gear::new()).await;
+            let mut connection = opened.unwrap();
+            connection.gear.outgoing.begin();
+            connection.gear.outgoing.end(None);
+            pool.check_in(server.id(), connection, &limits, 0);
+        }
+        let kept = || pool.lock().by_server.get(&server.id()).map_or(0, Vec::len);
+        server.set_addresses(addresses.to_vec());
+        pool.sweep(1, &current);
+        assert_eq!(kept(), 2);
+        server.set_addresses(vec![addresses[1]]);
+        pool.sweep(1, &current);
+        assert_eq!(kept(), 1);
+        assert!(pool.check_out(server.id(), 1, true).is_some());
+        pool.sweep(1, &HashMap::new());
+        assert_eq!(kept(), 0);
+    }
 }

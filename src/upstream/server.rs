@@ -15,7 +15,10 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU8, AtomicU32, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
 };
 
@@ -35,13 +38,14 @@ pub struct Server {
     upstream: Arc<str>,
     address: Arc<str>,
     addresses: ArcSwap<Vec<SocketAddr>>,
+    moves: AtomicU32,
 }
 
 impl Server {
     /// A new server of `upstream`. An `address` that is an IP address and port is resolved at once,
     /// any other waits for [`Self::set_addresses`].
     pub fn new(upstream: &str, address: &str) -> Arc<Self> {
-        // The one static: it makes a number unique in the process and is nobody's state.
+        // It makes a number unique in the process, and is nobody's state.
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let addresses: Vec<SocketAddr> = address.parse().into_iter().collect();
         Arc::new(Self {
@@ -50,6 +54,7 @@ impl Server {
             address: address.into(),
             resolved: AtomicBool::new(!addresses.is_empty()),
             addresses: ArcSwap::from_pointee(addresses),
+            moves: AtomicU32::new(0),
             active: AtomicU8::new(ActiveHealth::Unchecked as u8),
             passive: Passive::default(),
             in_flight: AtomicU32::new(0),
@@ -83,7 +88,13 @@ impl Server {
     pub fn set_addresses(&self, addresses: Vec<SocketAddr>) {
         let resolved = !addresses.is_empty();
         self.addresses.store(Arc::new(addresses));
+        self.moves.fetch_add(1, Release);
         self.resolved.store(resolved, Relaxed);
+    }
+
+    /// How often its addresses have been set.
+    pub fn moves(&self) -> u32 {
+        self.moves.load(Acquire)
     }
 
     /// Whether the address resolves to anything.
