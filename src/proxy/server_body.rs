@@ -194,6 +194,8 @@ impl ServerBody {
     /// Takes more off the server while the client takes nothing, so that a slow client holds memory
     /// instead of a server's connection.
     pub fn read_ahead(&mut self, cx: &mut Context<'_>) {
+        // A client that sends all of its request first takes nothing until it has.
+        self.send_rest(cx);
         while self.fits() && self.source.is_some() && self.ahead_bytes < self.limit {
             let Poll::Ready(Some(frame)) = self.poll_server(cx) else { return };
             self.ahead_bytes += size(&frame);
@@ -207,11 +209,16 @@ impl ServerBody {
         self.limit > 0 && length.is_none_or(|length| length <= self.limit as u64)
     }
 
-    fn poll_server(&mut self, cx: &mut Context<'_>) -> Poll<Frames> {
-        let Some(source) = &mut self.source else { return Poll::Ready(None) };
-        if !poll_rest(cx, &mut source.rest, &mut source.connection) {
+    fn send_rest(&mut self, cx: &mut Context<'_>) {
+        if let Some(source) = &mut self.source
+            && !poll_rest(cx, &mut source.rest, &mut source.connection)
+        {
             source.reusable = false;
         }
+    }
+
+    fn poll_server(&mut self, cx: &mut Context<'_>) -> Poll<Frames> {
+        self.send_rest(cx);
         loop {
             match self.take() {
                 Ok(None) if self.source.is_none() => return Poll::Ready(None),

@@ -1,9 +1,16 @@
 //! What servers answer, rightly and wrongly, and what becomes of it.
 
 use crate::rig::{
-    Behaviour, Client, Config, Daemon, Server, Step,
+    Behaviour, Client, Config, Daemon, PATIENCE, Server, Step,
     client::{ask, get, request},
 };
+use socket2::{Domain, Socket, Type};
+use std::net::TcpStream;
+
+/// More than the sockets between daemon and client hold, and less than those of the server.
+const EARLY: usize = 2 << 20;
+/// More than all sockets hold.
+const UPLOAD: usize = 40 << 20;
 
 fn one() -> (Server, Daemon) {
     let server = Server::start("1");
@@ -128,4 +135,29 @@ fn what_a_server_sends_past_its_response_is_never_taken_for_the_next() {
     for _ in 0..10 {
         assert_eq!(client.get("/").text(), "ok");
     }
+}
+
+#[test]
+fn an_upload_goes_on_while_its_early_answer_waits_for_the_client() {
+    let server = Server::start("1");
+    // Its end comes when the server has all of the upload.
+    server.set(Behaviour::new([
+        Step::Send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec()),
+        Step::Send(format!("{EARLY:x}\r\n{}\r\n", "e".repeat(EARLY)).into()),
+        Step::Body,
+        Step::Send(b"0\r\n\r\n".to_vec()),
+    ]));
+    let daemon = Daemon::start(&Config::to([&server]).route("max_body = \"64MiB\""));
+    // A client that takes little, and nothing before it has sent all.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&daemon.http().into()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    let mut client = Client::over(stream);
+    client.send(request("PUT", "/", "", &"u".repeat(UPLOAD)));
+    let answer = client.response();
+    assert_eq!((answer.status, answer.body.len()), (200, EARLY));
+    assert_eq!(server.last_request().body.len(), UPLOAD);
 }
