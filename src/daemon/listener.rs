@@ -88,7 +88,7 @@ impl Listener {
     pub fn renamed(&self, id: usize, name: &str, metrics: &Metrics) -> io::Result<Arc<Self>> {
         let sockets =
             self.sockets().iter().map(StdListener::try_clone).collect::<io::Result<_>>()?;
-        Ok(Self::new(id, name, self.wanted, self.address, sockets, metrics))
+        Ok(Self::new(id, name, self.address, self.address, sockets, metrics))
     }
 
     pub(super) fn new(

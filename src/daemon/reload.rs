@@ -10,8 +10,8 @@ use crate::{
 };
 use std::{iter::zip, sync::Arc};
 
-/// The listeners that `snapshot` wants: kept where name and address are the same, moved where only
-/// the name is new, else bound now. An error leaves everything as it was.
+/// The listeners that `snapshot` wants: kept where name and address are the same, with the sockets of
+/// who has the address now, else bound now. An error leaves everything as it was.
 pub fn bind(
     config: &config::Config,
     current: &[Arc<Listener>],
@@ -19,15 +19,12 @@ pub fn bind(
 ) -> Result<Vec<Arc<Listener>>, StartError> {
     let bind_one = |wanted: &config::Listener| {
         let id = resources.listener_id(&wanted.name);
-        let same_address = |it: &&Arc<Listener>| it.wanted == wanted.address;
-        if let Some(kept) = current.iter().filter(same_address).find(|it| it.id == id) {
+        let is_kept = |it: &&Arc<Listener>| it.id == id && it.wanted == wanted.address;
+        if let Some(kept) = current.iter().find(is_kept) {
             return Ok(Arc::clone(kept));
         }
-        let elsewhere = |it: &&Arc<Listener>| {
-            wanted.address.port() != 0
-                && config.listeners.iter().all(|other| other.name != *it.name)
-        };
-        match current.iter().filter(same_address).find(elsewhere) {
+        // No two listeners of a config have one address: who has it now leaves it.
+        match current.iter().find(|it| it.address == wanted.address) {
             Some(old) => old.renamed(id, &wanted.name, &resources.metrics),
             None => Listener::bind(
                 id,

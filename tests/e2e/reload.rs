@@ -256,7 +256,14 @@ fn listeners_move_to_addresses_that_the_daemon_has_itself() {
         let answer = daemon.reload();
         assert_eq!(answer.status, 200, "{}", answer.text());
     };
-    to(&two.to_string(), &one.to_string());
+    let close = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let load = Load::on(one).connections(4).asking(|_| close.into()).start();
+    for round in 0..10 {
+        load.wait_for(100 * round);
+        to(&one.to_string(), &two.to_string());
+        to(&two.to_string(), &one.to_string());
+    }
+    load.stop().expect_no_failure();
     until("them to have changed places", || {
         get(one, "/").text() == "two" && get(two, "/").text() == "one"
     });
