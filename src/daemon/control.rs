@@ -206,9 +206,6 @@ impl Control {
     /// Tells the workers which listeners to accept on, and drains the others.
     fn publish(&mut self, wanted: Vec<Arc<Listener>>) {
         let before = self.listeners.borrow().clone();
-        let is_among = |all: &[Arc<Listener>], it: &Arc<Listener>| {
-            all.iter().any(|other| Arc::ptr_eq(other, it))
-        };
         for listener in wanted.iter().filter(|it| !is_among(&before, it)) {
             let (name, address) = (&*listener.name, listener.address);
             match listener.listen() {
@@ -301,7 +298,8 @@ impl Control {
         // Their connections go by the snapshot that still has them.
         let old = self.live.load();
         for listener in self.listeners.borrow().iter() {
-            if snapshot.listener(listener.id).is_none() {
+            // One with its name may follow it for now, and go before its last client.
+            if !is_among(&listeners, listener) {
                 listener.last.store(Some(Arc::clone(&old)));
             }
         }
@@ -360,6 +358,10 @@ impl Control {
             running -= 1;
         }
     }
+}
+
+fn is_among(all: &[Arc<Listener>], it: &Arc<Listener>) -> bool {
+    all.iter().any(|other| Arc::ptr_eq(other, it))
 }
 
 fn reopen_logs(live: &Live) {
