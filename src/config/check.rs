@@ -90,7 +90,9 @@ fn addresses(document: &Document<'_>, config: &Config) {
 }
 
 /// Whether two addresses cannot be bound at once; `[::]` takes IPv4 too.
-fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+pub fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+    let canonical = |it: SocketAddr| SocketAddr::new(it.ip().to_canonical(), it.port());
+    let (one, other) = (canonical(one), canonical(other));
     let takes_all =
         |a: SocketAddr, b: SocketAddr| a.ip().is_unspecified() && (a.is_ipv6() || b.is_ipv4());
     one.port() != 0
@@ -241,5 +243,20 @@ fn unused(document: &Document<'_>, config: &Config) {
             let at = document.value_at(&format!("upstream.{name}"));
             document.warning(at, format!("no route uses [upstream.{name}]"), hint);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_clash_where_one_socket_would_get_what_is_the_others() {
+        let clashes = |one: &str, other: &str| clash(one.parse().unwrap(), other.parse().unwrap());
+        assert!(clashes("127.0.0.1:80", "[::]:80"));
+        assert!(clashes("0.0.0.0:80", "127.0.0.1:80"));
+        assert!(clashes("127.0.0.1:80", "[::ffff:127.0.0.1]:80"));
+        assert!(!clashes("127.0.0.1:80", "127.0.0.2:80"));
+        assert!(!clashes("127.0.0.1:80", "[::]:81"));
     }
 }

@@ -34,6 +34,7 @@ mod values;
 
 pub use access_log::{AccessLog, AccessLogFormat};
 pub use admin::Admin;
+pub use check::clash;
 pub use error::{ConfigError, Diagnostic, Severity};
 pub use files::{FileCache, Files};
 pub use health_check::{HealthCheck, StatusRange};

@@ -8,7 +8,9 @@ use super::{
     backlog::{self, Accepted, Backlog},
     connection,
 };
-use crate::{loopback, observe::metrics::Metrics, proxy::Proxy, snapshot::Snapshot, task};
+use crate::{
+    config::clash, loopback, observe::metrics::Metrics, proxy::Proxy, snapshot::Snapshot, task,
+};
 use arc_swap::ArcSwapOption;
 use prometheus::{IntCounter, IntGauge};
 use rustix::io::Errno;
@@ -72,7 +74,7 @@ impl Listener {
     ) -> io::Result<Arc<Self>> {
         // With SO_REUSEPORT a second daemon would share the address unnoticed: a plain bind tells.
         // It can't where the address is ours, of a listener that is about to leave or to move.
-        if !current.iter().any(|it| overlap(it.address, wanted)) {
+        if !current.iter().any(|it| clash(it.address, wanted)) {
             drop(bound_by(wanted, |address| bind(address, false))?);
         }
         let first = bound_by(wanted, |address| bind(address, true))?;
@@ -175,12 +177,6 @@ pub fn bound_by<T>(
         }
         Err(error)
     })
-}
-
-/// Whether two sockets on these addresses are in each other's way.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
-    let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
-    one.port() == other.port() && (a == b || a.is_unspecified() || b.is_unspecified())
 }
 
 /// Counts a connection while it lives.
@@ -323,16 +319,5 @@ mod tests {
         assert_eq!(bound("[::]:80").as_deref(), Some("0.0.0.0:80"));
         assert_eq!(bound("127.0.0.1:80").as_deref(), Some("127.0.0.1:80"));
         assert_eq!(bound("[::1]:80"), None);
-    }
-
-    #[test]
-    fn addresses_overlap_where_one_socket_would_get_what_is_the_others() {
-        let overlaps =
-            |one: &str, other: &str| overlap(one.parse().unwrap(), other.parse().unwrap());
-        assert!(overlaps("127.0.0.1:80", "[::]:80"));
-        assert!(overlaps("0.0.0.0:80", "127.0.0.1:80"));
-        assert!(overlaps("127.0.0.1:80", "[::ffff:127.0.0.1]:80"));
-        assert!(!overlaps("127.0.0.1:80", "127.0.0.2:80"));
-        assert!(!overlaps("127.0.0.1:80", "[::]:81"));
     }
 }

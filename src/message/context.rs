@@ -192,7 +192,7 @@ fn cookie<'a>(fields: &'a RequestFields, name: &str) -> Option<&'a str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     #[test]
@@ -206,7 +206,8 @@ mod tests {
         }
     }
 
-    fn context() -> Context {
+    /// Of a request with a bit of everything.
+    pub(crate) fn context() -> Context {
         let (head, ()) = http::Request::get("/a%20b?c=d")
             .header("host", "Example.com:8080")
             .header("cookie", "a=1; session=xyz")

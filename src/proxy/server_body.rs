@@ -365,15 +365,13 @@ pub(super) fn hold(queue: &mut VecDeque<Part>, mut part: Part) {
     if let Ok(frame) = &mut part
         && let Some(data) = frame.data_mut()
     {
-        let last = match queue.back_mut() {
-            Some(Ok(last)) => last.data_mut(),
-            _ => None,
+        let last = queue.back_mut().and_then(|last| last.as_mut().ok()?.data_mut());
+        let held = match last {
+            Some(last) => join(last, std::mem::take(data)),
+            None => Some(compact(std::mem::take(data))),
         };
-        let data = std::mem::take(data);
-        let left =
-            last.map_or_else(|| Some(compact(data.clone())), |last| join(last, data.clone()));
-        let Some(data) = left else { return };
-        part = Ok(Frame::data(data));
+        let Some(held) = held else { return };
+        *data = held;
     }
     queue.push_back(part);
 }

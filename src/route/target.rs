@@ -133,11 +133,7 @@ fn has_dots(raw: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{
-        context::{Context, Peer},
-        request_id::RequestId,
-    };
-    use std::{sync::Arc, time::Instant};
+    use crate::message::context::{Context, tests::context};
 
     /// What is looked up for a normalised path.
     fn path(strip_prefix: Option<&str>, rewrite: Option<&str>, path: &str) -> String {
@@ -149,18 +145,6 @@ mod tests {
         target.path(path, &scope(&context)).into_owned()
     }
 
-    fn context() -> Context {
-        let (head, ()) = http::Request::get("/raw?a=b").body(()).unwrap().into_parts();
-        Context {
-            peer: Arc::new(Peer::new("192.0.2.1".parse().unwrap(), "http".into(), true, None)),
-            forwarded_ip: None,
-            trusted: false,
-            started: Instant::now(),
-            id: RequestId::Passed("id-1".into()),
-            head: head.into(),
-        }
-    }
-
     fn scope(context: &Context) -> Scope<'_> {
         Scope { path: None, route: "r", upstream: "", server: "", context }
     }
@@ -169,7 +153,7 @@ mod tests {
     fn a_query_is_not_looked_up_and_a_question_mark_of_a_name_is() {
         assert_eq!(path(None, Some("/pub{path}"), "/secret?.css"), "/pub/secret?.css");
         assert_eq!(path(None, Some("/pub{path}?x=1"), "/a?.css"), "/pub/a?.css");
-        assert_eq!(path(None, Some("/pub{uri}"), "/raw"), "/pub/raw");
+        assert_eq!(path(None, Some("/pub{uri}"), "/a b"), "/pub/a%20b");
         assert_eq!(path(None, Some("{path}"), "x"), "/x");
         assert_eq!(path(None, None, "/a?b"), "/a?b");
     }

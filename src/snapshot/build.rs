@@ -147,15 +147,13 @@ fn group(wanted: &config::Upstream, previous: Option<&Snapshot>, resources: &Res
     let previous = previous
         .and_then(|it| it.groups.iter().find(|group| group.upstream.name() == wanted.name))
         .map(|group| &group.upstream);
+    // Beside servers that are known to work, a new one shows first that it does. Where none is left of
+    // those, whoever tends them asks nothing of the kind.
+    let checked = wanted.health_check.is_some() && previous.is_some();
     let known = previous.map_or(&[][..], Upstream::members);
-    let kept = |it: &config::Server| known.iter().find(|old| old.server.address() == it.address);
-    // Beside servers that are known to work, a new one shows first that it does.
-    let works = |it: &config::Server| {
-        !it.down && it.weight > 0 && kept(it).is_some_and(|old| old.server.active().is_usable())
-    };
-    let checked = wanted.health_check.is_some() && wanted.servers.iter().any(works);
     let members = wanted.servers.iter().map(|it| {
-        let server = kept(it).map(|old| Arc::clone(&old.server));
+        let kept = known.iter().find(|old| old.server.address() == it.address);
+        let server = kept.map(|old| Arc::clone(&old.server));
         member(it, server.unwrap_or_else(|| new_server(&wanted.name, it, checked)))
     });
     let members = members.collect();
@@ -195,8 +193,7 @@ fn member(wanted: &config::Server, server: Arc<Server>) -> Member {
     }
 }
 
-/// One that is `checked` first is asked nothing until then. Where all are new there is nothing better
-/// to ask meanwhile.
+/// One that is `checked` first is asked nothing until then.
 fn new_server(upstream: &str, wanted: &config::Server, checked: bool) -> Arc<Server> {
     let server = Server::new(upstream, &wanted.address);
     if checked {
