@@ -38,6 +38,9 @@ pub struct Route {
     pub response_buffer: usize,
     /// `max_body`: of a request, default 10 MiB, 0 = unlimited; 413.
     pub max_body: u64,
+    /// `min_body_rate`: bytes a second that a request's body comes with on average, default 500,
+    /// 0 = any; 408.
+    pub min_body_rate: u64,
 }
 
 /// Which paths a route takes, compared with the normalised path.
@@ -159,6 +162,7 @@ impl Route {
             retry: table.optional_table("retry").map(|retry| Retry::read(&retry, &base)),
             response_buffer: table.size("response_buffer", 32 << 10),
             max_body: table.size("max_body", 10 << 20),
+            min_body_rate: table.size("min_body_rate", 500),
             action,
         }
     }

@@ -15,6 +15,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 /// Why a body ended early.
@@ -147,6 +148,8 @@ pub struct RequestBody {
     max: u64,
     ended: bool,
     received: Option<Arc<AtomicU64>>,
+    /// How long its client was waited for, in all attempts together.
+    pub waited: Duration,
 }
 
 impl RequestBody {
@@ -164,6 +167,7 @@ impl RequestBody {
             max: if max == 0 { u64::MAX } else { max },
             ended: length == Length::None,
             received: (length != Length::None).then(Arc::default),
+            waited: Duration::ZERO,
         }
     }
 
@@ -189,6 +193,11 @@ impl RequestBody {
     /// The count of bytes received from the client, which outlives the body.
     pub fn received(&self) -> Option<Arc<AtomicU64>> {
         self.received.clone()
+    }
+
+    /// How many bytes came from the client so far.
+    pub fn received_bytes(&self) -> u64 {
+        self.received.as_ref().map_or(0, |it| it.load(Ordering::Relaxed))
     }
 
     /// Whether [`RequestBody::rewind`] can bring back all that was passed on.

@@ -68,6 +68,7 @@ pub async fn exchange(
     connection.link.requests += 1;
     let mut sending = true;
     let mut armed: Option<(Wait, u64)> = None;
+    let mut since = begun;
     // Whoever is polled again with nothing left to send has mostly been woken by the answer.
     let mut listened = false;
     poll_fn(|cx| {
@@ -99,10 +100,13 @@ pub async fn exchange(
         let sent = connection.gear.outgoing.sent;
         if armed != Some((wait, sent)) {
             let now = if armed.is_none() { begun } else { Instant::now() };
-            armed = Some((wait, sent));
+            if matches!(armed, Some((Wait::Client, _))) {
+                body.waited += now.saturating_duration_since(since);
+            }
+            (armed, since) = (Some((wait, sent)), now);
             let timeout = match wait {
                 Wait::Send => timeouts.send,
-                Wait::Client => timeouts.body_idle,
+                Wait::Client => timeouts.client(body.waited, body.received_bytes()),
                 Wait::Head => timeouts.response_head,
             };
             connection.arm(now + timeout);

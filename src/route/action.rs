@@ -117,6 +117,25 @@ pub struct Timeouts {
     pub read: Duration,
     /// Between two parts of the client's body.
     pub body_idle: Duration,
+    /// Bytes a second of the client's body, on average; 0 = any.
+    pub min_body_rate: u64,
+}
+
+/// So long a client's body may come as slowly as it likes.
+const GRACE: Duration = Duration::from_secs(10);
+
+impl Timeouts {
+    /// How long a client may be waited for now that has been waited for `waited` before, and has sent
+    /// `received` bytes of its body. Only waits for the client count, so that a server that takes
+    /// slowly is not held against it.
+    pub fn client(&self, waited: Duration, received: u64) -> Duration {
+        if self.min_body_rate == 0 {
+            return self.body_idle;
+        }
+        let earned = Duration::from_millis(received.saturating_mul(1000) / self.min_body_rate);
+        let all = GRACE.min(self.body_idle).saturating_add(earned);
+        all.saturating_sub(waited).min(self.body_idle)
+    }
 }
 
 /// When another server is tried.
@@ -151,4 +170,41 @@ pub struct RetryOn {
     pub timeout: bool,
     /// These statuses.
     pub statuses: Vec<StatusCode>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timeouts(body_idle: u64, min_body_rate: u64) -> Timeouts {
+        let long = Duration::from_secs(60);
+        let body_idle = Duration::from_secs(body_idle);
+        Timeouts {
+            connect: long,
+            send: long,
+            response_head: long,
+            read: long,
+            body_idle,
+            min_body_rate,
+        }
+    }
+
+    #[test]
+    fn a_client_is_waited_for_as_long_as_it_has_earned() {
+        let of = |timeouts: Timeouts, waited, received| {
+            timeouts.client(Duration::from_secs(waited), received).as_secs()
+        };
+        // Ten seconds for nothing, a second more for each 500 bytes, thirty at once.
+        assert_eq!(of(timeouts(30, 500), 0, 0), 10);
+        assert_eq!(of(timeouts(30, 500), 9, 0), 1);
+        assert_eq!(of(timeouts(30, 500), 11, 499), 0);
+        assert_eq!(of(timeouts(30, 500), 11, 1000), 1);
+        assert_eq!(of(timeouts(30, 500), 0, 1 << 20), 30);
+        assert_eq!(of(timeouts(30, 500), 100_000, u64::MAX), 30);
+        // Who is to be silent for a second at most gets no ten.
+        assert_eq!(of(timeouts(1, 500), 0, 0), 1);
+        assert_eq!(of(timeouts(1, 500), 2, 0), 0);
+        // No rate.
+        assert_eq!(of(timeouts(30, 0), 100_000, 0), 30);
+    }
 }

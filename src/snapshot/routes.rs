@@ -116,6 +116,7 @@ fn forward_alike(route: &config::Route, other: &config::Route) -> bool {
         && route.rewrite == other.rewrite
         && route.request_headers == other.request_headers
         && route.timeouts == other.timeouts
+        && route.min_body_rate == other.min_body_rate
         && route.retry == other.retry
         && route.response_buffer == other.response_buffer
 }
@@ -134,6 +135,7 @@ fn forward(wanted: &config::Route, settings: &config::Upstream, group: &Arc<Grou
             response_head: timeouts.response_head,
             read: timeouts.read,
             body_idle: timeouts.body_idle,
+            min_body_rate: wanted.min_body_rate,
         },
         retry: retry(wanted.retry.as_ref().unwrap_or(&settings.retry)),
         response_buffer: wanted.response_buffer,

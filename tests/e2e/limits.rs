@@ -142,6 +142,22 @@ fn a_slow_body_is_408() {
 }
 
 #[test]
+fn a_body_that_comes_byte_by_byte_for_ever_is_408() {
+    let server = Server::start("1");
+    let daemon = Daemon::start(&Config::to([&server]).route("timeouts = { body_idle = \"1s\" }"));
+    let mut client = Client::connect(daemon.http());
+    client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
+    // It is never silent for as long as `body_idle`, and would take 50 s for all of it.
+    let sent = (0..1000).take_while(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        client.try_send("x").is_ok() && daemon.rejected("body_timeout") == 0
+    });
+    let sent = sent.count();
+    assert!((1..900).contains(&sent), "{sent}");
+    assert_eq!(client.response().status, 408);
+}
+
+#[test]
 fn a_body_too_large_is_413() {
     let server = Server::start("1");
     let daemon = Daemon::start(&Config::to([&server]).route("max_body = \"1KiB\""));
