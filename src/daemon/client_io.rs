@@ -4,6 +4,7 @@
 //! noted.
 
 use super::activity::Activity;
+use bytes::Bytes;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -16,13 +17,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[derive(Debug)]
 pub struct ClientIo<S> {
     stream: S,
+    /// Read of it already, and to be read first.
+    begun: Bytes,
     activity: Arc<Activity>,
 }
 
 impl<S> ClientIo<S> {
-    /// Notes in `activity` what happens on `stream`.
-    pub fn new(stream: S, activity: Arc<Activity>) -> Self {
-        Self { stream, activity }
+    /// Notes in `activity` what happens on `stream`, of which `begun` was read before.
+    pub fn new(stream: S, begun: Bytes, activity: Arc<Activity>) -> Self {
+        Self { stream, begun, activity }
     }
 
     fn note(&self, written: &Poll<io::Result<usize>>) {
@@ -39,6 +42,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientIo<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.begun.is_empty() {
+            let length = self.begun.len().min(buffer.remaining());
+            buffer.put_slice(&self.begun.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
@@ -113,7 +121,7 @@ mod tests {
     #[test]
     fn a_connection_that_was_slow_once_is_not_stalled() {
         let activity = Arc::new(Activity::new(Clock::start(), 100));
-        let mut io = ClientIo::new(Slow(true), Arc::clone(&activity));
+        let mut io = ClientIo::new(Slow(true), Bytes::new(), Arc::clone(&activity));
         let mut cx = Context::from_waker(Waker::noop());
         assert!(Pin::new(&mut io).poll_write(&mut cx, b"last").is_ready());
         let waits = Waits { request_head: 1000, idle: 1000, send: 0 };

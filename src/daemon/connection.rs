@@ -8,6 +8,7 @@ use super::{
     stream::Stream,
 };
 use crate::{message::context::Peer, proxy::Proxy};
+use bytes::Bytes;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpStream, sync::mpsc, time::timeout};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -45,10 +46,13 @@ pub async fn serve(
     };
     let peer = Peer::new(ip, listener, secure, sni);
     let service = Service::new(proxy, open, peer, settings.limits.requests_per_connection);
-    if http2 {
-        Box::pin(serve_http2::serve(stream, service, settings)).await;
+    let http2 = if http2 {
+        Some((stream, Bytes::new(), service))
     } else {
-        Http1::new(stream, service, settings).serve().await;
+        Http1::new(stream, service, settings).serve().await
+    };
+    if let Some((stream, begun, service)) = http2 {
+        Box::pin(serve_http2::serve(stream, begun, service, settings)).await;
     }
     drop(alive);
 }

@@ -3,7 +3,8 @@
 //! Owns: the client's timeouts between requests, and the ways to end: politely while draining, with
 //! 408, or at once. May touch: [`crate::http1`], [`super::service`]. Every request goes to
 //! [`crate::proxy::handle`]; while it is handled the socket is read for its body, or watched for the
-//! client's going away. Next: [`super::http1_response`].
+//! client's going away. Next: [`super::http1_response`], or [`super::serve_http2`] where the client
+//! turns out to speak that.
 
 use super::{
     alarm::Alarm,
@@ -22,6 +23,7 @@ use crate::{
     message::body::Incoming,
     proxy::{handle, record::Record},
 };
+use bytes::Bytes;
 use http::StatusCode;
 use std::{
     future::poll_fn,
@@ -36,6 +38,9 @@ use std::{
 /// on its way.
 const LAST_CALL: u64 = 1000;
 
+/// What a client of HTTP/2 says first; by no request could it be mistaken (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -47,6 +52,8 @@ enum End {
     Interrupting,
     /// What came is no request.
     Refused(StatusCode, &'static str),
+    /// It goes on in HTTP/2.
+    Http2,
 }
 
 impl From<Gone> for End {
@@ -97,8 +104,8 @@ impl Http1 {
         }
     }
 
-    /// Serves until one side ends it.
-    pub async fn serve(&mut self) {
+    /// Serves until one side ends it, or it goes on in HTTP/2: then there is what is needed for that.
+    pub async fn serve(mut self) -> Option<(Stream, Bytes, Service)> {
         let listener = Arc::clone(self.service.listener());
         let mut drained = pin!(listener.drained());
         let end = loop {
@@ -112,16 +119,20 @@ impl Http1 {
                 break end;
             }
         };
+        if end == End::Http2 {
+            return Some((self.socket.stream, self.socket.unread, self.service));
+        }
         if end != End::Gone && (end != End::Said || self.service.is_tls()) {
             // Boxed, for it is rare and large. A plain socket needs no more than to be dropped.
             Box::pin(self.end(end)).await;
         }
+        None
     }
 
     async fn end(&mut self, end: End) {
         let Self { socket, service, settings, .. } = self;
         match end {
-            End::Gone => {}
+            End::Gone | End::Http2 => {}
             End::Said => socket.stream.close().await,
             End::Interrupting => socket.stream.linger().await,
             End::Refused(status, reason) => {
@@ -191,6 +202,12 @@ impl Http1 {
                 Ok(Some(head)) => {
                     self.head_since = 0;
                     return Ok(Some(self.begin(head)));
+                }
+                // By TLS the two sides have agreed on something else.
+                Err(_) if self.requests == 0 && !self.service.is_tls() && is_http2(unread) => {
+                    if unread.len() >= PREFACE.len() {
+                        return Err(End::Http2);
+                    }
                 }
                 Err(bad) => {
                     let (status, reason) = bad.answer();
@@ -303,6 +320,12 @@ impl Http1 {
             Err(End::Interrupting)
         }
     }
+}
+
+/// Whether that is how a client of HTTP/2 begins.
+fn is_http2(unread: &[u8]) -> bool {
+    let length = unread.len().min(PREFACE.len());
+    unread[..length] == PREFACE[..length]
 }
 
 /// Whether it is worth to look for a head again, when `seen` bytes were looked at in vain: a client

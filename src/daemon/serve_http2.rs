@@ -12,6 +12,7 @@ use super::{
     stream::Stream,
     streams::{Begun, Streams},
 };
+use bytes::Bytes;
 use http::StatusCode;
 use hyper::{server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -73,12 +74,12 @@ fn builder(begun: Begun, settings: &Settings) -> http2::Builder<Begun> {
     builder
 }
 
-/// Serves HTTP/2 on `stream` until one side ends it.
-pub async fn serve(stream: Stream, service: Service, settings: Settings) {
+/// Serves HTTP/2 on `stream` until one side ends it. What `begun` has was read of it already.
+pub async fn serve(stream: Stream, begun: Bytes, service: Service, settings: Settings) {
     let service = Arc::new(service);
     let clock = service.proxy().live.clock;
     let activity = Arc::new(Activity::new(clock, settings.limits.http2_streams));
-    let io = TokioIo::new(ClientIo::new(stream, Arc::clone(&activity)));
+    let io = TokioIo::new(ClientIo::new(stream, begun, Arc::clone(&activity)));
     let begun = Begun::default();
     let builder = builder(begun.clone(), &settings);
     let answer = service_fn(|request| Arc::clone(&service).answer(Arc::clone(&activity), request));

@@ -1,14 +1,15 @@
 //! HTTP/2 from clients, HTTP/1.1 to servers.
 
 use crate::rig::{
-    Behaviour, Config, Daemon, Gate, Server, Step,
+    Behaviour, Client, Config, Daemon, Gate, Server, Step,
     certs::{self, Kind},
-    eventually,
+    client, eventually, frames,
     secure::{Handshake, Http2},
     until,
 };
 use bytes::Bytes;
 use http_body_util::Full;
+use std::time::Duration;
 
 struct Scene {
     daemon: Daemon,
@@ -31,6 +32,48 @@ impl Scene {
         let https = self.daemon.address("https");
         Http2::connect(&Handshake::offering(&["h2"]), https, "localhost")
     }
+}
+
+#[test]
+fn a_plain_listener_speaks_http2_to_who_begins_with_it() {
+    let scene = scene();
+    let body = "hello ".repeat(100_000);
+    scene.server.set(Behaviour::status(200, &body));
+    let http2 = Http2::connect_plain(scene.daemon.http());
+    let put = http::Request::put("http://localhost/a").body(Full::new(body.clone().into()));
+    let answer = http2.send(put.unwrap()).unwrap();
+    assert_eq!((answer.status, answer.body == body.as_bytes()), (200, true));
+    let seen = scene.server.last_request();
+    assert_eq!(seen.body, body.as_bytes());
+    assert_eq!(seen.head.field("x-forwarded-proto"), Some("http"));
+    assert!(seen.head.field("via").is_some_and(|via| via.starts_with('2')), "{}", seen.head.raw);
+    drop(http2);
+    scene.daemon.wait_for_metric("sheave_connections_open", &[("listener", "http")], 0);
+}
+
+#[test]
+fn the_beginning_of_http2_may_come_byte_by_byte_and_only_at_the_beginning() {
+    let scene = scene();
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let mut client = Client::connect(scene.daemon.http());
+    for byte in preface {
+        client.send([*byte]);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    client.send(frames::frame(frames::SETTINGS, 0, 0, &[]));
+    client.send(frames::request(1, "GET", "/"));
+    frames::until_frame(&mut client, frames::HEADERS, 1).unwrap();
+
+    let mut client = Client::connect(scene.daemon.http());
+    assert_eq!(client.get("/").status, 200);
+    client.send(preface);
+    assert_eq!(client.response().status, 400);
+    let nearly = b"PRI * HTTP/2.0\r\n\r\nSN\r\n\r\n";
+    assert_eq!(client::ask(scene.daemon.http(), &String::from_utf8_lossy(nearly)).status, 400);
+    let https = scene.daemon.address("https");
+    let (mut client, _) = Handshake::offering(&["http/1.1"]).connect(https, "localhost");
+    client.send(preface);
+    assert_eq!(client.response().status, 400, "by TLS it has to be agreed on");
 }
 
 fn put(path: &str, body: Vec<u8>) -> http::Request<Full<Bytes>> {

@@ -77,7 +77,7 @@ pub fn reset(stream: u32) -> Vec<u8> {
 }
 
 /// The next frame: type, flags, stream, payload.
-pub fn next(client: &mut TlsClient) -> io::Result<(u8, u8, u32, Vec<u8>)> {
+pub fn next<S: io::Read + io::Write>(client: &mut Client<S>) -> io::Result<(u8, u8, u32, Vec<u8>)> {
     let head = client.exactly(9)?;
     let number = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte));
     let payload = client.exactly(number(&head[..3]) as usize)?;
@@ -85,7 +85,11 @@ pub fn next(client: &mut TlsClient) -> io::Result<(u8, u8, u32, Vec<u8>)> {
 }
 
 /// Reads up to a frame of a type on a stream, and past it.
-pub fn until_frame(client: &mut TlsClient, kind: u8, stream: u32) -> io::Result<Vec<u8>> {
+pub fn until_frame<S: io::Read + io::Write>(
+    client: &mut Client<S>,
+    kind: u8,
+    stream: u32,
+) -> io::Result<Vec<u8>> {
     loop {
         let (its_kind, _, its_stream, payload) = next(client)?;
         if (its_kind, its_stream) == (kind, stream) {

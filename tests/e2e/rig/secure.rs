@@ -105,17 +105,32 @@ impl Http2 {
         name: &str,
         window: u32,
     ) -> Self {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        let runtime = builder.worker_threads(1).enable_all().build().expect("a runtime");
         let connector = tokio_rustls::TlsConnector::from(Arc::clone(&handshake.config));
         let name = ServerName::try_from(name.to_owned()).expect("a server name");
-        let sender = runtime.block_on(async {
+        Self::over(window, async {
             let tcp = tokio::net::TcpStream::connect(address).await.expect("a connection");
-            let tls = connector.connect(name, tcp).await.expect("a TLS handshake");
+            connector.connect(name, tcp).await.expect("a TLS handshake")
+        })
+    }
+
+    /// Without TLS, knowing that the other side speaks HTTP/2.
+    pub fn connect_plain(address: SocketAddr) -> Self {
+        Self::over(1 << 20, async {
+            tokio::net::TcpStream::connect(address).await.expect("a connection")
+        })
+    }
+
+    fn over<S>(window: u32, stream: impl Future<Output = S>) -> Self
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).enable_all().build().expect("a runtime");
+        let sender = runtime.block_on(async {
             let (sender, connection) =
                 hyper::client::conn::http2::Builder::new(TokioExecutor::new())
                     .initial_stream_window_size(window)
-                    .handshake(TokioIo::new(tls))
+                    .handshake(TokioIo::new(stream.await))
                     .await
                     .expect("an HTTP/2 handshake");
             tokio::spawn(connection);
