@@ -9,9 +9,10 @@ use super::{
 };
 use crate::{message::context::Peer, proxy::Proxy};
 use bytes::Bytes;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use http::StatusCode;
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpStream, sync::mpsc, time::timeout};
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::TlsAcceptor;
 
 /// Serves a connection. `alive` tells the worker that it still runs.
 pub async fn serve(
@@ -31,21 +32,30 @@ pub async fn serve(
     drop(snapshot);
     let ip = peer.ip().to_canonical();
     let listener = Arc::clone(&open.listener().name);
-    let (secure, mut sni) = (tls.is_some(), None);
-    let (stream, http2) = match tls {
-        None => (Stream::Plain(stream), false),
+    let expects_tls = tls.is_some();
+    let stream = match tls {
+        None => Stream::Plain(stream),
         Some(config) => {
             // Boxed, like HTTP/2 below, so that a connection is no larger than its HTTP/1 part.
             let shaking = Box::pin(shake_hands(stream, config, handshake, &open, &proxy));
             let Some(stream) = shaking.await else { return };
+            stream
+        }
+    };
+    let (secure, sni, http2) = match &stream {
+        Stream::Plain(_) => (false, None, false),
+        Stream::Tls(stream) => {
             let (_, tls) = stream.get_ref();
-            sni = tls.server_name().map(str::to_ascii_lowercase);
-            let http2 = tls.alpn_protocol() == Some(b"h2");
-            (Stream::Tls(Box::new(stream)), http2)
+            let sni = tls.server_name().map(str::to_ascii_lowercase);
+            (true, sni, tls.alpn_protocol() == Some(b"h2"))
         }
     };
     let peer = Peer::new(ip, listener, secure, sni);
     let service = Service::new(proxy, open, peer, settings.limits.requests_per_connection);
+    if expects_tls && !secure {
+        let http1 = Http1::new(stream, service, settings);
+        return Box::pin(http1.refuse(StatusCode::BAD_REQUEST, "http_on_https_port")).await;
+    }
     let http2 = if http2 {
         Some((stream, Bytes::new(), service))
     } else {
@@ -57,20 +67,24 @@ pub async fn serve(
     drop(alive);
 }
 
+/// What TLS was agreed on, or that the client speaks HTTP without it.
 async fn shake_hands(
     stream: TcpStream,
     config: Arc<rustls::ServerConfig>,
     limit: Duration,
     open: &Open,
     proxy: &Proxy,
-) -> Option<TlsStream<TcpStream>> {
+) -> Option<Stream> {
     let listener = &*open.listener().name;
-    let shaken = timeout(limit, TlsAcceptor::from(config).accept(stream)).await;
-    let (result, stream) = match shaken {
-        Ok(Ok(stream)) => match stream.get_ref().1.handshake_kind() {
-            Some(rustls::HandshakeKind::Resumed) => ("resumed", Some(stream)),
-            _ => ("full", Some(stream)),
-        },
+    let shaking = async {
+        io::Result::Ok(if is_plain_http(&stream).await? {
+            Stream::Plain(stream)
+        } else {
+            Stream::Tls(Box::new(TlsAcceptor::from(config).accept(stream).await?))
+        })
+    };
+    let (result, stream) = match timeout(limit, shaking).await {
+        Ok(Ok(stream)) => (how(&stream), Some(stream)),
         Ok(Err(error)) => {
             tracing::debug!(listener, %error, "TLS handshake failed");
             ("failed", None)
@@ -79,4 +93,22 @@ async fn shake_hands(
     };
     proxy.live.metrics.tls_handshakes.with_label_values(&[listener, result]).inc();
     stream
+}
+
+/// What kind of handshake it was, for the metrics.
+fn how(stream: &Stream) -> &'static str {
+    match stream {
+        Stream::Plain(_) => "failed",
+        Stream::Tls(stream) => match stream.get_ref().1.handshake_kind() {
+            Some(rustls::HandshakeKind::Resumed) => "resumed",
+            _ => "full",
+        },
+    }
+}
+
+/// Whether a client begins with a method and not with a TLS record, whose first byte is no letter
+/// (RFC 8446 §5.1). It is told so, for an alert would say nothing to it.
+async fn is_plain_http(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0];
+    Ok(stream.peek(&mut first).await? > 0 && first[0].is_ascii_uppercase())
 }

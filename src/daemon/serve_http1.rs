@@ -20,7 +20,7 @@ use crate::{
         request_head::{self, Framing, Limits, RequestHead},
         response_head::{self, Asked},
     },
-    message::body::Incoming,
+    message::{answer::Answer, body::Incoming},
     proxy::{handle, record::Record},
 };
 use bytes::Bytes;
@@ -104,6 +104,11 @@ impl Http1 {
         }
     }
 
+    /// Answers what can't be served here.
+    pub async fn refuse(mut self, status: StatusCode, reason: &'static str) {
+        self.end(End::Refused(status, reason)).await;
+    }
+
     /// Serves until one side ends it, or it goes on in HTTP/2: then there is what is needed for that.
     pub async fn serve(mut self) -> Option<(Stream, Bytes, Service)> {
         let listener = Arc::clone(self.service.listener());
@@ -136,9 +141,11 @@ impl Http1 {
             End::Said => socket.stream.close().await,
             End::Interrupting => socket.stream.linger().await,
             End::Refused(status, reason) => {
-                service.refuse_unread(status, reason);
-                let date = service.proxy().date();
-                response_head::write_refusal(socket.outgoing.begin(), status, date);
+                let Answer { fields, body, .. } = service.refuse_unread(status, reason);
+                let (out, length) = (socket.outgoing.begin(), Some(body.len() as u64));
+                let date = || service.proxy().date();
+                response_head::write(out, status, &fields, length, Asked::UNREAD, date);
+                out.extend_from_slice(&body);
                 let wait = Duration::from_millis(settings.waits.send);
                 let writing = poll_fn(|cx| socket.poll_flush(cx));
                 if let Ok(Ok(())) = tokio::time::timeout(wait, writing).await {

@@ -112,7 +112,10 @@ pub async fn serve(stream: Stream, begun: Bytes, service: Service, settings: Set
         let last = match event.await {
             Event::Ended(Ok(())) => return,
             Event::Ended(Err(error)) => return refuse(&error, &service),
-            Event::Flood => return service.refuse_unread(StatusCode::BAD_REQUEST, "stream_resets"),
+            Event::Flood => {
+                service.refuse_unread(StatusCode::BAD_REQUEST, "stream_resets");
+                return;
+            }
             Event::Last => true,
             Event::Alarm => {
                 end_stalled(&activity, &settings, &mut streams);

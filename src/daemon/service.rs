@@ -10,11 +10,15 @@ use super::{
 use crate::{
     http1::request::Head,
     message::{
+        answer::Answer,
         body::{BodyError, Incoming},
         context::Peer,
     },
     observe::metrics::Metrics,
-    proxy::{Arrival, Proxy, begin, handle, record::Record, response_body::ResponseBody},
+    proxy::{
+        Arrival, Proxy, begin, handle, record::Record, refusal::Refusal,
+        response_body::ResponseBody,
+    },
 };
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Uri};
@@ -74,8 +78,8 @@ impl Service {
         &self.proxy.live.metrics
     }
 
-    /// Writes down a request whose head never became whole, or was none.
-    pub fn refuse_unread(&self, status: StatusCode, reason: &'static str) {
+    /// Writes down a request whose head never became whole, or was none, and says what it is answered.
+    pub fn refuse_unread(&self, status: StatusCode, reason: &'static str) -> Answer<Bytes> {
         self.metrics().reject(reason);
         let (mut head, ()) = Request::new(()).into_parts();
         // As nginx logs it: there is nothing that could be told.
@@ -85,6 +89,7 @@ impl Service {
         let mut record = begin(&self.proxy, &self.arrival(false), head);
         record.facts.status = Some(status);
         record.facts.reason = Some(reason);
+        Refusal::new(status, reason).answer(record.facts.context.id.as_str())
     }
 
     /// What a worker serves with.

@@ -23,6 +23,9 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// By what was no request: the connection is to end, and that is all that is known.
+    pub const UNREAD: Self = Self { head_only: false, http10: false, close: true, trailers: false };
+
     /// By a request's head.
     pub fn by(head: &RequestHead) -> Self {
         Self {
@@ -86,12 +89,6 @@ pub fn write(
     }
     out.extend_from_slice(b"\r\n");
     (framing, close)
-}
-
-/// A whole response without a body, after which the connection ends.
-pub fn write_refusal(out: &mut Vec<u8>, status: StatusCode, date: [u8; 29]) {
-    let asked = Asked { head_only: false, http10: false, close: true, trailers: false };
-    write(out, status, &Fields::default(), Some(0), asked, || date);
 }
 
 fn status_line(out: &mut Vec<u8>, status: StatusCode) {

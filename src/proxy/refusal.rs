@@ -66,9 +66,11 @@ impl Refusal {
         Self { close: true, ..Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large") }
     }
 
-    /// The answer. Its text names the request, so that a user's report leads to the log.
+    /// The answer. Its text has the reason, and names the request, so that a user's report leads to
+    /// the log.
     pub fn answer(&self, request_id: &str) -> Answer<Bytes> {
-        let text = format!("{}\nrequest id: {request_id}\n", self.status);
+        let Self { status, reason, .. } = self;
+        let text = format!("{status}\nreason: {reason}\nrequest id: {request_id}\n");
         let mut answer = Answer::new(self.status, Bytes::from(text));
         answer.close = self.close;
         let headers = answer.fields.map();

@@ -206,14 +206,18 @@ fn a_certificate_that_does_not_match_its_key_changes_nothing() {
 }
 
 #[test]
-fn what_is_not_tls_on_a_tls_listener_is_closed() {
+fn who_speaks_http_to_a_tls_listener_is_told_and_else_closed() {
     let scene = scene("timeouts = { tls_handshake = \"500ms\" }");
     let mut plain = crate::rig::Client::connect(scene.https());
-    plain.send(request("GET", "/", "", ""));
-    assert!(
-        plain.rest().is_ok_and(|rest| !rest.starts_with(b"HTTP/1.1 2"))
-            || scene.server.request_count() == 0
-    );
+    plain.send(request("POST", "/", "", &"x".repeat(100_000)));
+    let answer = plain.response();
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().contains("http_on_https_port"), "{}", answer.text());
+    plain.expect_close();
+    scene.daemon.wait_for_reason("http_on_https_port");
+    let mut garbage = crate::rig::Client::connect(scene.https());
+    garbage.send([0x16, 3, 1, 0, 2, 1, 1]);
+    assert!(garbage.rest().is_ok_and(|rest| !rest.starts_with(b"HTTP")));
     let mut silent = crate::rig::Client::connect(scene.https());
     silent.expect_close();
     assert_eq!(scene.server.request_count(), 0);
