@@ -112,10 +112,7 @@ pub async fn serve(stream: Stream, begun: Bytes, service: Service, settings: Set
         let last = match event.await {
             Event::Ended(Ok(())) => return,
             Event::Ended(Err(error)) => return refuse(&error, &service),
-            Event::Flood => {
-                service.refuse_unread(StatusCode::BAD_REQUEST, "stream_resets");
-                return;
-            }
+            Event::Flood => break,
             Event::Last => true,
             Event::Alarm => {
                 end_stalled(&activity, &settings, &mut streams);
@@ -138,6 +135,7 @@ pub async fn serve(stream: Stream, begun: Bytes, service: Service, settings: Set
             streams.poll_connection_next();
         }
     }
+    service.refuse_unread(StatusCode::BAD_REQUEST, "stream_resets");
 }
 
 /// Ends the streams of which the client takes nothing, and no others.
