@@ -52,17 +52,16 @@ pub async fn serve(
     };
     let peer = Peer::new(ip, listener, secure, sni);
     let service = Service::new(proxy, open, peer, settings.limits.requests_per_connection);
-    if expects_tls && !secure {
-        let http1 = Http1::new(stream, service, settings);
-        return Box::pin(http1.refuse(StatusCode::BAD_REQUEST, "http_on_https_port")).await;
-    }
-    let http2 = if http2 {
-        Some((stream, Bytes::new(), service))
+    if http2 {
+        Box::pin(serve_http2::serve(stream, Bytes::new(), service, settings)).await;
     } else {
-        Http1::new(stream, service, settings).serve().await
-    };
-    if let Some((stream, begun, service)) = http2 {
-        Box::pin(serve_http2::serve(stream, begun, service, settings)).await;
+        let mut http1 = Http1::new(stream, service, settings);
+        if expects_tls && !secure {
+            Box::pin(http1.refuse(StatusCode::BAD_REQUEST, "http_on_https_port")).await;
+        } else if http1.serve().await {
+            let (stream, begun, service) = http1.into_parts();
+            Box::pin(serve_http2::serve(stream, begun, service, settings)).await;
+        }
     }
     drop(alive);
 }

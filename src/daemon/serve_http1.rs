@@ -105,12 +105,17 @@ impl Http1 {
     }
 
     /// Answers what can't be served here.
-    pub async fn refuse(mut self, status: StatusCode, reason: &'static str) {
+    pub async fn refuse(&mut self, status: StatusCode, reason: &'static str) {
         self.end(End::Refused(status, reason)).await;
     }
 
-    /// Serves until one side ends it, or it goes on in HTTP/2: then there is what is needed for that.
-    pub async fn serve(mut self) -> Option<(Stream, Bytes, Service)> {
+    /// What is needed to go on in another way: what was read of the stream comes first.
+    pub fn into_parts(self) -> (Stream, Bytes, Service) {
+        (self.socket.stream, self.socket.unread, self.service)
+    }
+
+    /// Serves until one side ends it, or it is to go on in HTTP/2: whether that is so.
+    pub async fn serve(&mut self) -> bool {
         let listener = Arc::clone(self.service.listener());
         let mut drained = pin!(listener.drained());
         let end = loop {
@@ -124,14 +129,11 @@ impl Http1 {
                 break end;
             }
         };
-        if end == End::Http2 {
-            return Some((self.socket.stream, self.socket.unread, self.service));
-        }
         if end != End::Gone && (end != End::Said || self.service.is_tls()) {
             // Boxed, for it is rare and large. A plain socket needs no more than to be dropped.
             Box::pin(self.end(end)).await;
         }
-        None
+        end == End::Http2
     }
 
     async fn end(&mut self, end: End) {
