@@ -22,6 +22,8 @@ pub enum Known {
     Expect,
     /// `Host`.
     Host,
+    /// `Keep-Alive`.
+    KeepAlive,
     /// `TE`.
     Te,
     /// `Transfer-Encoding`.
@@ -62,7 +64,7 @@ pub fn known(name: &[u8]) -> Option<Known> {
         (9, b'f') if is(name, b"forwarded") => Known::Forwarded,
         (9, b'x') if is(name, b"x-real-ip") => Known::RealIp,
         (10, b'c') if is(name, b"connection") => Known::Connection,
-        (10, b'k') if is(name, b"keep-alive") => Known::HopByHop,
+        (10, b'k') if is(name, b"keep-alive") => Known::KeepAlive,
         (12, b'x') if is(name, b"x-request-id") => Known::RequestId,
         (13, b'a') if is(name, b"authorization") => Known::Authorization,
         (13, b'i') if is(name, b"if-none-match") => Known::Conditional,
@@ -86,7 +88,13 @@ pub fn known(name: &[u8]) -> Option<Known> {
 pub fn is_hop_by_hop(name: &[u8]) -> bool {
     matches!(
         known(name),
-        Some(Known::Connection | Known::HopByHop | Known::Te | Known::TransferEncoding)
+        Some(
+            Known::Connection
+                | Known::HopByHop
+                | Known::KeepAlive
+                | Known::Te
+                | Known::TransferEncoding
+        )
     )
 }
 

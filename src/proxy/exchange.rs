@@ -179,7 +179,12 @@ fn poll_head(
             Ok(_) => {}
         }
         match response_head::parse(&mut connection.gear.unread, method) {
-            Ok(Some(head)) => return Poll::Ready(Ok(head)),
+            Ok(Some(head)) => {
+                if let Some(seconds) = head.keeps {
+                    connection.link.kept_for = Some(seconds.saturating_mul(1000));
+                }
+                return Poll::Ready(Ok(head));
+            }
             Ok(None) => {}
             Err(malformed) => return Poll::Ready(Err(Failure::BadResponse(malformed))),
         }

@@ -253,7 +253,7 @@ fn respond(
     lease: Lease,
     now: u64,
 ) -> Answer<Source> {
-    let ResponseHead { status, fields, framing, reusable } = head;
+    let ResponseHead { status, fields, framing, reusable, .. } = head;
     let answer = |body| Answer { status, fields, body, close: false };
     let all_sent = connection.gear.outgoing.is_done();
     let context = &facts.context;

@@ -87,6 +87,7 @@ fn mapped_fields(out: &mut Vec<u8>, context: &Context, map: &HeaderMap, edited: 
                 | Known::ContentLength
                 | Known::Expect
                 | Known::HopByHop
+                | Known::KeepAlive
                 | Known::Host
                 | Known::Te
                 | Known::TransferEncoding,

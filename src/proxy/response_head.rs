@@ -43,6 +43,8 @@ pub struct ResponseHead {
     pub framing: Framing,
     /// Whether the connection may carry another request afterwards.
     pub reusable: bool,
+    /// How long the server says that it keeps the connection then, in seconds.
+    pub keeps: Option<u32>,
 }
 
 /// A head that can't be passed on; says what is wrong with it.
@@ -104,6 +106,7 @@ struct Read {
     transfer_encoding: Option<TransferEncoding>,
     close: bool,
     keep_alive: bool,
+    keeps: Option<u32>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -120,6 +123,7 @@ fn read(fields: &[Field<'_>], block: &Bytes, size: usize) -> Result<Read, Malfor
         match known(field.name) {
             Some(Known::Connection) => read.connection(field.value, &mut nominated),
             Some(Known::TransferEncoding) => read.transfer_encoding(field.value),
+            Some(Known::KeepAlive) => read.keeps = timeout(field.value),
             Some(Known::HopByHop | Known::Te) => {}
             Some(Known::ContentLength) => {
                 if read.content_length(field.value)? {
@@ -208,8 +212,19 @@ impl Read {
             // RFC 9110 §8.6: none in a 204.
             self.text.drop_length();
         }
-        Ok(ResponseHead { status, fields: Fields::Text(self.text), framing, reusable })
+        let (fields, keeps) = (Fields::Text(self.text), self.keeps);
+        Ok(ResponseHead { status, fields, framing, reusable, keeps })
     }
+}
+
+/// The `timeout` among the parameters of `Keep-Alive`, in seconds (RFC 2068 §19.7.1.1). Who keeps a
+/// connection longer meets the server's end of it with a request.
+fn timeout(parameters: &[u8]) -> Option<u32> {
+    parameters.split(|byte| *byte == b',').find_map(|parameter| {
+        let (name, seconds) = parameter.trim_ascii().split_at_checked("timeout=".len())?;
+        let named = name.eq_ignore_ascii_case(b"timeout=");
+        named.then(|| str::from_utf8(seconds).ok()?.parse().ok())?
+    })
 }
 
 #[cfg(test)]
@@ -254,6 +269,17 @@ mod tests {
         assert!(
             parsed("HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", &Method::GET).is_err()
         );
+    }
+
+    #[test]
+    fn how_long_a_server_keeps_a_connection() {
+        let keeps = |value: &str| head(&format!("Keep-Alive: {value}\r\n")).keeps;
+        assert_eq!(keeps("timeout=5"), Some(5));
+        assert_eq!(keeps("max=100 ,Timeout=60"), Some(60));
+        for nothing in ["", "5", "timeout", "timeout=", "timeout=5s", "timeout=-1", "max=5"] {
+            assert_eq!(keeps(nothing), None, "{nothing}");
+        }
+        assert_eq!(head("").keeps, None);
     }
 
     #[test]

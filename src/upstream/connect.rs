@@ -44,6 +44,8 @@ pub struct Link {
     pub requests: u64,
     /// When it was opened, on the process's clock.
     pub opened: u64,
+    /// How long the server keeps it between two requests, in milliseconds, as far as it has said so.
+    pub kept_for: Option<u32>,
     /// The server's [`Server::moves`] when it was last known to lead to one of its addresses.
     moves: u32,
 }
@@ -132,7 +134,8 @@ impl Connection {
         {
             loopback::unpace(&stream);
         }
-        let link = Link { stream, first_read: Size::Small, requests: 0, opened: now, moves };
+        let (first_read, requests, kept_for) = (Size::Small, 0, None);
+        let link = Link { stream, first_read, requests, opened: now, kept_for, moves };
         Ok(Self { link, gear })
     }
 

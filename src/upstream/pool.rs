@@ -18,7 +18,8 @@ use std::{
 pub struct Limits {
     /// Idle connections per server.
     pub idle: usize,
-    /// Milliseconds that an idle connection is kept, less up to a tenth.
+    /// Milliseconds that an idle connection is kept, less up to a tenth; never as long as the server
+    /// says that it keeps it.
     pub idle_timeout: u64,
     /// Requests on one connection, 0 = unlimited.
     pub requests: u64,
@@ -42,6 +43,9 @@ struct Kept {
 
 /// Gears kept: what a busy worker has under way at a time.
 const GEARS: usize = 64;
+
+/// Milliseconds by which we are to be first to end a connection, where there are so many.
+const MARGIN: u64 = 1000;
 
 #[derive(Debug)]
 struct Idle {
@@ -83,7 +87,10 @@ impl Pool {
         if worn || limits.idle == 0 {
             return;
         }
-        let expires = now + limits.idle_timeout - jitter(limits.idle_timeout, &link);
+        let timeout = link.kept_for.map_or(limits.idle_timeout, |most| {
+            limits.idle_timeout.min(u64::from(most) - MARGIN.min(u64::from(most) / 2))
+        });
+        let expires = now + timeout - jitter(timeout, &link);
         let idle = kept.by_server.entry(server).or_default();
         if idle.len() >= limits.idle {
             // The one used longest ago is the likeliest to be closed soon.

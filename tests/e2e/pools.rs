@@ -70,6 +70,24 @@ fn keepalive_timeout_and_age_end_idle_connections() {
 }
 
 #[test]
+fn a_connection_is_not_kept_longer_than_its_server_says() {
+    let (server, daemon) = one("");
+    let keeps = |seconds: u32| {
+        let fields = format!("Keep-Alive: timeout={seconds}, max=9\r\nContent-Length: 0");
+        Behaviour::raw(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n"))
+    };
+    server.set(keeps(1));
+    let answer = get(daemon.http(), "/");
+    assert_eq!((answer.status, answer.field("keep-alive")), (200, None));
+    until("the connection to be closed by us", || server.open_connections() == 0);
+    server.set(keeps(0));
+    for _ in 0..3 {
+        get(daemon.http(), "/");
+    }
+    assert_eq!(server.accepted(), 4, "none is kept for no time at all");
+}
+
+#[test]
 fn a_connection_whose_response_was_cut_short_is_not_used_again() {
     let (server, daemon) = one("");
     let (gate, half) =
