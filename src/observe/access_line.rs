@@ -47,6 +47,8 @@ pub struct Line<'a> {
     pub took: Duration,
     /// What went wrong, in one word.
     pub reason: Option<&'static str>,
+    /// The same in some more, where there is more to say.
+    pub detail: Option<&'a str>,
 }
 
 /// Lines that wait to be written.
@@ -120,6 +122,9 @@ fn json(out: &mut Vec<u8>, line: &Line<'_>, second: &str, millis: u32) {
     string(out, ",\"request_id\":\"", context.id.as_str().as_bytes());
     if let Some(reason) = line.reason {
         string(out, ",\"reason\":\"", reason.as_bytes());
+    }
+    if let Some(detail) = line.detail {
+        string(out, ",\"detail\":\"", detail.as_bytes());
     }
     string(out, ",\"user_agent\":\"", header_bytes(line, &header::USER_AGENT));
     string(out, ",\"referer\":\"", header_bytes(line, &header::REFERER));
@@ -273,6 +278,7 @@ mod tests {
             received: 0,
             took,
             reason: Some("reset"),
+            detail: Some("it \"closed\""),
         };
         let mut lines = Lines::default();
         // The second is remembered, and not for too long.
@@ -300,8 +306,8 @@ mod tests {
                 "status": 404, "bytes_sent": u64::MAX, "bytes_received": 0,
                 "duration_ms": 12345.679, "route": "site:/*", "upstream": "app",
                 "server": "127.0.0.1:80", "attempts": 2, "upstream_ms": 6172.839,
-                "request_id": "id-1", "reason": "reset", "user_agent": "curl \"8\"",
-                "referer": "",
+                "request_id": "id-1", "reason": "reset", "detail": "it \"closed\"",
+                "user_agent": "curl \"8\"", "referer": "",
             })
         );
     }

@@ -13,6 +13,7 @@ use crate::{
 };
 use http::Method;
 use std::{
+    fmt,
     future::poll_fn,
     io,
     mem::take,
@@ -39,6 +40,24 @@ pub enum Failure {
     Client(BodyError),
     /// The client sent nothing of its body for too long.
     ClientTimeout,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(error) => write!(f, "{error}"),
+            Self::ConnectTimeout => f.write_str("no connection within `timeouts.connect`"),
+            Self::SendTimeout => f.write_str("it took nothing for `timeouts.send`"),
+            Self::Reset(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                f.write_str("it closed the connection without a whole response head")
+            }
+            Self::Reset(error) => write!(f, "{error}"),
+            Self::ResponseTimeout => f.write_str("no response within `timeouts.response_head`"),
+            Self::BadResponse(malformed) => f.write_str(malformed),
+            Self::Client(error) => write!(f, "{error}"),
+            Self::ClientTimeout => f.write_str("the client's body came too slowly"),
+        }
+    }
 }
 
 /// Why sending stopped.

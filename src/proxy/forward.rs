@@ -222,7 +222,8 @@ fn report_failure(
         _ => {
             // What went wrong stays in the log line even where another server answers.
             facts.reason = Some(reason);
-            tracing::debug!(upstream, server, attempt, ?failure, "an attempt failed");
+            facts.detail = Some(failure.to_string().into());
+            tracing::debug!(upstream, server, attempt, reason, %failure, "an attempt failed");
             let no_fault = failed.is_no_fault();
             let outcome = if no_fault { Outcome::Neutral } else { Outcome::Failure(reason) };
             report(group, lease, outcome, now);

@@ -63,6 +63,8 @@ pub struct Facts {
     pub sent: u64,
     /// What went wrong.
     pub reason: Option<&'static str>,
+    /// The same in the words of what failed.
+    pub detail: Option<Box<str>>,
     /// When the answer had been sent; `None` lets the clock be asked.
     pub ended: Option<Instant>,
 }
@@ -102,6 +104,7 @@ impl Record {
                 status: None,
                 sent: 0,
                 reason: None,
+                detail: None,
                 ended: None,
             },
             proxy,
@@ -112,6 +115,7 @@ impl Record {
     /// The response's body broke: noted, and counted for the server where it was the server.
     pub fn body_failed(&mut self, error: &BodyError) {
         self.facts.reason = Some(error.reason());
+        self.facts.detail = Some(error.to_string().into());
         let outcome = match error {
             BodyError::Truncated | BodyError::Reset(_) => Outcome::ResponseTruncated,
             BodyError::ReadTimeout => Outcome::ReadTimeout,
@@ -175,6 +179,7 @@ impl Drop for Record {
             received,
             took,
             reason: facts.reason,
+            detail: facts.detail.as_deref(),
         };
         log.record(proxy.worker, &line);
     }

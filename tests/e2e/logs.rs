@@ -145,3 +145,38 @@ fn without_the_table_there_is_no_access_log() {
     assert!(!daemon.path("access.log").exists());
     assert!(daemon.stdout.lines().is_empty());
 }
+
+#[test]
+fn a_failed_attempt_is_told_in_words() {
+    let server = Server::start("1");
+    let daemon = Daemon::start(&Config::to([&server]).upstream("retry.tries = 0"));
+    let long = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(70_000));
+    for (behaviour, reason, detail) in [
+        (Behaviour::raw("SSH-2.0-OpenSSH\r\n"), "bad_response", "it is no HTTP/1 response"),
+        (Behaviour::raw(&long), "bad_response", "its head is larger than 64 KiB"),
+        (
+            Behaviour::raw_then_close(""),
+            "reset",
+            "it closed the connection without a whole response head",
+        ),
+        (
+            Behaviour::half_body(),
+            "response_truncated",
+            "the server closed before the end of its response",
+        ),
+    ] {
+        server.set(behaviour);
+        // A response that is cut off ends without its end.
+        let mut client = Client::connect(daemon.http());
+        client.send(request("GET", "/", "", ""));
+        let _ = client.try_response("GET");
+        let line = daemon.wait_for_access(detail, |line| line["detail"] == detail);
+        assert_eq!(line["reason"], reason);
+    }
+    server.kill();
+    get(daemon.http(), "/");
+    daemon.wait_for_access("the refused connection", |line| {
+        line["reason"] == "connect_failed"
+            && line["detail"].as_str().is_some_and(|it| it.contains("refused"))
+    });
+}
