@@ -143,7 +143,7 @@ impl ListenerLimits {
     fn read(table: &Table<'_>) -> Self {
         let limits = Self {
             request_line: table.size("request_line", 8 << 10),
-            request_head: table.size("request_head", 32 << 10),
+            request_head: head_size(table, "request_head", 32 << 10),
             headers: table.number("headers", 100, 1..=10_000),
             requests_per_connection: table.number(
                 "requests_per_connection",
@@ -154,14 +154,7 @@ impl ListenerLimits {
             connections: table.number("connections", 0, 0..=u64::from(u32::MAX)),
             http2_streams: table.number("http2_streams", 100, 1..=65_535),
         };
-        if limits.request_head < 8 << 10 {
-            let hint = Some("write at least `\"8KiB\"`: browsers send heads of several KiB".into());
-            table.error(table.value_span("request_head"), "`request_head` is too small", hint);
-        } else if limits.request_head > 128 << 10 {
-            let hint =
-                Some("write at most `\"128KiB\"`: a head is held in memory as a whole".into());
-            table.error(table.value_span("request_head"), "`request_head` is too large", hint);
-        } else if limits.request_line == 0 || limits.request_line > limits.request_head {
+        if limits.request_line == 0 || limits.request_line > limits.request_head {
             let hint = Some("the line is a part of the head: write a size up to its limit".into());
             let place = if table.has("request_line") { "request_line" } else { "request_head" };
             let message = "`request_line` must be above zero and within `request_head`";
@@ -169,6 +162,20 @@ impl ListenerLimits {
         }
         limits
     }
+}
+
+/// The size of a head; `key` in `table`.
+pub(super) fn head_size(table: &Table<'_>, key: &'static str, default: usize) -> usize {
+    let size = table.size(key, default);
+    let (fault, hint) = match size {
+        0..0x2000 => {
+            ("small", "write at least `\"8KiB\"`: heads of several KiB are nothing unusual")
+        }
+        0x2000..=0x2_0000 => return size,
+        _ => ("large", "write at most `\"128KiB\"`: a head is held in memory as a whole"),
+    };
+    table.error(table.value_span(key), format!("`{key}` is too {fault}"), Some(hint.into()));
+    default
 }
 
 /// Stands for an address that could not be read; port 0 clashes with nothing.

@@ -1,6 +1,6 @@
 //! `[upstream.NAME]`: a group of servers and how a request chooses among them.
 
-use super::{HealthCheck, Retry, Server, nearest::did_you_mean, table::Table};
+use super::{HealthCheck, Retry, Server, listener::head_size, nearest::did_you_mean, table::Table};
 use crate::template::Template;
 use std::time::Duration;
 
@@ -31,6 +31,17 @@ pub struct Upstream {
     pub fail_on: Vec<u16>,
     /// `retry`: for routes that do not say otherwise.
     pub retry: Retry,
+    /// `limits`.
+    pub limits: UpstreamLimits,
+}
+
+/// `limits` of an upstream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpstreamLimits {
+    /// `response_head`: bytes of a response's head, 8 to 128 KiB, default 64 KiB; 502.
+    pub response_head: usize,
+    /// `response_headers`: fields of a response, default 200; 502.
+    pub response_headers: usize,
 }
 
 /// `strategy = "…"` (with `hash_key = "{…}"` beside it for `consistent_hash`, default `{client_ip}`).
@@ -86,6 +97,16 @@ impl Upstream {
             resolve_interval: read_resolve_interval(table),
             fail_on: read_fail_on(table),
             retry: Retry::read(&table.table("retry"), &Retry::default()),
+            limits: UpstreamLimits::read(&table.table("limits")),
+        }
+    }
+}
+
+impl UpstreamLimits {
+    fn read(table: &Table<'_>) -> Self {
+        Self {
+            response_head: head_size(table, "response_head", 64 << 10),
+            response_headers: table.number("response_headers", 200, 1..=10_000),
         }
     }
 }

@@ -7,8 +7,9 @@
 
 use super::response_head::{self, Malformed, ResponseHead};
 use crate::{
+    http1::request_head::Limits,
     message::body::{BodyError, RequestBody},
-    route::Timeouts,
+    route::Forward,
     upstream::connect::Connection,
 };
 use http::Method;
@@ -45,13 +46,12 @@ pub enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Connect(error) => write!(f, "{error}"),
             Self::ConnectTimeout => f.write_str("no connection within `timeouts.connect`"),
             Self::SendTimeout => f.write_str("it took nothing for `timeouts.send`"),
             Self::Reset(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 f.write_str("it closed the connection without a whole response head")
             }
-            Self::Reset(error) => write!(f, "{error}"),
+            Self::Connect(error) | Self::Reset(error) => write!(f, "{error}"),
             Self::ResponseTimeout => f.write_str("no response within `timeouts.response_head`"),
             Self::BadResponse(malformed) => f.write_str(malformed),
             Self::Client(error) => write!(f, "{error}"),
@@ -81,9 +81,10 @@ pub async fn exchange(
     connection: &mut Connection,
     body: &mut RequestBody,
     method: &Method,
-    timeouts: &Timeouts,
+    forward: &Forward,
     begun: Instant,
 ) -> Result<ResponseHead, Failure> {
+    let (timeouts, limits) = (&forward.timeouts, forward.group.response);
     connection.link.requests += 1;
     let mut sending = true;
     let mut armed: Option<(Wait, u64)> = None;
@@ -96,7 +97,7 @@ pub async fn exchange(
                 Poll::Ready(Ok(())) => sending = false,
                 // The server may have answered before it closed: what it said counts more.
                 Poll::Ready(Err(SendError::Write(error))) => {
-                    return Poll::Ready(match poll_head(cx, connection, method, false) {
+                    return Poll::Ready(match poll_head(cx, connection, method, limits, false) {
                         Poll::Ready(Ok(head)) => Ok(head),
                         _ => Err(Failure::Reset(error)),
                     });
@@ -107,7 +108,7 @@ pub async fn exchange(
                 Poll::Pending => {}
             }
         }
-        if let Poll::Ready(head) = poll_head(cx, connection, method, listened) {
+        if let Poll::Ready(head) = poll_head(cx, connection, method, limits, listened) {
             return Poll::Ready(head);
         }
         listened = !sending;
@@ -188,6 +189,7 @@ fn poll_head(
     cx: &mut Context<'_>,
     connection: &mut Connection,
     method: &Method,
+    limits: Limits,
     mut likely: bool,
 ) -> Poll<Result<ResponseHead, Failure>> {
     loop {
@@ -197,7 +199,7 @@ fn poll_head(
             Ok(0) => return Poll::Ready(Err(Failure::Reset(io::ErrorKind::UnexpectedEof.into()))),
             Ok(_) => {}
         }
-        match response_head::parse(&mut connection.gear.unread, method) {
+        match response_head::parse(&mut connection.gear.unread, method, limits) {
             Ok(Some(head)) => {
                 if let Some(seconds) = head.keeps {
                     connection.link.kept_for = Some(seconds.saturating_mul(1000));

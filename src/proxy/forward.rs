@@ -136,7 +136,7 @@ async fn attempt(
     if let Some(mut connection) = proxy.pool.check_out(server.id(), now, thorough) {
         metrics.pool_hits.inc();
         request_head::write(&mut connection.gear.outgoing, &facts.context, &forwarding);
-        match exchange(&mut connection, body, method, &forward.timeouts, begun).await {
+        match exchange(&mut connection, body, method, forward, begun).await {
             Ok(head) => return Ok((head, connection)),
             Err(failure) => {
                 let failed = Failed::on(&connection, failure);
@@ -173,7 +173,7 @@ async fn over_a_fresh_one(
     })?;
     request_head::write(&mut connection.gear.outgoing, &facts.context, forwarding);
     let (method, begun) = (&facts.context.head.method, Instant::now());
-    match exchange(&mut connection, body, method, &forward.timeouts, begun).await {
+    match exchange(&mut connection, body, method, forward, begun).await {
         Ok(head) => Ok((head, connection)),
         Err(failure) => Err(Failed::on(&connection, failure)),
     }

@@ -9,17 +9,11 @@ use crate::http1::{
     lexer::{self, Field},
     lines::{Lines, is},
     request::tokens,
-    request_head::decimal,
+    request_head::{Limits, decimal},
 };
 use bytes::{Buf, Bytes};
 use http::{Method, StatusCode};
 use std::mem::take;
-
-/// Bytes in a head; more is answered with 502.
-const LONGEST: usize = 64 * 1024;
-
-/// Fields in a head; more are answered with 502.
-const MOST_FIELDS: usize = 200;
 
 /// How a response's body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +46,13 @@ pub type Malformed = &'static str;
 
 /// The first final head in `unread`, taken out of it; `None` while it is incomplete. Interim
 /// responses are dropped. Of a malformed head nothing is left.
-pub fn parse(unread: &mut Bytes, method: &Method) -> Result<Option<ResponseHead>, Malformed> {
+pub fn parse(
+    unread: &mut Bytes,
+    method: &Method,
+    limits: Limits,
+) -> Result<Option<ResponseHead>, Malformed> {
     loop {
-        let Some(head) = parse_one(unread, method)? else { return Ok(None) };
+        let Some(head) = parse_one(unread, method, limits)? else { return Ok(None) };
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             // `Upgrade` is never sent on, so nobody asked (RFC 9110 §7.8).
             return Err("it switches protocols unasked");
@@ -65,12 +63,16 @@ pub fn parse(unread: &mut Bytes, method: &Method) -> Result<Option<ResponseHead>
     }
 }
 
-fn parse_one(unread: &mut Bytes, method: &Method) -> Result<Option<ResponseHead>, Malformed> {
+fn parse_one(
+    unread: &mut Bytes,
+    method: &Method,
+    limits: Limits,
+) -> Result<Option<ResponseHead>, Malformed> {
     if unread.is_empty() {
         return Ok(None);
     }
     let mut whole = take(unread);
-    let found = lex(&whole, method)?;
+    let found = lex(&whole, method, limits)?;
     let Some((head, length)) = found else {
         *unread = whole;
         return Ok(None);
@@ -83,13 +85,19 @@ fn parse_one(unread: &mut Bytes, method: &Method) -> Result<Option<ResponseHead>
 }
 
 /// The head at the beginning of `whole`, and its length.
-fn lex(whole: &Bytes, method: &Method) -> Result<Option<(ResponseHead, usize)>, Malformed> {
+fn lex(
+    whole: &Bytes,
+    method: &Method,
+    limits: Limits,
+) -> Result<Option<(ResponseHead, usize)>, Malformed> {
     let mut fields = lexer::Fields::new();
-    let (line, length) = match lexer::response(whole, MOST_FIELDS, &mut fields) {
-        Ok(Some((line, length))) if length <= LONGEST => (line, length),
-        Ok(None) if whole.len() <= LONGEST => return Ok(None),
-        Ok(_) => return Err("its head is larger than 64 KiB"),
-        Err(httparse::Error::TooManyHeaders) => return Err("it has more than 200 fields"),
+    let (line, length) = match lexer::response(whole, limits.fields, &mut fields) {
+        Ok(Some((line, length))) if length <= limits.head => (line, length),
+        Ok(None) if whole.len() <= limits.head => return Ok(None),
+        Ok(_) => return Err("its head is larger than the upstream's `limits.response_head`"),
+        Err(httparse::Error::TooManyHeaders) => {
+            return Err("it has more fields than the upstream's `limits.response_headers`");
+        }
         Err(httparse::Error::Version) => return Err("it is no HTTP/1 response"),
         Err(httparse::Error::Status) => return Err("its status line is malformed"),
         Err(_) => return Err("its head is malformed"),
@@ -239,8 +247,10 @@ mod tests {
         }
     }
 
+    const LIMITS: Limits = Limits { head: 64 * 1024, fields: 200 };
+
     fn parsed(text: &str, method: &Method) -> Result<Option<ResponseHead>, Malformed> {
-        parse(&mut Bytes::from(text.to_owned()), method)
+        parse(&mut Bytes::from(text.to_owned()), method, LIMITS)
     }
 
     fn head(fields: &str) -> ResponseHead {
@@ -319,7 +329,7 @@ mod tests {
     fn lines_that_stand_together_stay_where_they_are() {
         let lines = |fields: &str| text(&head(fields)).lines.clone();
         let block = Bytes::from("HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 1\r\n\r\n");
-        let kept = parse(&mut block.clone(), &Method::GET).unwrap().unwrap();
+        let kept = parse(&mut block.clone(), &Method::GET, LIMITS).unwrap().unwrap();
         assert_eq!(text(&kept).lines.as_ptr(), block[17..].as_ptr());
         assert_eq!(text(&kept).lines, "Server: x\r\nContent-Length: 1\r\n");
         let apart =
@@ -370,14 +380,14 @@ mod tests {
     proptest! {
         #[test]
         fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..600)) {
-            let _ = parse(&mut Bytes::from(noise), &Method::GET);
+            let _ = parse(&mut Bytes::from(noise), &Method::GET, LIMITS);
         }
 
         #[test]
         fn mutations_never_panic(at in 0usize..90, byte in any::<u8>()) {
             let mut text = *b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close, x\r\nempty:\r\nx: y\r\n\r\nhello..........";
             text[at % text.len()] = byte;
-            let _ = parse(&mut Bytes::copy_from_slice(&text), &Method::GET);
+            let _ = parse(&mut Bytes::copy_from_slice(&text), &Method::GET, LIMITS);
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::Target;
 use crate::{
     files::Files,
-    http1::fields::Text,
+    http1::{fields::Text, request_head::Limits},
     observe::metrics::UpstreamMetrics,
     template::Template,
     upstream::{Upstream, pool},
@@ -84,6 +84,8 @@ pub struct Group {
     pub upstream: Upstream,
     /// Its counters.
     pub metrics: UpstreamMetrics,
+    /// How large a response's head may be.
+    pub response: Limits,
     /// What the pools keep.
     pub pool: pool::Limits,
     /// Statuses that count as a server's failure.

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     config::{self, Config, HostPattern},
+    http1::request_head::Limits,
     observe::{access_line::Format, access_log::AccessLog},
     route::{Group, Router, Sites},
     tls::{self, Certificates, TlsError},
@@ -174,6 +175,10 @@ fn group(wanted: &config::Upstream, previous: Option<&Snapshot>, resources: &Res
             idle_timeout: millis(wanted.keepalive_timeout),
             requests: wanted.keepalive_requests,
             age: millis(wanted.keepalive_age),
+        },
+        response: Limits {
+            head: wanted.limits.response_head,
+            fields: wanted.limits.response_headers,
         },
         fail_on: statuses(&wanted.fail_on),
         resolve_interval: wanted.resolve_interval,

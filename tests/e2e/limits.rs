@@ -354,3 +354,22 @@ fn what_never_becomes_a_request_is_logged_with_its_reason() {
         });
     }
 }
+
+#[test]
+fn how_large_a_responses_head_may_be_is_the_upstreams_to_say() {
+    let server = Server::start("1");
+    let large =
+        format!("HTTP/1.1 200 OK\r\nX: {}\r\nContent-Length: 0\r\n\r\n", "x".repeat(100_000));
+    let many = format!("HTTP/1.1 200 OK\r\n{}Content-Length: 0\r\n\r\n", "X: 1\r\n".repeat(300));
+    for (limits, statuses) in [
+        ("", [502, 502]),
+        ("limits.response_head = \"128KiB\"", [200, 502]),
+        ("limits.response_headers = 301", [502, 200]),
+    ] {
+        let daemon = Daemon::start(&Config::to([&server]).upstream(limits));
+        for (response, status) in [&large, &many].into_iter().zip(statuses) {
+            server.set(Behaviour::raw(response));
+            assert_eq!(get(daemon.http(), "/").status, status, "{limits}");
+        }
+    }
+}

@@ -153,7 +153,11 @@ fn a_failed_attempt_is_told_in_words() {
     let long = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(70_000));
     for (behaviour, reason, detail) in [
         (Behaviour::raw("SSH-2.0-OpenSSH\r\n"), "bad_response", "it is no HTTP/1 response"),
-        (Behaviour::raw(&long), "bad_response", "its head is larger than 64 KiB"),
+        (
+            Behaviour::raw(&long),
+            "bad_response",
+            "its head is larger than the upstream's `limits.response_head`",
+        ),
         (
             Behaviour::raw_then_close(""),
             "reset",

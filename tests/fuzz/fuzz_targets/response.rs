@@ -5,15 +5,20 @@ use bytes::Bytes;
 use http::Method;
 use libfuzzer_sys::fuzz_target;
 use sheave::{
-    http1::chunked::{Chunked, Step},
+    http1::{
+        chunked::{Chunked, Step},
+        request_head::Limits,
+    },
     proxy::response_head::{Framing, parse},
 };
+
+const LIMITS: Limits = Limits { head: 64 * 1024, fields: 200 };
 
 fuzz_target!(|input: (bool, &[u8])| {
     let (head, sent) = input;
     let method = if head { Method::HEAD } else { Method::GET };
     let mut unread = Bytes::copy_from_slice(sent);
-    let Ok(Some(response)) = parse(&mut unread, &method) else { return };
+    let Ok(Some(response)) = parse(&mut unread, &method, LIMITS) else { return };
     assert!(unread.len() < sent.len());
     if response.framing == Framing::Chunked {
         let mut chunked = Chunked::default();
