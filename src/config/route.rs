@@ -98,6 +98,13 @@ pub struct HeaderEdits {
     pub remove: Vec<HeaderName>,
 }
 
+impl HeaderEdits {
+    /// The names of all that is edited.
+    pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
+        self.set.iter().chain(&self.add).map(|(name, _)| name).chain(&self.remove)
+    }
+}
+
 /// `timeouts` of a route. Zero is refused.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RouteTimeouts {

@@ -23,7 +23,7 @@ use crate::{
     message::{answer::Answer, body::Incoming},
     proxy::{handle, record::Record},
 };
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::StatusCode;
 use std::{
     future::poll_fn,
@@ -199,6 +199,10 @@ impl Http1 {
     /// The request whose head is among what was read, if it is whole.
     fn parse(&mut self, seen: &mut usize) -> Result<Option<Request>, End> {
         let unread = &mut self.socket.unread;
+        // RFC 9112 §2.2: empty lines before a request are no beginning of one.
+        while let [b'\r', b'\n', ..] = unread[..] {
+            unread.advance(2);
+        }
         if unread.is_empty() {
             return Ok(None);
         }

@@ -39,8 +39,9 @@ impl From<request::Parts> for Head {
                 None => present.ambiguous |= name.contains(&b'_'),
             }
         }
+        let authority = uri.authority().map(|it| it.as_str().to_owned());
         let host = headers.get(header::HOST).map(|it| text(it.as_bytes()));
-        let target = Target::new(uri, &host.unwrap_or_default());
+        let target = Target::new(uri, &host.or(authority.map(Cow::from)).unwrap_or_default());
         Self { method, target, version, fields: RequestFields::Map(headers.into()), present }
     }
 }

@@ -187,8 +187,10 @@ impl<'a> Reader<'a> {
                 }
             }
             Known::Te => {
-                self.takes_trailers |=
-                    tokens(value).any(|token| token.eq_ignore_ascii_case(b"trailers"));
+                let mut codings = tokens(value).map(|token| token.split(|byte| *byte == b';'));
+                self.takes_trailers |= codings.any(|mut it| {
+                    it.next().is_some_and(|it| it.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+                });
             }
             Known::Expect => self.expects_continue = value.eq_ignore_ascii_case(b"100-continue"),
             Known::Host if self.present.hosts == 0 => self.host = value,

@@ -3,7 +3,10 @@
 //! Owns: counting, the size limit, and the copy that another try replays. May touch:
 //! [`crate::http1`]. [`mod@crate::proxy::exchange`] pulls it.
 
-use super::{hop_by_hop::end_to_end, pile::join};
+use super::{
+    hop_by_hop::{EditedNames, end_to_end},
+    pile::join,
+};
 use crate::http1::{outgoing::Part, request_body};
 use bytes::Bytes;
 use http_body::{Body as _, Frame};
@@ -44,6 +47,8 @@ impl BodyError {
             Self::Truncated | Self::Reset(_) => "response_truncated",
             Self::ReadTimeout => "read_timeout",
             Self::BadChunk => "bad_response",
+            // Its framing, which the connection's reader calls so.
+            Self::Client(error) if error.kind() == io::ErrorKind::InvalidData => "bad_request",
             Self::Client(_) => "client_aborted",
             Self::TooLarge => "body_too_large",
             Self::File(_) => "file_error",
@@ -150,11 +155,13 @@ pub struct RequestBody {
     received: Option<Arc<AtomicU64>>,
     /// How long its client was waited for, in all attempts together.
     pub waited: Duration,
+    edited: EditedNames,
 }
 
 impl RequestBody {
-    /// `max` bytes are let through (0 = all), `keep_limit` bytes are kept for another try.
-    pub fn new(incoming: Incoming, max: u64, keep_limit: usize) -> Self {
+    /// `max` bytes are let through (0 = all), `keep_limit` bytes are kept for another try, and of the
+    /// trailers those that are not `edited`.
+    pub fn new(incoming: Incoming, max: u64, keep_limit: usize, edited: &EditedNames) -> Self {
         let length = incoming.length();
         Self {
             incoming,
@@ -168,6 +175,7 @@ impl RequestBody {
             ended: length == Length::None,
             received: (length != Length::None).then(Arc::default),
             waited: Duration::ZERO,
+            edited: edited.clone(),
         }
     }
 
@@ -248,7 +256,10 @@ impl RequestBody {
                 // Trailers are not kept: a try after them is not worth a second copy.
                 self.lost = true;
                 let trailers = frame.into_trailers().unwrap_or_default();
-                Poll::Ready(Some(Ok(Part::Frame(Frame::trailers(end_to_end(trailers))))))
+                Poll::Ready(Some(Ok(Part::Frame(Frame::trailers(end_to_end(
+                    trailers,
+                    &self.edited,
+                ))))))
             }
         }
     }

@@ -6,7 +6,7 @@
 
 use super::{forwarded::X_FORWARDED_PROTO, request_id::RequestId};
 use crate::{
-    http1::request::{Head, RequestFields},
+    http1::request::{Head, RequestFields, tokens},
     template::{Part, Template, Variable},
 };
 use http::{HeaderName, HeaderValue, header};
@@ -100,12 +100,10 @@ impl Context {
     /// `http` or `https`, as the client used it.
     pub fn scheme(&self) -> &'static str {
         let told = self.trusted.then(|| self.head.fields.get(&X_FORWARDED_PROTO));
-        match told.flatten() {
-            Some(b"https") => "https",
-            Some(b"http") => "http",
-            _ if self.peer.tls => "https",
-            _ => "http",
-        }
+        // Of several proxies the first one knows.
+        let first = told.flatten().and_then(|told| tokens(told).next());
+        let is = |scheme: &[u8]| first.is_some_and(|it| it.eq_ignore_ascii_case(scheme));
+        if is(b"https") || self.peer.tls && !is(b"http") { "https" } else { "http" }
     }
 }
 

@@ -64,8 +64,10 @@ pub fn client_ip(fields: &RequestFields, trusted: &[Cidr], peer: IpAddr) -> IpAd
     let mut client = peer;
     let values: Vec<_> = fields.values(&X_FORWARDED_FOR).collect();
     for value in values.into_iter().rev() {
-        for hop in value.rsplit(|byte| *byte == b',') {
-            let Some(address) = parse_hop(hop) else { return client };
+        // Empty members do not count (RFC 9110 §5.6.1).
+        let hops = value.rsplit(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        for hop in hops.filter(|hop| !hop.is_empty()) {
+            let Some(address) = parse_hop(hop).map(|it| it.to_canonical()) else { return client };
             client = address;
             if !is_trusted(trusted, address) {
                 return client;
@@ -77,7 +79,7 @@ pub fn client_ip(fields: &RequestFields, trusted: &[Cidr], peer: IpAddr) -> IpAd
 
 /// An address, which some proxies write with a port or in brackets.
 fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
-    let text = std::str::from_utf8(hop.trim_ascii()).ok()?;
+    let text = std::str::from_utf8(hop).ok()?;
     text.parse()
         .ok()
         .or_else(|| text.parse().ok().map(|address: std::net::SocketAddr| address.ip()))
@@ -109,5 +111,7 @@ mod tests {
         assert_eq!(seen(&["1.2.3.4:5678"]), "1.2.3.4");
         assert_eq!(seen(&["[2001:db8::1]"]), "2001:db8::1");
         assert_eq!(seen(&["nonsense, 10.9.9.9"]), "10.9.9.9");
+        assert_eq!(seen(&["1.2.3.4,,10.9.9.9, ", ""]), "1.2.3.4");
+        assert_eq!(seen(&["::ffff:1.2.3.4, ::ffff:10.9.9.9"]), "1.2.3.4");
     }
 }

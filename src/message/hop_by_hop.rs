@@ -4,6 +4,7 @@
 
 use crate::http1::{known::is_hop_by_hop, request::tokens};
 use http::{HeaderMap, HeaderName, header};
+use std::sync::Arc;
 
 /// Fields that a client must not have removed by naming them in `Connection`: servers behind us
 /// decide on them (the way of CVE-2021-32813 and its kin).
@@ -43,17 +44,48 @@ pub fn remove_ambiguous(headers: &mut HeaderMap) {
     }
 }
 
-/// Trailers without what must not come so late (RFC 9110 §6.5.1): who merges them into the head must
-/// not be told there what the head itself would not be believed.
-pub fn end_to_end(mut trailers: HeaderMap) -> HeaderMap {
+/// The fields that a route's edits name; mostly there are none.
+pub type EditedNames = Option<Arc<[HeaderName]>>;
+
+/// Fields that say how a message is to be understood or handled (RFC 9110 §6.5.1): at its end it has
+/// been. `X-Request-Id` is ours.
+fn is_for_heads(name: &str) -> bool {
+    matches!(
+        name,
+        "age"
+            | "cache-control"
+            | "content-encoding"
+            | "content-range"
+            | "content-type"
+            | "date"
+            | "expect"
+            | "expires"
+            | "location"
+            | "max-forwards"
+            | "pragma"
+            | "range"
+            | "retry-after"
+            | "set-cookie"
+            | "trailer"
+            | "vary"
+            | "www-authenticate"
+            | "x-request-id"
+    ) || name.starts_with("if-")
+        || name.starts_with("proxy-")
+}
+
+/// Trailers without what must not come so late: who merges them into the head must not be told there
+/// what the head itself would not be believed, or what the route's edits would have changed.
+pub fn end_to_end(mut trailers: HeaderMap, edited: &EditedNames) -> HeaderMap {
     let late: Vec<_> = trailers
         .keys()
-        .filter(|name| {
-            let name = name.as_str();
+        .filter(|field| {
+            let name = field.as_str();
             is_hop_by_hop(name.as_bytes())
                 || is_protected(name)
+                || is_for_heads(name)
                 || name.contains('_')
-                || matches!(name, "trailer" | "set-cookie")
+                || edited.as_ref().is_some_and(|it| it.contains(field))
         })
         .cloned()
         .collect();

@@ -90,7 +90,7 @@ fn host(context: &mut Context) -> Result<(), Refusal> {
             }
             _ => {}
         }
-        if !is_host(authority.as_bytes()) {
+        if ![authority].into_iter().chain(first).all(|it| is_host(it.as_bytes())) {
             return Err(Refusal::malformed("host_invalid"));
         }
         if first != Some(authority) {

@@ -169,19 +169,19 @@ fn poll_send(
 }
 
 /// Goes on sending the rest of a request while its response is under way. A server that takes no
-/// more of it has said all it wants to say: the rest is dropped.
+/// more of it has said all it wants to say: the rest is dropped, and `false` given back.
 pub fn poll_rest(
     cx: &mut Context<'_>,
     rest: &mut Option<RequestBody>,
     connection: &mut Connection,
-) -> bool {
-    let Some(body) = rest else { return true };
-    match poll_send(cx, connection, body) {
-        Poll::Ready(sent) => {
-            *rest = None;
-            sent.is_ok()
-        }
-        Poll::Pending => true,
+) -> Result<bool, BodyError> {
+    let Some(body) = rest else { return Ok(true) };
+    let Poll::Ready(sent) = poll_send(cx, connection, body) else { return Ok(true) };
+    *rest = None;
+    match sent {
+        Ok(()) => Ok(true),
+        Err(SendError::Write(_)) => Ok(false),
+        Err(SendError::Body(error)) => Err(error),
     }
 }
 

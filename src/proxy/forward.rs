@@ -47,7 +47,8 @@ pub async fn forward(
     incoming: Incoming,
     unclean: Option<&str>,
 ) -> Result<Answer<Source>, Refusal> {
-    let mut body = RequestBody::new(incoming, route.max_body, forward.retry.max_body);
+    let (most, kept) = (route.max_body, forward.retry.max_body);
+    let mut body = RequestBody::new(incoming, most, kept, &forward.edited_in_requests);
     if body.is_too_large() {
         return Err(Refusal::too_large());
     }
@@ -285,7 +286,8 @@ fn respond(
     };
     let rest = (!all_sent).then_some(body);
     let (read, limit) = (forward.timeouts.read, forward.response_buffer);
-    let body = ServerBody::new(connection, rest, (framing, reusable), home, read, limit);
+    let body = ServerBody::new(connection, rest, (framing, reusable), home, read, limit)
+        .without(forward.edited_in_responses.clone());
     answer(Source::Server(Box::new(body)))
 }
 
@@ -295,11 +297,10 @@ async fn take_off(source: &mut Source, facts: &Facts, forward: &Forward) {
     body.gather().await;
     // HTTP/2 pulls a body no faster than the client's window allows.
     if facts.context.head.version == Version::HTTP_2
-        && body.fits()
-        && !body.is_off_the_server()
+        && (body.is_sending() || body.fits() && !body.is_off_the_server())
         && let Source::Server(body) = std::mem::replace(source, Source::Empty)
     {
-        *source = Source::Ahead(ReadAhead::new(*body, forward.response_buffer));
+        *source = Source::Ahead(ReadAhead::new(*body, forward.response_buffer.max(1)));
     }
 }
 
@@ -329,10 +330,11 @@ fn target(
     facts: &Facts,
     unclean: Option<&str>,
 ) -> Option<String> {
-    if forward.target.is_identity() {
+    let received = &facts.context.head.target;
+    // `OPTIONS *` is about the server, and about no path.
+    if forward.target.is_identity() || received.path() == "*" {
         return None;
     }
-    let received = &facts.context.head.target;
     let (raw, query) = (received.path(), received.query());
     Some(forward.target.uri(raw, query, unclean.unwrap_or(raw), &facts.scope(route)))
 }

@@ -1,9 +1,9 @@
 //! Takes a response off its server ahead of a slow client.
 //!
 //! Owns: a bounded queue between a task that reads and the body that hyper pulls. May touch:
-//! [`super::server_body`]. Only for bodies that fit and have not all come with the head: those cost
-//! nothing. hyper pulls an HTTP/2 body no faster than the client's window allows, and the server's
-//! connection would be held as long.
+//! [`super::server_body`]. Only for bodies that fit and have not all come with the head, which cost
+//! nothing, and while a request is still being sent. hyper pulls an HTTP/2 body no faster than the
+//! client's window allows, and the server's connection would be held as long, or the request stop.
 
 use super::server_body::{Part, ServerBody, hold, size};
 use crate::task;
@@ -90,6 +90,14 @@ impl Drop for ReadAhead {
 }
 
 impl Queue {
+    fn push(&mut self, frame: Part) {
+        self.bytes += size(&frame);
+        hold(&mut self.frames, frame);
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+
     fn end(&mut self) {
         self.ended = true;
         if let Some(reader) = self.reader.take() {
@@ -114,17 +122,15 @@ fn fill(
                 return Poll::Ready(());
             }
             if queue.bytes >= limit {
-                return Poll::Pending;
+                // A client that sends all of its request first takes nothing until it has.
+                let Err(error) = body.send_rest(cx) else { return Poll::Pending };
+                queue.push(Err(error));
+                return Poll::Ready(());
             }
         }
         let Some(frame) = std::task::ready!(body.poll_frame(cx)) else { return Poll::Ready(()) };
         let failed = frame.is_err();
-        let mut queue = lock(shared);
-        queue.bytes += size(&frame);
-        hold(&mut queue.frames, frame);
-        if let Some(reader) = queue.reader.take() {
-            reader.wake();
-        }
+        lock(shared).push(frame);
         if failed || body.is_ended() {
             return Poll::Ready(());
         }

@@ -48,7 +48,7 @@ impl Refusal {
     pub fn failed(failure: &Failure) -> Self {
         match failure {
             Failure::Client(BodyError::TooLarge) => Self::too_large(),
-            Failure::Client(_) => Self::malformed("client_aborted"),
+            Failure::Client(error) => Self::malformed(error.reason()),
             Failure::ClientTimeout => {
                 Self { close: true, ..Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout") }
             }

@@ -217,7 +217,9 @@ impl Read {
             }
         };
         if status == StatusCode::NO_CONTENT {
-            // RFC 9110 §8.6: none in a 204.
+            // RFC 9110 §8.6: none in a 204. Who speaks of a body may send one.
+            reusable &=
+                self.transfer_encoding.is_none() && matches!(self.text.length, None | Some(0));
             self.text.drop_length();
         }
         let (fields, keeps) = (Fields::Text(self.text), self.keeps);

@@ -14,7 +14,7 @@ use crate::{
     },
     message::{
         body::{BodyError, RequestBody},
-        hop_by_hop::end_to_end,
+        hop_by_hop::{EditedNames, end_to_end},
         pile::{compact, join},
     },
     upstream::{
@@ -66,6 +66,8 @@ pub struct ServerBody {
     framing: Rest,
     read_timeout: Duration,
     armed: bool,
+    /// Trailers of these names don't pass.
+    edited: EditedNames,
 }
 
 #[derive(Debug)]
@@ -114,11 +116,18 @@ impl ServerBody {
             framing,
             read_timeout,
             armed: false,
+            edited: None,
         };
         if matches!(body.framing, Rest::Length(0)) {
             body.finish();
         }
         body
+    }
+
+    /// Without the trailers of these names.
+    #[must_use]
+    pub fn without(self, edited: EditedNames) -> Self {
+        Self { edited, ..self }
     }
 
     /// Whether everything has been handed out.
@@ -195,7 +204,9 @@ impl ServerBody {
     /// instead of a server's connection.
     pub fn read_ahead(&mut self, cx: &mut Context<'_>) {
         // A client that sends all of its request first takes nothing until it has.
-        self.send_rest(cx);
+        if let Err(error) = self.send_rest(cx) {
+            return hold(&mut self.ahead, Err(error));
+        }
         while self.fits() && self.source.is_some() && self.ahead_bytes < self.limit {
             let Poll::Ready(Some(frame)) = self.poll_server(cx) else { return };
             self.ahead_bytes += size(&frame);
@@ -209,16 +220,25 @@ impl ServerBody {
         self.limit > 0 && length.is_none_or(|length| length <= self.limit as u64)
     }
 
-    fn send_rest(&mut self, cx: &mut Context<'_>) {
-        if let Some(source) = &mut self.source
-            && !poll_rest(cx, &mut source.rest, &mut source.connection)
-        {
-            source.reusable = false;
+    /// Whether the request is still being sent.
+    pub fn is_sending(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.rest.is_some())
+    }
+
+    /// Goes on sending the request, whose body's failure is this one's, too.
+    pub fn send_rest(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {
+        let Some(source) = &mut self.source else { return Ok(()) };
+        match poll_rest(cx, &mut source.rest, &mut source.connection) {
+            Ok(taken) => source.reusable &= taken,
+            Err(error) => return Err(self.fail(error)),
         }
+        Ok(())
     }
 
     fn poll_server(&mut self, cx: &mut Context<'_>) -> Poll<Frames> {
-        self.send_rest(cx);
+        if let Err(error) = self.send_rest(cx) {
+            return Poll::Ready(Some(Err(error)));
+        }
         loop {
             match self.take() {
                 Ok(None) if self.source.is_none() => return Poll::Ready(None),
@@ -254,7 +274,7 @@ impl ServerBody {
                     }
                     Step::End(trailers) => {
                         self.finish();
-                        trailers.map(|trailers| Frame::trailers(end_to_end(trailers)))
+                        trailers.map(|trailers| Frame::trailers(end_to_end(trailers, &self.edited)))
                     }
                 }
             }

@@ -4,6 +4,7 @@ use super::Target;
 use crate::{
     files::Files,
     http1::{fields::Text, request_head::Limits},
+    message::hop_by_hop::EditedNames,
     observe::metrics::UpstreamMetrics,
     template::Template,
     upstream::{Upstream, pool},
@@ -74,6 +75,10 @@ pub struct Forward {
     pub response_buffer: usize,
     /// Generated fields on which the route's edits decide.
     pub edited: crate::message::forwarded::Edited,
+    /// What the route's edits name, which trailers are not to say otherwise.
+    pub edited_in_requests: EditedNames,
+    /// The same of responses.
+    pub edited_in_responses: EditedNames,
     /// Whether an edit may replace `Host`, so that the client's must be kept.
     pub edits_host: bool,
 }

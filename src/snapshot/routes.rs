@@ -12,7 +12,7 @@ use crate::{
         header_edits::{Edits, HeaderEdits},
     },
     http1::fields::{Text, write_field},
-    message::forwarded::Edited,
+    message::{forwarded::Edited, hop_by_hop::EditedNames},
     route::{
         Action, FilesRoute, Forward, Group, Key, PathMatcher, Redirect, Respond, Retry, RetryOn,
         Route, RouteMatcher, Target, Timeouts, Wording,
@@ -115,6 +115,7 @@ fn forward_alike(route: &config::Route, other: &config::Route) -> bool {
     route.strip_prefix == other.strip_prefix
         && route.rewrite == other.rewrite
         && route.request_headers == other.request_headers
+        && route.response_headers == other.response_headers
         && route.timeouts == other.timeouts
         && route.min_body_rate == other.min_body_rate
         && route.retry == other.retry
@@ -122,9 +123,7 @@ fn forward_alike(route: &config::Route, other: &config::Route) -> bool {
 }
 
 fn forward(wanted: &config::Route, settings: &config::Upstream, group: &Arc<Group>) -> Forward {
-    let config::Route { timeouts, request_headers: edits, .. } = wanted;
-    let edited: Vec<_> = edits.set.iter().chain(&edits.add).map(|(name, _)| name).collect();
-    let edited = || edited.iter().copied().chain(&edits.remove);
+    let config::Route { timeouts, request_headers, response_headers, .. } = wanted;
     Forward {
         group: Arc::clone(group),
         key: key(settings),
@@ -139,9 +138,16 @@ fn forward(wanted: &config::Route, settings: &config::Upstream, group: &Arc<Grou
         },
         retry: retry(wanted.retry.as_ref().unwrap_or(&settings.retry)),
         response_buffer: wanted.response_buffer,
-        edited: Edited::of(edited()),
-        edits_host: edited().any(|name| *name == header::HOST),
+        edited: Edited::of(request_headers.names()),
+        edited_in_requests: edited_names(request_headers),
+        edited_in_responses: edited_names(response_headers),
+        edits_host: request_headers.names().any(|name| *name == header::HOST),
     }
+}
+
+fn edited_names(edits: &config::HeaderEdits) -> EditedNames {
+    let names: Vec<_> = edits.names().cloned().collect();
+    (!names.is_empty()).then(|| names.into())
 }
 
 fn path(wanted: &config::PathPattern) -> PathMatcher {

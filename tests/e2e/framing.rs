@@ -37,6 +37,8 @@ const SMUGGLING: &[(&str, &str)] = &[
     ("no host", "GET / HTTP/1.1\r\nX: b\r\n\r\n"),
     ("an invalid host", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"),
     ("a host with user information", "GET / HTTP/1.1\r\nHost: a@b\r\n\r\n"),
+    ("an invalid host beside an authority", "GET http://b/ HTTP/1.1\r\nHost: a b\r\n\r\n"),
+    ("an empty host beside an authority", "GET http://b/ HTTP/1.1\r\nHost:\r\n\r\n"),
     ("a NUL in a value", "GET / HTTP/1.1\r\nHost: a\r\nX: b\0c\r\n\r\n"),
     ("no name", "GET / HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n"),
     (
@@ -226,4 +228,47 @@ fn large_bodies_stream_both_ways_unchanged() {
     assert_eq!(server.last_request().body, body.as_bytes());
     server.set(Behaviour::status(200, &body));
     assert!(get(daemon.http(), "/").body == body.as_bytes(), "a response of 1.6 MB is unchanged");
+}
+
+#[test]
+fn trailers_do_not_say_what_the_routes_edits_or_we_have_to_say() {
+    let (server, daemon) = {
+        let server = Server::start("1");
+        let edits = "request_headers = { set = { X-User = \"u\" }, remove = [\"X-Secret\"] }\n\
+                     response_headers = { add = { X-Set = \"ours\" } }";
+        let daemon = Daemon::start(&Config::to([&server]).route(edits));
+        (server, daemon)
+    };
+    server.set(Behaviour::raw(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\
+         X-Set: theirs\r\nContent-Encoding: br\r\nSum: 5\r\n\r\n",
+    ));
+    let mut client = Client::connect(daemon.http());
+    client.send(
+        "PUT / HTTP/1.1\r\nHost: a\r\nTE: trailers;q=0.5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\
+         X-User: admin\r\nX-Secret: s\r\nX-Request-Id: q\r\nIf-Match: x\r\nSum: 4\r\n\r\n",
+    );
+    let answer = client.response();
+    assert_eq!((answer.trailers.fields("x-set"), answer.field("x-set")), (vec![], Some("ours")));
+    assert_eq!(answer.trailers.field("content-encoding"), None);
+    assert_eq!(answer.trailers.field("sum"), Some("5"));
+    let trailers = server.last_request().trailers;
+    for name in ["x-user", "x-secret", "x-request-id", "if-match"] {
+        assert_eq!(trailers.field(name), None, "{name}");
+    }
+    assert_eq!(trailers.field("sum"), Some("4"));
+}
+
+#[test]
+fn an_empty_line_after_a_request_is_no_beginning_of_another() {
+    let server = Server::start("1");
+    let timeouts = "timeouts = { request_head = \"200ms\", idle = \"1s\" }";
+    let daemon = Daemon::start(&Config::to([&server]).listener(timeouts));
+    let mut client = Client::connect(daemon.http());
+    client.send(format!("{}\r\n", request("GET", "/", "", "")));
+    assert_eq!(client.response().status, 200);
+    assert_eq!(client.rest().unwrap(), b"", "the connection was idle, and ended without a word");
+    let mut client = Client::connect(daemon.http());
+    client.send(format!("\r\n\r\n{0}\r\n{0}", request("GET", "/", "", "")));
+    assert_eq!((client.response().status, client.response().status), (200, 200));
 }

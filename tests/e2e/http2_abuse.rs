@@ -1,7 +1,7 @@
 //! HTTP/2 clients that ask for work and take none, or do not keep to the protocol.
 
 use crate::rig::{
-    Behaviour, Client, Config, Daemon, Server,
+    Behaviour, Client, Config, Daemon, Server, Step,
     certs::{self, Kind},
     frames::{self, GOAWAY, HEADERS, RST_STREAM},
     until,
@@ -128,6 +128,45 @@ fn an_upload_that_is_reset_without_an_error_is_no_whole_one() {
         until("the server's connection to be closed", || server.open_connections() == 0);
         assert_eq!(server.last_request().body, b"", "it never came to its end");
         server.forget_requests();
+    }
+}
+
+#[test]
+fn an_upload_goes_on_while_its_client_takes_nothing_of_the_early_answer() {
+    const PART: usize = 16 << 10;
+    for buffer in ["32KiB", "0"] {
+        let dir = tempfile::tempdir().unwrap();
+        certs::write(dir.path(), "site", Kind::Ecdsa, &["localhost"]);
+        let server = Server::start("1");
+        server.set(Behaviour::new([
+            Step::Send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec()),
+            Step::Send(format!("186a0\r\n{}\r\n", "e".repeat(100_000)).into()),
+            Step::Body,
+            Step::Send(b"0\r\n\r\n".to_vec()),
+        ]));
+        let route = format!("response_buffer = \"{buffer}\"");
+        let config = Config::to([&server]).workers(1).route(&route).rest(
+            "[listener.https]\naddress = \"127.0.0.1:0\"\n\
+             tls.certificates = [{ cert = \"site.pem\", key = \"site.key\" }]",
+        );
+        let daemon = Daemon::start_in(dir, &config.text());
+        // It takes no byte of a body, and sends more than windows and sockets hold.
+        let mut client = frames::connect(daemon.address("https"), 0);
+        client.send(frames::begin_upload(1, "/", ""));
+        // As much as it may send on one stream at first, once the connection may send more.
+        let mut window = 256 << 10;
+        frames::until_window_update(&mut client, 0).unwrap();
+        for _ in 0..64 {
+            while window < PART {
+                window += frames::until_window_update(&mut client, 1).unwrap();
+            }
+            client.send(frames::frame(0, 0, 1, &[b'u'; PART]));
+            window -= PART;
+        }
+        client.send(frames::frame(0, 1, 1, b""));
+        until("the whole upload", || {
+            server.request_count() > 0 && server.last_request().body.len() == 64 * PART
+        });
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::rig::{
     Behaviour, Client, Config, Daemon, PATIENCE, Server, Step,
     client::{ask, get, request},
+    until,
 };
 use socket2::{Domain, Socket, Type};
 use std::net::TcpStream;
@@ -160,4 +161,44 @@ fn an_upload_goes_on_while_its_early_answer_waits_for_the_client() {
     let answer = client.response();
     assert_eq!((answer.status, answer.body.len()), (200, EARLY));
     assert_eq!(server.last_request().body.len(), UPLOAD);
+}
+
+#[test]
+fn an_upload_that_fails_after_its_early_answer_ends_that_for_its_own_reason() {
+    let server = Server::start("1");
+    server.set(Behaviour::new([
+        Step::Send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nyes\r\n".to_vec()),
+        Step::Body,
+    ]));
+    let daemon = Daemon::start(&Config::to([&server]).route("max_body = \"1KiB\""));
+    let chunk = format!("800\r\n{}\r\n", "x".repeat(0x800));
+    for (rest, reason) in [
+        (Some("zz\r\n"), "bad_request"),
+        (Some(&*chunk), "body_too_large"),
+        (None, "client_aborted"),
+    ] {
+        let mut client = Client::connect(daemon.http());
+        client.send("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n");
+        assert_eq!(client.head().unwrap().status(), Some(200));
+        match rest {
+            Some(rest) => {
+                client.send(rest);
+                let _ = client.rest();
+            }
+            None => drop(client),
+        }
+        let line = daemon.wait_for_reason(reason);
+        assert_eq!(line["status"], 200, "{line}");
+        until("the server's connection to be closed", || server.open_connections() == 0);
+    }
+}
+
+#[test]
+fn a_204_that_speaks_of_a_body_is_the_connections_last() {
+    let (server, daemon) = one();
+    for field in ["Content-Length: 5", "Transfer-Encoding: chunked"] {
+        server.set(Behaviour::raw(&format!("HTTP/1.1 204 No Content\r\n{field}\r\n\r\n")));
+        assert_eq!(get(daemon.http(), "/").status, 204);
+        until("it to be closed", || server.open_connections() == 0);
+    }
 }

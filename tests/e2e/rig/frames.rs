@@ -11,6 +11,7 @@ pub const HEADERS: u8 = 1;
 pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
 pub const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 
 const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
@@ -96,6 +97,15 @@ pub fn until_frame<S: io::Read + io::Write>(
             return Ok(payload);
         }
     }
+}
+
+/// Reads up to a WINDOW_UPDATE on a stream: by how much.
+pub fn until_window_update<S: io::Read + io::Write>(
+    client: &mut Client<S>,
+    stream: u32,
+) -> io::Result<usize> {
+    let payload = until_frame(client, WINDOW_UPDATE, stream)?;
+    Ok(payload.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)))
 }
 
 /// Reads a response to its end: how many bytes its body had.

@@ -25,6 +25,7 @@ pub struct Recorded {
     pub head: Head,
     /// Empty until it has been read.
     pub body: Vec<u8>,
+    pub trailers: Head,
     /// Which of the server's connections it came on, from 0.
     pub connection: usize,
 }
@@ -249,16 +250,17 @@ impl Connection<'_> {
 
     fn record(&self, head: &Head) -> usize {
         let mut requests = self.state.requests.lock().unwrap();
-        requests.push(Recorded { head: head.clone(), body: Vec::new(), connection: self.id });
+        let (head, trailers) = (head.clone(), Head::default());
+        requests.push(Recorded { head, body: Vec::new(), trailers, connection: self.id });
         requests.len() - 1
     }
 
     fn step(&mut self, step: &Step, head: &Head, index: usize) -> io::Result<Ending> {
         match step {
             Step::Body => {
-                let body = self.reader.request_body(head)?;
+                let (body, trailers) = self.reader.request_body(head)?;
                 if let Some(request) = self.state.requests.lock().unwrap().get_mut(index) {
-                    request.body = body;
+                    (request.body, request.trailers) = (body, trailers);
                 }
             }
             Step::Send(bytes) => self.reader.stream.write_all(bytes)?,

@@ -105,11 +105,11 @@ impl<S: Read> Reader<S> {
     }
 
     /// The body of a request with this head.
-    pub fn request_body(&mut self, head: &Head) -> io::Result<Vec<u8>> {
+    pub fn request_body(&mut self, head: &Head) -> io::Result<(Vec<u8>, Head)> {
         if head.is_chunked() {
-            return Ok(self.chunked()?.0);
+            return self.chunked();
         }
-        self.exactly(head.content_length().unwrap_or(0))
+        Ok((self.exactly(head.content_length().unwrap_or(0))?, Head::default()))
     }
 
     /// One whole final response to a request with this method; 1xx before it are collected.
