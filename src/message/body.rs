@@ -153,8 +153,9 @@ pub struct RequestBody {
     max: u64,
     ended: bool,
     received: Option<Arc<AtomicU64>>,
-    /// How long its client was waited for, in all attempts together.
-    pub waited: Duration,
+    /// How long its client was waited for, in all attempts together; in milliseconds, for every
+    /// request pays for the size of this.
+    waited: u32,
     edited: EditedNames,
 }
 
@@ -174,7 +175,7 @@ impl RequestBody {
             max: if max == 0 { u64::MAX } else { max },
             ended: length == Length::None,
             received: (length != Length::None).then(Arc::default),
-            waited: Duration::ZERO,
+            waited: 0,
             edited: edited.clone(),
         }
     }
@@ -201,6 +202,17 @@ impl RequestBody {
     /// The count of bytes received from the client, which outlives the body.
     pub fn received(&self) -> Option<Arc<AtomicU64>> {
         self.received.clone()
+    }
+
+    /// Its client was waited for once more.
+    pub fn waited_for(&mut self, time: Duration) {
+        let millis = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        self.waited = self.waited.saturating_add(millis);
+    }
+
+    /// How long its client was waited for.
+    pub fn waited(&self) -> Duration {
+        Duration::from_millis(self.waited.into())
     }
 
     /// How many bytes came from the client so far.

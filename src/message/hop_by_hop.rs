@@ -44,8 +44,9 @@ pub fn remove_ambiguous(headers: &mut HeaderMap) {
     }
 }
 
-/// The fields that a route's edits name; mostly there are none.
-pub type EditedNames = Option<Arc<[HeaderName]>>;
+/// The fields that a route's edits name; mostly there are none. In one pointer, for every request
+/// has it.
+pub type EditedNames = Option<Arc<Vec<HeaderName>>>;
 
 /// Fields that say how a message is to be understood or handled (RFC 9110 §6.5.1): at its end it has
 /// been. `X-Request-Id` is ours.

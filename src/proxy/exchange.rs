@@ -88,7 +88,6 @@ pub async fn exchange(
     connection.link.requests += 1;
     let mut sending = true;
     let mut armed: Option<(Wait, u64)> = None;
-    let mut since = begun;
     // Whoever is polled again with nothing left to send has mostly been woken by the answer.
     let mut listened = false;
     poll_fn(|cx| {
@@ -121,15 +120,15 @@ pub async fn exchange(
         if armed != Some((wait, sent)) {
             let now = if armed.is_none() { begun } else { Instant::now() };
             if matches!(armed, Some((Wait::Client, _))) {
-                body.waited += now.saturating_duration_since(since);
+                body.waited_for(connection.waited(now));
             }
-            (armed, since) = (Some((wait, sent)), now);
+            armed = Some((wait, sent));
             let timeout = match wait {
                 Wait::Send => timeouts.send,
-                Wait::Client => timeouts.client(body.waited, body.received_bytes()),
+                Wait::Client => timeouts.client(body.waited(), body.received_bytes()),
                 Wait::Head => timeouts.response_head,
             };
-            connection.arm(now + timeout);
+            connection.arm(now, timeout);
         }
         connection.poll_deadline(cx).map(|()| {
             Err(match wait {

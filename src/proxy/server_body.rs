@@ -318,7 +318,7 @@ impl ServerBody {
                 let Some(source) = &mut self.source else { return Poll::Pending };
                 if !self.armed {
                     self.armed = true;
-                    source.connection.arm(Instant::now() + self.read_timeout);
+                    source.connection.arm(Instant::now(), self.read_timeout);
                 }
                 source.connection.poll_deadline(cx).map(|()| Err(BodyError::ReadTimeout))
             }
@@ -349,7 +349,7 @@ impl ServerBody {
                 Poll::Pending => {
                     if !*begun {
                         *begun = true;
-                        source.connection.arm(Instant::now() + PATIENCE);
+                        source.connection.arm(Instant::now(), PATIENCE);
                     }
                     ready!(source.connection.poll_deadline(cx));
                     break;

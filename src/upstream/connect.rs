@@ -60,6 +60,8 @@ pub struct Gear {
     pub outgoing: Outgoing,
     /// One timer for every wait: moving it later is a store, making one is not.
     deadline: Pin<Box<Sleep>>,
+    /// When the wait began that it is set for.
+    since: Instant,
 }
 
 /// A connection to a server, in use.
@@ -78,6 +80,7 @@ impl Gear {
             unread: Bytes::new(),
             outgoing: Outgoing::default(),
             deadline: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            since: Instant::now(),
         })
     }
 
@@ -165,9 +168,15 @@ impl Connection {
         self.gear.outgoing.poll_flush(cx, &mut self.link.stream)
     }
 
-    /// Lets the wait that follows end at `deadline`.
-    pub fn arm(&mut self, deadline: Instant) {
-        self.gear.deadline.as_mut().reset(deadline.into());
+    /// Lets the wait that begins `now` end after `timeout`.
+    pub fn arm(&mut self, now: Instant, timeout: Duration) {
+        self.gear.since = now;
+        self.gear.deadline.as_mut().reset((now + timeout).into());
+    }
+
+    /// How long the wait has lasted that was begun last.
+    pub fn waited(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.gear.since)
     }
 
     /// Ready once the wait has ended.
