@@ -145,11 +145,10 @@ pub struct RequestBody {
     length: Length,
     /// Frames passed on so far, while they fit `keep_limit`.
     kept: Vec<Bytes>,
-    kept_bytes: usize,
-    keep_limit: usize,
+    keep_limit: u32,
     /// Set once something was passed on that is not kept.
     lost: bool,
-    replay_at: usize,
+    replay_at: u32,
     max: u64,
     ended: bool,
     received: Option<Arc<AtomicU64>>,
@@ -168,8 +167,7 @@ impl RequestBody {
             incoming,
             length,
             kept: Vec::new(),
-            kept_bytes: 0,
-            keep_limit,
+            keep_limit: u32::try_from(keep_limit).unwrap_or(u32::MAX),
             lost: false,
             replay_at: 0,
             max: if max == 0 { u64::MAX } else { max },
@@ -194,7 +192,7 @@ impl RequestBody {
     pub fn outgrows_what_is_kept(&self) -> bool {
         match self.length {
             Length::None => false,
-            Length::Exact(length) => length > self.keep_limit as u64,
+            Length::Exact(length) => length > self.keep_limit.into(),
             Length::Unknown => true,
         }
     }
@@ -227,7 +225,7 @@ impl RequestBody {
 
     /// Whether everything has been passed on.
     pub fn is_ended(&self) -> bool {
-        self.replay_at >= self.kept.len() && (self.ended || self.incoming.is_ended())
+        self.replay_at as usize >= self.kept.len() && (self.ended || self.incoming.is_ended())
     }
 
     /// Starts again from the first byte.
@@ -237,7 +235,7 @@ impl RequestBody {
 
     /// The next part: data, or trailers at the end.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, BodyError>>> {
-        if let Some(data) = self.kept.get(self.replay_at) {
+        if let Some(data) = self.kept.get(self.replay_at as usize) {
             self.replay_at += 1;
             return Poll::Ready(Some(Ok(Part::Frame(Frame::data(data.clone())))));
         }
@@ -283,15 +281,15 @@ impl RequestBody {
     }
 
     fn keep(&mut self, data: &Bytes) {
-        if !self.lost && self.kept_bytes + data.len() <= self.keep_limit {
-            self.kept_bytes += data.len();
+        // Until something is lost, all that was received is kept.
+        if !self.lost && self.received_bytes() <= self.keep_limit.into() {
             // The first is mostly the only one.
             let part = match self.kept.last_mut() {
                 Some(last) => join(last, data.clone()),
                 None => Some(data.clone()),
             };
             self.kept.extend(part);
-            self.replay_at = self.kept.len();
+            self.replay_at = self.kept.len() as u32;
         } else {
             self.lose();
         }

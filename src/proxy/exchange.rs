@@ -7,7 +7,6 @@
 
 use super::response_head::{self, Malformed, ResponseHead};
 use crate::{
-    http1::request_head::Limits,
     message::body::{BodyError, RequestBody},
     route::Forward,
     upstream::connect::Connection,
@@ -84,7 +83,6 @@ pub async fn exchange(
     forward: &Forward,
     begun: Instant,
 ) -> Result<ResponseHead, Failure> {
-    let (timeouts, limits) = (&forward.timeouts, forward.group.response);
     connection.link.requests += 1;
     let mut sending = true;
     let mut armed: Option<(Wait, u64)> = None;
@@ -96,7 +94,7 @@ pub async fn exchange(
                 Poll::Ready(Ok(())) => sending = false,
                 // The server may have answered before it closed: what it said counts more.
                 Poll::Ready(Err(SendError::Write(error))) => {
-                    return Poll::Ready(match poll_head(cx, connection, method, limits, false) {
+                    return Poll::Ready(match poll_head(cx, connection, method, forward, false) {
                         Poll::Ready(Ok(head)) => Ok(head),
                         _ => Err(Failure::Reset(error)),
                     });
@@ -107,7 +105,7 @@ pub async fn exchange(
                 Poll::Pending => {}
             }
         }
-        if let Poll::Ready(head) = poll_head(cx, connection, method, limits, listened) {
+        if let Poll::Ready(head) = poll_head(cx, connection, method, forward, listened) {
             return Poll::Ready(head);
         }
         listened = !sending;
@@ -124,9 +122,9 @@ pub async fn exchange(
             }
             armed = Some((wait, sent));
             let timeout = match wait {
-                Wait::Send => timeouts.send,
-                Wait::Client => timeouts.client(body.waited(), body.received_bytes()),
-                Wait::Head => timeouts.response_head,
+                Wait::Send => forward.timeouts.send,
+                Wait::Client => forward.timeouts.client(body.waited(), body.received_bytes()),
+                Wait::Head => forward.timeouts.response_head,
             };
             connection.arm(now, timeout);
         }
@@ -188,7 +186,7 @@ fn poll_head(
     cx: &mut Context<'_>,
     connection: &mut Connection,
     method: &Method,
-    limits: Limits,
+    forward: &Forward,
     mut likely: bool,
 ) -> Poll<Result<ResponseHead, Failure>> {
     loop {
@@ -198,11 +196,9 @@ fn poll_head(
             Ok(0) => return Poll::Ready(Err(Failure::Reset(io::ErrorKind::UnexpectedEof.into()))),
             Ok(_) => {}
         }
-        match response_head::parse(&mut connection.gear.unread, method, limits) {
+        match response_head::parse(&mut connection.gear.unread, method, forward.group.response) {
             Ok(Some(head)) => {
-                if let Some(seconds) = head.keeps {
-                    connection.link.kept_for = Some(seconds.saturating_mul(1000));
-                }
+                connection.link.kept_for = head.keeps.or(connection.link.kept_for);
                 return Poll::Ready(Ok(head));
             }
             Ok(None) => {}

@@ -71,7 +71,7 @@ pub async fn forward(
             .map_err(|none| last.take().map_or_else(|| Refusal::unavailable(&none), |it| *it))?;
         tried.insert(lease.index());
         facts.attempts += 1;
-        facts.member = Some(lease.index());
+        facts.member = Some(lease.index() as u32);
         match attempt(proxy, forward, facts, &lease, target.as_deref(), &mut body, (begun, now))
             .await
         {

@@ -13,7 +13,7 @@ use crate::http1::{
 };
 use bytes::{Buf, Bytes};
 use http::{Method, StatusCode};
-use std::mem::take;
+use std::{mem::take, num::NonZeroU16};
 
 /// How a response's body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub struct ResponseHead {
     /// Whether the connection may carry another request afterwards.
     pub reusable: bool,
     /// How long the server says that it keeps the connection then, in seconds.
-    pub keeps: Option<u32>,
+    pub keeps: Option<NonZeroU16>,
 }
 
 /// A head that can't be passed on; says what is wrong with it.
@@ -114,7 +114,7 @@ struct Read {
     transfer_encoding: Option<TransferEncoding>,
     close: bool,
     keep_alive: bool,
-    keeps: Option<u32>,
+    keeps: Option<u16>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -222,19 +222,20 @@ impl Read {
                 self.transfer_encoding.is_none() && matches!(self.text.length, None | Some(0));
             self.text.drop_length();
         }
-        let (fields, keeps) = (Fields::Text(self.text), self.keeps);
+        reusable &= self.keeps != Some(0);
+        let (fields, keeps) = (Fields::Text(self.text), self.keeps.and_then(NonZeroU16::new));
         Ok(ResponseHead { status, fields, framing, reusable, keeps })
     }
 }
 
 /// The `timeout` among the parameters of `Keep-Alive`, in seconds (RFC 2068 §19.7.1.1). Who keeps a
 /// connection longer meets the server's end of it with a request.
-fn timeout(parameters: &[u8]) -> Option<u32> {
-    parameters.split(|byte| *byte == b',').find_map(|parameter| {
+fn timeout(parameters: &[u8]) -> Option<u16> {
+    let seconds = parameters.split(|byte| *byte == b',').find_map(|parameter| {
         let (name, seconds) = parameter.trim_ascii().split_at_checked("timeout=".len())?;
-        let named = name.eq_ignore_ascii_case(b"timeout=");
-        named.then(|| str::from_utf8(seconds).ok()?.parse().ok())?
-    })
+        name.eq_ignore_ascii_case(b"timeout=").then(|| decimal(seconds))?
+    })?;
+    Some(u16::try_from(seconds).unwrap_or(u16::MAX))
 }
 
 #[cfg(test)]
@@ -285,13 +286,15 @@ mod tests {
 
     #[test]
     fn how_long_a_server_keeps_a_connection() {
-        let keeps = |value: &str| head(&format!("Keep-Alive: {value}\r\n")).keeps;
+        let head = |value: &str| head(&format!("Content-Length: 0\r\nKeep-Alive: {value}\r\n"));
+        let keeps = |value: &str| head(value).keeps.map(NonZeroU16::get);
         assert_eq!(keeps("timeout=5"), Some(5));
         assert_eq!(keeps("max=100 ,Timeout=60"), Some(60));
+        assert_eq!(keeps("timeout=86400"), Some(u16::MAX));
+        assert!(head("timeout=1").reusable && !head("timeout=0").reusable);
         for nothing in ["", "5", "timeout", "timeout=", "timeout=5s", "timeout=-1", "max=5"] {
             assert_eq!(keeps(nothing), None, "{nothing}");
         }
-        assert_eq!(head("").keeps, None);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use std::{
     io,
     mem::MaybeUninit,
     net::SocketAddr,
+    num::NonZeroU16,
     pin::Pin,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -44,8 +45,8 @@ pub struct Link {
     pub requests: u64,
     /// When it was opened, on the process's clock.
     pub opened: u64,
-    /// How long the server keeps it between two requests, in milliseconds, as far as it has said so.
-    pub kept_for: Option<u32>,
+    /// How long the server keeps it between two requests, in seconds, as far as it has said so.
+    pub kept_for: Option<NonZeroU16>,
     /// The server's [`Server::moves`] when it was last known to lead to one of its addresses.
     moves: u32,
 }

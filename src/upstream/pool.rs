@@ -87,8 +87,9 @@ impl Pool {
         if worn || limits.idle == 0 {
             return;
         }
-        let timeout = link.kept_for.map_or(limits.idle_timeout, |most| {
-            limits.idle_timeout.min(u64::from(most) - MARGIN.min(u64::from(most) / 2))
+        let timeout = link.kept_for.map_or(limits.idle_timeout, |seconds| {
+            let most = u64::from(seconds.get()) * 1000;
+            limits.idle_timeout.min(most - MARGIN.min(most / 2))
         });
         let expires = now + timeout - jitter(timeout, &link);
         let idle = kept.by_server.entry(server).or_default();
