@@ -12,7 +12,7 @@ pub struct HealthCheck {
     pub host: Option<String>,
     /// `interval`, default 5 s, ± 10 %.
     pub interval: Duration,
-    /// `timeout` of one probe, default 2 s.
+    /// `timeout` of one probe, default 2 s, or `interval` if that is less.
     pub timeout: Duration,
     /// `fall`: failures in a row until down, default 3.
     pub fall: u32,
@@ -47,11 +47,12 @@ impl HealthCheck {
             let hint = Some("write a name, as `\"app.internal\"`".into());
             table.error(text.span.clone(), "a `Host` cannot be this", hint);
         }
+        let interval = table.positive_duration("interval", Duration::from_secs(5));
         let check = Self {
             path: path.map_or_else(|| "/".to_owned(), |text| text.value.clone()),
             host: table.string("host"),
-            interval: table.positive_duration("interval", Duration::from_secs(5)),
-            timeout: table.positive_duration("timeout", Duration::from_secs(2)),
+            interval,
+            timeout: table.positive_duration("timeout", interval.min(Duration::from_secs(2))),
             fall: table.number("fall", 3, 1..=1000),
             rise: table.number("rise", 2, 1..=1000),
             status: Self::read_status(table),
