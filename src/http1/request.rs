@@ -39,9 +39,10 @@ impl From<request::Parts> for Head {
                 None => present.ambiguous |= name.contains(&b'_'),
             }
         }
-        let authority = uri.authority().map(|it| it.as_str().to_owned());
+        let authority = uri.authority().cloned();
         let host = headers.get(header::HOST).map(|it| text(it.as_bytes()));
-        let target = Target::new(uri, &host.or(authority.map(Cow::from)).unwrap_or_default());
+        let host = host.or(authority.as_ref().map(|it| Cow::Borrowed(it.as_str())));
+        let target = Target::new(uri, &host.unwrap_or_default());
         Self { method, target, version, fields: RequestFields::Map(headers.into()), present }
     }
 }
