@@ -42,12 +42,20 @@ impl FromStr for Cidr {
         let prefix = match prefix {
             None => longest,
             Some(prefix) => prefix
-                .parse()
-                .ok()
+                .bytes()
+                .all(|it| it.is_ascii_digit())
+                .then(|| prefix.parse().ok())
+                .flatten()
                 .filter(|prefix| *prefix <= longest)
                 .ok_or_else(|| format!("`/{prefix}` is no prefix length from 0 to {longest}"))?,
         };
-        Ok(Self { network, prefix })
+        // As addresses are compared.
+        Ok(match network.to_canonical() {
+            mapped @ IpAddr::V4(_) if longest == 128 && prefix >= 96 => {
+                Self { network: mapped, prefix: prefix - 96 }
+            }
+            _ => Self { network, prefix },
+        })
     }
 }
 
@@ -69,11 +77,14 @@ mod tests {
         assert!(contains("10.0.0.0/8", "::ffff:10.1.1.1"));
         assert!(contains("2001:db8::/32", "2001:db8:1::1"));
         assert!(!contains("::/0", "1.2.3.4"));
+        assert!(contains("::ffff:10.0.0.0/104", "10.1.1.1"));
+        assert!(!contains("::ffff:10.0.0.0/104", "11.1.1.1"));
     }
 
     #[test]
     fn errors() {
         assert!("10.0.0.0/33".parse::<Cidr>().is_err());
         assert!("x/8".parse::<Cidr>().is_err());
+        assert!("10.0.0.0/+8".parse::<Cidr>().is_err());
     }
 }

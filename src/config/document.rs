@@ -33,11 +33,16 @@ pub(super) struct Document<'a> {
     /// Strings with a `${…}` that could not be filled in: nothing more is said of them.
     unfilled: Vec<Span>,
     found: RefCell<Vec<Diagnostic>>,
+    /// Errors and warnings beyond [`MOST`].
+    more: [Cell<usize>; 2],
     strays: RefCell<Vec<Stray>>,
     /// Of the table that is the whole file.
     shape: Rc<Shape>,
     errors: Cell<usize>,
 }
+
+/// Findings of one severity that are told; a generated file can have one mistake ten thousand times.
+const MOST: usize = 100;
 
 /// A key that nobody asked for.
 pub(super) struct Stray {
@@ -71,6 +76,7 @@ impl<'a> Document<'a> {
             garbled: BTreeSet::new(),
             unfilled: Vec::new(),
             found: RefCell::default(),
+            more: Default::default(),
             strays: RefCell::default(),
             shape: Rc::default(),
             errors: Cell::new(0),
@@ -120,8 +126,11 @@ impl<'a> Document<'a> {
         if self.unfilled.iter().any(|it| it.start <= span.start && span.end <= it.end) {
             return;
         }
-        let found = Diagnostic::new(severity, self.file, self.source, span, message, hint);
-        self.found.borrow_mut().push(found);
+        let mut found = self.found.borrow_mut();
+        if found.iter().filter(|it| it.severity == severity).count() >= MOST {
+            return self.more[severity as usize].update(|it| it + 1);
+        }
+        found.push(Diagnostic::new(severity, self.file, self.source, span, message, hint));
     }
 
     /// How many errors so far: a reader sees whether a part of its own went wrong.
@@ -178,6 +187,14 @@ impl<'a> Document<'a> {
         let mut diagnostics = self.found.take();
         diagnostics.sort_by_key(|it| it.span.start);
         diagnostics.dedup();
+        for (severity, more) in [Severity::Error, Severity::Warning].into_iter().zip(self.more) {
+            if more.get() > 0 {
+                let message = format!("and {} more like these", more.get());
+                let end = self.source.len()..self.source.len();
+                let last = Diagnostic::new(severity, self.file, self.source, end, message, None);
+                diagnostics.push(last);
+            }
+        }
         Finished { diagnostics, defaulted: keys.asked.difference(&keys.written).cloned().collect() }
     }
 

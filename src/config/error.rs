@@ -35,8 +35,26 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do.
     pub hint: Option<String>,
-    /// The text of `line`.
+    /// The text of `line`, or what stands around the place where that is long.
     pub source_line: String,
+    /// Where the place is in that, in characters from 0.
+    offset: usize,
+}
+
+/// Characters of a line that are shown; of what stands before the place, and in all.
+const BEFORE: usize = 60;
+const SHOWN: usize = 160;
+
+/// What of a line is shown for a place `at` characters into it, and where the place is in that.
+fn window(line: &str, at: usize) -> (String, usize) {
+    let mut rest = line.chars();
+    let begin = if at > SHOWN - BEFORE { at - BEFORE } else { 0 };
+    let mut shown = if begin == 0 { String::new() } else { "…".to_owned() };
+    shown.extend(rest.by_ref().skip(begin).take(SHOWN));
+    if rest.next().is_some() {
+        shown.push('…');
+    }
+    (shown, at - begin + usize::from(begin > 0))
 }
 
 impl Diagnostic {
@@ -54,23 +72,26 @@ impl Diagnostic {
             start -= 1;
         }
         let line_start = source[..start].rfind('\n').map_or(0, |at| at + 1);
-        let source_line = source[line_start..].lines().next().unwrap_or("").to_owned();
+        let line = source[line_start..].lines().next().unwrap_or("");
+        let before = source[line_start..start].chars().count();
+        let (source_line, offset) = window(line, before);
         Self {
             severity,
             file: file.to_owned(),
             line: source[..start].matches('\n').count() + 1,
-            column: source[line_start..start].chars().count() + 1,
+            column: before + 1,
             span,
             message,
             hint,
             source_line,
+            offset,
         }
     }
 
     /// How many characters of the line the carets mark, at least one.
     fn width(&self) -> usize {
         let mut left = self.span.len();
-        let marked = self.source_line.chars().skip(self.column - 1).take_while(|c| {
+        let marked = self.source_line.chars().skip(self.offset).take_while(|c| {
             let within = left >= c.len_utf8();
             left = left.saturating_sub(c.len_utf8());
             within
@@ -95,10 +116,10 @@ impl fmt::Display for Diagnostic {
             writeln!(out, "{gutter} |")?;
             writeln!(out, "{} | {}", self.line, self.source_line)?;
             // Tabs stay tabs, so that the caret stands below its character.
-            let indent: String = (self.source_line.chars().take(self.column - 1))
+            let indent: String = (self.source_line.chars().take(self.offset))
                 .map(|c| if c == '\t' { '\t' } else { ' ' })
                 .collect();
-            let indent = format!("{indent:width$}", width = self.column - 1);
+            let indent = format!("{indent:width$}", width = self.offset);
             writeln!(out, "{gutter} | {indent}{}", "^".repeat(self.width()))?;
             gutter
         };
@@ -137,6 +158,7 @@ impl ConfigError {
             message: format!("the config cannot be read: {cause}"),
             hint,
             source_line: String::new(),
+            offset: 0,
         };
         Self {
             file: file.to_owned(),
@@ -190,6 +212,19 @@ mod tests {
             found.to_string(),
             "error: wrong\n --> a.toml:2:19\n  |\n2 | name = \"Zürich\" # überall\n  |                   ^^^^^^^\n"
         );
+    }
+
+    #[test]
+    fn of_a_long_line_the_place_is_shown() {
+        let source = format!("servers = [{}wrong, {}]", "x, ".repeat(1000), "y, ".repeat(1000));
+        let found = at(&source, "wrong");
+        assert_eq!(found.column, 3012);
+        let text = found.to_string();
+        let lines: Vec<_> = text.lines().collect();
+        assert!(text.len() < 600 && lines[3].starts_with("1 | …") && lines[3].ends_with('…'));
+        let place = lines[4].chars().position(|it| it == '^').unwrap();
+        let marked: String = lines[3].chars().skip(place).take(5).collect();
+        assert_eq!((&*marked, lines[4].matches('^').count()), ("wrong", 5));
     }
 
     #[test]

@@ -11,10 +11,14 @@ use crate::template::{Part, Template};
 use http::HeaderName;
 
 /// Fields that belong to one connection or frame the message: the proxy alone writes them.
-const OURS: [&str; 8] = [
+const OURS: [&str; 12] = [
     "connection",
     "content-length",
+    "expect",
+    "http2-settings",
     "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
     "proxy-connection",
     "te",
     "trailer",
@@ -22,7 +26,39 @@ const OURS: [&str; 8] = [
     "upgrade",
 ];
 
+/// Fields that the proxy writes into every request. Beside the client's they would be believed as ours.
+const WRITTEN: [&str; 8] = [
+    "forwarded",
+    "host",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "x-request-id",
+];
+
 impl HeaderEdits {
+    /// Reads `request_headers`, which may be empty.
+    pub(super) fn read_request(table: &Table<'_>) -> Self {
+        let edits = Self::read(table);
+        for entry in table.table("add").free_entries() {
+            if WRITTEN.contains(&entry.key.to_ascii_lowercase().as_str()) {
+                let hint = Some("write it in `set`, which replaces it".into());
+                let message =
+                    format!("`{}` is the proxy's own: nothing stands beside it", entry.key);
+                table.error(entry.key_span.clone(), message, hint);
+            }
+        }
+        for text in table.texts("remove").unwrap_or_default() {
+            if text.value.eq_ignore_ascii_case("host") {
+                let hint = Some("every request has one: `set` replaces it".into());
+                table.error(text.span.clone(), "`Host` cannot be removed", hint);
+            }
+        }
+        edits
+    }
+
     /// Reads `request_headers` or `response_headers`, which may be empty.
     pub(super) fn read(table: &Table<'_>) -> Self {
         let names = table.texts("remove").unwrap_or_default();

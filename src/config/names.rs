@@ -111,6 +111,8 @@ pub(super) fn path_pattern(text: &str) -> Result<PathPattern, Refusal> {
     let refuse = |hint: String| Err((format!("`{text}` is no path"), hint));
     if let Some(suffix) = text.strip_prefix('*') {
         if suffix.len() > 1 && suffix.starts_with('.') && !suffix.contains(['*', '/', '?', '#']) {
+            is_comparable(&format!("/x{suffix}"))
+                .or_else(|hint| refuse(hint.replace("`\"/x", "`\"*")).map(drop))?;
             return Ok(PathPattern::Suffix(suffix.to_owned()));
         }
         return refuse(if suffix.is_empty() {
@@ -152,7 +154,11 @@ pub(super) fn path_pattern(text: &str) -> Result<PathPattern, Refusal> {
 /// Whether a path can be equal to one that is compared: escapes are decoded before. If not, a hint.
 pub(super) fn is_comparable(path: &str) -> Result<(), String> {
     let compared = "paths are compared with their escapes decoded";
-    match path.contains(['%', '\\', '\0']).then(|| normalise(path)) {
+    // A `%` by itself is one that came escaped.
+    let digits = |at: usize| path.as_bytes().get(at + 1..at + 3);
+    let is_escape = |at| digits(at).is_some_and(|it| it.iter().all(u8::is_ascii_hexdigit));
+    let escaped = path.match_indices('%').any(|(at, _)| is_escape(at));
+    match (escaped || path.contains(['\\', '\0'])).then(|| normalise(path)) {
         None => Ok(()),
         Some(Ok(decoded)) if decoded == path => Ok(()),
         Some(Ok(decoded)) => Err(format!("{compared}: write `\"{decoded}\"`")),
@@ -168,6 +174,10 @@ pub(super) fn method(text: &str) -> Result<Method, Refusal> {
     if upper != text && STANDARD.contains(&upper.as_str()) {
         let hint = format!("methods are case-sensitive: write `\"{upper}\"`");
         return Err((format!("`{text}` is no method"), hint));
+    }
+    if text == "*" {
+        let hint = "leave `methods` out: then every method is taken";
+        return Err(("`*` is no method".into(), hint.into()));
     }
     Method::from_bytes(text.as_bytes()).map_err(|_| {
         let hint = format!("known methods are {}", STANDARD.join(", "));
@@ -220,9 +230,12 @@ mod tests {
         {
             assert!(path_pattern(wrong).is_err(), "{wrong}");
         }
-        for wrong in ["/my%20files/*", "/a%2fb", "/%e9", "/a%", "/a%00", "/a\\b", "/%2e%2e/x"] {
+        for wrong in
+            ["/my%20files/*", "/a%2fb", "/%e9", "/a%00", "*.%63ss", "*.c\\ss", "/a\\b", "/%2e%2e/x"]
+        {
             assert!(path_pattern(wrong).is_err(), "{wrong}");
         }
+        assert_eq!(path_pattern("/100%"), Ok(PathPattern::Exact("/100%".into())));
         assert_eq!(path_pattern("/%E9"), Ok(PathPattern::Exact("/%E9".into())));
         assert_eq!(path_pattern("/my files/*"), Ok(PathPattern::Prefix("/my files/".into())));
         assert_eq!(

@@ -3,7 +3,7 @@
 use super::{
     Files, Retry, Upstream,
     header_edits::check_sendable,
-    names::{is_comparable, method, path_pattern},
+    names::{method, path_pattern},
     site::Taken,
     table::Table,
 };
@@ -163,7 +163,7 @@ impl Route {
             methods,
             strip_prefix: read_strip_prefix(table),
             rewrite: read_rewrite(table),
-            request_headers: HeaderEdits::read(&table.table("request_headers")),
+            request_headers: HeaderEdits::read_request(&table.table("request_headers")),
             response_headers: HeaderEdits::read(&table.table("response_headers")),
             timeouts: RouteTimeouts::read(&table.table("timeouts")),
             retry: table.optional_table("retry").map(|retry| Retry::read(&retry, &base)),
@@ -195,7 +195,7 @@ fn read_strip_prefix(table: &Table<'_>) -> Option<String> {
     } else if text.value.contains('*') {
         let hint = format!("write `\"{}\"`", text.value.trim_end_matches(['*', '/']));
         table.error(text.span.clone(), "`strip_prefix` has no `*`", Some(hint));
-    } else if let Err(hint) = is_comparable(&text.value) {
+    } else if let Err((_, hint)) = path_pattern(&text.value) {
         table.error(text.span.clone(), "`strip_prefix` would never be cut", Some(hint));
     }
     Some(text.value.clone())
@@ -257,11 +257,21 @@ fn check_company(table: &Table<'_>, action: &str) {
         let message = format!("`retry` has no meaning beside `{action}`");
         table.error(table.key_span("retry"), message, hint);
     }
-    for key in ["strip_prefix", "rewrite"] {
-        if matches!(action, "redirect" | "respond") && table.has(key) {
-            let hint = Some("leave it out: it is for `upstream` and `files`".into());
+    let useless = |key: &'static str, place: &str| {
+        if table.has(key) {
+            let hint = Some(format!("leave it out: it is for {place}"));
             let message = format!("`{key}` has no effect beside `{action}`");
             table.warning(table.key_span(key), message, hint);
+        }
+    };
+    if matches!(action, "redirect" | "respond") {
+        for key in ["strip_prefix", "rewrite"] {
+            useless(key, "`upstream` and `files`");
+        }
+    }
+    if action != "upstream" {
+        for key in ["timeouts", "response_buffer", "max_body", "min_body_rate"] {
+            useless(key, "`upstream`");
         }
     }
 }
@@ -273,6 +283,10 @@ impl Redirect {
         if !matches!(status, 301 | 302 | 303 | 307 | 308) {
             let hint = Some("write 301, 302, 303, 307 or 308".into());
             table.error(table.value_span("status"), format!("{status} is no redirect"), hint);
+        }
+        if let Some(text) = to.filter(|text| text.value.is_empty()) {
+            let hint = Some("write where to, as `\"https://{host}{uri}\"`".into());
+            table.error(text.span.clone(), "`to` is empty", hint);
         }
         let to = to.and_then(|text| {
             let to = table.template_in(text)?;
@@ -301,8 +315,15 @@ impl Respond {
             }
             text.value.clone()
         });
+        let status = table.number("status", nothing.status, 200..=599);
+        if matches!(status, 204 | 205 | 304)
+            && table.text("body").is_some_and(|it| !it.value.is_empty())
+        {
+            let hint = Some("leave `body` out, or write another status".into());
+            table.error(table.key_span("body"), format!("a response {status} has no body"), hint);
+        }
         Self {
-            status: table.number("status", nothing.status, 200..=599),
+            status,
             body: table.template("body").unwrap_or(nothing.body),
             content_type: content_type.unwrap_or(nothing.content_type),
         }

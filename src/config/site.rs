@@ -1,7 +1,7 @@
 //! `[[site]]`: a virtual host, its hosts, listeners and routes.
 
 use super::{Route, Upstream, names::host_pattern, table::Table};
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 /// A virtual host.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,17 +90,19 @@ pub(super) struct Names {
 
 /// Names of one kind.
 #[derive(Default)]
-pub(super) struct Taken(HashSet<String>);
+pub(super) struct Taken(HashMap<String, u32>);
 
 impl Taken {
     /// `wanted`, or `wanted-2` and so on where it is taken.
     pub(super) fn claim(&mut self, wanted: &str) -> String {
         let mut name = wanted.to_owned();
-        let mut number = 2;
-        while !self.0.insert(name.clone()) {
-            name = format!("{wanted}-{number}");
-            number += 1;
+        while self.0.contains_key(&name) {
+            // How many have asked: the next number is mostly free.
+            let asked = self.0.entry(wanted.to_owned()).or_insert(1);
+            *asked += 1;
+            name = format!("{wanted}-{asked}");
         }
+        self.0.insert(name.clone(), 1);
         name
     }
 }

@@ -40,7 +40,7 @@ pub fn duration(text: &str) -> Result<Duration, UnitError> {
     while !rest.is_empty() {
         let (number, unit, tail) = number_and_unit(rest);
         let scale = DURATION_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, scale)| *scale);
-        let (Ok(number), Some(scale)) = (number.parse::<u64>(), scale) else {
+        let (Some(number), Some(scale)) = (whole(number), scale) else {
             return Err(duration_error(text, repaired_duration(text, number, unit, tail)));
         };
         if scale >= smallest {
@@ -68,8 +68,8 @@ pub fn size(text: &str) -> Result<u64, UnitError> {
     } else {
         SIZE_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, scale)| *scale)
     };
-    match (number.parse::<u64>(), scale, tail) {
-        (Ok(number), Some(scale), "") => number
+    match (whole(number), scale, tail) {
+        (Some(value), Some(scale), "") => value
             .checked_mul(scale)
             .filter(|bytes| i64::try_from(*bytes).is_ok())
             .ok_or_else(|| UnitError {
@@ -90,6 +90,11 @@ pub fn percent(text: &str) -> Result<u32, UnitError> {
             _ => "write a whole number from 0 to 100 and a `%`: `\"20%\"`".into(),
         },
     })
+}
+
+/// A whole number; one that is larger than any is the largest.
+fn whole(digits: &str) -> Option<u64> {
+    (!digits.is_empty()).then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
 /// The leading digits, the letters after them, and what follows.

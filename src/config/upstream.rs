@@ -114,6 +114,11 @@ impl UpstreamLimits {
 impl Strategy {
     fn read(table: &Table<'_>) -> Self {
         let key = table.template("hash_key");
+        if key.as_ref().is_some_and(is_constant) {
+            let hint = Some("did you mean `\"{client_ip}\"`?".into());
+            let message = "`hash_key` is the same for every request: one server would get them all";
+            table.error(table.value_span("hash_key"), message, hint);
+        }
         let strategy = match table.text("strategy") {
             None => Self::RoundRobin,
             Some(text) => match text.value.as_str() {
@@ -142,6 +147,14 @@ impl Strategy {
         }
         strategy
     }
+}
+
+/// Whether a template says the same of every request to an upstream.
+fn is_constant(template: &Template) -> bool {
+    use crate::template::{Part, Variable};
+    template.parts().iter().all(|part| {
+        matches!(part, Part::Literal(_) | Part::Variable(Variable::Server | Variable::Upstream))
+    })
 }
 
 fn read_resolve_interval(table: &Table<'_>) -> Duration {

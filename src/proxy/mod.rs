@@ -29,6 +29,7 @@ use crate::{
     path::normalise,
     route::{Action, FilesRoute, Redirect, Respond, Route, Wording},
     snapshot::{ListenerParts, Live, Snapshot},
+    template::Part,
     upstream::pool::Pool,
 };
 use arc_swap::ArcSwapOption;
@@ -194,7 +195,11 @@ fn respond(action: &Respond, facts: &Facts, route: &Route) -> Answer<Source> {
 }
 
 fn redirect(action: &Redirect, facts: &Facts, route: &Route) -> Result<Answer<Source>, Refusal> {
-    let to = facts.scope(route).render(&action.to);
+    let mut to = facts.scope(route).render(&action.to);
+    // Two slashes would name a host, and the client has chosen them.
+    if to.starts_with("//") && matches!(action.to.parts(), [Part::Variable(_), ..]) {
+        to.replace_range(..to.len() - to.trim_start_matches('/').len(), "/");
+    }
     let location = HeaderValue::try_from(to);
     let location = location.map_err(|_| Refusal::malformed("redirect_invalid"))?;
     Ok(Answer::new(action.status, Source::Empty).with(header::LOCATION, location))

@@ -134,11 +134,18 @@ impl Router {
     /// Whether some route of `site` takes the path, whatever the method; and for which methods.
     pub fn methods(&self, site: Index, path: &str) -> Vec<&Method> {
         let (begin, end) = self.sites[site as usize];
-        self.routes[begin as usize..end as usize]
-            .iter()
-            .filter(|route| route.matcher.path.takes(path))
-            .flat_map(|route| &route.matcher.methods)
-            .collect()
+        let mut methods = Vec::new();
+        for route in &self.routes[begin as usize..end as usize] {
+            if route.matcher.path.takes(path) {
+                let new = route.matcher.methods.iter().filter(|it| !methods.contains(it));
+                let new: Vec<_> = new.collect();
+                methods.extend(new);
+            }
+        }
+        if methods.contains(&&Method::GET) && !methods.contains(&&Method::HEAD) {
+            methods.push(&Method::HEAD);
+        }
+        methods
     }
 
     /// A route by its number.

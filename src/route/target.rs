@@ -22,6 +22,9 @@ const NOT_IN_PATH: &AsciiSet = &CONTROLS
     .add(b'}')
     .add(b'%');
 
+/// What may not stand in a request line at all, or would end what is looked at of it.
+const NOT_IN_REQUEST_LINE: &AsciiSet = &CONTROLS.add(b' ').add(b'#');
+
 /// Dot segments that may stand before the end of a prefix.
 const MORE_SEGMENTS: usize = 16;
 
@@ -81,8 +84,9 @@ impl Target {
         if let Some(template) = &self.rewrite {
             let target = Scope { path: Some(&uri), ..*scope }.render(template);
             uri = if target.starts_with('/') { target } else { format!("/{target}") };
-            // Variables may hold anything; a request line may not.
-            uri.retain(|character| character.is_ascii_graphic());
+            // Variables may hold anything; a request line may not. Nothing is left out: what is no
+            // dot segment must not become one.
+            uri = utf8_percent_encode(&uri, NOT_IN_REQUEST_LINE).to_string();
         }
         if let Some(query) = query
             && !uri.contains('?')

@@ -256,3 +256,39 @@ fn templates_cannot_smuggle_fields_upstream() {
     let (_server, _daemon, seen, _) = through(lines, &message);
     assert!(!seen.has("x-evil"), "{}", seen.raw);
 }
+
+#[test]
+fn a_rewritten_path_has_no_dot_segments_that_were_none() {
+    let server = Server::start("1");
+    let daemon = Daemon::start(
+        &Config::to([&server]).route("rewrite = \"/app{path}\"\npath = \"/public/*\""),
+    );
+    for (path, rewritten) in [
+        ("/public/.é./.é./admin", "/app/public/.%C3%A9./.%C3%A9./admin"),
+        ("/public/café", "/app/public/caf%C3%A9"),
+    ] {
+        assert_eq!(get(daemon.http(), path).status, 200);
+        let seen = server.last_request();
+        assert_eq!(seen.head.start(), format!("GET {rewritten} HTTP/1.1"));
+    }
+}
+
+#[test]
+fn a_redirect_to_the_path_stays_on_its_host() {
+    let server = Server::start("1");
+    let daemon = Daemon::start(
+        &Config::to([&server]).route_before("path = \"/dir/*\"\nredirect.to = \"{path}/\""),
+    );
+    let answer = get(daemon.http(), "///dir/x");
+    assert_eq!((answer.status, answer.field("location")), (308, Some("/dir/x/")));
+}
+
+#[test]
+fn who_takes_get_takes_head_and_allow_says_each_method_once() {
+    let server = Server::start("1");
+    let daemon =
+        Daemon::start(&Config::to([&server]).route("methods = [\"GET\", \"PUT\", \"GET\"]"));
+    assert_eq!(ask(daemon.http(), &request("HEAD", "/", "Connection: close\r\n", "")).status, 200);
+    let refused = ask(daemon.http(), &request("POST", "/", "", ""));
+    assert_eq!((refused.status, refused.field("allow")), (405, Some("GET, PUT, HEAD")));
+}
