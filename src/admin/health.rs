@@ -16,7 +16,7 @@ pub(super) fn health(live: &Live) -> Response<Full<Bytes>> {
     for group in &snapshot.groups {
         let members = group.upstream.members();
         let states = members.iter().map(|member| member.server.status(member, now).state);
-        let up = states.filter(|state| *state == crate::upstream::ServerState::Up).count();
+        let up = states.filter(|state| state.is_up()).count();
         let alive = group.upstream.has_live(now);
         degraded |= !alive;
         checks.insert(

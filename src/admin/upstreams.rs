@@ -1,6 +1,6 @@
 //! `/upstreams`: every server and its state; the same as gauges.
 
-use crate::{snapshot::Live, upstream::ServerState};
+use crate::snapshot::Live;
 use serde_json::{Value, json};
 
 /// Every server of every upstream.
@@ -39,7 +39,7 @@ pub(super) fn set_gauges(live: &Live) {
         for member in group.upstream.members() {
             let server = &member.server;
             let labels = [upstream, server.address()];
-            let is_up = server.status(member, now).state == ServerState::Up;
+            let is_up = server.status(member, now).state.is_up();
             live.metrics.upstream_up.with_label_values(&labels).set(is_up.into());
             let in_flight = i64::from(server.in_flight());
             live.metrics.upstream_in_flight.with_label_values(&labels).set(in_flight);

@@ -25,7 +25,7 @@ use crate::{
     observe::metrics::Outcome as Count,
     route::{Forward, Group, Key, Route},
     upstream::{
-        Lease, Outcome, Reported, RetryPermit, Server, Tried,
+        Lease, Outcome, Reported, RetryPermit, Server, Tried, Unavailable, Upstream,
         connect::Connection,
         strategy::{consistent_hash, ip_hash},
     },
@@ -36,6 +36,39 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+
+/// What is known of a request's servers so far.
+struct Choice<'a> {
+    upstream: &'a Upstream,
+    tried: Tried,
+    key: u64,
+    /// One that is ejected has been asked, as all are: not all of them are to be.
+    opened: bool,
+}
+
+impl<'a> Choice<'a> {
+    fn new(upstream: &'a Upstream, key: u64) -> Self {
+        Self { upstream, tried: Tried::default(), key, opened: false }
+    }
+
+    /// The server to be asked next.
+    fn take(&mut self, now: u64) -> Result<Lease, Unavailable> {
+        if self.opened {
+            return self.take_in(now);
+        }
+        let lease = self.upstream.pick(&self.tried, self.key, now)?;
+        self.opened = lease.is_fail_open();
+        self.tried.insert(lease.index());
+        Ok(lease)
+    }
+
+    /// The same, if it is in.
+    fn take_in(&mut self, now: u64) -> Result<Lease, Unavailable> {
+        let lease = self.upstream.pick_in(&self.tried, self.key, now)?;
+        self.tried.insert(lease.index());
+        Ok(lease)
+    }
+}
 
 /// Gets an answer from one of the route's servers. `unclean` is the normalised path, where it is
 /// not the one received.
@@ -56,7 +89,7 @@ pub async fn forward(
     let target = target(route, forward, facts, unclean);
     let group = &*forward.group;
     let key = key(route, forward, facts);
-    let mut tried = Tried::default();
+    let mut choice = Choice::new(&group.upstream, key);
     // Boxed, for it is rare: every request pays for the size of this future.
     let mut last: Option<Box<Refusal>> = None;
     let mut next: Option<Lease> = None;
@@ -66,12 +99,10 @@ pub async fn forward(
     let mut begun = facts.context.started;
     loop {
         let now = proxy.live.clock.at(begun);
-        let picked = next.take().map_or_else(|| group.upstream.pick(&tried, key, now), Ok);
+        let picked = next.take().map_or_else(|| choice.take(now), Ok);
         let mut lease = picked
             .map_err(|none| last.take().map_or_else(|| Refusal::unavailable(&none), |it| *it))?;
-        tried.insert(lease.index());
-        facts.attempts += 1;
-        facts.member = Some(lease.index() as u32);
+        begin_attempt(facts, group, &lease);
         match attempt(proxy, forward, facts, &lease, target.as_deref(), &mut body, (begun, now))
             .await
         {
@@ -79,20 +110,20 @@ pub async fn forward(
                 let answered = Instant::now();
                 let latency = answered.saturating_duration_since(begun);
                 facts.upstream_time = Some(latency);
-                let status = head.status;
                 let now = proxy.live.clock.at(answered);
-                report_answer(group, &mut lease, status, latency, now);
-                // The answer is given up only once another server is sure to be asked.
-                if connection.gear.outgoing.is_done()
-                    && is_unwanted(status, &body, forward, facts)
-                    && let Some(another) = try_permit(group, &forward.retry)
-                    && let Ok(other) = group.upstream.pick(&tried, key, now)
-                {
-                    (permit, next) = (Some(another), Some(other));
-                    last = Some(Box::new(Refusal::new(status, "http_status")));
-                    begun = answered;
-                    body.rewind();
-                    continue;
+                report_answer(group, &mut lease, head.status, latency, now);
+                let all_sent = connection.gear.outgoing.is_done();
+                if all_sent && is_unwanted(head.status, &body, forward, facts) {
+                    // The answer is given up only once a server that is in is sure to be asked.
+                    drop(permit.take());
+                    if let Some(another) = try_permit(group, &forward.retry)
+                        && let Ok(other) = choice.take_in(now)
+                    {
+                        (permit, next, begun) = (Some(another), Some(other), answered);
+                        body.rewind();
+                        continue;
+                    }
+                    facts.reason = Some("http_status");
                 }
                 let answer = (head, connection);
                 let mut answer = respond(proxy, forward, facts, answer, body, lease, now);
@@ -109,6 +140,14 @@ pub async fn forward(
                 body.rewind();
             }
         }
+    }
+}
+
+fn begin_attempt(facts: &mut Facts, group: &Group, lease: &Lease) {
+    facts.attempts += 1;
+    facts.member = Some(lease.index() as u32);
+    if facts.attempts > 1 {
+        group.metrics.retries.inc();
     }
 }
 

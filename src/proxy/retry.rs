@@ -135,9 +135,5 @@ async fn await_permit(group: &Group, forward: &Forward, facts: &Facts) -> Option
 }
 
 pub(super) fn try_permit(group: &Group, retry: &Retry) -> Option<RetryPermit> {
-    let permit = group.upstream.try_retry(retry.budget_percent, retry.budget_min);
-    if permit.is_some() {
-        group.metrics.retries.inc();
-    }
-    permit
+    group.upstream.try_retry(retry.budget_percent, retry.budget_min)
 }

@@ -135,11 +135,13 @@ impl Router {
     pub fn methods(&self, site: Index, path: &str) -> Vec<&Method> {
         let (begin, end) = self.sites[site as usize];
         let mut methods = Vec::new();
-        for route in &self.routes[begin as usize..end as usize] {
-            if route.matcher.path.takes(path) {
-                let new = route.matcher.methods.iter().filter(|it| !methods.contains(it));
-                let new: Vec<_> = new.collect();
-                methods.extend(new);
+        let routes = self.routes[begin as usize..end as usize].iter();
+        for method in routes
+            .filter(|route| route.matcher.path.takes(path))
+            .flat_map(|route| &route.matcher.methods)
+        {
+            if !methods.contains(&method) {
+                methods.push(method);
             }
         }
         if methods.contains(&&Method::GET) && !methods.contains(&&Method::HEAD) {

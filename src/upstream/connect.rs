@@ -125,7 +125,7 @@ impl Connection {
         gear.deadline.as_mut().reset(tokio::time::Instant::now() + timeout);
         let moves = server.moves();
         let addresses = server.addresses().clone();
-        let connecting = connect_any(&addresses, server.requests() as usize);
+        let connecting = connect_any(&addresses, server.requests() as usize, timeout);
         let stream = tokio::select! {
             biased;
             stream = connecting => stream?,
@@ -190,10 +190,25 @@ fn is_would_block(read: &io::Result<usize>) -> bool {
     matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
-async fn connect_any(addresses: &[SocketAddr], first: usize) -> io::Result<TcpStream> {
+/// One that says nothing leaves the others their share of the time.
+async fn connect_any(
+    addresses: &[SocketAddr],
+    first: usize,
+    timeout: Duration,
+) -> io::Result<TcpStream> {
     let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address yet");
+    let deadline = Instant::now() + timeout;
     for turn in 0..addresses.len() {
-        match TcpStream::connect(addresses[(first + turn) % addresses.len()]).await {
+        let connecting = TcpStream::connect(addresses[(first + turn) % addresses.len()]);
+        let left = addresses.len() - turn;
+        let connected = if left == 1 {
+            connecting.await
+        } else {
+            let share = deadline.saturating_duration_since(Instant::now()) / left as u32;
+            let connected = tokio::time::timeout(share, connecting).await;
+            connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        };
+        match connected {
             Ok(stream) => return Ok(stream),
             Err(error) => failed = error,
         }

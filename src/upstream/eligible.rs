@@ -10,6 +10,9 @@ use super::{
 };
 use std::{sync::Arc, time::Duration};
 
+/// The reason where a server is alive and full.
+pub(super) const FULL: &str = "max_conns";
+
 /// What a client may be told to wait when nothing says when a server returns, in milliseconds.
 const RETRY_AFTER_UNKNOWN_MS: u64 = 1000;
 
@@ -140,8 +143,7 @@ pub(super) fn first_to_return(members: &[Member], tried: &Tried, now: u64) -> Op
 pub struct Unavailable {
     /// When to ask again, in milliseconds: the end of the next ejection, or a second.
     pub retry_after_ms: u64,
-    /// `max_conns`: one is alive but full; `all_tried`: nothing is left to try after at least one
-    /// attempt; `no_live_upstream`: there was none from the start.
+    /// `max_conns`: one is alive but full; else `no_live_upstream`.
     pub reason: &'static str,
 }
 
@@ -154,7 +156,7 @@ impl Unavailable {
                 && member.is_full()
         });
         if full {
-            return Self { retry_after_ms: RETRY_AFTER_UNKNOWN_MS, reason: "max_conns" };
+            return Self { retry_after_ms: RETRY_AFTER_UNKNOWN_MS, reason: FULL };
         }
         let next_end = members
             .iter()
@@ -166,7 +168,7 @@ impl Unavailable {
             .min();
         Self {
             retry_after_ms: next_end.unwrap_or(RETRY_AFTER_UNKNOWN_MS),
-            reason: if tried.is_empty() { "no_live_upstream" } else { "all_tried" },
+            reason: "no_live_upstream",
         }
     }
 }

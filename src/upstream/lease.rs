@@ -3,7 +3,7 @@
 //! Owns: one slot, and a probe until it has a verdict. May touch: its server.
 //! Next: `Upstream::report` gives the verdict; dropping gives back whatever is still held.
 
-use super::server::Server;
+use super::{health::passive::Claim, server::Server};
 use std::sync::Arc;
 
 /// One attempt at one server.
@@ -11,11 +11,12 @@ use std::sync::Arc;
 /// While it lives it counts in [`Server::in_flight`], so it is to be kept until the body has ended.
 pub struct Lease {
     server: Arc<Server>,
-    index: usize,
-    entry: Entry,
+    index: u32,
     backup: bool,
-    /// The probe waits for its verdict: the next request may not probe until then.
-    owes_verdict: bool,
+    probe: bool,
+    fail_open: bool,
+    /// The probe that waits for its verdict: until then, or its end, no other request probes.
+    claim: Option<Claim>,
 }
 
 impl std::fmt::Debug for Lease {
@@ -25,12 +26,12 @@ impl std::fmt::Debug for Lease {
 }
 
 /// By which door the attempt came in.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) enum Entry {
     /// The server was in.
     Ordinary,
     /// The ejection was over and this is its one probe.
-    Probe,
+    Probe(Claim),
     /// The server is out, but there was no other.
     FailOpen,
 }
@@ -38,7 +39,12 @@ pub(super) enum Entry {
 impl Lease {
     /// Holds a slot and, for [`Entry::Probe`], a claimed probe; both were taken by the caller.
     pub(super) fn new(server: Arc<Server>, index: usize, entry: Entry, backup: bool) -> Self {
-        Self { server, index, entry, backup, owes_verdict: entry == Entry::Probe }
+        let claim = match entry {
+            Entry::Probe(claim) => Some(claim),
+            Entry::Ordinary | Entry::FailOpen => None,
+        };
+        let fail_open = matches!(entry, Entry::FailOpen);
+        Self { server, index: index as u32, backup, probe: claim.is_some(), fail_open, claim }
     }
 
     /// The server that is tried.
@@ -48,7 +54,7 @@ impl Lease {
 
     /// Its index among [`super::Upstream::members`], for [`super::Tried::insert`].
     pub fn index(&self) -> usize {
-        self.index
+        self.index as usize
     }
 
     /// Whether the server is a backup.
@@ -58,24 +64,24 @@ impl Lease {
 
     /// Whether this is the one request that decides if an ejected server comes back.
     pub fn is_probe(&self) -> bool {
-        self.entry == Entry::Probe
+        self.probe
     }
 
     /// Whether the server is ejected and was taken because there was no other.
     pub fn is_fail_open(&self) -> bool {
-        self.entry == Entry::FailOpen
+        self.fail_open
     }
 
-    /// Whether the verdict on a probe is due; asking settles it.
-    pub(super) fn settle(&mut self) -> bool {
-        std::mem::take(&mut self.owes_verdict)
+    /// The probe whose verdict is due; asking settles it.
+    pub(super) fn settle(&mut self) -> Option<Claim> {
+        self.claim.take()
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if self.owes_verdict {
-            self.server.passive().give_back();
+        if let Some(claim) = self.claim {
+            self.server.passive().give_back(claim);
         }
         self.server.release();
     }

@@ -98,8 +98,24 @@ impl Upstream {
     }
 
     /// A server for the next attempt of a request that has `tried` some; `key` is what the hashing
-    /// strategies made of the request.
+    /// strategies made of the request. Where none is left, one that is ejected.
     pub fn pick(&self, tried: &Tried, key: u64, now: u64) -> Result<Lease, Unavailable> {
+        self.pick_in(tried, key, now).or_else(|none| {
+            // One that is only full is soon free again.
+            while self.fail_open
+                && none.reason != eligible::FULL
+                && let Some(index) = eligible::first_to_return(&self.members, tried, now)
+            {
+                if let Some(lease) = self.take(index, true, now) {
+                    return Ok(lease);
+                }
+            }
+            Err(none)
+        })
+    }
+
+    /// The same, but none that is ejected.
+    pub fn pick_in(&self, tried: &Tried, key: u64, now: u64) -> Result<Lease, Unavailable> {
         for group in [&self.primaries, &self.backups] {
             let candidates = Candidates::new(&self.members, group.indices(), tried, now);
             // A server may fill up, or its probe be claimed, between the look and the grasp.
@@ -107,13 +123,6 @@ impl Upstream {
                 if let Some(lease) = self.take(candidates.index(i), false, now) {
                     return Ok(lease);
                 }
-            }
-        }
-        while self.fail_open
-            && let Some(index) = eligible::first_to_return(&self.members, tried, now)
-        {
-            if let Some(lease) = self.take(index, true, now) {
-                return Ok(lease);
             }
         }
         Err(Unavailable::of(&self.members, tried, now))
@@ -126,11 +135,16 @@ impl Upstream {
         if !server.reserve(member.max_conns) {
             return None;
         }
-        let entry = match member.standing(now) {
-            Standing::In => Entry::Ordinary,
-            Standing::Due if server.passive().claim(now) => Entry::Probe,
-            _ if fail_open => Entry::FailOpen,
-            _ => {
+        let standing = member.standing(now);
+        let claim = match standing {
+            Standing::Due => server.passive().claim(member.limits(), now),
+            _ => None,
+        };
+        let entry = match (standing, claim) {
+            (Standing::In, _) => Entry::Ordinary,
+            (_, Some(claim)) => Entry::Probe(claim),
+            (_, None) if fail_open => Entry::FailOpen,
+            (_, None) => {
                 server.release();
                 return None;
             }
@@ -150,16 +164,15 @@ impl Upstream {
         match outcome {
             Outcome::Success { latency_us } => {
                 server.note_latency(latency_us);
-                if lease.settle() {
-                    server.passive().readmit();
+                if lease.settle().is_some_and(|claim| server.passive().succeed(claim)) {
                     return Reported::Readmitted;
                 }
             }
             Outcome::Failure(reason) => {
                 server.count_failure();
                 let limits = member.limits();
-                let ejected = if lease.settle() {
-                    Some(server.passive().eject_again(limits, now, reason))
+                let ejected = if let Some(claim) = lease.settle() {
+                    server.passive().eject_again(claim, limits, now, reason)
                 } else {
                     let others_in = || self.is_another_in(lease.index(), now);
                     server.passive().fail(limits, now, reason, &self.ejections, others_in)
@@ -169,8 +182,8 @@ impl Upstream {
                 }
             }
             Outcome::Neutral => {
-                if lease.settle() {
-                    server.passive().give_back();
+                if let Some(claim) = lease.settle() {
+                    server.passive().give_back(claim);
                 }
             }
         }

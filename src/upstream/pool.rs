@@ -91,7 +91,8 @@ impl Pool {
             let most = u64::from(seconds.get()) * 1000;
             limits.idle_timeout.min(most - MARGIN.min(most / 2))
         });
-        let expires = now + timeout - jitter(timeout, &link);
+        let old = if limits.age == 0 { u64::MAX } else { link.opened + limits.age };
+        let expires = (now + timeout - jitter(timeout, &link)).min(old);
         let idle = kept.by_server.entry(server).or_default();
         if idle.len() >= limits.idle {
             // The one used longest ago is the likeliest to be closed soon.

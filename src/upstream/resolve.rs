@@ -7,6 +7,10 @@ use super::Server;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::lookup_host, time::sleep};
 
+/// How soon a name without an address is looked up again: so soon at first, and then ever later.
+const FIRST: Duration = Duration::from_secs(1);
+const SLOWEST: Duration = Duration::from_secs(10);
+
 /// Looks `server`'s name up once. Keeps the last good answer when there is none now.
 pub async fn resolve(server: &Server) {
     let (upstream, address) = (server.upstream(), server.address());
@@ -41,10 +45,17 @@ pub async fn resolve(server: &Server) {
     }
 }
 
-/// Looks `server`'s name up every `interval`, until dropped.
+/// Looks `server`'s name up every `interval`, until dropped; sooner while it has no address at all.
 pub async fn watch(server: Arc<Server>, interval: Duration) {
+    let mut soon = FIRST;
     loop {
-        sleep(interval).await;
+        if server.is_resolved() {
+            soon = FIRST;
+            sleep(interval).await;
+        } else {
+            sleep(soon.min(interval)).await;
+            soon = (soon * 2).min(SLOWEST);
+        }
         resolve(&server).await;
     }
 }

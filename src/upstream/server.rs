@@ -244,6 +244,11 @@ impl ServerState {
         }
     }
 
+    /// Whether it gets requests, or only has as many as it may.
+    pub fn is_up(self) -> bool {
+        matches!(self, Self::Up | Self::Full)
+    }
+
     /// The word.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -192,14 +192,15 @@ fn one_probe_after_the_ejection() {
     let upstream = upstream(StrategyKind::RoundRobin, members(&[1; 2]));
     assert_eq!(fail(&upstream, 0, 0), Reported::Ejected { for_ms: 10_000 });
     assert!((0..10).all(|_| pick(&upstream, &[], 9_999).index() == 1));
-    let mut probe = pick(&upstream, &[1], 10_000);
-    assert!(probe.is_probe() && probe.index() == 0);
-    assert!((0..10).all(|_| pick(&upstream, &[], 10_000).index() == 1));
     let state = |now| {
         let member = &upstream.members()[0];
         member.server.status(member, now).state
     };
     assert_eq!((state(9_999), state(10_000)), (ServerState::Ejected, ServerState::Probing));
+    let mut probe = pick(&upstream, &[1], 10_000);
+    assert!(probe.is_probe() && probe.index() == 0);
+    assert!((0..10).all(|_| pick(&upstream, &[], 10_000).index() == 1));
+    assert_eq!(state(10_000), ServerState::Probing);
 
     assert_eq!(upstream.report(&mut probe, Outcome::Neutral, 10_001), Reported::Noted);
     drop(pick(&upstream, &[1], 10_002)); // unreported: given back as well
@@ -268,7 +269,7 @@ fn fail_open_takes_the_first_to_return() {
     upstream.members()[1].server.set_active(ActiveHealth::Down);
     assert_eq!(pick(&upstream, &[], 30).index(), 0);
     let none = upstream.pick(&tried(&[0, 1, 2]), 0, 30).err();
-    assert_eq!(none, Some(Unavailable { retry_after_ms: 9_970, reason: "all_tried" }));
+    assert_eq!(none, Some(Unavailable { retry_after_ms: 9_970, reason: "no_live_upstream" }));
     assert!(!upstream.has_live(30) && upstream.has_live(10_000));
 }
 

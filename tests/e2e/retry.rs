@@ -227,3 +227,42 @@ fn a_connect_timeout_is_504_with_its_reason() {
     assert_eq!(get(daemon.http(), "/").status, 504);
     daemon.wait_for_reason("connect_timeout");
 }
+
+#[test]
+fn a_status_that_is_not_wanted_is_passed_on_where_no_server_that_is_in_is_left() {
+    let (dead, server) = (Server::dead("1"), Server::start("2"));
+    let keys = "max_fails = 1, fail_timeout = \"60s\"";
+    let config = Config::bare().server(&dead, keys).server(&server, keys);
+    let daemon = Daemon::start(&config.upstream("retry.on = [\"connect\", \"http_503\"]"));
+    server.set(Behaviour::raw("HTTP/1.1 503 Later\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n"));
+    for _ in 0..6 {
+        let answer = get(daemon.http(), "/");
+        assert_eq!((answer.status, answer.field("retry-after")), (503, Some("7")));
+    }
+    daemon.wait_for_access("the reason", |line| {
+        line["reason"] == "http_status" && line["attempts"] == 1
+    });
+    let labels = [("server", &*dead.address.to_string()), ("outcome", "connect_failed")];
+    assert_eq!(daemon.count("sheave_upstream_attempts_total", &labels), 1, "it is left alone");
+    assert_eq!(daemon.count("sheave_upstream_retries_total", &[]), 1, "after the dead one");
+}
+
+#[test]
+fn a_request_beyond_max_conns_does_not_go_to_a_server_that_is_ejected() {
+    let (dead, server) = (Server::dead("1"), Server::start("2"));
+    let config = Config::bare()
+        .server(&dead, "max_fails = 1, fail_timeout = \"60s\"")
+        .server(&server, "max_conns = 1");
+    let daemon = Daemon::start(&config);
+    until("the dead one to be ejected", || {
+        get(daemon.http(), "/").status == 200
+            && daemon.state_name(&dead.address.to_string()) == "ejected"
+    });
+    server.set(Behaviour::hang());
+    let mut held = Client::connect(daemon.http());
+    held.send(request("GET", "/", "", ""));
+    server.wait_for_requests(server.request_count() + 1);
+    let refused = get(daemon.http(), "/");
+    assert_eq!(refused.status, 503);
+    assert!(refused.text().contains("max_conns"), "{}", refused.text());
+}

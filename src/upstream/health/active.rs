@@ -13,8 +13,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// A status line is short; what does not fit is no HTTP server's.
-const LONGEST_STATUS_LINE: usize = 1024;
+/// A status line is short, and so are interim responses; what does not fit is no HTTP server's.
+const LONGEST: usize = 8 * 1024;
 
 /// What is asked, and what is made of the answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,13 +159,30 @@ async fn ask(server: &Server, check: &Check) -> io::Result<u16> {
         if stream.read_buf(&mut head).await? == 0 {
             return Err(io::Error::other("it closed before the end of its status line"));
         }
-        if let Some(end) = memchr::memchr(b'\n', &head) {
-            return status(&head[..end]).ok_or_else(|| io::Error::other("it speaks no HTTP/1"));
+        if let Some(status) = final_status(&mut head)? {
+            return Ok(status);
         }
-        if head.len() > LONGEST_STATUS_LINE {
+        if head.len() > LONGEST {
             return Err(io::Error::other("its status line has no end"));
         }
     }
+}
+
+/// The status of the first response that is not interim (RFC 9110 §15.2), as soon as it is there.
+fn final_status(head: &mut Vec<u8>) -> io::Result<Option<u16>> {
+    while let Some(end) = memchr::memchr(b'\n', head) {
+        let status = status(&head[..end]);
+        let status = status.ok_or_else(|| io::Error::other("it speaks no HTTP/1"))?;
+        if status == 101 || !(100..200).contains(&status) {
+            return Ok(Some(status));
+        }
+        let ends = [&b"\r\n\r\n"[..], b"\n\n"];
+        let ends =
+            ends.into_iter().filter_map(|it| Some(memchr::memmem::find(head, it)? + it.len()));
+        let Some(end) = ends.min() else { break };
+        head.drain(..end);
+    }
+    Ok(None)
 }
 
 fn status(line: &[u8]) -> Option<u16> {
@@ -207,6 +224,16 @@ mod tests {
     fn a_server_being_checked_is_up_after_one_pass() {
         let mut tally = Tally::default();
         assert_eq!(tally.count(true, ActiveHealth::Checking, &check()), ActiveHealth::Up);
+    }
+
+    #[test]
+    fn interim_responses_are_not_the_answer() {
+        let of = |text: &str| final_status(&mut text.as_bytes().to_vec()).ok().flatten();
+        let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+        assert_eq!(of(&format!("{hints}HTTP/1.1 100 Go on\n\nHTTP/1.1 200 OK\r\n")), Some(200));
+        assert_eq!((of(hints), of(&hints[..30])), (None, None));
+        assert_eq!(of("HTTP/1.1 101 Switching\r\n"), Some(101));
+        assert!(final_status(&mut format!("{hints}SSH-2.0\r\n").into_bytes()).is_err());
     }
 
     #[test]

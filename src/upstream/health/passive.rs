@@ -5,11 +5,14 @@
 //! writes.
 //!
 //! One word says it all, so that a request decides with one relaxed load: zero while the server is
-//! in, else the end of the ejection and whether its probe is under way. Nothing else hangs on that
-//! word, so relaxed ordering is enough; what must agree with it is behind the window's lock.
+//! in, else the end of the ejection, or of the time that its probe has, for a slow client's request
+//! must not keep a server out. Whoever probes keeps the word that it has put there: a verdict that
+//! comes too late finds another. Nothing else hangs on that word, so relaxed ordering is enough; what
+//! must agree with it is behind the window's lock.
 
 use std::{
     collections::VecDeque,
+    num::NonZeroU64,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -19,6 +22,8 @@ use std::{
 
 const IN: u64 = 0;
 const PROBING: u64 = 1;
+/// An ejection that is over.
+const DUE: u64 = 1 << 1;
 
 /// When failures eject, and for how long; from the config.
 #[derive(Clone, Copy, Debug)]
@@ -71,11 +76,14 @@ impl Window {
     }
 }
 
+/// A claimed probe: the word that says so.
+pub type Claim = NonZeroU64;
+
 /// The passive health of one server. The word, which every pick reads, comes first.
 #[derive(Default)]
 #[repr(C)]
 pub struct Passive {
-    /// [`IN`], or the end of the ejection in milliseconds `<< 1`, `| PROBING`.
+    /// [`IN`], or the end of the ejection in milliseconds `<< 1`, or of the probe's time, `| PROBING`.
     word: AtomicU64,
     window: Mutex<Window>,
 }
@@ -86,38 +94,61 @@ impl Passive {
     pub fn standing(&self, now: u64) -> Standing {
         match self.word.load(Relaxed) {
             IN => Standing::In,
-            word if word >> 1 > now => Standing::Ejected(word >> 1),
-            word if word & PROBING == 0 => Standing::Due,
+            word if word >> 1 <= now => Standing::Due,
+            word if word & PROBING == 0 => Standing::Ejected(word >> 1),
             _ => Standing::Probing,
         }
     }
 
-    /// Claims the probe that is due; false when another request was faster.
-    pub fn claim(&self, now: u64) -> bool {
+    /// Claims the probe that is due, for `fail_timeout`; `None` when another request was faster.
+    pub fn claim(&self, limits: Limits, now: u64) -> Option<Claim> {
         let word = self.word.load(Relaxed);
-        word != IN
-            && word & PROBING == 0
-            && word >> 1 <= now
-            && self.word.compare_exchange(word, word | PROBING, Relaxed, Relaxed).is_ok()
+        if word == IN || word >> 1 > now {
+            return None;
+        }
+        let claim = (now + limits.window_ms().max(1)) << 1 | PROBING;
+        let claimed = self.word.compare_exchange(word, claim, Relaxed, Relaxed);
+        claimed.is_ok().then(|| NonZeroU64::new(claim)).flatten()
     }
 
     /// Gives back a claimed probe without a verdict: the next request probes.
-    pub fn give_back(&self) {
-        self.word.fetch_and(!PROBING, Relaxed);
+    pub fn give_back(&self, claim: Claim) {
+        self.settle(claim, DUE);
     }
 
-    /// The claimed probe succeeded: in, with a clean window.
+    /// In, with a clean window.
     pub fn readmit(&self) {
         let mut window = self.lock();
         window.times.clear();
         self.word.store(IN, Relaxed);
     }
 
-    /// The claimed probe failed: out again. Returns for how many milliseconds.
-    pub fn eject_again(&self, limits: Limits, now: u64, reason: &'static str) -> u64 {
+    /// The claimed probe succeeded: in, with a clean window. Whether that was news.
+    pub fn succeed(&self, claim: Claim) -> bool {
+        let mut window = self.lock();
+        let settled = self.settle(claim, IN);
+        if settled {
+            window.times.clear();
+        }
+        settled
+    }
+
+    /// The claimed probe failed: out again. Returns for how many milliseconds, if it still decides.
+    pub fn eject_again(
+        &self,
+        claim: Claim,
+        limits: Limits,
+        now: u64,
+        reason: &'static str,
+    ) -> Option<u64> {
         let mut window = self.lock();
         window.reason = Some(reason);
-        self.eject(limits, now)
+        let for_ms = limits.window_ms();
+        self.settle(claim, (now + for_ms).max(1) << 1).then_some(for_ms)
+    }
+
+    fn settle(&self, claim: Claim, word: u64) -> bool {
+        self.word.compare_exchange(claim.get(), word, Relaxed, Relaxed).is_ok()
     }
 
     /// Counts a failure. Returns for how many milliseconds it ejected the server, if it did.
@@ -183,20 +214,36 @@ mod tests {
         assert_eq!(passive.fail(limits, 0, "refused", &lock, || true), None);
         assert_eq!(passive.fail(limits, 99, "timeout", &lock, || true), Some(100));
         assert_eq!(passive.standing(198), Standing::Ejected(199));
-        assert!(!passive.claim(198));
+        assert_eq!(passive.claim(limits, 198), None);
         assert_eq!(passive.standing(199), Standing::Due);
-        assert!(passive.claim(199));
-        assert!(!passive.claim(199));
+        let claim = passive.claim(limits, 199).unwrap();
+        assert_eq!(passive.claim(limits, 199), None);
         assert_eq!(passive.standing(199), Standing::Probing);
-        passive.give_back();
-        assert!(passive.claim(200));
-        assert_eq!(passive.eject_again(limits, 210, "refused"), 100);
+        passive.give_back(claim);
+        let claim = passive.claim(limits, 200).unwrap();
+        assert_eq!(passive.eject_again(claim, limits, 210, "refused"), Some(100));
         assert_eq!(passive.standing(309), Standing::Ejected(310));
-        assert!(passive.claim(310));
-        passive.readmit();
+        let claim = passive.claim(limits, 310).unwrap();
+        assert!(passive.succeed(claim));
         assert_eq!(passive.standing(310), Standing::In);
         let failures = passive.failures(limits, 310);
         assert_eq!(failures, Failures { recent: 0, reason: Some("refused") });
+    }
+
+    #[test]
+    fn a_probe_that_takes_too_long_makes_room_for_another_and_decides_no_more() {
+        let (passive, lock, limits) = (Passive::default(), Mutex::new(()), limits(1, 100));
+        passive.fail(limits, 0, "refused", &lock, || true);
+        let slow = passive.claim(limits, 100).unwrap();
+        assert_eq!(passive.standing(199), Standing::Probing);
+        assert_eq!(passive.standing(200), Standing::Due);
+        let other = passive.claim(limits, 200).unwrap();
+        passive.give_back(slow);
+        assert_eq!(passive.standing(201), Standing::Probing);
+        assert_eq!(passive.eject_again(slow, limits, 201, "late"), None);
+        assert!(!passive.succeed(slow) && passive.succeed(other));
+        assert_eq!(passive.standing(201), Standing::In);
+        assert!(!passive.succeed(other));
     }
 
     #[test]
@@ -205,9 +252,10 @@ mod tests {
         for round in 0..200 {
             passive.fail(limits(1, 1), round * 2, "refused", &lock, || true);
             let claims: usize = std::thread::scope(|scope| {
-                let threads: Vec<_> =
-                    (0..4).map(|_| scope.spawn(|| passive.claim(round * 2 + 1))).collect();
-                threads.into_iter().map(|thread| usize::from(thread.join().expect("ran"))).sum()
+                let threads: Vec<_> = (0..4)
+                    .map(|_| scope.spawn(|| passive.claim(limits(1, 9), round * 2 + 1)))
+                    .collect();
+                threads.into_iter().filter_map(|thread| thread.join().expect("ran")).count()
             });
             assert_eq!(claims, 1);
             passive.readmit();
@@ -233,12 +281,12 @@ mod tests {
                     }
                     Some(_) => {
                         prop_assert_eq!(passive.standing(now), Standing::Due);
-                        prop_assert!(passive.claim(now));
+                        let claim = passive.claim(limits, now).unwrap();
                         if probe_fails == 0 {
-                            passive.eject_again(limits, now, "refused");
+                            passive.eject_again(claim, limits, now, "refused");
                             out_until = Some(now + timeout);
                         } else {
-                            passive.readmit();
+                            passive.succeed(claim);
                             (out_until, failed) = (None, Vec::new());
                         }
                     }
