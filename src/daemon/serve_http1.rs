@@ -202,6 +202,7 @@ impl Http1 {
         // RFC 9112 §2.2: empty lines before a request are no beginning of one.
         while let [b'\r', b'\n', ..] = unread[..] {
             unread.advance(2);
+            (*seen, self.head_since) = (0, 0);
         }
         if unread.is_empty() {
             return Ok(None);
