@@ -97,7 +97,10 @@ pub(super) fn host_pattern(text: &str) -> Result<HostPattern, Refusal> {
             return Ok(HostPattern::Wildcard(parent.to_owned()));
         }
     } else if is_host(host) {
-        return Ok(HostPattern::Exact(host.to_owned()));
+        // Requests are compared in the short form.
+        let inside = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+        let address = inside.and_then(|it| it.parse::<Ipv6Addr>().ok());
+        return Ok(HostPattern::Exact(address.map_or(host.to_owned(), |it| format!("[{it}]"))));
     }
     refuse(if host.contains('*') {
         "a `*` stands for whole labels at the start: `\"*.example.com\"`".into()
@@ -212,6 +215,7 @@ mod tests {
         assert_eq!(host_pattern("API.example.com."), exact("api.example.com"));
         assert_eq!(host_pattern("127.0.0.1"), exact("127.0.0.1"));
         assert_eq!(host_pattern("[::1]"), exact("[::1]"));
+        assert_eq!(host_pattern("[0:0:0:0:0:0:0:1]"), exact("[::1]"));
         assert_eq!(host_pattern("*.example.com"), Ok(HostPattern::Wildcard("example.com".into())));
         for wrong in ["", "*", "a.*", "*a.com", "a:80", "::1", "http://a", "a/b", "é.com", "a b"] {
             assert!(host_pattern(wrong).is_err(), "{wrong}");

@@ -15,6 +15,7 @@ use crate::{
     tls::Certificates,
 };
 use http::{HeaderValue, Method, StatusCode, Version, header};
+use std::{borrow::Cow, net::Ipv6Addr};
 
 /// What a registered name is made of, sub-delimiters and escapes included.
 const NAME: [bool; 256] = letters_digits_and(b"-._~!$&'()*+,;=%");
@@ -114,7 +115,7 @@ fn is_host(host: &[u8]) -> bool {
     let (name, port) = if host.first() == Some(&b'[') {
         let Some(end) = memchr::memchr(b']', host) else { return false };
         let address = std::str::from_utf8(&host[1..end]).unwrap_or_default();
-        if address.parse::<std::net::Ipv6Addr>().is_err() {
+        if address.parse::<Ipv6Addr>().is_err() {
             return false;
         }
         (&host[..=end], &host[end + 1..])
@@ -129,10 +130,15 @@ fn is_host(host: &[u8]) -> bool {
     !name.is_empty() && port_is_valid
 }
 
-/// The name by which a site is found: no port, no trailing dot.
-pub fn site_name(host: &str) -> &str {
+/// The name by which a site is found: no port, no trailing dot, IPv6 addresses in their short form.
+pub fn site_name(host: &str) -> Cow<'_, str> {
     let name = host_name(host);
-    name.strip_suffix('.').unwrap_or(name)
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let inside = name.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    match inside.and_then(|it| it.parse::<Ipv6Addr>().ok()) {
+        Some(address) => format!("[{address}]").into(),
+        None => name.into(),
+    }
 }
 
 /// RFC 9110 §7.4: 421 where the connection's certificate is not the host's.
@@ -173,5 +179,6 @@ mod tests {
             assert!(!is_host(invalid.as_bytes()), "{invalid}");
         }
         assert_eq!(site_name("A.b.:80"), "A.b");
+        assert_eq!(site_name("[0:0::0:1]:80"), "[::1]");
     }
 }

@@ -164,7 +164,7 @@ fn find(
     path: &str,
 ) -> Result<u32, Refusal> {
     let context = &facts.context;
-    let host = admission::site_name(context.head.target.host());
+    let host = &*admission::site_name(context.head.target.host());
     if let Some(tls) = &listener.tls
         && tls.strict_sni
         && admission::is_misdirected(context, host, &tls.certificates)

@@ -158,6 +158,12 @@ impl Drop for Record {
         let route = facts.route.map(|it| snapshot.route(it));
         let status = facts.status.unwrap_or_else(|| {
             facts.reason.get_or_insert("client_aborted");
+            if let (Some(Action::Forward(forward)), Some(member)) =
+                (route.map(|it| &it.action), facts.member)
+            {
+                // It was waiting for that server.
+                forward.group.metrics.attempt(member as usize, Outcome::ClientAborted);
+            }
             StatusCode::from_u16(CLIENT_CLOSED).unwrap_or(StatusCode::BAD_REQUEST)
         });
         let received = facts.received.as_ref().map_or(0, |it| it.load(Ordering::Relaxed));

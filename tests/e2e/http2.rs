@@ -237,7 +237,9 @@ fn a_client_that_leaves_frees_every_server_it_kept_busy() {
     eventually("five log lines", || {
         let log = scene.daemon.access_log();
         let left = log.iter().filter(|line| line["reason"] == "client_aborted").count();
-        (left == 5).then_some(())
+        let labels = [("outcome", "client_aborted")];
+        let counted = scene.daemon.count("sheave_upstream_attempts_total", &labels);
+        ((left, counted) == (5, 5)).then_some(())
     });
     assert_eq!(scene.daemon.count("sheave_requests_in_flight", &[]), 0);
 }

@@ -6,7 +6,7 @@
 
 use super::ActiveHealth;
 use crate::upstream::{Server, connect::is_ours};
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -130,13 +130,31 @@ impl fmt::Display for Failed {
     }
 }
 
-/// One request; says why it failed.
+/// One request to each of the server's addresses, until one answers well; says why it failed.
 async fn probe(server: &Server, check: &Check) -> Result<(), Failed> {
-    let status = match timeout(check.timeout, ask(server, check)).await {
+    let addresses = server.addresses().clone();
+    let share = check.timeout / addresses.len().max(1) as u32;
+    let mut outcome = Err(Failed::There("its name has no address".to_owned()));
+    for address in addresses.iter() {
+        outcome = probe_at(*address, server, check, share).await;
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome
+}
+
+async fn probe_at(
+    address: SocketAddr,
+    server: &Server,
+    check: &Check,
+    within: Duration,
+) -> Result<(), Failed> {
+    let status = match timeout(within, ask(address, server, check)).await {
         Ok(Ok(status)) => status,
         Ok(Err(error)) if is_ours(&error) => return Err(Failed::Here(error)),
         Ok(Err(error)) => return Err(Failed::There(error.to_string())),
-        Err(_) => return Err(Failed::There(format!("no answer within {:?}", check.timeout))),
+        Err(_) => return Err(Failed::There(format!("no answer within {within:?}"))),
     };
     if check.status.iter().any(|range| (range.first..=range.last).contains(&status)) {
         Ok(())
@@ -145,9 +163,8 @@ async fn probe(server: &Server, check: &Check) -> Result<(), Failed> {
     }
 }
 
-async fn ask(server: &Server, check: &Check) -> io::Result<u16> {
-    let addresses = server.addresses().clone();
-    let mut stream = TcpStream::connect(addresses.as_slice()).await?;
+async fn ask(address: SocketAddr, server: &Server, check: &Check) -> io::Result<u16> {
+    let mut stream = TcpStream::connect(address).await?;
     let host = check.host.as_deref().unwrap_or(server.address());
     let request = format!(
         "GET {} HTTP/1.1\r\nhost: {host}\r\nuser-agent: sheave-health-check\r\nconnection: close\r\n\r\n",
