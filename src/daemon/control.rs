@@ -280,7 +280,9 @@ impl Control {
         let Prepared { snapshot, listeners, warnings } = prepared?;
         let config = Arc::clone(&snapshot.config);
         if self.admin.as_ref().map(|it| it.0) != config.admin.address {
-            let admin = self.bind_admin(&config)?;
+            // What is built has its series in the metrics already.
+            let forget = |_: &_| reload::forget(&self.live, &snapshot, &self.live.load());
+            let admin = self.bind_admin(&config).inspect_err(forget)?;
             if let Some((_, old)) = std::mem::replace(&mut self.admin, admin) {
                 old.abort();
             }

@@ -389,3 +389,20 @@ fn health_pools_and_counts_survive_a_reload() {
     assert_eq!(servers[1].accepted(), connections, "the pooled connection is used");
     assert_eq!(attempts(&daemon), before + 1);
 }
+
+#[test]
+fn a_reload_that_fails_leaves_no_series_of_what_never_was() {
+    let server = Server::start("1");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let daemon = Daemon::start(&Config::to([&server]));
+    let wants = format!(
+        "[upstream.ghost]\nservers = [{{ address = \"127.0.0.1:1\" }}]\n\
+         [admin]\naddress = \"{}\"",
+        taken.local_addr().unwrap()
+    );
+    daemon.rewrite_config(&Config::to([&server]).rest(&wants).text());
+    let refused = daemon.reload();
+    assert_ne!(refused.status, 200, "{}", refused.text());
+    assert!(!daemon.metrics().text().contains("ghost"));
+    assert_eq!(get(daemon.http(), "/").text(), "1");
+}
