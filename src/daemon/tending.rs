@@ -69,12 +69,15 @@ impl Tending {
         }
         for group in groups {
             let members = group.upstream.members();
-            // What a check found out once holds no more when nobody checks; and who waits for its
-            // first one waits no more when those that work meanwhile have gone.
+            // What a check found out once holds no more when nobody checks, as while a server is
+            // `down`; and who waits for its first one waits no more when those that work meanwhile
+            // have gone.
             let unchecked = group.health_check.is_none();
             let alone = !members.iter().any(works);
-            for server in members.iter().map(|member| &member.server) {
-                if unchecked || alone && server.active() == Checking {
+            for Member { server, down, .. } in members {
+                if !unchecked && *down {
+                    server.set_active(Checking);
+                } else if unchecked || alone && server.active() == Checking {
                     server.set_active(Unchecked);
                 }
             }

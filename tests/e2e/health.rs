@@ -392,3 +392,25 @@ fn a_kept_connection_that_is_closed_is_not_held_against_its_server() {
         assert_eq!(daemon.state_name(&label(server)), "up");
     }
 }
+
+#[test]
+fn a_server_that_was_down_by_config_comes_back_with_a_passed_check() {
+    let servers = Server::start_several(2);
+    let config = |keys: &str| {
+        let config = Config::bare().server(&servers[0], "").server(&servers[1], keys);
+        config.upstream("health_check = { path = \"/health\", interval = \"200ms\" }")
+    };
+    let daemon = Daemon::start(&config(""));
+    let second = servers[1].address.to_string();
+    until("both to be checked", || servers.iter().all(|it| it.request_count() > 0));
+    daemon.reconfigure(&config("down = true"));
+    assert_eq!(daemon.state_name(&second), "down");
+    servers[1].set(Behaviour::status(500, "broken"));
+    daemon.reconfigure(&config(""));
+    for _ in 0..20 {
+        assert_eq!(get(daemon.http(), "/").status, 200);
+    }
+    assert_ne!(daemon.state_name(&second), "up");
+    servers[1].set(Behaviour::normal());
+    until("it to be up", || daemon.state_name(&second) == "up");
+}
