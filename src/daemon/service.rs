@@ -8,7 +8,7 @@ use super::{
     listener::{Listener, Open},
 };
 use crate::{
-    http1::request::Head,
+    http1::{request::Head, response_head::is_bodiless},
     message::{
         answer::Answer,
         body::{BodyError, Incoming},
@@ -118,9 +118,14 @@ impl Service {
     ) -> Result<Response<ConnectionBody>, Infallible> {
         let count = activity.begin();
         let (head, body) = request.into_parts();
+        let head_only = head.method == Method::HEAD;
         let record = self.begin(count, false, head.into());
         let in_flight = InFlight { activity, begun: record.facts.context.started, answered: false };
-        let answer = handle(record, Incoming::Http2(body)).await;
+        let mut answer = handle(record, Incoming::Http2(body)).await;
+        if is_bodiless(head_only, answer.status) {
+            // hyper sends what it is given; to a client, DATA after HEAD is a broken stream.
+            answer.body.discard();
+        }
         let with_body = |body| {
             in_flight.activity.tell(Some(0));
             ConnectionBody { body, left: Bytes::new(), in_flight }

@@ -61,10 +61,8 @@ pub fn write(
     date: impl FnOnce() -> [u8; 29],
 ) -> (Framing, bool) {
     status_line(out, status);
-    let bodiless =
-        asked.head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let framing = match length {
-        _ if bodiless => Framing::None,
+        _ if is_bodiless(asked.head_only, status) => Framing::None,
         Some(length) => Framing::Length(length),
         None if asked.http10 => Framing::Close,
         None => Framing::Chunked,
@@ -89,6 +87,11 @@ pub fn write(
     }
     out.extend_from_slice(b"\r\n");
     (framing, close)
+}
+
+/// Whether an answer has no body, whatever its fields say (RFC 9110 §6.4.1).
+pub fn is_bodiless(head_only: bool, status: StatusCode) -> bool {
+    head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 fn status_line(out: &mut Vec<u8>, status: StatusCode) {

@@ -106,6 +106,33 @@ fn http2_requests_are_forwarded_as_http_1_1() {
 }
 
 #[test]
+fn head_has_no_body_whoever_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    certs::write(dir.path(), "site", Kind::Ecdsa, &["localhost"]);
+    std::fs::create_dir(dir.path().join("public")).unwrap();
+    std::fs::write(dir.path().join("public/a.txt"), "hello").unwrap();
+    let server = Server::start("1");
+    let config = Config::to([&server])
+        .route_before("path = \"/own\"\nrespond = { status = 200, body = \"hello\" }")
+        .route_before("path = \"/post\"\nmethods = [\"POST\"]\nrespond.status = 200")
+        .route_before("path = \"/old\"\nredirect.to = \"/new\"")
+        .route_before("path = \"/*\"\nmethods = [\"GET\"]\nfiles.root = \"public\"")
+        .rest(
+            "[listener.https]\naddress = \"127.0.0.1:0\"\n\
+             tls.certificates = [{ cert = \"site.pem\", key = \"site.key\" }]",
+        );
+    let daemon = Daemon::start_in(dir, &config.text());
+    let mut client = frames::connect(daemon.address("https"), 1 << 16);
+    let cases = ["/own", "/post", "/old", "/a.txt", "/no.txt", "/%zz"];
+    for (stream, path) in (1..).step_by(2).zip(cases) {
+        client.send(frames::request(stream, "HEAD", path));
+        assert_eq!(frames::body_length(&mut client, stream).unwrap(), 0, "{path}");
+    }
+    client.send(frames::request(101, "GET", "/own"));
+    assert_eq!(frames::body_length(&mut client, 101).unwrap(), 5);
+}
+
+#[test]
 fn many_http2_streams_at_once_are_balanced() {
     let scene = scene();
     let http2 = scene.connect();
