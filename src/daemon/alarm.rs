@@ -39,6 +39,21 @@ impl Alarm {
         self.set = false;
     }
 
+    /// Rings `after` a time at the latest: what has begun now may be overdue before what was waited
+    /// for.
+    pub fn ring_within(&mut self, after: Duration) {
+        let moment = (Instant::now() + after).into();
+        if self.sleep.deadline() > moment {
+            self.sleep.as_mut().reset(moment);
+            self.set = false;
+        }
+    }
+
+    /// How long it is until it is older than `age`, if that comes.
+    pub fn ages_in(&self, age: Duration) -> Option<Duration> {
+        age.checked_sub(self.born.elapsed()).filter(|left| !left.is_zero())
+    }
+
     /// Whether it was made longer ago than `age`; zero is never.
     pub fn is_older_than(&self, age: Duration) -> bool {
         !age.is_zero() && self.born.elapsed() >= age

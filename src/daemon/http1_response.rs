@@ -185,7 +185,10 @@ impl Responding {
         let sent = socket.outgoing.sent;
         let (since, _) = match self.stalled {
             Some(stalled) if stalled.1 == sent => stalled,
-            _ => *self.stalled.insert((clock.now(), sent)),
+            _ => {
+                alarm.ring_within(Duration::from_millis(waits.send));
+                *self.stalled.insert((clock.now(), sent))
+            }
         };
         loop {
             ready!(alarm.poll(cx));
@@ -195,8 +198,7 @@ impl Responding {
                 self.body.abandon("send_timeout");
                 return Poll::Ready(Err(self.gone(socket)));
             }
-            // What comes after this response can't be overdue before the shortest wait.
-            alarm.ring_in(Duration::from_millis((due - now).min(waits.shortest())));
+            alarm.ring_in(Duration::from_millis(due - now));
         }
     }
 }

@@ -94,7 +94,7 @@ impl Http1 {
         Self {
             socket: Http1Socket::new(stream),
             settings,
-            alarm: Alarm::new(born, Duration::from_millis(settings.waits.shortest())),
+            alarm: Alarm::new(born, first_ring(&settings)),
             requests: 0,
             idle_since: proxy.live.clock.at(born),
             head_since: 0,
@@ -231,6 +231,7 @@ impl Http1 {
         }
         if self.head_since == 0 {
             self.head_since = self.now();
+            self.alarm.ring_within(Duration::from_millis(self.settings.waits.request_head));
         }
         Ok(None)
     }
@@ -268,8 +269,10 @@ impl Http1 {
         if now >= due {
             return Some(end);
         }
-        // Whatever begins from now on can't be overdue before the shortest wait.
-        self.alarm.ring_in(Duration::from_millis((due - now).min(waits.shortest())));
+        // Once an idle time, then. What begins meanwhile, and has less time, sets it itself.
+        let wait = Duration::from_millis(due - now);
+        let ages = self.alarm.ages_in(self.settings.age);
+        self.alarm.ring_in(ages.map_or(wait, |ages| ages.min(wait)));
         None
     }
 
@@ -334,6 +337,12 @@ impl Http1 {
             Err(End::Interrupting)
         }
     }
+}
+
+/// When a connection is looked at first, if nothing comes.
+fn first_ring(settings: &Settings) -> Duration {
+    let idle = Duration::from_millis(settings.waits.idle);
+    if settings.age.is_zero() { idle } else { idle.min(settings.age) }
 }
 
 /// Whether that is how a client of HTTP/2 begins.

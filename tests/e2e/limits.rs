@@ -373,3 +373,19 @@ fn how_large_a_responses_head_may_be_is_the_upstreams_to_say() {
         }
     }
 }
+
+#[test]
+fn an_idle_connection_wakes_its_worker_once_per_idle_time() {
+    let server = Server::start("1");
+    let waits = "timeouts = { request_head = \"20ms\", idle = \"60s\" }";
+    let daemon = Daemon::start(&Config::to([&server]).workers(1).listener(waits));
+    let mut client = Client::connect(daemon.http());
+    assert_eq!(client.get("/").status, 200);
+    let before = daemon.wakes_of("worker-0");
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let wakes = daemon.wakes_of("worker-0") - before;
+    assert!(wakes < 40, "{wakes} in 2 s: of its own a worker has one a second");
+    // The time for a head counts all the same.
+    client.send("GET / HT");
+    assert_eq!(client.response().status, 408);
+}

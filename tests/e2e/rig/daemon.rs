@@ -195,6 +195,17 @@ impl Daemon {
         assert!(status.expect("a shell").success(), "{command}");
     }
 
+    /// How often a thread has been woken, by its name.
+    pub fn wakes_of(&self, thread: &str) -> u64 {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("its threads");
+        let read = |path: PathBuf| fs::read_to_string(path).unwrap_or_default();
+        let named = |path: &PathBuf| read(path.join("comm")).trim() == thread;
+        let found = tasks.map(|task| task.expect("a thread").path()).find(named);
+        let status = read(found.expect("a thread of that name").join("status"));
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.and_then(|count| count.trim().parse().ok()).expect("a count")
+    }
+
     /// The exit code, once it has ended; `None` for a signal.
     pub fn wait_exit(&mut self) -> Option<i32> {
         wait(&mut self.child, PATIENCE * 2).expect("the daemon ends").code()
