@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import handshakes
+import lines
 import load
 import steady
 import systems
@@ -76,13 +77,21 @@ def calibrate(bench, scenario, entrant):
         entrant.capacity = handshakes.RATE * 2
 
 
-def costed(entrant, work):
+def costed(entrant, scenario, work):
     """What a round saw, and what CPU time it took of the system."""
-    before = entrant.system.cpu()
-    seen = work()
-    # The ends of the connections are part of the work.
-    time.sleep(0.05)
-    user, kernel, total = (after - start for after, start in zip(entrant.system.cpu(), before))
+    times = []
+
+    def timed():
+        times.append(entrant.system.cpu())
+        seen = work()
+        # The ends of the connections are part of the work, and so are the last lines of a log.
+        time.sleep(0.1 if entrant.system.access else 0.05)
+        times.append(entrant.system.cpu())
+        return seen
+
+    log = entrant.system.access
+    seen = lines.checked(log, scenario.connections, timed) if log else timed()
+    user, kernel, total = (after - start for start, after in zip(*times))
     ticks = user + kernel
     per_request = total / seen.requests * 1e6
     return {
@@ -102,8 +111,8 @@ def one_round(bench, scenario, entrant):
     (their answer is an error then); sheave counts them."""
     counts = scenario.handshake and "admin" in entrant.system.ports
     before = handshakes.counted(entrant.system.ports["admin"]) if counts else {}
-    found = costed(entrant, lambda: load.run(scenario, entrant.port, entrant.count, bench.pin,
-                                             bench.environ))
+    found = costed(entrant, scenario, lambda: load.run(scenario, entrant.port, entrant.count,
+                                                       bench.pin, bench.environ))
     if counts:
         after = handshakes.counted(entrant.system.ports["admin"])
         wrong = handshakes.wrong_kind(scenario, before, after)
@@ -180,7 +189,7 @@ def measure(bench, scenario, wanted):
                 bench, scenario, running,
                 bench.rounds * (1 if scenario.handshake else MORE_AT_A_FIXED_RATE),
                 "fixed rate, round",
-                lambda entrant: costed(entrant, lambda: steady.run(
+                lambda entrant: costed(entrant, scenario, lambda: steady.run(
                     scenario, entrant.port, rate, bench.pin, bench.directory, bench.environ)),
             )
         # Who was wrong at a fixed rate is no result at all.

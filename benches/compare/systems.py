@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import lines
 import programs
 import sites
 
@@ -52,8 +53,9 @@ def fill(template, values):
 class System:
     """One running program, with its children."""
 
-    def __init__(self, name, arguments, ports, directory, core):
+    def __init__(self, name, arguments, ports, directory, core, access=None):
         self.name, self.ports = name, ports
+        self.access = access  # its access log, if it writes one
         self.log = (directory / f"{name}.out").open("w")
         self.started = time.monotonic()
         self.process = subprocess.Popen(
@@ -185,15 +187,15 @@ def nginx(plan):
     ports, filled = fields(plan)
     filled["USER"] = user_line()
     filled["SERVERS"] = " ".join(f"server {server};" for server in plan.servers)
-    buffered = f"{plan.directory}/nginx.access json buffer=64k flush=1s"
-    filled["LOG"] = buffered if plan.log else "off"
+    access = lines.AccessLog(plan.directory / "nginx.access") if plan.log else None
+    filled["LOG"] = f"{access.path} json buffer=64k flush=1s" if access else "off"
     # HTTP/2 became a directive of its own, and its parameter a warning.
     new = programs.at_least(plan.binary, 1, 25, 1)
     filled["HTTP2_PARAMETER"], filled["HTTP2"] = ("", "http2 on;") if new else (" http2", "")
     config = plan.directory / "nginx.conf"
     config.write_text(fill("nginx.conf", filled))
     arguments = [str(plan.binary), "-p", str(plan.directory), "-e", "stderr", "-c", str(config)]
-    return System("nginx", arguments, ports, plan.directory, plan.core)
+    return System("nginx", arguments, ports, plan.directory, plan.core, access)
 
 
 def haproxy(plan):
@@ -214,12 +216,12 @@ def sheave(plan):
     filled["SERVERS"] = ", ".join(f'{{ address = "{server}" }}' for server in plan.servers)
     filled["ADMIN_PORT"] = ports["admin"] = free_port()
     filled["WORKERS"] = plan.workers
-    access = f'\n[access_log]\npath = "{plan.directory}/sheave.access"\nformat = "json"\n'
-    filled["LOG"] = access if plan.log else ""
+    access = lines.AccessLog(plan.directory / "sheave.access") if plan.log else None
+    filled["LOG"] = f'\n[access_log]\npath = "{access.path}"\nformat = "json"\n' if access else ""
     config = plan.directory / "sheave.toml"
     config.write_text(fill("sheave.toml", filled) + sites.many(plan.sites))
     arguments = [str(plan.binary), "run", "--config", str(config)]
-    return System("sheave", arguments, ports, plan.directory, plan.core)
+    return System("sheave", arguments, ports, plan.directory, plan.core, access)
 
 
 STARTS = {"sheave": sheave, "nginx": nginx, "haproxy": haproxy}

@@ -7,7 +7,8 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde_json::{Map, Value, json};
 
-/// `ok`, or `degraded` when an upstream has no live server or the last reload failed; 503 when
+/// `ok`, or `degraded` when an upstream has no live server, the last reload failed, or the access log
+/// lost lines within the last minute; 503 when
 /// requests can't be served.
 pub(super) fn health(live: &Live) -> Response<Full<Bytes>> {
     let (snapshot, now) = (live.load(), live.clock.now());
@@ -33,6 +34,13 @@ pub(super) fn health(live: &Live) -> Response<Full<Bytes>> {
     let resources = live.metrics.process();
     checks.insert("memory".into(), json!({ "status": "ok", "resident_bytes": resources.resident }));
     checks.insert("cpu".into(), json!({ "status": "ok", "seconds": resources.cpu_seconds }));
+    if let Some(log) = &snapshot.access_log {
+        // Requests go on, but who reads the log should know that it isn't whole.
+        let whole = !log.loses_lines();
+        degraded |= !whole;
+        let dropped = live.metrics.access_log_dropped.get();
+        checks.insert("access_log".into(), json!({ "status": word(whole), "dropped": dropped }));
+    }
     let serving = live.phase() == Phase::Running && snapshot.has_live_upstream(now);
     let body: Value = json!({
         "status": if degraded || !serving { "degraded" } else { "ok" },

@@ -32,7 +32,7 @@ pub mod units;
 mod upstream;
 mod values;
 
-pub use access_log::{AccessLog, AccessLogFormat};
+pub use access_log::{AccessLog, AccessLogFormat, WhenFull};
 pub use admin::Admin;
 pub use check::clash;
 pub use error::{ConfigError, Diagnostic, Severity};

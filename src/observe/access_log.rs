@@ -1,29 +1,75 @@
 //! One line a request, written by a thread of its own.
 //!
-//! Owns: the bounded buffers between workers and writer, and the file. May touch:
-//! [`super::access_line`], which has the line's form. A full buffer drops the line and counts it: a
-//! slow disk never slows a request.
+//! Owns: the bounded buffers between workers and writer. May touch: [`super::access_line`], which
+//! has the line's form, [`super::log_file`], [`super::log_losses`]. A worker never waits for the
+//! writer: each has two buffers, of which the writer holds one at most, and for as long as it takes
+//! to change a pointer. What is full drops the line and counts it, unless the config wants the
+//! worker to wait.
 
-use super::access_line::{Format, Line, Lines};
+use super::{
+    access_line::{Format, Line, Lines},
+    log_file::LogFile,
+    log_losses::Losses,
+};
 use prometheus::IntCounter;
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
-    thread,
-    time::Duration,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{
+            AtomicBool, AtomicU8, AtomicUsize,
+            Ordering::{AcqRel, Acquire, Relaxed, Release},
+        },
+        mpsc,
+    },
+    thread::{self, Thread},
+    time::{Duration, Instant},
 };
 
 /// Lines are gathered this long before they are written together.
 const GATHER: Duration = Duration::from_millis(50);
+/// So many bytes of one worker are written at once: more would leave the processor's cache.
+const ENOUGH: usize = 256 << 10;
+/// A worker takes its room from what all share in such portions, so that they seldom meet there.
+/// The first is its own.
+const PORTION: usize = 16 << 10;
+/// A buffer that has grown beyond this, as behind a slow disk, is given back.
+const KEPT: usize = 1 << 20;
 
+/// Who waits for room looks again after this.
+const LOOK: Duration = Duration::from_millis(10);
 /// At the end of the process, a reader of the log that takes nothing is waited for this long.
 const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// What the writer is told.
+const LINES: u8 = 1;
+const HURRY: u8 = 1 << 1;
+const REOPEN: u8 = 1 << 2;
+const STOP: u8 = 1 << 3;
+
+const FULL: &str = "the disk, or who reads them, does not keep up; a larger `buffer` bridges more";
+const UNWRITTEN: &str = "the log can't be written";
+
+/// What a log is opened with.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// `None` is stdout.
+    pub path: Option<&'a Path>,
+    /// The lines' form.
+    pub format: Format,
+    /// Threads that record.
+    pub workers: usize,
+    /// Bytes that may wait for the writer, of all workers.
+    pub limit: usize,
+    /// Whether a full buffer makes its worker wait, instead of dropping the line.
+    pub waits: bool,
+}
 
 /// An open access log. Dropping it lets the writer write what is left and end.
 pub struct AccessLog {
     shared: Arc<Shared>,
+    writer: Thread,
     /// Closed when the writer has ended.
     writing: Mutex<mpsc::Receiver<()>>,
 }
@@ -31,158 +77,217 @@ pub struct AccessLog {
 struct Shared {
     format: Format,
     path: Option<PathBuf>,
-    /// One per worker, so that workers never wait for one another.
-    buffers: Box<[Mutex<Lines>]>,
+    /// One place per worker, so that workers never meet.
+    places: Box<[Place]>,
     limit: usize,
-    dropped: IntCounter,
-    signal: Mutex<Signal>,
-    changed: Condvar,
+    /// Of `limit`.
+    used: AtomicUsize,
+    waits: bool,
+    losses: Losses,
+    told: AtomicU8,
+    ended: AtomicBool,
+    /// For those that wait for room.
+    room: (Mutex<()>, Condvar),
 }
 
+/// A worker's two buffers, alone in their part of the processor's cache.
 #[derive(Default)]
-struct Signal {
-    lines: bool,
-    reopen: bool,
-    stop: bool,
+#[repr(align(128))]
+struct Place([Mutex<Buffer>; 2]);
+
+#[derive(Default)]
+struct Buffer {
+    lines: Lines,
+    /// What it has of the shared room, beside its first portion.
+    granted: usize,
+}
+
+impl Place {
+    /// The buffer that the writer does not hold.
+    fn lock(&self) -> MutexGuard<'_, Buffer> {
+        for buffer in &self.0 {
+            match buffer.try_lock() {
+                Ok(buffer) => return buffer,
+                Err(TryLockError::Poisoned(buffer)) => return buffer.into_inner(),
+                Err(TryLockError::WouldBlock) => {}
+            }
+        }
+        lock(&self.0[0])
+    }
 }
 
 impl AccessLog {
-    /// Opens the file, or stdout, and starts the writer. `limit` bytes may wait for it.
-    pub fn open(
-        path: Option<&Path>,
-        format: Format,
-        workers: usize,
-        limit: usize,
-        dropped: IntCounter,
-    ) -> io::Result<Self> {
-        let sink = Sink::open(path)?;
+    /// Opens the file, or stdout, and starts the writer.
+    pub fn open(options: Options<'_>, dropped: IntCounter) -> io::Result<Self> {
+        let Options { path, format, workers, limit, waits } = options;
+        let file = LogFile::open(path)?;
         let shared = Arc::new(Shared {
             format,
             path: path.map(Path::to_owned),
-            buffers: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
-            limit: limit / workers.max(1),
-            dropped,
-            signal: Mutex::default(),
-            changed: Condvar::new(),
+            places: (0..workers.max(1)).map(|_| Place::default()).collect(),
+            limit,
+            used: AtomicUsize::new(0),
+            waits,
+            losses: Losses::new(dropped),
+            told: AtomicU8::new(0),
+            ended: AtomicBool::new(false),
+            room: Default::default(),
         });
         let writer = Arc::clone(&shared);
         let (held, writing) = mpsc::channel();
-        thread::Builder::new().name("access-log".into()).spawn(move || {
-            writer.write(sink);
+        let thread = thread::Builder::new().name("access-log".into()).spawn(move || {
+            let _ended = Ended(&writer.ended);
+            writer.write(file);
             drop(held);
         })?;
-        Ok(Self { shared, writing: Mutex::new(writing) })
+        let writer = thread.thread().clone();
+        Ok(Self { shared, writer, writing: Mutex::new(writing) })
     }
 
-    /// Adds a line. `worker` chooses the buffer.
+    /// Adds a line. `worker` chooses the place.
     pub fn record(&self, worker: usize, line: &Line<'_>) {
-        let Shared { format, buffers, limit, dropped, .. } = &*self.shared;
-        let mut buffer = lock(&buffers[worker % buffers.len()]);
-        let before = buffer.bytes.len();
-        if before >= *limit {
+        let shared = &*self.shared;
+        let place = &shared.places[worker % shared.places.len()];
+        loop {
+            let mut buffer = place.lock();
+            let before = buffer.lines.bytes.len();
+            if before < PORTION + buffer.granted || shared.grant(&mut buffer) {
+                buffer.lines.add(shared.format, line);
+                let after = buffer.lines.bytes.len();
+                drop(buffer);
+                if before < ENOUGH && after >= ENOUGH || shared.is_half_full(before, after) {
+                    self.tell(HURRY);
+                } else if before == 0 {
+                    self.tell(LINES);
+                }
+                return;
+            }
             drop(buffer);
-            dropped.inc();
-            return;
-        }
-        buffer.add(*format, line);
-        drop(buffer);
-        if before == 0 {
-            self.shared.signal(|signal| signal.lines = true);
+            self.tell(HURRY);
+            if !shared.waits || shared.ended.load(Acquire) {
+                return shared.losses.add(1, FULL);
+            }
+            shared.await_room();
         }
     }
 
     /// Opens the file anew, after it was moved away.
     pub fn reopen(&self) {
-        self.shared.signal(|signal| signal.reopen = true);
+        self.tell(REOPEN);
+    }
+
+    /// Whether lines were lost a moment ago.
+    pub fn loses_lines(&self) -> bool {
+        self.shared.losses.are_recent()
     }
 
     /// Writes what is left and ends the writer; for the end of the process.
     pub fn finish(&self) {
-        self.shared.signal(|signal| signal.stop = true);
+        self.tell(STOP);
         // A writer that panicked has been logged by the panic hook.
         if lock(&self.writing).recv_timeout(LAST_LINES) == Err(mpsc::RecvTimeoutError::Timeout) {
             tracing::warn!("nobody reads the access log: its last lines are lost");
+        }
+    }
+
+    /// Takes no lock, and wakes the writer only if it has not been told the same.
+    fn tell(&self, what: u8) {
+        if self.shared.told.fetch_or(what, AcqRel) & what == 0 {
+            self.writer.unpark();
         }
     }
 }
 
 impl Drop for AccessLog {
     fn drop(&mut self) {
-        self.shared.signal(|signal| signal.stop = true);
+        self.tell(STOP);
+    }
+}
+
+/// Tells, even by a panic, that nobody writes any more.
+struct Ended<'a>(&'a AtomicBool);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Release);
     }
 }
 
 impl Shared {
-    fn signal(&self, change: impl FnOnce(&mut Signal)) {
-        change(&mut lock(&self.signal));
-        self.changed.notify_one();
+    /// As much of the shared room as the buffer's lines take, and a portion; if there is so much.
+    fn grant(&self, buffer: &mut Buffer) -> bool {
+        let over = buffer.lines.bytes.len() + 1 - PORTION - buffer.granted;
+        let wanted = over.next_multiple_of(PORTION);
+        let take = |used: usize| (used + wanted <= self.limit).then_some(used + wanted);
+        let taken = self.used.fetch_update(Relaxed, Relaxed, take).is_ok();
+        buffer.granted += if taken { wanted } else { 0 };
+        taken
     }
 
-    fn write(&self, mut sink: Sink) {
+    /// Whether half of all room is used. Looked at once in a portion.
+    fn is_half_full(&self, before: usize, after: usize) -> bool {
+        before / PORTION != after / PORTION && self.used.load(Relaxed) >= self.limit / 2
+    }
+
+    fn await_room(&self) {
+        // One that is told in between is only late by a look.
+        let _ = self.room.1.wait_timeout(lock(&self.room.0), LOOK);
+    }
+
+    fn write(&self, mut file: LogFile) {
         let mut spare = Vec::new();
         loop {
-            let signal = self.wait();
-            if !signal.stop && !signal.reopen {
-                thread::sleep(GATHER);
-            }
-            for buffer in &self.buffers {
-                std::mem::swap(&mut lock(buffer).bytes, &mut spare);
-                sink.write(&spare);
+            let told = self.wait();
+            for buffer in self.places.iter().flat_map(|place| &place.0) {
+                let granted = {
+                    let mut buffer = lock(buffer);
+                    std::mem::swap(&mut buffer.lines.bytes, &mut spare);
+                    std::mem::take(&mut buffer.granted)
+                };
+                self.losses.add(file.write(&spare), UNWRITTEN);
                 spare.clear();
+                spare.shrink_to(KEPT);
+                if granted > 0 {
+                    self.used.fetch_sub(granted, Relaxed);
+                    self.room.1.notify_all();
+                }
             }
-            if signal.reopen {
-                self.reopen(&mut sink);
+            if told & REOPEN != 0 {
+                self.reopen(&mut file);
             }
-            if signal.stop {
+            if told & STOP != 0 {
                 return;
             }
         }
     }
 
-    fn wait(&self) -> Signal {
-        let idle = lock(&self.signal);
-        let waited = self.changed.wait_while(idle, |it| !(it.lines || it.reopen || it.stop));
-        std::mem::take(&mut *waited.unwrap_or_else(PoisonError::into_inner))
+    /// Waits for something to do, and then a little for more of it.
+    fn wait(&self) -> u8 {
+        let mut told = self.told.swap(0, AcqRel);
+        while told == 0 {
+            thread::park();
+            told = self.told.swap(0, AcqRel);
+        }
+        let until = Instant::now() + GATHER;
+        while told == LINES {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            thread::park_timeout(left);
+            told |= self.told.swap(0, AcqRel);
+        }
+        told
     }
 
-    fn reopen(&self, sink: &mut Sink) {
+    fn reopen(&self, file: &mut LogFile) {
         let Some(path) = &self.path else { return };
-        match Sink::open(Some(path)) {
-            Ok(opened) => *sink = opened,
+        match LogFile::open(Some(path)) {
+            Ok(opened) => *file = opened,
             Err(error) => {
                 let path = path.display();
                 tracing::error!(%path, %error, "the access log can't be reopened; the old file is written on");
             }
-        }
-    }
-}
-
-struct Sink {
-    file: Option<File>,
-    failing: bool,
-}
-
-impl Sink {
-    fn open(path: Option<&Path>) -> io::Result<Self> {
-        let open = |path| OpenOptions::new().create(true).append(true).open(path);
-        Ok(Self { file: path.map(open).transpose()?, failing: false })
-    }
-
-    fn write(&mut self, lines: &[u8]) {
-        if lines.is_empty() {
-            return;
-        }
-        let written = match &mut self.file {
-            Some(file) => file.write_all(lines),
-            None => io::stdout().lock().write_all(lines),
-        };
-        match written {
-            Ok(()) => self.failing = false,
-            Err(error) if !self.failing => {
-                self.failing = true;
-                tracing::error!(%error, "the access log can't be written; its lines are lost");
-            }
-            Err(_) => {}
         }
     }
 }

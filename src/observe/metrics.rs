@@ -248,7 +248,7 @@ impl Metrics {
                 .counter("sheave_files_cache_misses_total", "Files served from the disk."),
             access_log_dropped: make.counter(
                 "sheave_access_log_dropped_total",
-                "Access-log lines dropped because the writer fell behind.",
+                "Access-log lines lost: no room in the buffer, or not writable.",
             ),
             panics: make.counter(
                 "sheave_panics_total",

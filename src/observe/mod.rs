@@ -5,6 +5,8 @@
 
 pub mod access_line;
 pub mod access_log;
+pub mod log_file;
+pub mod log_losses;
 pub mod logging;
 pub mod metrics;
 pub mod request_metrics;

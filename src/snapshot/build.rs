@@ -12,7 +12,10 @@ use super::{
 use crate::{
     config::{self, Config, HostPattern},
     http1::request_head::Limits,
-    observe::{access_line::Format, access_log::AccessLog},
+    observe::{
+        access_line::Format,
+        access_log::{AccessLog, Options},
+    },
     route::{Group, Router, Sites},
     tls::{self, Certificates, TlsError},
     upstream::{
@@ -139,7 +142,14 @@ fn access_log(
         config::AccessLogFormat::Combined => Format::Combined,
     };
     let dropped = resources.metrics.access_log_dropped.clone();
-    AccessLog::open(wanted.path.as_deref(), format, resources.workers, wanted.buffer, dropped)
+    let options = Options {
+        path: wanted.path.as_deref(),
+        format,
+        workers: resources.workers,
+        limit: wanted.buffer,
+        waits: wanted.when_full == config::WhenFull::Wait,
+    };
+    AccessLog::open(options, dropped)
         .map(|log| Some(Arc::new(log)))
         .map_err(|error| BuildError::AccessLog(wanted.path.clone().unwrap_or_default(), error))
 }

@@ -5,7 +5,15 @@ use crate::rig::{
     client::{ask, get, request},
     until,
 };
-use std::fs;
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::Command,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
 
 #[test]
 fn a_json_line_has_every_field_of_the_contract() {
@@ -183,4 +191,99 @@ fn a_failed_attempt_is_told_in_words() {
         line["reason"] == "connect_failed"
             && line["detail"].as_str().is_some_and(|it| it.contains("refused"))
     });
+}
+
+/// Everything is answered by the daemon itself.
+fn answering(rest: &str) -> Config {
+    let site =
+        "[[site]]\nname = \"main\"\n[[site.route]]\npath = \"/*\"\nrespond = { body = \"x\" }\n";
+    Config::bare().rest(site).rest(rest).quiet()
+}
+
+#[test]
+fn no_line_is_lost_while_the_disk_keeps_up_however_the_workers_share_the_load() {
+    // One connection is one worker: the buffer is not its 64th part.
+    let daemon = Daemon::start(&answering("").workers(64));
+    let mut client = Client::connect(daemon.http());
+    let (rounds, at_once) = (18, 500);
+    let requests = "GET /in-a-row HTTP/1.1\r\nHost: a\r\n\r\n".repeat(at_once);
+    for _ in 0..rounds {
+        client.send(&requests);
+        (0..at_once).for_each(|_| assert_eq!(client.response().status, 200));
+    }
+    until("all lines", || {
+        let lines = daemon.access_log().len();
+        let dropped = daemon.count("sheave_access_log_dropped_total", &[]);
+        assert_eq!(dropped, 0, "beside {lines} lines");
+        lines == rounds * at_once
+    });
+    assert_eq!(daemon.admin_json("/health").1["checks"]["access_log"]["dropped"], 0);
+}
+
+/// A pipe in `dir` that nobody reads but by what this gives.
+fn pipe(dir: &Path) -> File {
+    let pipe = dir.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    File::options().read(true).write(true).open(&pipe).unwrap()
+}
+
+#[test]
+fn lines_past_a_full_buffer_are_counted_and_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let _unread = pipe(dir.path());
+    let log = answering("[access_log]\npath = \"pipe\"\nbuffer = \"64KiB\"").workers(1);
+    let daemon = Daemon::start_in(dir, &log.text());
+    let mut client = Client::connect(daemon.http());
+    let path = format!("/{}", "x".repeat(4000));
+    for _ in 0..100 {
+        assert_eq!(client.get(&path).status, 200);
+    }
+    let dropped = daemon.count("sheave_access_log_dropped_total", &[]);
+    assert!((1..100).contains(&dropped), "{dropped}");
+    let (status, health) = daemon.admin_json("/health");
+    assert_eq!((status, &health["status"]), (200, &"degraded".into()), "{health}");
+    let log = &health["checks"]["access_log"];
+    assert_eq!((&log["status"], &log["dropped"]), (&"degraded".into(), &dropped.into()), "{log}");
+    daemon.log.wait_for("a warning", |line| line.contains("access log lines are lost"));
+    let told = daemon.log.lines();
+    assert_eq!(told.iter().filter(|line| line.contains("lines are lost")).count(), 1);
+}
+
+#[test]
+fn requests_wait_for_the_disk_where_the_config_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = pipe(dir.path());
+    let table = "[access_log]\npath = \"pipe\"\nbuffer = \"64KiB\"\nwhen_full = \"wait\"";
+    let daemon = Daemon::start_in(dir, &answering(table).workers(1).text());
+    let (address, (tell, told)) = (daemon.http(), mpsc::channel());
+    let asking = thread::spawn(move || {
+        let mut client = Client::connect(address);
+        let path = format!("/{}", "x".repeat(4000));
+        for _ in 0..100 {
+            assert_eq!(client.get(&path).status, 200);
+            tell.send(()).unwrap();
+        }
+    });
+    let mut answered = 0;
+    while told.recv_timeout(Duration::from_millis(500)).is_ok() {
+        answered += 1;
+    }
+    assert!(answered < 100, "they wait");
+    let mut lines = BufReader::new(log.take(u64::MAX)).lines();
+    for _ in 0..100 {
+        let line = lines.next().unwrap().unwrap();
+        assert!(serde_json::from_str::<serde_json::Value>(&line).is_ok(), "{line}");
+    }
+    asking.join().unwrap();
+    assert_eq!(daemon.count("sheave_access_log_dropped_total", &[]), 0);
+}
+
+#[test]
+fn lines_for_a_full_disk_are_counted() {
+    let daemon = Daemon::start(&answering("[access_log]\npath = \"/dev/full\""));
+    for _ in 0..3 {
+        assert_eq!(get(daemon.http(), "/").status, 200);
+    }
+    daemon.wait_for_metric("sheave_access_log_dropped_total", &[], 3);
+    daemon.log.wait_for("why", |line| line.contains("the access log can't be written"));
 }

@@ -1,0 +1,124 @@
+//! What the access log is written to.
+//!
+//! Owns: the file, or stdout, and whether its last line has an end. May touch: nothing of ours.
+//! Called by the writer of [`super::access_log`] only.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::fd::AsFd,
+    path::Path,
+    thread,
+    time::Duration,
+};
+
+/// A reader of a pipe that does not block is asked again after this.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A file that lines are appended to.
+pub struct LogFile<W = File> {
+    out: W,
+    /// Whether the last write broke off within a line.
+    torn: bool,
+    /// Whether the last write failed, which is told once.
+    failing: bool,
+}
+
+impl LogFile {
+    /// Opens `path`, or stdout.
+    pub fn open(path: Option<&Path>) -> io::Result<Self> {
+        let out = match path {
+            Some(path) => OpenOptions::new().create(true).append(true).open(path)?,
+            // Not by `io::stdout`, which keeps a part of what it could not write.
+            None => File::from(io::stdout().as_fd().try_clone_to_owned()?),
+        };
+        Ok(Self::over(out))
+    }
+}
+
+impl<W: Write> LogFile<W> {
+    fn over(out: W) -> Self {
+        Self { out, torn: false, failing: false }
+    }
+
+    /// Writes `lines`, each with its end. Returns how many were lost.
+    pub fn write(&mut self, lines: &[u8]) -> u64 {
+        if lines.is_empty() {
+            return 0;
+        }
+        // A line that was cut off, as by a full disk, stays alone: none is continued within it.
+        if self.torn && self.put(b"\n").1.is_none() {
+            self.torn = false;
+        }
+        let (written, error) = if self.torn { (0, None) } else { self.put(lines) };
+        if written == lines.len() {
+            if self.failing {
+                tracing::info!("the access log can be written again");
+            }
+            self.failing = false;
+            return 0;
+        }
+        if let Some(error) = error
+            && !self.failing
+        {
+            tracing::error!(%error, "the access log can't be written; its lines are lost");
+        }
+        self.failing = true;
+        self.torn = self.torn || written > 0 && lines[written - 1] != b'\n';
+        memchr::memchr_iter(b'\n', &lines[written..]).count() as u64
+    }
+
+    /// Writes as much as can be: how much, and what ended it.
+    fn put(&mut self, bytes: &[u8]) -> (usize, Option<io::Error>) {
+        let mut written = 0;
+        while written < bytes.len() {
+            match self.out.write(&bytes[written..]) {
+                Ok(0) => return (written, Some(io::ErrorKind::WriteZero.into())),
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(PAUSE),
+                Err(error) => return (written, Some(error)),
+            }
+        }
+        (written, None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Has room for so many bytes.
+    struct Disk(Vec<u8>, usize);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = bytes.len().min(self.1 - self.0.len());
+            if count == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.0.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_loses_lines_that_are_counted_and_never_joins_two() {
+        let mut file = LogFile::over(Disk(Vec::new(), 10));
+        assert_eq!(file.write(b"one\ntwo\nthree\nfour\n"), 2);
+        assert_eq!(file.write(b"five\n"), 1);
+        file.out.1 = 100;
+        assert_eq!(file.write(b"six\n"), 0);
+        assert_eq!(String::from_utf8_lossy(&file.out.0), "one\ntwo\nth\nsix\n");
+        // Cut between two lines, nothing is torn.
+        file.out.1 = file.out.0.len() + 4;
+        assert_eq!(file.write(b"abc\ndef\n"), 1);
+        file.out.1 = 100;
+        assert_eq!(file.write(b"ghi\n"), 0);
+        assert!(file.out.0.ends_with(b"six\nabc\nghi\n"));
+    }
+}

@@ -1,0 +1,66 @@
+//! Lines that the access log has lost.
+//!
+//! Owns: their count, and when they were last warned of. May touch: nothing of ours. A disk that
+//! hangs holds up the writer, so the warning comes from the thread that loses the line.
+
+use prometheus::IntCounter;
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Instant,
+};
+
+/// Milliseconds between two warnings; and for so long after a loss `/health` shows it as one.
+const WARN_EVERY: u64 = 60_000;
+
+/// Counts lost lines, and warns of them.
+pub struct Losses {
+    /// `sheave_access_log_dropped_total`.
+    counter: IntCounter,
+    begun: Instant,
+    /// Since the last warning.
+    untold: AtomicU64,
+    /// In milliseconds since `begun`, and one; 0 is never.
+    told: AtomicU64,
+    last: AtomicU64,
+}
+
+impl Losses {
+    /// None yet.
+    pub fn new(counter: IntCounter) -> Self {
+        Self {
+            counter,
+            begun: Instant::now(),
+            untold: AtomicU64::new(0),
+            told: AtomicU64::new(0),
+            last: AtomicU64::new(0),
+        }
+    }
+
+    /// So many lines are lost; `why` is for people.
+    pub fn add(&self, lines: u64, why: &str) {
+        if lines == 0 {
+            return;
+        }
+        self.counter.inc_by(lines);
+        self.untold.fetch_add(lines, Relaxed);
+        let now = self.now();
+        self.last.store(now, Relaxed);
+        let told = self.told.load(Relaxed);
+        let due = told == 0 || now >= told + WARN_EVERY;
+        // Of several threads, one tells.
+        if due && self.told.compare_exchange(told, now, Relaxed, Relaxed).is_ok() {
+            let (lost, total) = (self.untold.swap(0, Relaxed), self.counter.get());
+            tracing::warn!(lost, total, "access log lines are lost: {why}");
+        }
+    }
+
+    /// Whether lines were lost a moment ago.
+    pub fn are_recent(&self) -> bool {
+        let last = self.last.load(Relaxed);
+        last != 0 && self.now() < last + WARN_EVERY
+    }
+
+    fn now(&self) -> u64 {
+        self.begun.elapsed().as_millis() as u64 + 1
+    }
+}
