@@ -4,7 +4,7 @@
 //! [`super::client_io`] and the service, read by the one alarm of [`super::serve_http2`], so that no
 //! request starts or stops a timer.
 
-use super::settings::Waits;
+use super::{client_frames::Shown, settings::Waits};
 use crate::clock::Clock;
 use std::{
     sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
@@ -34,6 +34,8 @@ pub enum Finding {
     Idle,
     /// The client takes nothing.
     Stalled,
+    /// A head has begun and does not end.
+    Late,
 }
 
 /// What a connection is doing. Moments are the clock's milliseconds; 0 is "not now".
@@ -44,6 +46,9 @@ pub struct Activity {
     in_flight: AtomicU32,
     requests: AtomicU64,
     idle_since: AtomicU64,
+    /// Since when a head, or another frame that is no DATA, has begun and is not whole.
+    head_since: AtomicU64,
+    resets: AtomicU32,
     blocked_since: AtomicU64,
     /// When the socket last took nothing.
     blocked_last: AtomicU64,
@@ -73,6 +78,8 @@ impl Activity {
             in_flight: AtomicU32::new(0),
             requests: AtomicU64::new(0),
             idle_since: AtomicU64::new(clock.now()),
+            head_since: AtomicU64::new(0),
+            resets: AtomicU32::new(0),
             blocked_since: AtomicU64::new(0),
             blocked_last: AtomicU64::new(0),
             written: AtomicU32::new(0),
@@ -104,6 +111,36 @@ impl Activity {
         }
         if !answered && begun.elapsed() < AT_ONCE {
             self.count_given_up();
+        }
+    }
+
+    /// How many requests are under way.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// When nothing was under way any more; told while that is so.
+    pub fn idle_since(&self) -> u64 {
+        self.idle_since.load(Relaxed)
+    }
+
+    /// How many streams the client has reset.
+    pub fn resets(&self) -> u32 {
+        self.resets.load(Relaxed)
+    }
+
+    /// What the client's newest bytes have shown.
+    pub fn came(&self, shown: Shown) {
+        if shown.resets != 0 {
+            self.resets.fetch_add(shown.resets, Relaxed);
+        }
+        let before = self.head_since.load(Relaxed);
+        if !shown.is_within {
+            if before != 0 {
+                self.head_since.store(0, Relaxed);
+            }
+        } else if before == 0 || shown.was_whole {
+            self.head_since.store(self.clock.now(), Relaxed);
         }
     }
 
@@ -164,6 +201,11 @@ impl Activity {
         }
     }
 
+    /// Whether the socket takes nothing now.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked_since.load(Relaxed) != 0
+    }
+
     /// Whether the socket has taken nothing for a while since `moment`: what was written then may not
     /// have got to the client yet.
     pub fn was_slow_since(&self, moment: u64) -> bool {
@@ -192,8 +234,17 @@ impl Activity {
         if blocked != 0 {
             return due(blocked, waits.send, Finding::Stalled);
         }
+        let head = self.head_since.load(Relaxed);
+        // While the socket takes nothing, h2 may read nothing, either.
+        let since = head.max(self.blocked_last.load(Relaxed));
+        if head != 0 && now >= since + waits.request_head {
+            return Finding::Late;
+        }
         // Whatever begins from now on can't be overdue before the shortest wait.
-        let soonest = now + waits.shortest();
+        let mut soonest = now + waits.shortest();
+        if head != 0 {
+            soonest = soonest.min(since + waits.request_head);
+        }
         if self.in_flight.load(Relaxed) != 0 {
             return Finding::Fine(soonest);
         }
@@ -249,6 +300,25 @@ mod tests {
             activity.end(false, begun);
         }
         assert!(!activity.floods());
+    }
+
+    #[test]
+    fn a_head_is_late_once_it_has_had_its_time_from_its_own_first_byte() {
+        let activity = Activity::new(Clock::start(), 100);
+        let now = activity.clock.now();
+        let waits = |request_head| Waits { request_head, idle: 3_600_000, send: 3_600_000 };
+        assert!(matches!(activity.look(&waits(0)), Finding::Fine(_)));
+        activity.came(Shown { is_within: true, was_whole: false, resets: 0 });
+        assert_eq!(activity.look(&waits(0)), Finding::Late);
+        let Finding::Fine(at) = activity.look(&waits(3_000_000)) else { panic!("late") };
+        assert!(at >= now + 3_000_000);
+        activity.head_since.store(1, Relaxed);
+        activity.came(Shown { is_within: true, was_whole: false, resets: 0 });
+        assert_eq!(activity.look(&waits(now - 1)), Finding::Late, "it is the same head");
+        activity.came(Shown { is_within: true, was_whole: true, resets: 0 });
+        assert!(matches!(activity.look(&waits(now - 1)), Finding::Fine(_)), "it is another");
+        activity.came(Shown { is_within: false, was_whole: true, resets: 0 });
+        assert!(matches!(activity.look(&waits(0)), Finding::Fine(_)));
     }
 
     #[test]

@@ -1,31 +1,59 @@
 //! A client's socket as hyper's HTTP/2 reads and writes it.
 //!
-//! Owns: what is noted of it. May touch: [`super::activity`]. The connection's alarm reads what is
-//! noted.
+//! Owns: what is noted of it, and that it outlives hyper's connection. May touch:
+//! [`super::activity`], [`super::client_frames`]. The connection's alarm reads what is noted.
 
-use super::activity::Activity;
+use super::{activity::Activity, client_frames::ClientFrames};
 use bytes::Bytes;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Where a socket is found once hyper has let go of it: hyper does not give it back.
+#[derive(Debug)]
+pub struct Left<S>(Arc<Mutex<Option<S>>>);
+
+impl<S> Default for Left<S> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<S> Left<S> {
+    /// The socket, once nobody reads and writes it any more.
+    pub fn take(&self) -> Option<S> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
 
 /// A client's socket that notes what happens on it.
 #[derive(Debug)]
 pub struct ClientIo<S> {
-    stream: S,
+    /// There until it is dropped.
+    stream: Option<S>,
     /// Read of it already, and to be read first.
     begun: Bytes,
+    frames: ClientFrames,
     activity: Arc<Activity>,
+    left: Left<S>,
+}
+
+impl<S> Drop for ClientIo<S> {
+    fn drop(&mut self) {
+        *self.left.0.lock().unwrap_or_else(PoisonError::into_inner) = self.stream.take();
+    }
 }
 
 impl<S> ClientIo<S> {
-    /// Notes in `activity` what happens on `stream`, of which `begun` was read before.
-    pub fn new(stream: S, begun: Bytes, activity: Arc<Activity>) -> Self {
-        Self { stream, begun, activity }
+    /// Notes in `activity` what happens on `stream`, of which `begun` was read before; leaves the
+    /// stream in `left` when it is dropped.
+    pub fn new(stream: S, begun: Bytes, activity: Arc<Activity>, left: &Left<S>) -> Self {
+        let left = Left(Arc::clone(&left.0));
+        Self { stream: Some(stream), begun, frames: ClientFrames::default(), activity, left }
     }
 
     fn note(&self, written: &Poll<io::Result<usize>>) {
@@ -36,18 +64,29 @@ impl<S> ClientIo<S> {
     }
 }
 
+impl<S: Unpin> ClientIo<S> {
+    fn stream(&mut self) -> io::Result<Pin<&mut S>> {
+        // Nobody reads or writes what is being dropped.
+        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for ClientIo<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.begun.is_empty() {
+        let before = buffer.filled().len();
+        if self.begun.is_empty() {
+            ready!(self.stream()?.poll_read(cx, buffer))?;
+        } else {
             let length = self.begun.len().min(buffer.remaining());
             buffer.put_slice(&self.begun.split_to(length));
-            return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let shown = self.frames.follow(&buffer.filled()[before..]);
+        self.activity.came(shown);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -57,7 +96,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let written = self.stream()?.poll_write(cx, bytes);
         self.note(&written);
         written
     }
@@ -67,23 +106,23 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        let written = self.stream()?.poll_write_vectored(cx, parts);
         self.note(&written);
         written
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.as_ref().is_some_and(S::is_write_vectored)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        let flushed = self.stream()?.poll_flush(cx);
         self.activity.wrote(flushed.is_pending());
         flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.stream()?.poll_shutdown(cx)
     }
 }
 
@@ -121,7 +160,8 @@ mod tests {
     #[test]
     fn a_connection_that_was_slow_once_is_not_stalled() {
         let activity = Arc::new(Activity::new(Clock::start(), 100));
-        let mut io = ClientIo::new(Slow(true), Bytes::new(), Arc::clone(&activity));
+        let mut io =
+            ClientIo::new(Slow(true), Bytes::new(), Arc::clone(&activity), &Left::default());
         let mut cx = Context::from_waker(Waker::noop());
         assert!(Pin::new(&mut io).poll_write(&mut cx, b"last").is_ready());
         let waits = Waits { request_head: 1000, idle: 1000, send: 0 };

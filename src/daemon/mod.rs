@@ -6,6 +6,7 @@
 pub mod activity;
 pub mod alarm;
 pub mod backlog;
+pub mod client_frames;
 pub mod client_io;
 pub mod connection;
 pub mod control;

@@ -6,9 +6,9 @@
 use super::{
     activity::{Activity, Finding},
     alarm::Alarm,
-    client_io::ClientIo,
+    client_io::{ClientIo, Left},
     service::Service,
-    settings::Settings,
+    settings::{Settings, Waits},
     stream::Stream,
     streams::{Begun, Streams},
 };
@@ -24,10 +24,18 @@ use std::{
     task::Poll,
     time::{Duration, Instant},
 };
+use tokio::time::timeout;
 
 /// Enough for a fast download, little enough for many connections.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// How long is read on, so that a client that has to go gets to read why.
+const HEARD: Duration = Duration::from_secs(1);
+
+/// GOAWAY with ENHANCE_YOUR_CALM (RFC 9113 §6.8): nothing more is taken, but all that came may have
+/// been.
+const CALM: [u8; 17] = *b"\0\0\x08\x07\0\0\0\0\0\x7f\xff\xff\xff\0\0\0\x0b";
 
 /// What happened beside the HTTP connection's own progress.
 enum Event {
@@ -39,6 +47,18 @@ enum Event {
     Flood,
 }
 
+/// How a connection came to its end.
+enum End {
+    /// There is nothing to be said any more, or nobody who would hear it.
+    Silent,
+    /// h2 has said GOAWAY, for this reason.
+    Told(&'static str),
+    /// The client has done nothing after our goodbye.
+    Unheard,
+    /// The client is sent away for this reason.
+    Refused(StatusCode, &'static str),
+}
+
 /// What was said to a client: that it may ask no more.
 struct Goodbye {
     /// In the clock's milliseconds.
@@ -48,14 +68,19 @@ struct Goodbye {
 }
 
 impl Goodbye {
-    /// Whether the client goes on asking. h2 takes new streams until the client has answered.
-    fn is_ignored(&mut self, activity: &Activity, patience: u64) -> bool {
+    /// Whether the client has had its time to hear it, and goes on asking or does nothing. h2 takes
+    /// new streams, and keeps the connection, until the client has answered the PING that follows.
+    fn is_ignored(&mut self, activity: &Activity, waits: &Waits) -> bool {
         let now = activity.clock.now();
         if activity.was_slow_since(self.said) {
             // It lies in the socket's buffer still, or did so until now.
             self.said = now;
         }
-        if now < self.said + patience {
+        if activity.in_flight() == 0 {
+            // As long as a request on its way to us may take.
+            return now >= self.said.max(activity.idle_since()) + waits.request_head;
+        }
+        if now < self.said + waits.request_head.max(waits.send) {
             return false;
         }
         let requests = activity.requests();
@@ -79,12 +104,40 @@ pub async fn serve(stream: Stream, begun: Bytes, service: Service, settings: Set
     let service = Arc::new(service);
     let clock = service.proxy().live.clock;
     let activity = Arc::new(Activity::new(clock, settings.limits.http2_streams));
-    let io = TokioIo::new(ClientIo::new(stream, begun, Arc::clone(&activity)));
+    let left = Left::default();
+    let io = ClientIo::new(stream, begun, Arc::clone(&activity), &left);
+    let end = run(io, &service, &settings, &activity).await;
+    match end {
+        End::Refused(status, reason) => drop(service.refuse_unread(status, reason)),
+        End::Told(reason) => drop(service.refuse_unread(StatusCode::BAD_REQUEST, reason)),
+        End::Unheard | End::Silent => {}
+    }
+    let Some(mut stream) = left.take() else { return };
+    match end {
+        End::Unheard => stream.linger().await,
+        // Between two frames, if nothing is stuck in the socket: h2 writes what it has begun.
+        End::Refused(..) if !activity.is_blocked() => {
+            stream.say(&CALM).await;
+            let _ = timeout(HEARD, stream.linger()).await;
+        }
+        End::Told(..) => {
+            let _ = timeout(HEARD, stream.linger()).await;
+        }
+        End::Silent | End::Refused(..) => {}
+    }
+}
+
+async fn run(
+    io: ClientIo<Stream>,
+    service: &Arc<Service>,
+    settings: &Settings,
+    activity: &Arc<Activity>,
+) -> End {
     let begun = Begun::default();
-    let builder = builder(begun.clone(), &settings);
-    let answer = service_fn(|request| Arc::clone(&service).answer(Arc::clone(&activity), request));
-    let mut http = pin!(builder.serve_connection(io, answer));
-    let mut streams = Streams::new(begun, Arc::clone(&activity));
+    let builder = builder(begun.clone(), settings);
+    let answer = service_fn(|request| Arc::clone(service).answer(Arc::clone(activity), request));
+    let mut http = pin!(builder.serve_connection(TokioIo::new(io), answer));
+    let mut streams = Streams::new(begun, Arc::clone(activity));
     let listener = Arc::clone(service.listener());
     let mut drained = pin!(listener.drained());
     let mut alarm = Alarm::new(Instant::now(), Duration::from_millis(settings.waits.shortest()));
@@ -110,32 +163,33 @@ pub async fn serve(stream: Stream, begun: Bytes, service: Service, settings: Set
             if last { Poll::Ready(Event::Last) } else { Poll::Pending }
         });
         let last = match event.await {
-            Event::Ended(Ok(())) => return,
-            Event::Ended(Err(error)) => return refuse(&error, &service),
-            Event::Flood => break,
+            Event::Ended(Ok(())) => return End::Silent,
+            Event::Ended(Err(error)) => return end_of(&error, activity),
+            Event::Flood => return End::Refused(StatusCode::BAD_REQUEST, "stream_resets"),
             Event::Last => true,
             Event::Alarm => {
-                end_stalled(&activity, &settings, &mut streams);
-                let patience = settings.waits.request_head.max(settings.waits.send);
-                let asks_on = goodbye.as_mut().is_some_and(|it| it.is_ignored(&activity, patience));
-                match look(&activity, &settings, &mut alarm) {
-                    Finding::Stalled => return,
-                    // Nothing came of the goodbye either.
-                    Finding::Idle if goodbye.is_some() => return,
-                    Finding::Fine(_) if asks_on => return,
+                end_stalled(activity, settings, &mut streams);
+                let ignored =
+                    goodbye.as_mut().is_some_and(|it| it.is_ignored(activity, &settings.waits));
+                match look(activity, settings, &mut alarm) {
+                    Finding::Stalled => return End::Silent,
+                    Finding::Late => {
+                        return End::Refused(StatusCode::REQUEST_TIMEOUT, "head_timeout");
+                    }
+                    _ if ignored && activity.in_flight() == 0 => return End::Unheard,
+                    _ if ignored => return End::Silent,
                     Finding::Idle => true,
                     Finding::Fine(_) => alarm.is_older_than(settings.age),
                 }
             }
         };
         if last && goodbye.is_none() {
-            goodbye = Some(Goodbye { said: clock.now(), heard: None });
+            goodbye = Some(Goodbye { said: activity.clock.now(), heard: None });
             service.close();
             http.as_mut().graceful_shutdown();
             streams.poll_connection_next();
         }
     }
-    service.refuse_unread(StatusCode::BAD_REQUEST, "stream_resets");
 }
 
 /// Ends the streams of which the client takes nothing, and no others.
@@ -153,18 +207,24 @@ fn look(activity: &Activity, settings: &Settings, alarm: &mut Alarm) -> Finding 
     let finding = activity.look(&settings.waits);
     let wait = match finding {
         Finding::Fine(at) => at.saturating_sub(activity.clock.now()).max(1),
-        Finding::Idle | Finding::Stalled => settings.waits.send,
+        Finding::Idle | Finding::Stalled | Finding::Late => settings.waits.shortest(),
     };
     activity.stalled.store(finding == Finding::Stalled, Relaxed);
     alarm.ring_in(Duration::from_millis(wait));
     finding
 }
 
-/// Writes down what was refused before it was a request.
-fn refuse(error: &hyper::Error, service: &Service) {
+/// How hyper's connection ended.
+fn end_of(error: &hyper::Error, activity: &Activity) -> End {
     tracing::debug!(%error, "a connection ended with an error");
-    let cause = error.source().and_then(|it| it.downcast_ref::<h2::Error>());
-    if cause.is_some_and(|it| it.is_library() && it.is_go_away()) {
-        service.refuse_unread(StatusCode::BAD_REQUEST, "bad_request");
+    match error.source().and_then(|it| it.downcast_ref::<h2::Error>()) {
+        Some(error) if error.is_library() && error.is_go_away() => {
+            // h2 allows for no more than 20 requests that are reset before we hear of them. It ends a
+            // connection for other floods as well, and hyper does not tell which it was.
+            let floods = error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
+            let resets = floods && activity.resets() > 20;
+            End::Told(if resets { "stream_resets" } else { "bad_request" })
+        }
+        _ => End::Silent,
     }
 }

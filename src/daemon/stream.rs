@@ -99,6 +99,16 @@ impl Socket for Stream {
 }
 
 impl Stream {
+    /// Writes some last bytes, if they are taken soon.
+    pub async fn say(&mut self, bytes: &[u8]) {
+        let saying = async {
+            self.write_all(bytes).await?;
+            self.flush().await
+        };
+        // Whether they were or not, the end is near.
+        let _ = timeout(LINGER_IDLE, saying).await;
+    }
+
     /// Closes our side and reads what still comes, so that the client gets to read our answer.
     pub async fn linger(&mut self) {
         let drain = async {

@@ -78,6 +78,8 @@ fn a_client_that_gives_up_all_it_asks_for_is_sent_away() {
         }
     }
     daemon.wait_for_metric("sheave_requests_rejected_total", &[("reason", "stream_resets")], 1);
+    let told = frames::until_frame(&mut client, GOAWAY, 0).unwrap();
+    assert_eq!(told[4..8], [0, 0, 0, 11], "ENHANCE_YOUR_CALM");
     let _ = client.rest();
     until_nothing_is_left(&daemon);
     until("the servers to be free", || server.open_connections() == 0);
@@ -112,6 +114,86 @@ fn a_client_that_does_not_hear_the_goodbye_is_sent_away() {
     });
     assert!(server.request_count() > 2, "it was not refused, but ignored the goodbye");
     until_nothing_is_left(&daemon);
+}
+
+#[test]
+fn resets_in_one_piece_with_their_requests_are_seen_for_what_they_are() {
+    let (daemon, _server, https) = scene("");
+    let mut client = frames::connect(https, 1 << 16);
+    let streams = (0..200).map(|n| 2 * n + 1);
+    let pairs = streams.map(|n| [frames::request(n, "GET", "/"), frames::reset(n)].concat());
+    client.send(pairs.collect::<Vec<_>>().concat());
+    let told = frames::until_frame(&mut client, GOAWAY, 0).unwrap();
+    assert_eq!(told[4..8], [0, 0, 0, 11], "ENHANCE_YOUR_CALM");
+    daemon.wait_for_reason("stream_resets");
+    assert_eq!(daemon.rejected("stream_resets"), 1);
+    drop(client);
+    until_nothing_is_left(&daemon);
+}
+
+#[test]
+fn a_client_that_does_nothing_after_the_goodbye_is_sent_away() {
+    let (daemon, _server, https) =
+        scene("timeouts = { idle = \"200ms\", request_head = \"200ms\", send = \"1h\" }");
+    let mut client = frames::connect(https, 1 << 16);
+    client.send(frames::request(1, "GET", "/"));
+    assert_eq!(frames::body_length(&mut client, 1).unwrap(), 1);
+    frames::until_frame(&mut client, GOAWAY, 0).unwrap();
+    // It answers no PING.
+    assert!(client.rest().is_ok());
+    until_nothing_is_left(&daemon);
+}
+
+#[test]
+fn a_head_that_does_not_end_is_late() {
+    let head = frames::request(1, "GET", "/");
+    let open = frames::frame(HEADERS, 1, 1, &head[9..]);
+    let (daemon, server, https) =
+        scene("timeouts = { request_head = \"500ms\", idle = \"1h\", send = \"1h\" }");
+    let cases = [(&head[..20], false), (&head[..5], false), (&open[..], false), (&head[..9], true)];
+    for (count, (begun, goes_on)) in (1..).zip(cases) {
+        let mut client = frames::connect(https, 1 << 16);
+        client.send(begun);
+        let mut rest = head[begun.len()..].chunks(1);
+        until("the client to be sent away", || {
+            if goes_on {
+                std::thread::sleep(Duration::from_millis(100));
+                let _ = client.try_send(rest.next().expect("less than the whole head"));
+            }
+            daemon.rejected("head_timeout") == count
+        });
+        frames::until_frame(&mut client, GOAWAY, 0).unwrap();
+        drop(client);
+        until_nothing_is_left(&daemon);
+    }
+    // Half a preface is no head, but as little.
+    let (mut client, _) =
+        crate::rig::secure::Handshake::offering(&["h2"]).connect(https, "localhost");
+    client.send(b"PRI * HTTP");
+    assert!(frames::until_frame(&mut client, GOAWAY, 0).is_ok());
+    assert_eq!(daemon.wait_for_reason("head_timeout")["status"], 408);
+    assert_eq!(server.request_count(), 0);
+}
+
+#[test]
+fn a_connection_that_is_between_two_heads_is_not_late() {
+    let (daemon, server, https) =
+        scene("timeouts = { request_head = \"100ms\", idle = \"1h\", send = \"1h\" }");
+    let gate = crate::rig::Gate::default();
+    server.set_for("/held", Behaviour::gated(&gate));
+    let mut client = frames::connect(https, 1 << 16);
+    client.send(frames::begin_upload(1, "/held", ""));
+    // Half a DATA frame: its body has a timeout of its own.
+    let data = frames::frame(0, 1, 1, b"hello");
+    client.send(&data[..10]);
+    let since = std::time::Instant::now();
+    while since.elapsed() < Duration::from_millis(600) {
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(daemon.rejected("head_timeout"), 0);
+    }
+    client.send(&data[10..]);
+    gate.open();
+    assert_eq!(frames::body_length(&mut client, 1).unwrap(), 1);
 }
 
 #[test]
