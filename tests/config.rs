@@ -99,6 +99,81 @@ fn every_file_we_ship_loads_without_a_warning() {
     }
 }
 
+/// The pages that users read: path below the root, and text.
+fn pages() -> Vec<(PathBuf, String)> {
+    let mut paths = ["README.md", "CHANGELOG.md", "benches/README.md", "certs/README.md"]
+        .map(PathBuf::from)
+        .to_vec();
+    for directory in ["docs", "docs/decisions"] {
+        let entries = fs::read_dir(root().join(directory)).expect(directory);
+        let names =
+            entries.map(|entry| Path::new(directory).join(entry.expect("entry").file_name()));
+        paths.extend(names.filter(|path| path.extension().is_some_and(|it| it == "md")));
+    }
+    let text = |path: &PathBuf| fs::read_to_string(root().join(path)).expect("text");
+    paths.into_iter().map(|path| (path.clone(), text(&path))).collect()
+}
+
+/// The blocks between "```toml" and "```".
+fn toml_blocks(page: &str) -> Vec<&str> {
+    let begun = page.split("\n```toml\n").skip(1);
+    begun.map(|rest| rest.split("\n```").next().expect("the end of a block")).collect()
+}
+
+#[test]
+fn every_config_in_the_docs_loads_without_a_warning() {
+    let directory = surroundings();
+    let mut whole = 0;
+    for (path, text) in pages() {
+        for block in toml_blocks(&text) {
+            let parsed = parse_in(directory.path(), block);
+            if block.contains("listener") && block.contains("[[site]]") {
+                let loaded = parsed.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                assert_eq!(loaded.warnings, [], "{}", path.display());
+                whole += 1;
+            } else if let Err(error) = parsed {
+                // A part of a config may lack the rest of it, and no more.
+                for found in error.diagnostics {
+                    let is_a_part = found.message.starts_with("there is no ");
+                    let is_elsewhere = found.message.contains("cert");
+                    assert!(is_a_part || is_elsewhere, "{}: {found}", path.display());
+                }
+            }
+        }
+    }
+    assert!(whole >= 10, "{whole}");
+}
+
+#[test]
+fn links_of_the_docs_lead_somewhere() {
+    for (path, text) in pages() {
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let (target, _) = link.split_once('#').unwrap_or((link, ""));
+            if target.contains("://") {
+                continue;
+            }
+            let directory = path.parent().expect("a directory");
+            let there = root().join(directory).join(target);
+            assert!(there.exists(), "{}: {link}", path.display());
+        }
+    }
+}
+
+/// A README is read to its end only if it is short; a decision, too.
+#[test]
+fn the_docs_are_short() {
+    for (path, text) in pages() {
+        let lines = text.lines().count();
+        if path == Path::new("README.md") {
+            assert!(lines <= 150, "README.md has {lines} lines");
+            let first: Vec<_> = text.lines().take(8).collect();
+            assert!(first[0] == "# sheave" && first.iter().any(|it| it.starts_with("cargo test")));
+        } else if path.starts_with("docs/decisions") {
+            assert!(lines <= 30, "{} has {lines} lines", path.display());
+        }
+    }
+}
+
 /// full.toml with the keys that are absent by default.
 fn full_with_everything() -> String {
     let full = fs::read_to_string(root().join("config/full.toml")).expect("full.toml");
