@@ -49,7 +49,7 @@ impl FromStr for Cidr {
                 .filter(|prefix| *prefix <= longest)
                 .ok_or_else(|| format!("`/{prefix}` is no prefix length from 0 to {longest}"))?,
         };
-        // As addresses are compared.
+        // Addresses are compared in the same form.
         Ok(match network.to_canonical() {
             mapped @ IpAddr::V4(_) if longest == 128 && prefix >= 96 => {
                 Self { network: mapped, prefix: prefix - 96 }

@@ -12,7 +12,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that reads 0 a minute ago: 0 itself stays free to mean "never".
+    /// A clock that was at 0 a minute ago, so that 0 can mean "never".
     pub fn start() -> Self {
         let now = Instant::now();
         Self { start: now.checked_sub(std::time::Duration::from_secs(60)).unwrap_or(now) }

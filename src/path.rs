@@ -13,9 +13,9 @@ pub enum PathError {
     NotAbsolute,
     /// A `%` without two hex digits after it.
     BadEscape,
-    /// A NUL, plain or encoded: it ends a name early in C and nowhere else.
+    /// A NUL, plain or encoded: in C it ends a name early.
     Nul,
-    /// A `\`, plain or encoded: a slash to some servers and a letter to others.
+    /// A `\`, plain or encoded: some servers take it for a slash.
     Backslash,
     /// `..` beyond the root.
     AboveRoot,
@@ -39,9 +39,9 @@ impl std::error::Error for PathError {}
 ///
 /// - Escapes are decoded, once: `%2f` becomes `/`, `%252e` becomes the three characters `%2e`.
 /// - Then `//` is one `/`, and `.` and `..` are resolved (RFC 3986 §5.2.4), as a file system would.
-/// - Escapes that decode to no UTF-8 stay escapes, in upper case (RFC 3986 §6.2.2.1): an
-///   application with Latin-1 links behind us must go on working, and a `%E9` which is text can
-///   match a prefix but never decode to a dot or a slash, for those are ASCII.
+/// - Escapes that are no UTF-8 stay escapes, in upper case (RFC 3986 §6.2.2.1), so that
+///   applications with Latin-1 links work. This is safe: a byte that is no UTF-8 can't be a dot or
+///   a slash, which are ASCII.
 ///
 /// A path that is already clean is returned as it is, without allocating.
 pub fn normalise(raw: &str) -> Result<Cow<'_, str>, PathError> {
@@ -57,7 +57,8 @@ pub fn normalise(raw: &str) -> Result<Cow<'_, str>, PathError> {
 
 /// Whether there is nothing to decode, merge, resolve or refuse.
 ///
-/// Any segment that starts with a dot is taken for unclean: the slow way gives it back unchanged.
+/// A segment that starts with a dot counts as unclean, even if there is nothing to resolve; the slow
+/// way then returns it unchanged.
 fn is_clean(path: &[u8]) -> bool {
     let mut slash = false;
     for &byte in path {
@@ -70,7 +71,7 @@ fn is_clean(path: &[u8]) -> bool {
     true
 }
 
-/// Decodes every escape, once, and refuses what no path may have.
+/// Decodes every escape, once, and refuses bytes that a path must not have.
 fn decode(raw: &[u8]) -> Result<Vec<u8>, PathError> {
     let mut decoded = Vec::with_capacity(raw.len());
     let mut rest = raw.iter();
@@ -100,7 +101,7 @@ fn hex(digit: Option<&u8>) -> Result<u8, PathError> {
     }
 }
 
-/// The bytes as text; those that are no UTF-8 as escapes.
+/// The bytes as text; bytes that are no UTF-8 become escapes.
 fn text(bytes: &[u8]) -> String {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let mut text = String::with_capacity(bytes.len());

@@ -51,7 +51,7 @@ pub enum Variable {
     Cookie(String),
 }
 
-/// Why a text is no template.
+/// Why a text cannot be parsed as a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TemplateError {
     /// Byte offset in the text.

@@ -1,6 +1,6 @@
 //! Whether a certificate and its key can be served: readable, a pair, not expired.
 //!
-//! Owns: the judgement, at load time. May touch: the file system, and rustls for parsing. Next:
+//! Owns: the check at load time. May touch: the file system, and rustls for parsing. Next:
 //! `tls.rs` reads the same files again when the snapshot is built.
 
 use super::{Certificate, document::Document};
@@ -19,7 +19,7 @@ pub(super) fn check(document: &Document<'_>, path: &str, certificate: &Certifica
     let error = |key: &str, (message, hint): (String, String)| {
         document.error(document.value_at(&format!("{path}.{key}")), message, Some(hint));
     };
-    // An empty path was reported where it stands.
+    // An empty path has been reported already.
     if certificate.cert.as_os_str().is_empty() || certificate.key.as_os_str().is_empty() {
         return;
     }
@@ -34,7 +34,7 @@ pub(super) fn check(document: &Document<'_>, path: &str, certificate: &Certifica
     if let Ok(key) = key
         && let Ok(signer) = any_supported_type(&key)
     {
-        // A key that does not tell its public half is given the benefit of the doubt.
+        // Some keys do not tell their public half; then the pair is taken to match.
         if let Err(TlsError::InconsistentKeys(InconsistentKeys::KeyMismatch)) =
             CertifiedKey::new(chain.clone(), signer).keys_match()
         {

@@ -1,8 +1,8 @@
-//! The rules across tables: names that must exist, things that must be alone, routes that must be
+//! The rules across tables: names that must exist, values that must be unique, routes that must be
 //! reachable.
 //!
-//! Owns: those rules; what one table can judge by itself is judged where it is read. May touch: the
-//! document, for places. Next: [`super::parse`] gives the verdict.
+//! Owns: those rules. What concerns one table only is checked where the table is read. May touch:
+//! the document, for places. Next: [`super::parse`] decides.
 
 use super::{
     Config, HostPattern, Upstream, certificate, document::Document, nearest::did_you_mean,
@@ -31,14 +31,14 @@ pub(super) fn check(document: &Document<'_>, config: &Config) {
     listener_names(document, config);
     upstream_names(document, config);
     shadows(document, config);
-    // A mistake may be all that leaves something unused.
+    // With a mistake, something may only seem to be unused.
     if document.errors() == 0 {
         unused(document, config);
     }
 }
 
 fn something_is_served(document: &Document<'_>, config: &Config) {
-    // A table that is there but empty is as good as none, unless its fault is told already.
+    // An empty table counts as absent, unless its mistake has been reported already.
     let clean = document.errors() == 0;
     if config.listeners.is_empty() && (clean || document.key_at("listener").is_empty()) {
         let hint = "add `[listener.http]` with `address = \"127.0.0.1:8080\"`";
@@ -52,7 +52,7 @@ fn something_is_served(document: &Document<'_>, config: &Config) {
     }
 }
 
-/// Listeners and the admin address may not want the same socket.
+/// Listeners and the admin address must not have the same address.
 fn addresses(document: &Document<'_>, config: &Config) {
     let listeners = config.listeners.iter().map(|listener| {
         let path = format!("listener.{}.address", listener.name);
@@ -65,7 +65,7 @@ fn addresses(document: &Document<'_>, config: &Config) {
             if !clash(*address, *other) {
                 continue;
             }
-            // The admin address may be the default: then the listener is the one to point at.
+            // If the admin address is the default, the message points at the listener.
             let (at, beside) = match document.value_at(path) {
                 at if at.is_empty() => (document.value_at(other_path), None),
                 at => (at, Some(document.line(&document.value_at(other_path)))),
@@ -131,7 +131,7 @@ fn servers(document: &Document<'_>, upstream: &Upstream) {
     }
 }
 
-/// A host, or being the default, belongs to one site on each listener.
+/// On each listener a host belongs to one site, and only one site is the default.
 fn hosts(document: &Document<'_>, config: &Config) {
     let mut owners: HashMap<(&str, Option<&HostPattern>), (usize, usize)> = HashMap::new();
     let mut reported = BTreeSet::new();
@@ -152,7 +152,7 @@ fn hosts(document: &Document<'_>, config: &Config) {
                 if first == here {
                     continue;
                 }
-                // Once is enough, however many listeners the two share.
+                // Once is enough, even if the two sites share several listeners.
                 if !reported.insert(at.start) {
                     continue;
                 }

@@ -1,8 +1,8 @@
 //! One config text while it is read: its values, and everything found wrong so far.
 //!
-//! Owns: parsing with recovery, collecting findings, unknown keys, and the places by path for the
-//! rules across tables. May touch: `toml`. Next: [`super::table`] reads keys; [`super::parse`]
-//! decides by what [`Document::finish`] gives.
+//! Owns: parsing with recovery, collecting findings, unknown keys, and looking places up by path
+//! for the rules across tables. May touch: `toml`. Next: [`super::table`] reads keys;
+//! [`super::parse`] decides from the result of [`Document::finish`].
 
 use super::{
     Diagnostic, Severity,
@@ -28,9 +28,9 @@ pub(super) struct Document<'a> {
     entries: Vec<Entry>,
     /// Where each line ends: large files ask often.
     line_ends: Vec<usize>,
-    /// Lines that are no TOML: what the parser made of them is not worth a word.
+    /// Lines that are no TOML: nothing is reported about what the parser made of them.
     garbled: BTreeSet<usize>,
-    /// Strings with a `${…}` that could not be filled in: nothing more is said of them.
+    /// Strings with a `${…}` that could not be filled in: nothing more is reported about them.
     unfilled: Vec<Span>,
     found: RefCell<Vec<Diagnostic>>,
     /// Errors and warnings beyond [`MOST`].
@@ -41,7 +41,8 @@ pub(super) struct Document<'a> {
     errors: Cell<usize>,
 }
 
-/// Findings of one severity that are told; a generated file can have one mistake ten thousand times.
+/// At most so many findings of one severity are reported: a generated file can have the same
+/// mistake ten thousand times.
 const MOST: usize = 100;
 
 /// A key that nobody asked for.
@@ -61,7 +62,7 @@ pub(super) struct Finished {
 }
 
 impl<'a> Document<'a> {
-    /// Parses `source`, keeping what is sound where some is not.
+    /// Parses `source`. If some lines are broken, the others are kept.
     pub(super) fn parse(source: &'a str, file: &'a Path, lookup: Lookup<'a>) -> Self {
         let Sound { text, faults } = syntax::sound(source);
         let (tree, _) = DeTable::parse_recoverable(&text);
@@ -104,20 +105,20 @@ impl<'a> Document<'a> {
         Table::top(self, &self.entries, Rc::clone(&self.shape))
     }
 
-    /// Something that refuses the config.
+    /// Reports an error: the config is refused.
     pub(super) fn error(&self, span: Span, message: impl Into<String>, hint: Option<String>) {
         self.errors.set(self.errors.get() + 1);
         self.find(Severity::Error, span, message.into(), hint);
     }
 
-    /// Something that is missing: not said while the text is garbled, it may stand right there.
+    /// Reports that something is missing, unless the text has broken lines: it may be in one of them.
     pub(super) fn absent(&self, span: Span, message: impl Into<String>, hint: Option<String>) {
         if self.garbled.is_empty() {
             self.error(span, message, hint);
         }
     }
 
-    /// Something that the user should know.
+    /// Reports a warning.
     pub(super) fn warning(&self, span: Span, message: impl Into<String>, hint: Option<String>) {
         self.find(Severity::Warning, span, message.into(), hint);
     }
@@ -133,12 +134,12 @@ impl<'a> Document<'a> {
         found.push(Diagnostic::new(severity, self.file, self.source, span, message, hint));
     }
 
-    /// How many errors so far: a reader sees whether a part of its own went wrong.
+    /// How many errors there are so far. A reader compares, to see if its own part has an error.
     pub(super) fn errors(&self) -> usize {
         self.errors.get()
     }
 
-    /// Whether the whole text was TOML: only then is what is absent truly absent.
+    /// Whether the whole text was TOML. Otherwise a key that seems absent may be in a broken line.
     pub(super) fn is_whole(&self) -> bool {
         self.garbled.is_empty()
     }
@@ -162,7 +163,7 @@ impl<'a> Document<'a> {
         self.source.get(span.clone()).unwrap_or_default()
     }
 
-    /// The line of a place, to name it in the message about another.
+    /// The line number of a place, for a message about another place.
     pub(super) fn line(&self, span: &Span) -> usize {
         self.line_ends.partition_point(|end| *end < span.start) + 1
     }

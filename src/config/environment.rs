@@ -1,6 +1,6 @@
 //! `${NAME}` and `${NAME:-default}` in a string; `$${` is a literal `${`.
 //!
-//! Owns: the notation. May touch: the environment only by the lookup that it is given. Next:
+//! Owns: the notation. May touch: the environment, only through the function it is given. Next:
 //! [`super::tree`] expands every string value with it.
 
 /// The environment, as a function, so that tests need no real one.
@@ -19,7 +19,7 @@ pub(super) struct Unfilled {
     pub(super) hint: String,
 }
 
-/// Fills in every `${…}`; what cannot be is left out and reported.
+/// Fills in every `${…}`. One that cannot be filled in is left out and reported.
 pub(super) fn expand(text: &str, lookup: Lookup<'_>) -> (String, Vec<Unfilled>) {
     let mut filled = String::with_capacity(text.len());
     let mut faults = Vec::new();
@@ -54,7 +54,7 @@ pub(super) fn expand(text: &str, lookup: Lookup<'_>) -> (String, Vec<Unfilled>) 
     (filled, faults)
 }
 
-/// As in a shell, an empty variable takes the default too.
+/// As in a shell, the default is also taken if the variable is empty.
 fn value(expression: &str, lookup: Lookup<'_>) -> Result<String, (String, String)> {
     let (name, default) = match expression.split_once(":-") {
         Some((name, default)) => (name, Some(default)),

@@ -35,17 +35,17 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do.
     pub hint: Option<String>,
-    /// The text of `line`, or what stands around the place where that is long.
+    /// The text of `line`; of a long line only the part around the place.
     pub source_line: String,
-    /// Where the place is in that, in characters from 0.
+    /// The place within that text, in characters from 0.
     offset: usize,
 }
 
-/// Characters of a line that are shown; of what stands before the place, and in all.
+/// How many characters of a line are shown: before the place, and in all.
 const BEFORE: usize = 60;
 const SHOWN: usize = 160;
 
-/// What of a line is shown for a place `at` characters into it, and where the place is in that.
+/// The part of a line that is shown for a place `at` characters into it, and the place in that part.
 fn window(line: &str, at: usize) -> (String, usize) {
     let mut rest = line.chars();
     let begin = if at > SHOWN - BEFORE { at - BEFORE } else { 0 };
@@ -115,7 +115,7 @@ impl fmt::Display for Diagnostic {
             writeln!(out, "{gutter}--> {}:{}:{}", self.file.display(), self.line, self.column)?;
             writeln!(out, "{gutter} |")?;
             writeln!(out, "{} | {}", self.line, self.source_line)?;
-            // Tabs stay tabs, so that the caret stands below its character.
+            // Tabs stay tabs, so that the caret is below its character.
             let indent: String = (self.source_line.chars().take(self.offset))
                 .map(|c| if c == '\t' { '\t' } else { ' ' })
                 .collect();

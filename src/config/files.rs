@@ -74,7 +74,7 @@ impl Files {
     }
 }
 
-/// Whether what lies in `directory` lies in `root`.
+/// Whether files in `directory` are inside `root`.
 fn holds(root: &Path, directory: &Path) -> bool {
     let here = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     let (root, here) = (root.canonicalize(), here.canonicalize());

@@ -10,7 +10,7 @@ use super::{
 use crate::template::{Part, Template};
 use http::HeaderName;
 
-/// Fields that belong to one connection or frame the message: the proxy alone writes them.
+/// Fields that belong to one connection or frame the message: only the proxy writes them.
 const OURS: [&str; 12] = [
     "connection",
     "content-length",
@@ -26,7 +26,8 @@ const OURS: [&str; 12] = [
     "upgrade",
 ];
 
-/// Fields that the proxy writes into every request. Beside the client's they would be believed as ours.
+/// Fields that the proxy writes into every request. With `add` the client's own would stay beside
+/// ours, and servers could take it for ours.
 const WRITTEN: [&str; 8] = [
     "forwarded",
     "host",
@@ -92,7 +93,7 @@ fn read_fields(table: &Table<'_>) -> Vec<(HeaderName, Template)> {
     fields
 }
 
-/// A field value has no line ends; variables are made safe when they are filled in.
+/// A field's value has no line ends. Variables are made safe when they are filled in.
 pub(super) fn check_sendable(table: &Table<'_>, text: &Text, template: &Template) {
     let unfit = template.parts().iter().any(|part| match part {
         Part::Literal(text) => text.bytes().any(|b| (b < b' ' && b != b'\t') || b == 0x7f),

@@ -76,7 +76,7 @@ impl HealthCheck {
     }
 }
 
-/// Whether it can stand in a probe: a space or a line's end would end it there.
+/// Whether the text can be sent in a probe: a space or a line end would cut it off.
 fn is_sendable(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -17,7 +17,7 @@ pub struct Listener {
     /// `defer_accept`: a connection is accepted once its client has sent something, or after about a
     /// second (Linux's `TCP_DEFER_ACCEPT`), default true.
     pub defer_accept: bool,
-    /// `None`: plain HTTP/1.1.
+    /// `None`: without TLS.
     pub tls: Option<Tls>,
     /// The client's side of the timeouts.
     pub timeouts: ListenerTimeouts,
@@ -178,7 +178,7 @@ pub(super) fn head_size(table: &Table<'_>, key: &'static str, default: usize) ->
     default
 }
 
-/// Stands for an address that could not be read; port 0 clashes with nothing.
+/// Used in place of an address that could not be read. Port 0 clashes with no other address.
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
 
 /// `127.0.0.1:8080`, `[::]:80`, or `:80` for every address of the machine.

@@ -19,10 +19,10 @@ use std::{collections::BTreeSet, num::NonZeroUsize, path::Path, time::Duration};
 pub struct Loaded {
     /// What the file says, with every default filled in.
     pub config: Config,
-    /// What the user should know all the same; each renders by itself.
+    /// Warnings; each can be printed by itself.
     pub warnings: Vec<Diagnostic>,
-    /// The keys that the file nowhere writes, so that their defaults hold: `upstream.*.keepalive`,
-    /// `site[].route[].timeouts.connect`. Keys of optional tables count where the table is written.
+    /// The keys that the file does not have, so that they have their defaults: `upstream.*.keepalive`,
+    /// `site[].route[].timeouts.connect`. Keys of an optional table are in it only if the table is.
     pub defaulted: BTreeSet<String>,
 }
 
@@ -40,7 +40,7 @@ pub fn parse(
 ) -> Result<Loaded, ConfigError> {
     let document = Document::parse(text, file, env);
     let config = read(&document.top());
-    // Rules across tables would see tables that the parser lost.
+    // With broken lines, tables may be missing: the rules across tables would report that.
     if document.is_whole() {
         check(&document, &config);
     }

@@ -73,6 +73,6 @@ pub struct Config {
     pub log: Log,
     /// The admin address; `[admin]` may be absent, the default address is used then.
     pub admin: Admin,
-    /// Every file besides the config that it names and whose change must be noticed (certificates, keys).
+    /// Files that the config names and that are watched for changes (certificates, keys).
     pub watched: Vec<PathBuf>,
 }

@@ -1,7 +1,7 @@
-//! The notations of addresses, hosts, paths and methods, apart from any table.
+//! How addresses, hosts, paths and methods are written, in any table.
 //!
-//! Owns: parsing each and saying what to write instead. May touch: [`crate::path`]. Next: [`super::server`],
-//! [`super::site`] and [`super::route`] read through these.
+//! Owns: parsing each of them, and a hint what to write instead. May touch: [`crate::path`]. Next:
+//! [`super::server`], [`super::site`] and [`super::route`] read their values with these.
 
 use super::{HostPattern, PathPattern};
 use crate::path::normalise;
@@ -154,10 +154,11 @@ pub(super) fn path_pattern(text: &str) -> Result<PathPattern, Refusal> {
     })
 }
 
-/// Whether a path can be equal to one that is compared: escapes are decoded before. If not, a hint.
+/// Checks that a request's path can be equal to this one. Requests are compared after decoding, so
+/// a path that is written with escapes would never match. The error is a hint.
 pub(super) fn is_comparable(path: &str) -> Result<(), String> {
     let compared = "paths are compared with their escapes decoded";
-    // A `%` by itself is one that came escaped.
+    // A `%` without two digits after it stands for a `%25` in the request.
     let digits = |at: usize| path.as_bytes().get(at + 1..at + 3);
     let is_escape = |at| digits(at).is_some_and(|it| it.iter().all(u8::is_ascii_hexdigit));
     let escaped = path.match_indices('%').any(|(at, _)| is_escape(at));

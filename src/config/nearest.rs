@@ -48,7 +48,7 @@ pub(super) fn nearest<'a>(
     if let Some(ours) = known.clone().into_iter().find(|it| Some(*it) == translated) {
         return Some(ours);
     }
-    // A third of the letters may be wrong: short words do not match everything.
+    // At most a third of the letters may be wrong, or short words would match everything.
     let limit = (plain.chars().count() / 3).max(1);
     known
         .into_iter()
@@ -59,7 +59,7 @@ pub(super) fn nearest<'a>(
         .map(|(_, word)| word)
 }
 
-/// `http_500` is another thing than `http_502`, no slip of the finger.
+/// `http_500` is not a mistyped `http_502`: words that differ only in digits are different things.
 fn differs_by_number(written: &str, known: &str) -> bool {
     let letters = |word: &str| word.replace(|c: char| c.is_ascii_digit(), "");
     written != known && known.len() > letters(known).len() && letters(written) == letters(known)

@@ -10,7 +10,7 @@ pub struct Retry {
     /// `"http_502"`, `"http_503"`, `"http_504"`, `"http_429"` on request.
     pub on: Vec<RetryOn>,
     /// `tries`: further servers after the first, default 2; 0 = never. Servers that can't be
-    /// connected to do not count: they were asked nothing.
+    /// connected to do not count, because no request was sent to them.
     pub tries: u32,
     /// `timeout`: no further try starts after this, default 10 s.
     pub timeout: Duration,
@@ -65,7 +65,7 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// Reads `retry`; what it leaves out is as in `base`, a route's upstream or the defaults.
+    /// Reads `retry`. Keys that are absent are as in `base`: the route's upstream, or the defaults.
     pub(super) fn read(table: &Table<'_>, base: &Self) -> Self {
         let on = table.texts("on").map(|texts| {
             let mut on: Vec<_> =

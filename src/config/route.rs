@@ -142,7 +142,7 @@ impl Route {
             },
         );
         let methods = read_methods(table);
-        // A match that is not what was meant must not be said to shadow or be shadowed.
+        // With a mistake in its path or methods, a route must not be reported as shadowed.
         let path = if table.errors() > errors { PathPattern::Exact(String::new()) } else { path };
         let default_name = || {
             let path = written.map_or("/*", |text| text.value.as_str());
@@ -250,7 +250,7 @@ impl Action {
     }
 }
 
-/// Keys beside an action that means nothing to them.
+/// Keys that have no effect with the route's action.
 fn check_company(table: &Table<'_>, action: &str) {
     if action != "upstream" && table.has("retry") {
         let hint = Some("leave it out: only an `upstream` has servers to try".into());

@@ -1,4 +1,4 @@
-//! Routes that can never match, because one above them takes all that they would.
+//! Routes that can never match, because a route above takes all of their requests.
 //!
 //! Owns: when a path pattern covers another. May touch: nothing of ours. Next: [`super::check`].
 
@@ -21,13 +21,13 @@ impl PathPattern {
         }
     }
 
-    /// It stands for a pattern that was wrong.
+    /// Whether this is in place of a pattern that was wrong.
     fn is_unread(&self) -> bool {
         matches!(self, Self::Exact(path) if path.is_empty())
     }
 }
 
-/// The index of the first of `earlier` that leaves nothing to `route`.
+/// The index of the first route in `earlier` that leaves no request for `route`.
 pub(super) fn shadowed_by(earlier: &[Route], route: &Route) -> Option<usize> {
     earlier.iter().position(|above| {
         let methods = above.methods.is_empty()

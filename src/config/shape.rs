@@ -1,8 +1,8 @@
-//! How tables look that were read: what they are called, and which keys they were asked for.
+//! The shape of tables: their name, and the keys that their reader knows.
 //!
-//! Owns: one shape for all tables of a kind, so that ten thousand sites need no more words than one.
-//! May touch: nothing of ours. Made by [`super::table`]; [`super::document`] looks at all of them in
-//! the end.
+//! Owns: one shape for all tables of a kind, so that ten thousand sites take no more memory for it
+//! than one. May touch: nothing of ours. Filled by [`super::table`]; [`super::document`] looks at
+//! all shapes at the end.
 
 use std::{
     cell::RefCell,
@@ -14,7 +14,7 @@ use std::{
 /// What tables of a kind have in common.
 #[derive(Debug, Default)]
 pub(super) struct Shape {
-    /// As `upstream.*`; a key below it is named by both.
+    /// Such as `upstream.*`. The full name of a key has this before it.
     pattern: String,
     /// For messages, as `[upstream.app]`; empty at the top.
     pub(super) label: String,
@@ -26,7 +26,7 @@ pub(super) struct Shape {
 #[derive(Debug)]
 struct Asked {
     key: &'static str,
-    /// In one of the tables at least.
+    /// Whether it is written in at least one of the tables.
     written: bool,
 }
 
@@ -41,7 +41,7 @@ struct Below {
 enum Kind {
     Table,
     Element,
-    /// It has a name of its own, and so a shape.
+    /// A table with a name that the user chose; it has a shape of its own.
     Named,
 }
 
@@ -52,15 +52,15 @@ pub(super) struct Keys {
     pub(super) asked: BTreeSet<String>,
     /// In the text.
     pub(super) written: BTreeSet<String>,
-    /// What the first table is called that was asked for a key of this name.
+    /// The name of the first table that knows a key of this name.
     pub(super) homes: BTreeMap<&'static str, String>,
 }
 
 impl Shape {
-    /// A key of such a table was asked for.
+    /// Notes that the reader of such a table knows a key.
     pub(super) fn ask(&self, key: &'static str, written: bool) {
         let mut asked = self.asked.borrow_mut();
-        // The words are constants, and mostly the very same ones.
+        // Keys are constants, so most can be compared by their address.
         let known = (asked.iter().position(|it| ptr::eq(it.key, key)))
             .or_else(|| asked.iter().position(|it| it.key == key));
         match known {
@@ -69,7 +69,7 @@ impl Shape {
         }
     }
 
-    /// The keys that such tables were asked for.
+    /// The keys that such a table's reader knows.
     pub(super) fn known(&self) -> Vec<&'static str> {
         self.asked.borrow().iter().map(|it| it.key).collect()
     }

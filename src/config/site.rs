@@ -97,7 +97,7 @@ impl Taken {
     pub(super) fn claim(&mut self, wanted: &str) -> String {
         let mut name = wanted.to_owned();
         while self.0.contains_key(&name) {
-            // How many have asked: the next number is mostly free.
+            // Count how often a name was asked for: mostly the next number is free.
             let asked = self.0.entry(wanted.to_owned()).or_insert(1);
             *asked += 1;
             name = format!("{wanted}-{asked}");

@@ -1,7 +1,7 @@
-//! What is no TOML, told one line at a time, and the text without those lines.
+//! Finds the lines that are no TOML, and gives the text without them.
 //!
-//! Owns: recovery. The parser gives up where a line is badly broken, so that line is blanked and the
-//! text parsed again: one slip hides nothing that comes after it. May touch: `toml`. Next:
+//! Owns: recovery. The parser gives up at a badly broken line. That line is blanked and the text is
+//! parsed again, so that one mistake hides no mistakes after it. May touch: `toml`. Next:
 //! [`super::document`] reads what remains.
 
 use super::tree::Span;
@@ -21,17 +21,17 @@ pub(super) struct Fault {
     pub(super) span: Span,
     pub(super) message: String,
     pub(super) hint: Option<String>,
-    /// It is the notation of another program.
+    /// Whether it is the notation of another program.
     foreign: bool,
 }
 
-/// So many faults are told; past them the file is something else than TOML.
+/// At most so many faults are reported; with more, the file is probably no TOML at all.
 const MOST: usize = 12;
 
-/// So often is the text parsed again.
+/// At most so often the text is parsed again.
 const ROUNDS: usize = 200;
 
-/// Takes out of `source` what is no TOML.
+/// Blanks the lines of `source` that are no TOML.
 pub(super) fn sound(source: &str) -> Sound {
     let mut text = source.to_owned();
     let mut faults: Vec<Fault> = Vec::new();
@@ -62,15 +62,16 @@ pub(super) fn sound(source: &str) -> Sound {
 
 /// The line around `at`, without its end.
 fn line_of(source: &str, at: usize) -> Span {
-    // A fault at the very end, after the last line's end, is that line's.
+    // A fault after the end of the last line belongs to the last line.
     let at = at.min(source.trim_end().len());
     let start = source[..at].rfind('\n').map_or(0, |before| before + 1);
     let end = source[at..].find('\n').map_or(source.len(), |length| at + length);
     start..end
 }
 
-/// Spaces for a line; a header becomes that of a table which nobody reads, so that the keys below
-/// it do not fall to the table above. Its line is garbled, so the table is not told as unknown.
+/// Spaces in place of a line. A broken header becomes the header of a table that is not read, so
+/// that the keys below it do not land in the table above. It is not reported as unknown, because
+/// its line is known to be broken.
 fn blank(line: &str, number: usize) -> String {
     let header = format!("[_{number}]");
     if line.starts_with('[') && header.len() <= line.len() {
@@ -136,7 +137,7 @@ const REMEDIES: [(&str, &str, &str); 14] = [
     ("unexpected key or value", "nothing may follow here", "a line ends after its header or value"),
 ];
 
-/// Whose notation a line is, and what ours is.
+/// If a line is in another program's notation: which one, and what to write here.
 fn foreign(line: &str) -> Option<(&'static str, &'static str)> {
     if line.contains('=') {
         return None;
@@ -151,7 +152,7 @@ fn foreign(line: &str) -> Option<(&'static str, &'static str)> {
     None
 }
 
-/// The whole word where a value was expected that the parser saw only a part of.
+/// The whole word at a place where a value was expected; the parser reports only a part of it.
 fn bare_word(message: &str, source: &str, span: &Span) -> Option<Span> {
     let kinds = ["boolean", "date", "float", "integer", "number", "string values must be quoted"];
     let message = message.trim_start_matches("invalid ");

@@ -1,8 +1,9 @@
 //! One TOML table as its reader sees it: keys asked for by name and type, with defaults.
 //!
-//! Owns: the table's shape, and noticing keys that nobody asked for (when the reader is done with
-//! it). A wrong value is reported and its default taken, so that one run finds everything. May
-//! touch: the document. Next: [`super::values`] has the typed keys; the table files use both.
+//! Owns: the table's shape, and finding unknown keys: those that the reader has not asked for when
+//! it is done. A wrong value is reported and replaced by its default, so that one run finds all
+//! mistakes. May touch: the document. Next: [`super::values`] has the typed keys; the files of the
+//! tables use both.
 
 use super::{
     document::{Document, Stray},
@@ -16,7 +17,7 @@ pub(super) struct Table<'d> {
     /// Where findings go.
     pub(super) document: &'d Document<'d>,
     entries: &'d [Entry],
-    /// Where the table stands: its header, or all of it when it is inline.
+    /// The table's place: its header, or all of it if it is inline.
     pub(super) span: Span,
     shape: Rc<Shape>,
     /// Which of the entries were asked for.
@@ -38,7 +39,7 @@ impl<'d> Table<'d> {
         &self.shape.label
     }
 
-    /// The value of a key, which is known from now on.
+    /// The value of a key. From now on the key is a known one.
     pub(super) fn value(&self, key: &'static str) -> Option<&'d Value> {
         let at = self.entries.iter().position(|entry| entry.key == key);
         self.shape.ask(key, at.is_some());
@@ -48,7 +49,7 @@ impl<'d> Table<'d> {
         Some(&self.entries[at].value).filter(|it| !self.document.is_garbled(&it.span))
     }
 
-    /// Whether a key is written; it is not known by that.
+    /// Whether a key is written. This does not make it a known one.
     pub(super) fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|entry| entry.key == key)
     }
@@ -67,12 +68,12 @@ impl<'d> Table<'d> {
 
     /// Every entry, for tables whose keys are the user's own.
     pub(super) fn free_entries(&self) -> &'d [Entry] {
-        // Nothing is left to be a stray then.
+        // Then no key of this table is unknown.
         self.asked.iter().for_each(|asked| asked.set(true));
         self.entries
     }
 
-    /// A table below, empty where it is absent: its defaults are read all the same.
+    /// A table below. If it is absent, an empty one, so that its defaults are read.
     pub(super) fn table(&self, key: &'static str) -> Table<'d> {
         self.optional_table(key).unwrap_or_else(|| {
             Table::new(self.document, &[], self.key_span(key), self.shape.table(key))
@@ -95,7 +96,7 @@ impl<'d> Table<'d> {
         let Some(value) = self.value(key) else { return Vec::new() };
         let hint = || Some(format!("write `{example}`"));
         let Kind::Array(values) = &value.kind else {
-            // A garbled `[[site]]` leaves `[[site.route]]` to make a table of it.
+            // Where a `[[site]]` is broken, `[[site.route]]` makes `site` a plain table.
             let message = format!("`{key}` is an array of tables, not {}", value.kind.describe());
             self.absent(value.span.clone(), message, hint());
             return Vec::new();
@@ -179,7 +180,7 @@ impl<'d> Table<'d> {
         Some(texts)
     }
 
-    /// A value that is no string, with its quotes in the hint where that is all it lacks.
+    /// Reports a value that is no string. If only quotes are missing, the hint says so.
     pub(super) fn not_a_string(&self, key: &str, value: &Value, want: &str) {
         let hint = match value.kind {
             Kind::Array(_) | Kind::Table(_) => "write one string, in quotes".into(),

@@ -1,4 +1,4 @@
-//! The TOML text as values that know their place, in the order of the file.
+//! The TOML text as values with their places, in the order of the file.
 //!
 //! Owns: the walk over the parser's tree, and filling in `${…}`. May touch: `toml`, and nothing of
 //! ours beside [`super::environment`]. Next: [`super::table`] reads keys from these values.
@@ -43,9 +43,9 @@ pub(super) struct Text {
     pub(super) value: String,
     /// The whole of it, with its quotes.
     pub(super) span: Span,
-    /// Where `value` starts in the source, when it stands there letter by letter.
+    /// Where `value` starts in the source, if the source has it without escapes.
     verbatim: Option<usize>,
-    /// It had a `${…}`: a number may come as a string then.
+    /// Whether it had a `${…}`: then it may also be a number.
     pub(super) from_environment: bool,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct Entry {
 }
 
 impl Text {
-    /// The place of a part of the text, or of all of it where escapes moved the letters.
+    /// The place of a part of the text, or of all of it if the source has escapes.
     pub(super) fn part(&self, offset: usize, length: usize) -> Span {
         match self.verbatim {
             Some(start) => start + offset..start + offset + length,
@@ -89,14 +89,14 @@ pub(super) struct Place {
     pub(super) value: Span,
 }
 
-/// The place at a path, as `site[0].route[2].path`, or the last one on the way to it, and what is
-/// left of the path from there. `None` where not even its beginning is.
+/// The place at a path such as `site[0].route[2].path`. If it is not there, the nearest place on
+/// the way to it, and the rest of the path. `None` if not even the first key is there.
 pub(super) fn place<'p>(entries: &[Entry], path: &'p str) -> Option<(Place, &'p str)> {
     let found = entries.iter().filter_map(|entry| {
         let rest = path.strip_prefix(entry.key.as_str())?;
         (rest.is_empty() || rest.starts_with(['.', '['])).then_some((entry, rest))
     });
-    // Names may have dots in them: the longest one is meant.
+    // Names may have dots in them: the longest name that fits is taken.
     let (entry, rest) = found.max_by_key(|(entry, _)| entry.key.len())?;
     let place = Place { key: entry.key_span.clone(), value: entry.value.span.clone() };
     Some(entry.value.place(rest).unwrap_or((place, rest)))
@@ -122,7 +122,7 @@ impl Value {
 pub(super) struct Walk<'a> {
     pub(super) source: &'a str,
     pub(super) lookup: Lookup<'a>,
-    /// What the environment did not have: the string, the place in it, the fault.
+    /// Variables that the environment does not have: the string, the place in it, the fault.
     pub(super) unfilled: Vec<(Span, Span, Unfilled)>,
 }
 
@@ -172,7 +172,7 @@ impl Walk<'_> {
         Text { value, span, verbatim: None, from_environment: true }
     }
 
-    /// Where `text` starts within its quotes, when the source says it letter by letter.
+    /// Where `text` starts within its quotes, if the source has it without escapes.
     fn verbatim(&self, text: &str, span: &Span) -> Option<usize> {
         let written = self.source.get(span.clone())?;
         [1, 3].into_iter().find_map(|quotes| {

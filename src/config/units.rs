@@ -92,7 +92,7 @@ pub fn percent(text: &str) -> Result<u32, UnitError> {
     })
 }
 
-/// A whole number; one that is larger than any is the largest.
+/// A whole number; one that does not fit becomes the largest that does.
 fn whole(digits: &str) -> Option<u64> {
     (!digits.is_empty()).then(|| digits.parse().unwrap_or(u64::MAX))
 }

@@ -135,7 +135,7 @@ impl Strategy {
                     let hint = did_you_mean(unknown, STRATEGIES, "known strategies");
                     let message = format!("unknown strategy `{unknown}`");
                     table.error(text.span.clone(), message, Some(hint));
-                    // It may have been meant to be the one that takes a key.
+                    // The user may have meant `consistent_hash`, which takes a key.
                     return Self::RoundRobin;
                 }
             },
@@ -149,7 +149,7 @@ impl Strategy {
     }
 }
 
-/// Whether a template says the same of every request to an upstream.
+/// Whether a template gives the same text for every request to an upstream.
 fn is_constant(template: &Template) -> bool {
     use crate::template::{Part, Variable};
     template.parts().iter().all(|part| {

@@ -1,6 +1,6 @@
 //! The typed keys of a table: numbers, durations, sizes, choices, templates.
 //!
-//! Owns: one method a type, each reporting a wrong value at its place and taking the default then.
+//! Owns: one method for each type. It reports a wrong value at its place and returns the default.
 //! May touch: [`crate::template`]. Next: the table files call these.
 
 use super::{

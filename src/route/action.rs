@@ -21,7 +21,8 @@ pub enum Action {
     Redirect(Box<Redirect>),
     /// Serves a directory.
     Files(Box<FilesRoute>),
-    /// Asks a server. Routes that do so alike share it: among many it stays in the processor's cache.
+    /// Asks a server. Routes with the same settings share one value, so that it stays in the
+    /// processor's cache even with many routes.
     Forward(Arc<Forward>),
 }
 
@@ -35,9 +36,9 @@ pub struct Respond {
     pub fields: Text,
 }
 
-/// A text that is the same for all requests, or not.
+/// A text: fixed, or with variables.
 pub enum Wording {
-    /// The same.
+    /// The same for all requests.
     Fixed(Bytes),
     /// With variables.
     Template(Template),
@@ -75,9 +76,9 @@ pub struct Forward {
     pub response_buffer: usize,
     /// Generated fields on which the route's edits decide.
     pub edited: crate::message::forwarded::Edited,
-    /// What the route's edits name, which trailers are not to say otherwise.
+    /// Fields that the route's edits name. Trailers with these names do not pass.
     pub edited_in_requests: EditedNames,
-    /// The same of responses.
+    /// The same for responses.
     pub edited_in_responses: EditedNames,
     /// Whether an edit may replace `Host`, so that the client's must be kept.
     pub edits_host: bool,
@@ -128,13 +129,13 @@ pub struct Timeouts {
     pub min_body_rate: u64,
 }
 
-/// So long a client's body may come as slowly as it likes.
+/// For so long a client's body may come at any rate.
 const GRACE: Duration = Duration::from_secs(10);
 
 impl Timeouts {
-    /// How long a client may be waited for now that has been waited for `waited` before, and has sent
-    /// `received` bytes of its body. Only waits for the client count, so that a server that takes
-    /// slowly is not held against it.
+    /// How long to wait for the client's next part, after `waited` in all and `received` bytes of
+    /// its body. Only waits for the client count: it is not the client's fault if the server takes
+    /// the body slowly.
     pub fn client(&self, waited: Duration, received: u64) -> Duration {
         if self.min_body_rate == 0 {
             return self.body_idle;
@@ -201,14 +202,14 @@ mod tests {
         let of = |timeouts: Timeouts, waited, received| {
             timeouts.client(Duration::from_secs(waited), received).as_secs()
         };
-        // Ten seconds for nothing, a second more for each 500 bytes, thirty at once.
+        // Ten seconds at first, one more for each 500 bytes, and never more than thirty at once.
         assert_eq!(of(timeouts(30, 500), 0, 0), 10);
         assert_eq!(of(timeouts(30, 500), 9, 0), 1);
         assert_eq!(of(timeouts(30, 500), 11, 499), 0);
         assert_eq!(of(timeouts(30, 500), 11, 1000), 1);
         assert_eq!(of(timeouts(30, 500), 0, 1 << 20), 30);
         assert_eq!(of(timeouts(30, 500), 100_000, u64::MAX), 30);
-        // Who is to be silent for a second at most gets no ten.
+        // With `body_idle` of a second there are no ten seconds at first.
         assert_eq!(of(timeouts(1, 500), 0, 0), 1);
         assert_eq!(of(timeouts(1, 500), 2, 0), 0);
         // No rate.

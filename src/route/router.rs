@@ -8,7 +8,7 @@ use foldhash::fast::FixedState;
 use http::Method;
 use std::collections::HashMap;
 
-/// A site's number, and so on, in one snapshot.
+/// The number of a site or a route in one snapshot.
 type Index = u32;
 
 /// The sites of one listener.
@@ -67,8 +67,9 @@ impl Sites {
     }
 }
 
-/// How the paths that a route takes begin: up to eight bytes of them. Most other paths are told by
-/// it, without a look at the route, which among many is in no cache of the processor's.
+/// The first bytes, up to eight, of the paths that a route takes. Most paths that do not match are
+/// ruled out by them, without reading the route itself: with many routes it is not in the
+/// processor's cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Beginning {
     bytes: u64,
@@ -111,7 +112,7 @@ pub struct Router {
 }
 
 impl Router {
-    /// Adds a site and says its number.
+    /// Adds a site; returns its number.
     pub fn add(&mut self, routes: Vec<Route>) -> Index {
         let begin = self.routes.len() as Index;
         self.beginnings.extend(routes.iter().map(|route| Beginning::of(&route.matcher.path)));
@@ -131,7 +132,7 @@ impl Router {
         })
     }
 
-    /// Whether some route of `site` takes the path, whatever the method; and for which methods.
+    /// Whether some route of `site` takes the path with another method, and with which methods.
     pub fn methods(&self, site: Index, path: &str) -> Vec<&Method> {
         let (begin, end) = self.sites[site as usize];
         let mut methods = Vec::new();

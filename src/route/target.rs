@@ -9,7 +9,7 @@ use crate::{
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use std::borrow::Cow;
 
-/// What may not stand in a path as it is (RFC 3986 §3.3).
+/// Characters that must be escaped in a path (RFC 3986 §3.3).
 const NOT_IN_PATH: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -22,10 +22,10 @@ const NOT_IN_PATH: &AsciiSet = &CONTROLS
     .add(b'}')
     .add(b'%');
 
-/// What may not stand in a request line at all, or would end what is looked at of it.
+/// Characters that a request line must not have, or that would end the target (`#`).
 const NOT_IN_REQUEST_LINE: &AsciiSet = &CONTROLS.add(b' ').add(b'#');
 
-/// Dot segments that may stand before the end of a prefix.
+/// How many dot segments there may be before the end of a prefix.
 const MORE_SEGMENTS: usize = 16;
 
 /// `strip_prefix` and `rewrite`.
@@ -33,7 +33,7 @@ const MORE_SEGMENTS: usize = 16;
 pub struct Target {
     /// Cut from the path's beginning.
     pub strip_prefix: Option<String>,
-    /// The new target, after that; its `{path}` is what was left.
+    /// The new target. Its `{path}` is the path after `strip_prefix`.
     pub rewrite: Option<Template>,
 }
 
@@ -52,8 +52,8 @@ impl Target {
         for part in template.parts() {
             let before = path.len();
             scope.render_part(part, &mut path);
-            // A query is not looked up. But what is a `?` in the path was `%3F`, a letter of a name
-            // (RFC 3986 §2.2).
+            // A query is not part of a file's name. But a `?` that comes from the path was `%3F`, and
+            // is a part of the name (RFC 3986 §2.2).
             if *part != Part::Variable(Variable::Path)
                 && let Some(at) = path[before..].find('?')
             {
@@ -67,8 +67,8 @@ impl Target {
         path.into()
     }
 
-    /// Path and query for a server. The original bytes pass where a prefix goes that stands there
-    /// literally (RFC 9110 §7.7); where it stands otherwise, encoded or behind dot segments, the
+    /// Path and query for a server. If the client wrote the prefix literally, the rest of its bytes
+    /// pass unchanged (RFC 9110 §7.7). If the prefix is encoded or comes after dot segments, the
     /// normalised `path` is cut instead.
     pub fn uri(&self, raw: &str, query: Option<&str>, path: &str, scope: &Scope<'_>) -> String {
         let mut uri = match self.strip_prefix.as_deref() {
@@ -84,8 +84,8 @@ impl Target {
         if let Some(template) = &self.rewrite {
             let target = Scope { path: Some(&uri), ..*scope }.render(template);
             uri = if target.starts_with('/') { target } else { format!("/{target}") };
-            // Variables may hold anything; a request line may not. Nothing is left out: what is no
-            // dot segment must not become one.
+            // Variables may hold bytes that a request line must not have. These are escaped and not
+            // left out: otherwise a segment such as `.x.` could become `..`.
             uri = utf8_percent_encode(&uri, NOT_IN_REQUEST_LINE).to_string();
         }
         if let Some(query) = query
@@ -97,13 +97,14 @@ impl Target {
         uri
     }
 
-    /// What stands behind the prefix in the path as it was sent, wherever that is.
+    /// The rest of the path after the prefix, as the client sent it.
     fn raw_rest<'a>(&self, prefix: &str, raw: &'a str, path: &str) -> Option<&'a str> {
         if raw == path {
             return self.cut(raw);
         }
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-        // Some more than the prefix has, for dot segments; not all, for a path may have thousands.
+        // A few segments more than the prefix has, for dot segments. Not all of them: a path may have
+        // thousands.
         let ends = raw.match_indices('/').map(|(at, _)| at).chain([raw.len()]);
         let mut ends = ends.take(prefix.matches('/').count() + 2 + MORE_SEGMENTS);
         ends.find(|end| {
@@ -116,7 +117,7 @@ impl Target {
         .map(|end| &raw[end..])
     }
 
-    /// What is left behind the prefix; empty where it is all there is: a directory without its slash.
+    /// The rest after the prefix. Empty if the prefix is all there is: a directory without its slash.
     fn stripped<'a>(&self, path: &'a str) -> &'a str {
         self.cut(path).unwrap_or(path)
     }
@@ -128,7 +129,7 @@ impl Target {
     }
 }
 
-/// Whether a segment is `.` or `..`, however encoded.
+/// Whether a segment is `.` or `..`, encoded or not.
 fn has_dots(raw: &str) -> bool {
     let decoded = percent_decode_str(raw).collect::<Vec<u8>>();
     decoded.split(|byte| *byte == b'/').any(|segment| matches!(segment, b"." | b".."))
