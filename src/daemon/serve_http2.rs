@@ -2,6 +2,10 @@
 //!
 //! Owns: flow control's sizes, the client's timeouts, and the polite end. May touch:
 //! [`super::activity`], [`super::service`]. Every request goes to [`crate::proxy::handle`].
+//!
+//! What a broken message or frame comes to is mostly h2's to decide: a field that its HPACK decoder
+//! refuses ends the connection, where RFC 9113 §8.1.1 wants the stream to end.
+//! `docs/decisions/http2-errors.md` lists what is h2's and what is ours.
 
 use super::{
     activity::{Activity, Finding},

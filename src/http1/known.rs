@@ -104,7 +104,7 @@ pub struct Present {
     /// `Authorization`.
     pub authorization: bool,
     /// `Host`: none, one, or more.
-    pub hosts: u32,
+    pub hosts: u8,
     /// `Connection`, and it may name fields.
     pub nominates: bool,
     /// `TE`.
@@ -119,6 +119,8 @@ pub struct Present {
     pub conditional: bool,
     /// A name with a `_` in it ([`crate::message::hop_by_hop::remove_ambiguous`]).
     pub ambiguous: bool,
+    /// An HTTP/2 value that begins or ends with a space or tab.
+    pub padded: bool,
 }
 
 impl Present {
@@ -126,7 +128,7 @@ impl Present {
     pub fn note(&mut self, field: Known) {
         match field {
             Known::Authorization => self.authorization = true,
-            Known::Host => self.hosts += 1,
+            Known::Host => self.hosts = self.hosts.saturating_add(1),
             Known::Connection => self.nominates = true,
             Known::Te => self.te = true,
             Known::TransferEncoding => self.transfer_encoding = true,

@@ -32,8 +32,9 @@ impl From<request::Parts> for Head {
     fn from(parts: request::Parts) -> Self {
         let request::Parts { method, uri, version, headers, .. } = parts;
         let mut present = Present::default();
-        for (name, _) in &headers {
+        for (name, value) in &headers {
             let name = name.as_str().as_bytes();
+            present.padded |= is_padded(value.as_bytes());
             match known(name) {
                 Some(known) => present.note(known),
                 None => present.ambiguous |= name.contains(&b'_'),
@@ -106,6 +107,13 @@ impl RequestFields {
     pub fn tokens<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
         self.values(name).flat_map(tokens)
     }
+}
+
+/// Whether a value begins or ends with a space or tab: RFC 9113 §8.2.1 calls such a message malformed.
+/// In HTTP/1 they are no part of a value.
+pub fn is_padded(value: &[u8]) -> bool {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    is_space(value.first()) || is_space(value.last())
 }
 
 /// A host as text. What is none is no host either; it is refused later, and logged.

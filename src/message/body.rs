@@ -7,8 +7,9 @@ use super::{
     hop_by_hop::{EditedNames, end_to_end},
     pile::join,
 };
-use crate::http1::{outgoing::Part, request_body};
+use crate::http1::{outgoing::Part, request::is_padded, request_body};
 use bytes::Bytes;
+use http::HeaderValue;
 use http_body::{Body as _, Frame};
 use std::{
     fmt, io,
@@ -132,10 +133,19 @@ impl Incoming {
                 None if !body.is_end_stream() => {
                     Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())))
                 }
+                Some(Ok(frame)) if has_padded_trailers(&frame) => {
+                    Poll::Ready(Some(Err(io::ErrorKind::InvalidData.into())))
+                }
                 frame => Poll::Ready(frame.map(|it| it.map(Part::Frame).map_err(io::Error::other))),
             },
         }
     }
+}
+
+/// Whether they are such as no HTTP/2 message may have.
+fn has_padded_trailers(frame: &Frame<Bytes>) -> bool {
+    let is_padded = |value: &HeaderValue| is_padded(value.as_bytes());
+    frame.trailers_ref().is_some_and(|trailers| trailers.values().any(is_padded))
 }
 
 /// A request's body, with the copy of its beginning that another try replays.

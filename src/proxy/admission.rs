@@ -34,6 +34,10 @@ pub fn admit(
             ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "connect_refused")
         });
     }
+    if context.head.present.padded {
+        // RFC 9113 §8.1.1 allows for an answer before the stream ends.
+        return Err(Refusal::malformed("field_padded"));
+    }
     transfer_codings(context, framed_twice)?;
     if context.head.target.path_and_query().len() > listener.limits.request_line {
         return Err(Refusal::new(StatusCode::URI_TOO_LONG, "target_too_long"));

@@ -262,3 +262,97 @@ fn what_is_no_http2_is_counted() {
     daemon.wait_for_metric("sheave_requests_rejected_total", &[("reason", "bad_request")], 1);
     assert_eq!(Client::connect(daemon.http()).get("/").status, 200);
 }
+
+/// What a request with one more field, or another one of its pseudo-header fields, comes to.
+#[derive(Debug, PartialEq)]
+enum Comes {
+    To(&'static str),
+    Reset,
+    TheConnectionsEnd(u8),
+}
+
+fn comes_of(https: SocketAddr, name: &[u8], value: &[u8]) -> Comes {
+    let mut client = frames::connect(https, 1 << 16);
+    let usual: [(&[u8], &[u8]); 4] = [
+        (b":method", b"GET"),
+        (b":scheme", b"https"),
+        (b":authority", b"localhost"),
+        (b":path", b"/"),
+    ];
+    let mut fields = usual.to_vec();
+    match fields.iter_mut().find(|field| field.0 == name) {
+        Some(field) => field.1 = value,
+        None => fields.push((name, value)),
+    }
+    client.send(frames::request_of(1, &fields));
+    loop {
+        let (kind, _, stream, payload) = frames::next(&mut client).unwrap();
+        match kind {
+            GOAWAY => return Comes::TheConnectionsEnd(payload[7]),
+            RST_STREAM => return Comes::Reset,
+            // Of the static table: 8 is `:status: 200`, 12 is `:status: 400`, 13 is 404.
+            HEADERS if stream == 1 => {
+                let status = match payload[0] {
+                    0x88 => "200",
+                    0x8c => "400",
+                    _ => "another",
+                };
+                // The connection goes on.
+                client.send(frames::request(3, "GET", "/"));
+                assert_eq!(frames::body_length(&mut client, 3).unwrap(), 1);
+                return Comes::To(status);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn what_a_malformed_field_comes_to() {
+    use Comes::{Reset, TheConnectionsEnd, To};
+    let (daemon, server, https) = scene("");
+    for (name, value, comes) in [
+        ("x-a", "b", To("200")),
+        ("x-a", "", To("200")),
+        ("x-a", "b\tc d", To("200")),
+        ("x-a", "\u{e9}", To("200")),
+        // Ours: RFC 9113 §8.2.1.
+        ("x-a", " b", To("400")),
+        ("x-a", "b ", To("400")),
+        ("x-a", "\tb", To("400")),
+        // h2's, as RFC 9113 §8.1.1 wants it.
+        ("connection", "close", Reset),
+        ("transfer-encoding", "chunked", Reset),
+        ("te", "gzip", Reset),
+        (":path", "", Reset),
+        // h2's, and RFC 9113 wants these to be stream errors as well: see docs/decisions/http2-errors.md.
+        ("X-A", "b", TheConnectionsEnd(1)),
+        ("x a", "b", TheConnectionsEnd(1)),
+        ("x:a", "b", TheConnectionsEnd(1)),
+        ("", "b", TheConnectionsEnd(1)),
+        ("x-a", "b\0c", TheConnectionsEnd(1)),
+        ("x-a", "b\nc", TheConnectionsEnd(1)),
+        ("x-a", "b\x7f", TheConnectionsEnd(1)),
+        (":method", "G T", TheConnectionsEnd(1)),
+        (":other", "b", TheConnectionsEnd(1)),
+        (":path", "/\u{e9}", Reset),
+    ] {
+        let come = comes_of(https, name.as_bytes(), value.as_bytes());
+        assert_eq!(come, comes, "{name:?}: {value:?}");
+    }
+    assert_eq!(daemon.rejected("field_padded"), 3);
+    assert_eq!(server.request_count(), 4 + 7, "the good ones, and those after an answer");
+}
+
+#[test]
+fn padded_trailers_end_their_request() {
+    let (daemon, server, https) = scene("");
+    let mut client = frames::connect(https, 1 << 16);
+    client.send(frames::begin_upload(1, "/", ""));
+    client.send(frames::frame(0, 0, 1, b"hello"));
+    client.send(frames::trailers(1, &[(b"x-sum", b"5 ")]));
+    daemon.wait_for_reason("bad_request");
+    client.send(frames::request(3, "GET", "/"));
+    assert_eq!(frames::body_length(&mut client, 3).unwrap(), 1);
+    assert!(server.last_request().head.start().starts_with("GET"));
+}

@@ -50,6 +50,29 @@ pub fn request(stream: u32, method: &str, path: &str) -> Vec<u8> {
     frame(HEADERS, END_STREAM | END_HEADERS, stream, &block)
 }
 
+/// `GET /` as a block of exactly these fields, pseudo-header fields among them.
+pub fn request_of(stream: u32, fields: &[(&[u8], &[u8])]) -> Vec<u8> {
+    frame(HEADERS, END_STREAM | END_HEADERS, stream, &block(fields))
+}
+
+/// Trailers of exactly these fields.
+pub fn trailers(stream: u32, fields: &[(&[u8], &[u8])]) -> Vec<u8> {
+    request_of(stream, fields)
+}
+
+fn block(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        // A literal that is not indexed, with a literal name (RFC 7541 §6.2.2).
+        block.push(0);
+        for part in [name, value] {
+            block.push(part.len() as u8);
+            block.extend(*part);
+        }
+    }
+    block
+}
+
 /// A POST whose body is to come, with a `content-length` if it is not empty.
 pub fn begin_upload(stream: u32, path: &str, length: &str) -> Vec<u8> {
     let mut block = vec![0x83, 0x87];
