@@ -16,6 +16,7 @@ use super::{
     stream::Stream,
     streams::{Begun, Streams},
 };
+use crate::observe::foreign::about_client;
 use bytes::Bytes;
 use http::StatusCode;
 use hyper::{server::conn::http2, service::service_fn};
@@ -150,7 +151,8 @@ async fn run(
         // The streams are polled at every wake-up; the others only when they have something to say.
         let mut heard = false;
         let event = poll_fn(|cx| {
-            if let Poll::Ready(ended) = streams.poll(cx, http.as_mut()) {
+            let polled = about_client(service.client(), || streams.poll(cx, http.as_mut()));
+            if let Poll::Ready(ended) = polled {
                 return Poll::Ready(Event::Ended(ended));
             }
             if activity.floods() {

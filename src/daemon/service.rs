@@ -26,6 +26,7 @@ use http_body::{Body, Frame, SizeHint};
 use std::{
     convert::Infallible,
     mem::take,
+    net::IpAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -66,6 +67,11 @@ impl Service {
     /// The listener.
     pub fn listener(&self) -> &Arc<Listener> {
         self.open.listener()
+    }
+
+    /// The client's address.
+    pub fn client(&self) -> IpAddr {
+        self.peer.ip
     }
 
     /// Whether the connection is TLS.

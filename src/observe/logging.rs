@@ -2,7 +2,7 @@
 //!
 //! Owns: the subscriber and the panic hook. May touch: [`super::metrics`].
 
-use super::metrics::Metrics;
+use super::{foreign::Foreign, metrics::Metrics};
 use std::sync::Arc;
 use tracing_subscriber::{
     EnvFilter, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt,
@@ -22,7 +22,7 @@ impl Level {
 /// Starts logging: once, before anything logs.
 pub fn start(level: &str, json: bool) -> Level {
     let (filter, handle) = reload::Layer::new(filter(level));
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter).with(Foreign::default());
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let started = if json {
         registry.with(fmt::layer().json().with_writer(std::io::stderr)).try_init()

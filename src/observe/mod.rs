@@ -5,6 +5,7 @@
 
 pub mod access_line;
 pub mod access_log;
+pub mod foreign;
 pub mod log_file;
 pub mod log_losses;
 pub mod logging;

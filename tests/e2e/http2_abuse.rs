@@ -356,3 +356,23 @@ fn padded_trailers_end_their_request() {
     assert_eq!(frames::body_length(&mut client, 3).unwrap(), 1);
     assert!(server.last_request().head.start().starts_with("GET"));
 }
+
+#[test]
+fn no_client_can_fill_the_log_with_what_a_library_says_of_it() {
+    let (daemon, _server, https) = scene("");
+    let mut client = frames::connect(https, 1 << 16);
+    // ACKs of PINGs that nobody has sent.
+    client.send(frames::frame(6, 1, 0, b"unasked!").repeat(2000));
+    client.send(frames::request(1, "GET", "/"));
+    assert_eq!(frames::body_length(&mut client, 1).unwrap(), 1);
+    // What is logged after it is there: so is what came before.
+    drop(client);
+    daemon.signal("USR1");
+    daemon.log.wait_for("USR1", |line| line.contains("reopening"));
+    let lines = daemon.log.lines();
+    let said: Vec<_> = lines.iter().filter(|line| line.contains("PING ack")).collect();
+    assert_eq!(said.len(), 1, "{}", said.len());
+    for part in ["\"WARN\"", "\"client\":\"127.0.0.1\"", "\"library\":\"h2::proto::ping_pong\""] {
+        assert!(said[0].contains(part), "{part} in {}", said[0]);
+    }
+}
