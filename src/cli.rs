@@ -73,7 +73,7 @@ pub fn run() -> u8 {
     }
 }
 
-/// Options before and after the command, which alone says which of them it knows.
+/// Options may come before and after the command; the command decides which of them are known.
 #[derive(Default)]
 struct Options {
     command: Option<String>,
@@ -123,7 +123,7 @@ impl Options {
     }
 }
 
-/// The first place that has a file, else the first place, which the error then names.
+/// The first place that has a file. If none has, the first place: the error then names it.
 fn default_path() -> PathBuf {
     let found = PLACES.iter().map(PathBuf::from).find(|path| path.exists());
     found.unwrap_or_else(|| PathBuf::from(PLACES[0]))
@@ -139,7 +139,7 @@ fn ended(outcome: Result<(), StartError>) -> u8 {
     }
 }
 
-/// Loads and builds as a start does, short of binding and of opening logs.
+/// Loads and builds like a start, but binds no socket and opens no log.
 fn check(path: &std::path::Path) -> u8 {
     let checked = config::load(path).map_err(StartError::Config).and_then(|loaded| {
         let Loaded { mut config, warnings, .. } = loaded;
@@ -184,7 +184,7 @@ fn summary(path: &std::path::Path, config: &config::Config) -> String {
     )
 }
 
-/// A closed pipe is the reader's choice, no error.
+/// If the reader has closed the pipe, that is no error.
 fn print(text: &str) -> u8 {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
     0

@@ -52,7 +52,7 @@ fn status_line(authority: &str, path: &str) -> io::Result<String> {
         "GET {path} HTTP/1.1\r\nhost: {authority}\r\nuser-agent: sheave-health\r\nconnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes())?;
-    // Whatever is longer than this has said its status by then.
+    // The status is within the first bytes; the rest is not needed.
     let mut head = Vec::new();
     stream.take(1024).read_to_end(&mut head)?;
     let head = String::from_utf8_lossy(&head);

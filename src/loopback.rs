@@ -1,19 +1,20 @@
-//! No pacing where there is no network.
+//! Within one machine: sending without pacing.
 //!
-//! Owns: what is to be known of `TCP_CONGESTION`. May touch: nothing of ours. BBR sends at the rate
-//! that it believes the path has, by timers. Between two sockets of one machine there is no path to
-//! believe anything of: a response of 1 MB waited up to 20 ms for such timers there and cost twice
-//! the processor time (`benches/results/LOG.md`). Everywhere else the system's choice stands.
+//! Owns: the option `TCP_CONGESTION`. May touch: nothing of ours. BBR estimates the rate of the
+//! path and sends at that rate, by timers. Between two sockets of one machine there is no such
+//! path: a response of 1 MB waited up to 20 ms for these timers and cost twice the processor time
+//! (`benches/results/LOG.md`). Over a network the system's choice stays.
 
 use rustix::net::sockopt::{set_tcp_congestion, tcp_congestion};
 use std::{net::IpAddr, os::fd::AsFd};
 
-/// Paces nothing, is in every kernel and open to every user.
+/// Does not pace, is in every kernel, and may be chosen by every user.
 const UNPACED: &str = "reno";
 
 /// Whether the socket's congestion control spreads what it sends by a timer.
 pub fn is_paced(socket: impl AsFd) -> bool {
-    // BBR's later versions have names that begin so. What a kernel does not tell is left alone.
+    // Later versions of BBR have names that begin like this. If the kernel does not tell, nothing
+    // is changed.
     tcp_congestion(socket).is_ok_and(|name| name.starts_with("bbr"))
 }
 
@@ -25,7 +26,7 @@ pub fn is_local(own: IpAddr, peer: IpAddr) -> bool {
 
 /// Lets the socket, and all that will be accepted on it, send at once.
 pub fn unpace(socket: impl AsFd) {
-    // Where it is forbidden the connection is slower, and nothing else.
+    // If this is not allowed, the connection is slower; nothing else happens.
     let _ = set_tcp_congestion(socket, UNPACED);
 }
 

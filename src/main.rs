@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Faster than the system's where many requests are under way at once, and gives memory back; see
-/// `benches/results/LOG.md`.
+/// Faster than the system's allocator with many requests under way; see
+/// `docs/decisions/allocator.md`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -111,12 +111,12 @@ async fn reload(reloads: &mpsc::Sender<Reload>) -> Response<Full<Bytes>> {
             document(StatusCode::OK, &json!({ "status": "reloaded", "generation": generation }))
         }
         Ok(Err(errors)) => document(StatusCode::UNPROCESSABLE_ENTITY, &errors),
-        // Nobody reloads any more.
+        // The daemon is stopping and does not reload.
         Err(_) => document(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "draining" })),
     }
 }
 
-/// A JSON answer, readable by people, too.
+/// A JSON answer, indented for people.
 fn document(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(format!("{value:#}\n")));
     *response.status_mut() = status;

@@ -31,7 +31,7 @@ pub(super) fn upstreams(live: &Live) -> Value {
     json!({ "upstreams": groups.collect::<Vec<_>>() })
 }
 
-/// Brings the gauges to what is so now.
+/// Sets the gauges to their current values.
 pub(super) fn set_gauges(live: &Live) {
     let (snapshot, now) = (live.load(), live.clock.now());
     for group in &snapshot.groups {

@@ -23,10 +23,11 @@ use std::{
 };
 use text::Places;
 
-/// The daemon is ready long before.
+/// More than the daemon ever needs to be ready.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Addresses that the user asks for; those left out have a default and give way where it is taken.
+/// Addresses that the user asks for. One that is left out has a default; if that is taken, the demo
+/// uses a free port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// `--http`, default `127.0.0.1:8080`.
@@ -49,8 +50,8 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     daemon::run(&config)
 }
 
-/// Prints once the daemon serves, so that what is printed is true; if it does not start, its error
-/// is all there is to say.
+/// Prints the guide once the daemon serves, so that what it says is true. If the daemon does not
+/// start, only its error is printed.
 fn announce(places: &Places) {
     let url = format!("http://{}/ready", places.admin.address);
     let begun = Instant::now();
@@ -62,16 +63,16 @@ fn announce(places: &Places) {
         thread::sleep(Duration::from_millis(20));
     }
     let mut out = io::stdout().lock();
-    // A closed pipe is the reader's choice, no error.
+    // If the reader has closed the pipe, that is no error.
     let _ = out.write_all(text::guide(places).as_bytes()).and_then(|()| out.flush());
 }
 
-/// A directory of ours alone, gone when dropped.
+/// A directory that only we can read; removed when dropped.
 struct Directory(PathBuf);
 
 impl Directory {
     fn new() -> io::Result<Self> {
-        // A name that somebody else took first is an error, never a place to write a key to.
+        // If somebody else has made this directory first, it is an error: no key is written there.
         let path = std::env::temp_dir().join(format!("sheave-demo-{}", std::process::id()));
         let made = DirBuilder::new().mode(0o700).create(&path);
         made.map_err(|it| io::Error::new(it.kind(), format!("{}: {it}", path.display())))?;
@@ -93,12 +94,12 @@ impl Drop for Directory {
 pub struct Place {
     /// Where it will listen.
     pub address: SocketAddr,
-    /// The default port, where something else has it.
+    /// The default address, if another program has it.
     pub instead_of: Option<u16>,
 }
 
 fn choose(options: &Options, servers: Servers, directory: PathBuf) -> Result<Places, StartError> {
-    // All are held until all are chosen, so that no two are the same.
+    // All sockets are held until all addresses are chosen, so that no two are the same.
     let mut held = Vec::new();
     Ok(Places {
         http: place("--http", options.http, 8080, &mut held)?,
@@ -109,7 +110,8 @@ fn choose(options: &Options, servers: Servers, directory: PathBuf) -> Result<Pla
     })
 }
 
-/// Port 0 becomes a number here, not in the daemon, for the config and the guide to name it.
+/// Port 0 becomes a number here and not in the daemon, so that the config and the guide can name
+/// it.
 fn place(
     option: &str,
     wanted: Option<SocketAddr>,

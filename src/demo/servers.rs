@@ -124,7 +124,7 @@ impl Stand {
     async fn stop(&mut self) -> &'static str {
         let Some(serving) = self.serving.take() else { return "was stopped already" };
         serving.abort();
-        // Its end was asked for, so that it ended is all there is to learn.
+        // It ends because we asked for it: the result does not matter.
         let _ = serving.await;
         "is stopped, its port and all its connections are closed"
     }

@@ -31,7 +31,7 @@ impl Places {
     }
 }
 
-/// The config, commented for whoever edits it first.
+/// The config, with comments for its first reader.
 pub fn config(places: &Places) -> String {
     let [first, second, third] = places.servers.addresses;
     format!(
@@ -137,7 +137,8 @@ Ctrl-C ends the demo and removes its files.
     text
 }
 
-/// An address that a client can use: every address of the machine is this machine, too.
+/// An address that a client can use: in place of "every address of the machine", this machine's
+/// own.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -99,8 +99,7 @@ impl Chunked {
     }
 }
 
-/// Bytes of which none are left would still hold the block that they were read into, for as long as
-/// nothing else comes.
+/// An empty `Bytes` would still hold the block that it was read into, until more bytes come.
 fn let_go(unread: &mut Bytes) {
     if unread.is_empty() {
         *unread = Bytes::new();
@@ -124,7 +123,7 @@ fn line(unread: &mut Bytes, longest: usize) -> Result<Option<Bytes>, Broken> {
 /// The hexadecimal size; extensions are ignored (RFC 9112 §7.1.1).
 fn size(line: &[u8]) -> Result<u64, Broken> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-    // Bad white space is SP and HTAB, and nothing else that is called white space elsewhere.
+    // Bad white space (BWS) is SP and HTAB only, unlike in `trim_ascii`.
     let blank = line[digits..].iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     let rest = &line[digits + blank..];
     if digits == 0 || digits > 15 || !(rest.is_empty() || rest[0] == b';') {
@@ -154,7 +153,7 @@ fn trailers(unread: &mut Bytes) -> Result<Option<Option<HeaderMap>>, Broken> {
         Ok(httparse::Status::Partial) if unread.len() <= LONGEST_TRAILER => return Ok(None),
         _ => return Err(Broken),
     };
-    // The lexer takes a bare LF for a line end, which who reads after us may not.
+    // The lexer takes a bare LF for a line end. A server behind us may not, so it is refused here.
     let mut lines = memchr::memchr_iter(b'\n', &unread[..end]);
     if lines.any(|at| at == 0 || unread[at - 1] != b'\r') {
         return Err(Broken);

@@ -1,9 +1,9 @@
-//! The fields of a response on their way: as the text that they came as, or as a map.
+//! The fields of a response: as the text that was received, or as a map.
 //!
-//! Owns: the change from one to the other, and lines as such, which requests have, too
-//! ([`super::request`]). May touch: nothing of ours. Most responses pass through
-//! unchanged, and for those a map would be made only to be written out again: it was a fifth of what
-//! a small request cost in user space. Whoever wants to look or edit asks for the map.
+//! Owns: the change from text to map, and the lines, which requests have, too
+//! ([`super::request`]). May touch: nothing of ours. Most responses pass unchanged. For them a map
+//! would only be made to be written out again, which was a fifth of what a small request cost in
+//! user space. Code that edits fields asks for the map.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -13,14 +13,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 pub enum Fields {
     /// Lines, each with its end.
     Text(Text),
-    /// By name; boxed, so that what is not edited moves with less.
+    /// By name. Boxed, so that fields that stay text are small to move.
     Map(Box<HeaderMap>),
 }
 
 /// Fields as lines.
 #[derive(Clone, Debug, Default)]
 pub struct Text {
-    /// `Name: value`, CR LF, and so on; without framing fields, but for what `sized` says.
+    /// `Name: value` and CR LF for each field, without framing fields; but see `sized`.
     pub lines: Bytes,
     /// Whether `Date` is among them.
     pub dated: bool,
@@ -35,7 +35,8 @@ pub struct Text {
 pub enum ContentLength {
     /// None: the body is framed in another way, or there can't be one.
     Absent,
-    /// As it came, if it came: HEAD and 304 tell of a body that isn't sent.
+    /// As received, if there was one: in answers to HEAD and in a 304 it is about a body that isn't
+    /// sent.
     AsItCame,
     /// This many bytes.
     Exact(u64),
@@ -59,8 +60,8 @@ impl Fields {
         }
     }
 
-    /// Writes the lines, with no framing field but `Content-Length` as told. Says whether `Date` was
-    /// among them.
+    /// Writes the lines, and `Content-Length` as the argument says. Returns whether `Date` was
+    /// among the lines.
     pub fn write(&self, out: &mut Vec<u8>, length: ContentLength) -> bool {
         match self {
             Self::Text(text) => {
@@ -184,7 +185,7 @@ pub fn write_known<const N: usize>(out: &mut Vec<u8>, name: &[u8; N], value: &[u
 
 /// One line.
 pub fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    // One look at the capacity for all four pieces.
+    // Reserve once for all four pieces.
     out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");

@@ -1,11 +1,11 @@
-//! Which fields of a head somebody here looks at.
+//! The fields of a head that mean something to the proxy.
 //!
-//! Owns: their names. May touch: [`super::lines`]. A field is told from the others once, as it is
-//! read; afterwards nobody looks for what is not there.
+//! Owns: their names. May touch: [`super::lines`]. A field's name is compared once, when it is
+//! read. Later steps know which fields there are and do not search for absent ones.
 
 use super::lines::is;
 
-/// A field that is more than a line to be passed on.
+/// A field that means something to the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
     /// `Authorization`.
@@ -44,13 +44,13 @@ pub enum Known {
     RealIp,
     /// What [`crate::files`] looks for: a condition on what the client has, or a range.
     Conditional,
-    /// Another that is for one connection only: [`is_hop_by_hop`].
+    /// Another field that is for one connection only: [`is_hop_by_hop`].
     HopByHop,
 }
 
-/// What a field is to us; `None` for those that pass unread.
+/// Which known field this is; `None` for those that pass unread.
 pub fn known(name: &[u8]) -> Option<Known> {
-    // Most names end here: no other length and first letter is of interest.
+    // Most names end here: no known field has their length and first letter.
     let known = match (name.len(), name.first()? | 0x20) {
         (2, b't') if is(name, b"te") => Known::Te,
         (3, b'v') if is(name, b"via") => Known::Via,

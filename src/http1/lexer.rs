@@ -1,10 +1,10 @@
 //! Where the pieces of a head are: its first line and its fields.
 //!
-//! Owns: the syntax of heads (RFC 9112 §2.1, §5). May touch: nothing of ours. A head spelled as
-//! nearly all are, `Name: value` and CR LF, is read here in one pass; of anything else `httparse`
-//! says what it is, and whether. So this may only say yes, and only where `httparse` would, with the
-//! same pieces: a test and a fuzz target hold it to that. Next: [`super::request_head`] and
-//! [`crate::proxy::response_head`] say what the pieces mean.
+//! Owns: the syntax of heads (RFC 9112 §2.1, §5). May touch: nothing of ours. A head in the usual
+//! form, `Name: value` and CR LF, is read here in one pass. Anything else goes to `httparse`, which
+//! decides. So the code here may only accept, and only what `httparse` accepts, with the same
+//! pieces: a test and a fuzz target check that. Next: [`super::request_head`] and
+//! [`crate::proxy::response_head`] read the meaning of the pieces.
 
 use httparse::{Error, Status};
 use smallvec::SmallVec;
@@ -18,8 +18,8 @@ pub struct Field<'a> {
     pub name: &'a [u8],
     /// Without the white space around it.
     pub value: &'a [u8],
-    /// Whether its line is the name, a colon and a space, the value, CR LF, and the name is made of
-    /// letters, digits and hyphens alone.
+    /// Whether its line is in the usual form: name, colon, one space, value, CR LF, and a name of
+    /// letters, digits and hyphens only.
     pub usual: bool,
 }
 
@@ -31,9 +31,9 @@ pub type Fields<'a> = SmallVec<[Field<'a>; 24]>;
 pub struct RequestLine<'a> {
     /// A token.
     pub method: &'a [u8],
-    /// In whatever form.
+    /// In any of its forms.
     pub target: &'a [u8],
-    /// Whether the target is a path, perhaps with a query, and made of nothing else than those may
+    /// Whether the target is a path, perhaps with a query, and has only characters that these may
     /// have.
     pub plain: bool,
     /// HTTP/1.1, else HTTP/1.0.
@@ -121,7 +121,7 @@ fn lines<'a>(bytes: &'a [u8], most: usize, fields: &mut Fields<'a>) -> Option<&'
     }
 }
 
-/// One field, if its line is spelled as nearly all are.
+/// One field, if its line is in the usual form.
 fn line(bytes: &[u8]) -> Option<(Field<'_>, &[u8])> {
     let mut end = plain_name_end(bytes);
     let mut usual = true;
@@ -138,14 +138,14 @@ fn line(bytes: &[u8]) -> Option<(Field<'_>, &[u8])> {
     sound.then_some((Field { name, value, usual }, rest))
 }
 
-/// What is before and after the first byte that is none of `these`, which must be a space.
+/// Splits at the first byte that is not in `these`; that byte must be a space.
 fn split_at_space<'a>(bytes: &'a [u8], these: &[bool; 256]) -> Option<(&'a [u8], &'a [u8])> {
     let (before, after) = bytes.split_at(end_of(bytes, these));
     let after = after.strip_prefix(b" ")?;
     (!before.is_empty()).then_some((before, after))
 }
 
-/// Where the first byte is that is none of `these`.
+/// The position of the first byte that is not in `these`.
 pub fn end_of(bytes: &[u8], these: &[bool; 256]) -> usize {
     let mut at = 0;
     while bytes.get(at).is_some_and(|byte| these[usize::from(*byte)]) {
@@ -154,7 +154,7 @@ pub fn end_of(bytes: &[u8], these: &[bool; 256]) -> usize {
     at
 }
 
-/// How many bytes at the beginning are all `good`, of which sixteen are asked about at once.
+/// How many bytes at the beginning are `good`. Sixteen bytes are tested at once.
 #[inline]
 fn count(bytes: &[u8], good: impl Fn(u8x16) -> u8x16) -> usize {
     let good = |block| good(u8x16::new(block)).to_bitmask().trailing_ones() as usize;
@@ -170,14 +170,14 @@ fn count(bytes: &[u8], good: impl Fn(u8x16) -> u8x16) -> usize {
     blocks.len() * 16 + good(block).min(rest.len())
 }
 
-/// Where the first control character is: CR at the end of a value.
+/// The position of the first control character: the CR at the end of a value.
 #[inline]
 fn value_end(bytes: &[u8]) -> usize {
     let (space, delete) = (u8x16::splat(b' '), u8x16::splat(0x7f));
     count(bytes, |bytes| bytes.max(space).simd_eq(bytes) & !bytes.simd_eq(delete))
 }
 
-/// Where the first byte is that is no letter, digit or hyphen.
+/// The position of the first byte that is no letter, digit or hyphen.
 #[inline]
 fn plain_name_end(bytes: &[u8]) -> usize {
     let all = u8x16::splat;

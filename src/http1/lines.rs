@@ -1,31 +1,33 @@
 //! Field lines as they pass from one head to another.
 //!
-//! Owns: which bytes of the one go into the other. May touch: [`super::lexer`] and [`super::fields`].
+//! Owns: which bytes of a head that was read are sent on. May touch: [`super::lexer`] and
+//! [`super::fields`].
 
 use super::{fields::write_field, lexer::Field};
 use bytes::Bytes;
 use std::{iter::zip, mem::take, ops::Range};
 
-/// Whether a name is this one, spelled in whatever case. Of the characters that a token may have
-/// (RFC 9110 §5.6.2), only letters become others by that bit. All bytes at once: the length is known.
+/// Whether a name is this one, in any case. Setting bit 5 makes letters lower case; no other
+/// character of a token (RFC 9110 §5.6.2) becomes another one that way. The length is known at
+/// compile time, so that all bytes are compared at once.
 pub fn is<const N: usize>(name: &[u8], spelling: &[u8; N]) -> bool {
     name.first_chunk::<N>().is_some_and(|name| {
         zip(name, spelling).fold(0, |odd, (byte, wanted)| odd | ((byte | 0x20) ^ wanted)) == 0
     }) && name.len() == N
 }
 
-/// The lines of the fields that go on. Those that stand together stay where they were read; else
-/// they are copied.
+/// The lines of the fields that are sent on. If they are next to each other in the head, they are
+/// shared with it; otherwise they are copied.
 pub struct Lines<'a> {
     block: &'a [u8],
-    /// The head's bytes: hardly a copy is longer.
+    /// The head's size: enough room for a copy.
     size: usize,
     run: Range<usize>,
     copied: Vec<u8>,
 }
 
 impl<'a> Lines<'a> {
-    /// None yet; `block` begins with a head of `size` bytes.
+    /// Empty; `block` begins with a head of `size` bytes.
     pub fn new(block: &'a [u8], size: usize) -> Self {
         Self { block, size, run: 0..0, copied: Vec::new() }
     }
@@ -43,7 +45,7 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// Where a field's line stands, if it is spelled as we would: one space, and CR LF.
+    /// The place of a field's line, if it is in the usual form: one space, and CR LF.
     fn line(&self, field: &Field<'_>) -> Option<Range<usize>> {
         let start = field.name.as_ptr() as usize - self.block.as_ptr() as usize;
         let value = start + field.name.len() + 2;

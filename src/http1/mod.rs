@@ -1,9 +1,9 @@
-//! HTTP/1 on the wire, for both sides: what RFC 9112 says of bytes.
+//! HTTP/1 on the wire, for both sides: the bytes of RFC 9112.
 //!
-//! Owns: reading into a worker's blocks, heads of requests in and of responses out, chunks, and the
-//! queue of what is still to be written. May touch: nothing of ours. The client's connection
-//! ([`crate::daemon::serve_http1`]) and the exchange with a server ([`mod@crate::proxy::exchange`])
-//! are made of it.
+//! Owns: reading into a worker's blocks, the heads of requests that come in and of responses that
+//! go out, chunks, and the queue of bytes to be written. May touch: nothing of ours. The client's
+//! connection ([`crate::daemon::serve_http1`]) and the exchange with a server
+//! ([`mod@crate::proxy::exchange`]) use it.
 //!
 //! HTTP/1 to clients is ours and not hyper's because it is most of what a request costs: a small
 //! proxied request took 26,000 instructions with hyper's server; `benches/results/LOG.md` has the

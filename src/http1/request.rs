@@ -1,9 +1,9 @@
-//! A request's head, whichever protocol it came by.
+//! A request's head, of any protocol.
 //!
-//! Owns: its fields, as the text that they came as or as a map, and the change from one to the
-//! other. May touch: [`super::fields`], [`super::known`], [`super::target`]. Most requests pass
-//! through unchanged, as responses do ([`super::fields`]); a browser's dozen fields cost as a map as
-//! much again as all the rest. Whoever wants to edit asks for the map.
+//! Owns: its fields, as the text that was received or as a map, and the change from text to map.
+//! May touch: [`super::fields`], [`super::known`], [`super::target`]. Most requests pass unchanged,
+//! like responses ([`super::fields`]). As a map, a browser's dozen fields cost as much as all the
+//! rest of the request. Code that edits fields asks for the map.
 
 use super::{
     fields::{split, to_map},
@@ -60,9 +60,9 @@ pub enum RequestFields {
 /// Fields as lines.
 #[derive(Clone, Debug)]
 pub struct RequestLines {
-    /// Those that go on, then those that do not go on as they are.
+    /// First the lines that are sent on unchanged, then the others.
     pub text: Vec<u8>,
-    /// Bytes of those that go on.
+    /// The length of the first part.
     pub passing: usize,
 }
 
@@ -78,7 +78,7 @@ impl RequestFields {
         }
     }
 
-    /// The fields by name, where they have been made so.
+    /// The map, if the fields are one.
     pub fn as_map(&self) -> Option<&HeaderMap> {
         match self {
             Self::Map(map) => Some(map),
@@ -116,7 +116,7 @@ pub fn is_padded(value: &[u8]) -> bool {
     is_space(value.first()) || is_space(value.last())
 }
 
-/// A host as text. What is none is no host either; it is refused later, and logged.
+/// A host as text. Bytes that are not UTF-8 are replaced: such a host is refused later, and logged.
 pub fn text(host: &[u8]) -> Cow<'_, str> {
     std::str::from_utf8(host).map_or_else(|_| String::from_utf8_lossy(host), Cow::Borrowed)
 }

@@ -1,7 +1,7 @@
 //! A client's request head: read strictly, with how its body is framed (RFC 9112 §3, §6.3).
 //!
-//! Owns: the limits, and what the fields say of the connection. May touch: [`super::lexer`] and what
-//! a head is made of. What a well-formed head may not say is for [`crate::proxy::admission`].
+//! Owns: the limits, and the fields that concern the connection. May touch: [`super::lexer`] and
+//! the parts of a head. Rules for well-formed heads are checked in [`crate::proxy::admission`].
 
 use super::{
     fields::write_field,
@@ -15,7 +15,7 @@ use bytes::{Buf, Bytes};
 use http::{Method, StatusCode, Version};
 use smallvec::SmallVec;
 
-/// A longer name does not go into a map, and `Uri` takes targets that are shorter.
+/// `HeaderMap` takes no longer name, and `Uri` no longer target.
 const LONGEST_NAME: usize = 65_535;
 
 /// How large a head may be.
@@ -55,7 +55,7 @@ pub enum Framing {
     Both,
 }
 
-/// Why what came is no request.
+/// Why the bytes received are no request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bad {
     /// The syntax is broken.
@@ -82,7 +82,7 @@ impl Bad {
 
 /// The head at the beginning of `unread`, taken out of it; `None` while it is incomplete.
 ///
-/// The head is copied, so that a request under way holds some hundred bytes and no block.
+/// The head is copied, so that a request under way holds a few hundred bytes instead of a block.
 pub fn parse(unread: &mut Bytes, limits: Limits) -> Result<Option<RequestHead>, Bad> {
     let Some((head, length)) = lex(unread, limits)? else { return Ok(None) };
     unread.advance(length);
@@ -114,9 +114,9 @@ fn lex(whole: &[u8], limits: Limits) -> Result<Option<(RequestHead, usize)>, Bad
     Ok(Some((reader.finish(&line)?, length)))
 }
 
-/// Gathers the fields, and what those say that are for the connection.
+/// Gathers the fields, and reads those that concern the connection.
 struct Reader<'a> {
-    /// Those that go on as they are.
+    /// Lines that are sent on unchanged.
     passing: Lines<'a>,
     /// The others.
     aside: SmallVec<[Field<'a>; 8]>,
@@ -206,8 +206,8 @@ impl<'a> Reader<'a> {
     fn finish(&mut self, line: &RequestLine<'_>) -> Result<RequestHead, Bad> {
         let http11 = line.http11;
         let framing = match (self.coded, self.length) {
-            // RFC 9112 §6.1: HTTP/1.0 knows no codings; §6.3: without `chunked` at the end nobody
-            // knows where the body ends.
+            // RFC 9112 §6.1: HTTP/1.0 has no transfer codings. §6.3: without `chunked` at the end
+            // the length of the body is not known.
             (true, _) if !http11 || !self.chunked => return Err(Bad::Syntax),
             (true, Some(_)) => Framing::Both,
             (true, None) => Framing::Chunked,

@@ -1,7 +1,7 @@
 //! The head of a response as a client gets it, and how its body is framed (RFC 9112 §6).
 //!
-//! Owns: status line, fields, framing fields and `Date`. May touch: nothing of ours. The framing is
-//! decided here alone: what a field says of it is not passed on.
+//! Owns: status line, fields, framing fields and `Date`. May touch: nothing of ours. Only this code
+//! decides the framing: the server's framing fields are not passed on.
 
 use super::{
     fields::{ContentLength, Fields, write_known},
@@ -9,7 +9,7 @@ use super::{
 };
 use http::{Method, StatusCode, Version};
 
-/// What the request has to say about the form of its response.
+/// What of a request decides on the form of its response.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
     /// HEAD: the fields of a GET, and no body (RFC 9110 §9.3.2).
@@ -23,10 +23,10 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// By what was no request: the connection is to end, and that is all that is known.
+    /// For bytes that were no request: only that the connection ends is known.
     pub const UNREAD: Self = Self { head_only: false, http10: false, close: true, trailers: false };
 
-    /// By a request's head.
+    /// From a request's head.
     pub fn by(head: &RequestHead) -> Self {
         Self {
             head_only: head.head.method == Method::HEAD,

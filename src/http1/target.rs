@@ -1,14 +1,14 @@
 //! What a request is for: path, query and host (RFC 9110 §7.1).
 //!
-//! Owns: their text. May touch: nothing of ours. Whether they may be what they are is for
-//! [`crate::proxy::admission`].
+//! Owns: their text. May touch: nothing of ours. [`crate::proxy::admission`] checks whether they
+//! are allowed.
 
 use http::{
     Uri,
     uri::{Authority, Scheme},
 };
 
-/// The target of a request, whatever form it was sent in.
+/// The target of a request, in any of its forms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Target {
     /// Path and query, then the host.

@@ -1,4 +1,4 @@
-//! What a client is answered, whatever speaks to it.
+//! The answer to a client, for any protocol.
 
 use crate::http1::fields::Fields;
 use http::{HeaderName, HeaderValue, Response, StatusCode, Version};

@@ -17,7 +17,7 @@ use std::{borrow::Cow, net::IpAddr, ops::Range, sync::Arc, time::Instant};
 pub struct Peer {
     /// The other end, IPv4-mapped addresses unmapped.
     pub ip: IpAddr,
-    /// What servers are told of it, written once: see [`Peer::lines`].
+    /// The fields that tell servers about it, written once: see [`Peer::lines`].
     lines: String,
     ip_text: Range<usize>,
     /// The listener's name.
@@ -49,14 +49,15 @@ impl Peer {
         &self.lines[self.ip_text.clone()]
     }
 
-    /// `X-Forwarded-For`, `X-Real-IP` and `X-Forwarded-Proto` of requests by this connection, if
-    /// the peer may not speak for others.
+    /// `X-Forwarded-For`, `X-Real-IP` and `X-Forwarded-Proto` for requests of this connection, if
+    /// the peer is not trusted to speak for others.
     pub fn lines(&self) -> &str {
         &self.lines
     }
 }
 
-/// Every connection needs its address as text: the formatter costs as much as all the rest of it.
+/// Without Rust's formatter, which costs as much as everything else here; every connection needs
+/// this text.
 fn push_ip(text: &mut String, ip: IpAddr) {
     let IpAddr::V4(ip) = ip else { return text.push_str(&ip.to_string()) };
     for octet in ip.octets() {
@@ -77,7 +78,7 @@ pub struct Context {
     pub forwarded_ip: Option<IpAddr>,
     /// Whether the peer may speak for a client.
     pub trusted: bool,
-    /// When the head had been read.
+    /// When the whole head had been read.
     pub started: Instant,
     /// Made or passed on.
     pub id: RequestId,
@@ -107,7 +108,7 @@ impl Context {
     }
 }
 
-/// A context with the names that it met on the way so far.
+/// A context, with the names of the route, upstream and server so far.
 #[derive(Clone, Copy)]
 pub struct Scope<'a> {
     /// The request.

@@ -1,13 +1,14 @@
 //! Fields that are for one connection only (RFC 9110 §7.6.1).
 //!
-//! Owns: those that `Connection` names, and what else must not pass. May touch: [`crate::http1`].
+//! Owns: the fields that `Connection` names, and others that must not pass. May touch:
+//! [`crate::http1`].
 
 use crate::http1::{known::is_hop_by_hop, request::tokens};
 use http::{HeaderMap, HeaderName, header};
 use std::sync::Arc;
 
-/// Fields that a client must not have removed by naming them in `Connection`: servers behind us
-/// decide on them (the way of CVE-2021-32813 and its kin).
+/// Fields that a client must not be able to remove by naming them in `Connection`, because servers
+/// trust them (as in CVE-2021-32813).
 fn is_protected(name: &str) -> bool {
     matches!(
         name,
@@ -15,8 +16,8 @@ fn is_protected(name: &str) -> bool {
     ) || name.starts_with("x-forwarded-")
 }
 
-/// Removes the fields that `Connection` names. The fixed ones of [`is_hop_by_hop`] are left to the
-/// writer of the head, which skips them anyway.
+/// Removes the fields that `Connection` names. Those of [`is_hop_by_hop`] stay: the writer of the
+/// head skips them anyway.
 pub fn remove_nominated(headers: &mut HeaderMap) {
     let nominated: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
@@ -44,12 +45,12 @@ pub fn remove_ambiguous(headers: &mut HeaderMap) {
     }
 }
 
-/// The fields that a route's edits name; mostly there are none. In one pointer, for every request
-/// has it.
+/// The fields that a route's edits name; mostly there are none. A single pointer, because every
+/// request has it.
 pub type EditedNames = Option<Arc<Vec<HeaderName>>>;
 
-/// Fields that say how a message is to be understood or handled (RFC 9110 §6.5.1): at its end it has
-/// been. `X-Request-Id` is ours.
+/// Fields that say how a message is to be understood or handled (RFC 9110 §6.5.1): at its end, in a
+/// trailer, they come too late. `X-Request-Id` is ours.
 fn is_for_heads(name: &str) -> bool {
     matches!(
         name,
@@ -75,8 +76,9 @@ fn is_for_heads(name: &str) -> bool {
         || name.starts_with("proxy-")
 }
 
-/// Trailers without what must not come so late: who merges them into the head must not be told there
-/// what the head itself would not be believed, or what the route's edits would have changed.
+/// Trailers without the fields that must not come so late. A server may merge trailers into the
+/// head, so a trailer must not bring in a field that would not pass in the head, or that the
+/// route's edits name.
 pub fn end_to_end(mut trailers: HeaderMap, edited: &EditedNames) -> HeaderMap {
     let late: Vec<_> = trailers
         .keys()

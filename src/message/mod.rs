@@ -1,7 +1,8 @@
 //! Parts of an HTTP message that every step shares.
 //!
 //! Owns: bodies, what a request knows of itself, and the rules for single fields. May touch:
-//! [`crate::template`], [`crate::cidr`], [`crate::files`] bodies. No step of the route lives here.
+//! [`crate::template`], [`crate::cidr`], [`crate::files`] bodies. No step of a request's way is
+//! here.
 
 pub mod answer;
 pub mod body;

@@ -1,14 +1,14 @@
 //! Parts of bodies that are held until somebody takes them.
 //!
-//! Owns: that holding them takes about as much memory as they have bytes. May touch: nothing of
-//! ours. A part is a slice of the block that it was read into ([`crate::http1::buffers`]): a single
-//! byte would hold up to 256 KiB.
+//! Owns: copying small parts, so that what is held takes about as much memory as it has bytes. May
+//! touch: nothing of ours. A part is a slice of the block that it was read into
+//! ([`crate::http1::buffers`]): without the copy a single byte could hold a whole block.
 
 use bytes::{Bytes, BytesMut};
 
-/// Parts from this size on are held as they are: a quarter of the block at least.
+/// Parts of at least this size are held as they are.
 const LARGE: usize = 64 * 1024;
-/// Those up to this size are put together.
+/// Parts up to this size are put together.
 const SMALL: usize = 8 * 1024;
 
 /// `part`, in memory of its own where it is small.
@@ -16,7 +16,7 @@ pub fn compact(part: Bytes) -> Bytes {
     if part.len() < LARGE { Bytes::copy_from_slice(&part) } else { part }
 }
 
-/// Puts `part` behind `last`, where both are small; else gives it back, compact.
+/// Appends `part` to `last` if both are small; otherwise returns it, compact.
 pub fn join(last: &mut Bytes, part: Bytes) -> Option<Bytes> {
     if part.len() >= SMALL || last.len() >= SMALL {
         return Some(compact(part));

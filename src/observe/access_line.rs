@@ -1,7 +1,7 @@
 //! One line of the access log.
 //!
-//! Owns: its two forms. May touch: [`crate::message::context`]. Written while a request ends, so no
-//! formatter has a part in it: with one a line cost two thirds of what the request does. Next:
+//! Owns: its two forms. May touch: [`crate::message::context`]. Lines are written without Rust's
+//! formatter (`write!`): with it a line cost two thirds of what the whole request does. Next:
 //! [`super::access_log`].
 
 use crate::message::context::Context;
@@ -47,7 +47,7 @@ pub struct Line<'a> {
     pub took: Duration,
     /// What went wrong, in one word.
     pub reason: Option<&'static str>,
-    /// The same in some more, where there is more to say.
+    /// The same in more words, if there are any.
     pub detail: Option<&'a str>,
 }
 
@@ -83,7 +83,7 @@ impl Lines {
     }
 }
 
-/// A second as text, without the end of JSON's, which has a fraction.
+/// A second as text. For JSON without its end: the fraction and `Z` come later.
 fn text(format: Format, second: u64) -> String {
     let form = match format {
         Format::Json => "%Y-%m-%dT%H:%M:%S",
@@ -131,7 +131,7 @@ fn json(out: &mut Vec<u8>, line: &Line<'_>, second: &str, millis: u32) {
     out.push(b'}');
 }
 
-/// `begin` has all up to the value, its opening quote included.
+/// `begin` is everything before the value, including its opening quote.
 fn string(out: &mut Vec<u8>, begin: &str, value: &[u8]) {
     out.extend_from_slice(begin.as_bytes());
     escape_json(out, value);
@@ -156,7 +156,8 @@ fn fraction(out: &mut Vec<u8>, thousandths: u32) {
     out.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
 }
 
-/// Whether nothing is to be escaped. No end at the first: so all bytes are looked at at once.
+/// Whether nothing must be escaped. There is no early return, so that the compiler can test many
+/// bytes at once.
 fn is_plain(text: &[u8]) -> bool {
     let odd = |byte: u8| !(0x20..0x7f).contains(&byte) || byte == b'"' || byte == b'\\';
     !text.iter().fold(false, |any, byte| any | odd(*byte))

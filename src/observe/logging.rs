@@ -14,7 +14,7 @@ pub struct Level(reload::Handle<EnvFilter, Registry>);
 impl Level {
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub fn set(&self, level: &str) {
-        // Only fails once the subscriber is gone, and then nobody listens.
+        // Only fails once the subscriber is gone, and then there is no log.
         let _ = self.0.reload(filter(level));
     }
 }
@@ -35,13 +35,13 @@ pub fn start(level: &str, json: bool) -> Level {
     Level(handle)
 }
 
-/// Our own events at `level`; of the libraries only what is wrong.
+/// Our own events at `level`; of the libraries only warnings and errors.
 fn filter(level: &str) -> EnvFilter {
     EnvFilter::new(format!("warn,sheave={level}"))
 }
 
-/// Logs and counts every panic, beside what was done with it before (a backtrace, where the
-/// environment asks for one); the thread or task that panics still ends.
+/// Logs and counts every panic. The hook from before runs, too (it prints a backtrace if the
+/// environment asks for one). The thread or task that panics still ends.
 pub fn count_panics(metrics: &Arc<Metrics>) {
     let metrics = Arc::clone(metrics);
     let before = std::panic::take_hook();

@@ -1,7 +1,7 @@
 //! Every counter, gauge and histogram, by the names that operators see.
 //!
 //! Owns: the registry. May touch: nothing of ours. Labels come from the config only and are
-//! resolved when it is built, so that no client can make series.
+//! resolved when it is built, so that clients cannot create series.
 
 use super::{RouteMetrics, request_metrics::Family};
 use prometheus::{
@@ -92,9 +92,9 @@ pub struct Metrics {
     attempts: IntCounterVec,
     retries: IntCounterVec,
     ejections: IntCounterVec,
-    /// `sheave_upstream_up`, set when it is asked for.
+    /// `sheave_upstream_up`, set when the metrics are read.
     pub upstream_up: IntGaugeVec,
-    /// `sheave_upstream_in_flight`, set when it is asked for.
+    /// `sheave_upstream_in_flight`, set when the metrics are read.
     pub upstream_in_flight: IntGaugeVec,
     /// `sheave_requests_in_flight`.
     pub in_flight: IntGauge,
@@ -122,9 +122,9 @@ pub struct Metrics {
     pub generation: IntGauge,
     /// `sheave_config_last_reload_successful`.
     pub reload_successful: IntGauge,
-    /// `sheave_files_cache_hits_total`, set when it is asked for.
+    /// `sheave_files_cache_hits_total`, set when the metrics are read.
     pub files_hits: IntCounter,
-    /// `sheave_files_cache_misses_total`, set when it is asked for.
+    /// `sheave_files_cache_misses_total`, set when the metrics are read.
     pub files_misses: IntCounter,
     /// `sheave_access_log_dropped_total`.
     pub access_log_dropped: IntCounter,
@@ -132,11 +132,11 @@ pub struct Metrics {
     pub panics: IntCounter,
     /// `sheave_worker_restarts_total`.
     pub worker_restarts: IntCounter,
-    /// `sheave_uptime_seconds`, set when it is asked for.
+    /// `sheave_uptime_seconds`, set when the metrics are read.
     pub uptime: Gauge,
 }
 
-/// Registers as it makes. Names are constants, so a failure is a mistake in this file.
+/// Makes metrics and registers them. Names are constants, so a failure is a mistake in this file.
 struct Maker(Registry);
 
 impl Maker {
@@ -264,7 +264,7 @@ impl Metrics {
         };
         metrics.reloads.with_label_values(&["success"]);
         metrics.reloads.with_label_values(&["failure"]);
-        // Only on systems without /proc.
+        // Fails only on systems without /proc.
         let _ = metrics.registry.register(Box::new(process));
         Arc::new(metrics)
     }
@@ -274,13 +274,13 @@ impl Metrics {
         self.durations.route(name)
     }
 
-    /// Takes the series of all routes out but of those that the config has.
+    /// Removes the series of routes that the config no longer has.
     pub fn retain_routes<'a>(&self, names: impl Iterator<Item = &'a str>) {
         self.durations.retain(&names.chain([""]).collect());
     }
 
-    /// An upstream's counters; `servers` in the order of its members. Those of a server that there
-    /// was go on.
+    /// An upstream's counters; `servers` in the order of its members. A server that existed before
+    /// goes on counting.
     pub fn upstream(&self, upstream: &str, servers: &[&str]) -> UpstreamMetrics {
         let mut known = self.servers();
         let server = |server: &&str| {
@@ -307,7 +307,7 @@ impl Metrics {
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a server's series out, when the config has it no more.
+    /// Removes the series of a server that the config no longer has.
     pub fn remove_server(&self, upstream: &str, server: &str) {
         self.servers().remove(&[upstream.to_owned(), server.to_owned()]);
         for outcome in Outcome::ALL {
@@ -318,7 +318,7 @@ impl Metrics {
         let _ = self.upstream_in_flight.remove_label_values(&[upstream, server]);
     }
 
-    /// Takes an upstream's own series out.
+    /// Removes an upstream's own series.
     pub fn remove_upstream(&self, upstream: &str) {
         let _ = self.retries.remove_label_values(&[upstream]);
     }
@@ -370,8 +370,9 @@ pub struct UpstreamMetrics {
     servers: Vec<Arc<ServerMetrics>>,
 }
 
-/// One server's. Attempts are counted in one place, and brought to the counters when these are asked
-/// for: among many servers each counter is somewhere else in memory, and in no cache.
+/// One server's counters. Attempts are counted in one array and copied to the registered counters
+/// when the metrics are read: each of those is in another place in memory, which with many servers
+/// is not in the processor's cache.
 struct ServerMetrics {
     attempts: [AtomicU64; Outcome::ALL.len()],
     counters: [IntCounter; Outcome::ALL.len()],
@@ -391,7 +392,7 @@ impl UpstreamMetrics {
 }
 
 impl ServerMetrics {
-    /// Brings the counters to what is so now.
+    /// Copies the counts to the registered counters.
     fn publish(&self) {
         for (attempts, counter) in zip(&self.attempts, &self.counters) {
             counter.inc_by(attempts.swap(0, Relaxed));

@@ -1,9 +1,9 @@
 //! `http_request_duration_seconds` by method, route and status, without a look-up per request.
 //!
-//! Owns: every route's histograms, made when first needed, found by index ever after. May touch:
-//! nothing of ours. The histograms are our own and not the library's: that one's is spread over six
-//! pieces of memory, which among many routes are in no cache of the processor's, and costs twice as
-//! many atomic operations. [`super::metrics`] registers the [`Family`].
+//! Owns: every route's histograms. They are made when first needed and then found by index. May
+//! touch: nothing of ours. The histograms are our own: one of the library's has six pieces of
+//! memory, which with many routes are not in the processor's cache, and needs twice as many atomic
+//! operations. [`super::metrics`] registers the [`Family`].
 
 use http::{Method, StatusCode};
 use prometheus::{
@@ -30,17 +30,17 @@ const BOUNDS: [u64; 14] = [
     2_500_000, 5_000_000, 10_000_000,
 ];
 
-/// Label values of `method`; whatever else a client invents is the last.
+/// Label values of `method`; a method that is not in the list is counted as the last.
 const METHODS: [&str; 10] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "OTHER"];
 
-/// One histogram. What most requests need of it is one line of the processor's cache.
+/// One histogram. Most requests touch a single line of the processor's cache in it.
 #[derive(Default)]
 #[repr(align(64))]
 struct Durations {
     /// Nanoseconds.
     sum: AtomicU64,
-    /// How many took as long, and not so short as to be in an earlier one; the last has no bound.
+    /// How many requests are in each bucket (not cumulative); the last bucket has no bound.
     counts: [AtomicU64; BOUNDS.len() + 1],
 }
 
@@ -80,7 +80,7 @@ type Hundred = Box<[OnceLock<Box<Durations>>]>;
 /// One route's histograms.
 #[derive(Default)]
 pub struct RouteMetrics {
-    /// The first that was needed, mostly the only one: most of many routes have no table.
+    /// The first histogram that was needed. Many routes need no other, and so have no table.
     first: OnceLock<(usize, Box<Durations>)>,
     cells: OnceLock<Box<[OnceLock<Hundred>]>>,
 }
@@ -129,7 +129,7 @@ impl Family {
         Ok(Self(Arc::new(Routes { desc, by_name: Mutex::default() })))
     }
 
-    /// The route of this name, which goes on counting where there was one.
+    /// The histograms of the route with this name; an existing one goes on counting.
     pub(super) fn route(&self, name: &Arc<str>) -> Arc<RouteMetrics> {
         Arc::clone(self.lock().entry(Arc::clone(name)).or_default())
     }

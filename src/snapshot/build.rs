@@ -158,8 +158,8 @@ fn group(wanted: &config::Upstream, previous: Option<&Snapshot>, resources: &Res
     let previous = previous
         .and_then(|it| it.groups.iter().find(|group| group.upstream.name() == wanted.name))
         .map(|group| &group.upstream);
-    // Beside servers that are known to work, a new one shows first that it does. Where none is left of
-    // those, whoever tends them asks nothing of the kind.
+    // Beside servers that are known to work, a new one must first pass a check. If no such server
+    // is left, the new ones get requests at once.
     let checked = wanted.health_check.is_some() && previous.is_some();
     let known = previous.map_or(&[][..], Upstream::members);
     let members = wanted.servers.iter().map(|it| {
@@ -208,7 +208,7 @@ fn member(wanted: &config::Server, server: Arc<Server>) -> Member {
     }
 }
 
-/// One that is `checked` first is asked nothing until then.
+/// One that is `checked` gets no requests before its first check has passed.
 fn new_server(upstream: &str, wanted: &config::Server, checked: bool) -> Arc<Server> {
     let server = Server::new(upstream, &wanted.address);
     if checked {

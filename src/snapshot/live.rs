@@ -55,8 +55,8 @@ impl Live {
         self.current.load_full()
     }
 
-    /// The snapshot to serve a listener's clients by: the current one, or where that lacks it the
-    /// `last` that had it.
+    /// The snapshot for a listener's clients: the current one, or the `last` one that had the
+    /// listener if the current one does not.
     pub fn load_for(&self, listener: usize, last: &ArcSwapOption<Snapshot>) -> Arc<Snapshot> {
         let current = self.load();
         if current.listener(listener).is_none()
@@ -67,7 +67,7 @@ impl Live {
         current
     }
 
-    /// Makes `snapshot` current for every request that comes after; gives back the one before.
+    /// Makes `snapshot` current for all later requests; returns the one before.
     pub fn store(&self, snapshot: Snapshot) -> Arc<Snapshot> {
         self.current.swap(Arc::new(snapshot))
     }
@@ -92,7 +92,7 @@ impl Live {
     }
 }
 
-/// What every build draws on.
+/// What every build needs.
 pub struct Resources {
     /// Every counter.
     pub metrics: Arc<Metrics>,

@@ -21,7 +21,7 @@ use crate::{
 use http::{HeaderValue, StatusCode, header};
 use std::{collections::HashMap, sync::Arc};
 
-/// The directories that are served now, whose hot files are worth keeping.
+/// The directories that are served now. Their files in memory are kept by the next snapshot.
 fn directories(previous: Option<&Snapshot>) -> Vec<Arc<Files>> {
     let routes = previous.map(|it| it.router.routes()).unwrap_or_default();
     let files = routes.iter().filter_map(|route| match &route.action {
@@ -110,7 +110,7 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// Whether two routes to one upstream come to the same.
+/// Whether two routes forward to one upstream with the same settings.
 fn forward_alike(route: &config::Route, other: &config::Route) -> bool {
     route.strip_prefix == other.strip_prefix
         && route.rewrite == other.rewrite
