@@ -13,8 +13,8 @@ use std::sync::{
 pub(super) struct Budget(Arc<AtomicU32>);
 
 impl Budget {
-    /// A permit if fewer than `max(min, percent of running)` retries are in progress; 100 % is no
-    /// limit, for what failed runs no more while it asks.
+    /// A permit if fewer than `max(min, percent of running)` retries are in progress. 100 % is no
+    /// limit: a failed attempt no longer counts as running while it asks.
     pub(super) fn permit(&self, percent: u32, min: u32, running: u32) -> Option<RetryPermit> {
         let share = u64::from(percent) * u64::from(running) / 100;
         let limit = if percent >= 100 { u64::MAX } else { share.max(u64::from(min)) };

@@ -1,8 +1,8 @@
 //! A connection to a server.
 //!
-//! Owns: one socket, for as long as it lives, and what is read and to be written, with one timer,
-//! while it is in use. May touch: [`super::server`], [`crate::http1`], [`crate::loopback`].
-//! [`super::pool`] keeps both between requests, [`mod@crate::proxy::exchange`] speaks over it.
+//! Owns: one socket for as long as it lives and, while it is in use, its buffers and one timer. May
+//! touch: [`super::server`], [`crate::http1`], [`crate::loopback`]. [`super::pool`] keeps sockets
+//! and buffers between requests; [`mod@crate::proxy::exchange`] uses them.
 
 use super::server::Server;
 use crate::{
@@ -27,41 +27,40 @@ use std::{
 };
 use tokio::{net::TcpStream, time::Sleep};
 
-/// Whether a connection could not be made for want of something of our own, such as descriptors: that
-/// is not to be held against a server. A want of ports is not told from an address that can't be
-/// reached from here.
+/// Whether a connection failed because we lack something, such as descriptors: this must not count
+/// against the server. A lack of ports can't be told from an address that is not reachable.
 pub fn is_ours(error: &io::Error) -> bool {
     let ours = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     error.raw_os_error().is_some_and(|code| ours.iter().any(|it| it.raw_os_error() == code))
 }
 
-/// A socket to a server: all that there is of a connection between two requests.
+/// A socket to a server: all that is kept of a connection between two requests.
 #[derive(Debug)]
 pub struct Link {
     stream: TcpStream,
-    /// How much the next head is read with: as much as the last response would have needed.
+    /// How large a block the next head is read into: as large as the last response needed.
     pub first_read: Size,
-    /// Requests that it has carried.
+    /// The number of requests so far.
     pub requests: u64,
     /// When it was opened, on the process's clock.
     pub opened: u64,
-    /// How long the server keeps it between two requests, in seconds, as far as it has said so.
+    /// How long the server keeps it between two requests, in seconds, if it has said so.
     pub kept_for: Option<NonZeroU16>,
-    /// The server's [`Server::moves`] when it was last known to lead to one of its addresses.
+    /// The server's [`Server::moves`] at the last time that this was one of its addresses.
     moves: u32,
 }
 
-/// What a connection needs while it is in use. Whoever is done with it leaves it to the next, still
-/// in the processor's cache, so that a thousand idle connections are only a thousand sockets.
+/// What a connection needs only while it is in use. It goes from one connection to the next, still
+/// in the processor's cache; a thousand idle connections are only a thousand sockets.
 #[derive(Debug)]
 pub struct Gear {
     /// Read from the socket and not yet used.
     pub unread: Bytes,
     /// Still to be written to the socket.
     pub outgoing: Outgoing,
-    /// One timer for every wait: moving it later is a store, making one is not.
+    /// One timer for all waits: moving it to a later time is cheap, making a new one is not.
     deadline: Pin<Box<Sleep>>,
-    /// When the wait began that it is set for.
+    /// When the current wait began.
     since: Instant,
 }
 
@@ -75,7 +74,7 @@ pub struct Connection {
 }
 
 impl Gear {
-    /// New, to be called in a runtime.
+    /// A new one; must be called within a runtime.
     pub fn new() -> Box<Self> {
         Box::new(Self {
             unread: Bytes::new(),
@@ -92,7 +91,7 @@ impl Gear {
 }
 
 impl Link {
-    /// Whether it leads to an address that `server` has no more.
+    /// Whether it leads to an address that `server` no longer has.
     pub fn is_astray(&mut self, server: &Server) -> bool {
         let moves = server.moves();
         if self.moves == moves {
@@ -102,8 +101,9 @@ impl Link {
         !self.stream.peer_addr().is_ok_and(|peer| server.addresses().contains(&peer))
     }
 
-    /// Whether the server has closed it or said something unasked for. Asks only what the reactor
-    /// knows already; `thorough` asks the kernel, for requests that must not be sent twice.
+    /// Whether the server has closed it, or sent something without a request. Uses only what the
+    /// reactor already knows; `thorough` also asks the kernel, for requests that must not be sent
+    /// twice.
     pub fn is_dead(&self, thorough: bool) -> bool {
         if thorough {
             let mut byte = [MaybeUninit::uninit(); 1];
@@ -131,7 +131,7 @@ impl Connection {
             stream = connecting => stream?,
             () = gear.deadline.as_mut() => return Err(io::ErrorKind::TimedOut.into()),
         };
-        // Heads and bodies are written whole; waiting to fill segments only delays them.
+        // Heads and bodies are written whole, so waiting for full segments would only delay them.
         stream.set_nodelay(true)?;
         if loopback::is_paced(&stream)
             && loopback::is_local(stream.local_addr()?.ip(), stream.peer_addr()?.ip())
@@ -143,8 +143,8 @@ impl Connection {
         Ok(Self { link, gear })
     }
 
-    /// Reads what is there into `unread`. If it is `likely` that there is something, that is not
-    /// asked first.
+    /// Reads what has arrived into `unread`. If something is `likely` to be there, it reads without
+    /// asking for readiness first.
     pub fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -154,7 +154,8 @@ impl Connection {
         buffers::poll_fill(cx, &mut self.link.stream, &mut self.gear.unread, size, likely)
     }
 
-    /// Takes up to `most` bytes off the socket without reading them; `None` if that can't be now.
+    /// Takes up to `most` bytes off the socket without reading them; `None` if this is not possible
+    /// now.
     pub fn poll_move(
         &mut self,
         cx: &mut Context<'_>,
@@ -164,7 +165,7 @@ impl Connection {
         Poll::Ready(Ok(piped.map(Moved::Piped)))
     }
 
-    /// Writes what is still to be written.
+    /// Writes the rest of the outgoing bytes.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.gear.outgoing.poll_flush(cx, &mut self.link.stream)
     }
@@ -175,7 +176,7 @@ impl Connection {
         self.gear.deadline.as_mut().reset((now + timeout).into());
     }
 
-    /// How long the wait has lasted that was begun last.
+    /// How long the current wait has lasted.
     pub fn waited(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.gear.since)
     }
@@ -190,7 +191,7 @@ fn is_would_block(read: &io::Result<usize>) -> bool {
     matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
-/// One that says nothing leaves the others their share of the time.
+/// An address that does not answer leaves the others their share of the time.
 async fn connect_any(
     addresses: &[SocketAddr],
     first: usize,

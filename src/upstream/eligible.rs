@@ -13,10 +13,10 @@ use std::{sync::Arc, time::Duration};
 /// The reason where a server is alive and full.
 pub(super) const FULL: &str = "max_conns";
 
-/// What a client may be told to wait when nothing says when a server returns, in milliseconds.
+/// What `Retry-After` says if it is not known when a server returns, in milliseconds.
 const RETRY_AFTER_UNKNOWN_MS: u64 = 1000;
 
-/// A server, and what the config of one snapshot says of it.
+/// A server with its settings in one snapshot.
 #[derive(Clone)]
 pub struct Member {
     /// The server.
@@ -41,7 +41,7 @@ impl Member {
         Limits { max_fails: self.max_fails, fail_timeout: self.fail_timeout }
     }
 
-    /// Where it stands with its traffic; a reload that sets `max_fails = 0` ends an ejection.
+    /// Its state by its traffic. A reload that sets `max_fails = 0` ends an ejection.
     #[inline]
     pub(super) fn standing(&self, now: u64) -> Standing {
         if self.max_fails == 0 { Standing::In } else { self.server.passive().standing(now) }
@@ -53,7 +53,7 @@ impl Member {
         self.max_conns != 0 && self.server.in_flight() >= self.max_conns
     }
 
-    /// Whether requests could go there but for its traffic: its failures and its load.
+    /// Whether requests may go there, apart from its failures and its load.
     #[inline]
     pub(super) fn is_usable(&self) -> bool {
         !self.down
@@ -62,7 +62,7 @@ impl Member {
             && self.server.active().is_usable()
     }
 
-    /// Whether it is in, however busy.
+    /// Whether it is in; it may be full.
     #[inline]
     pub(super) fn is_in(&self, now: u64) -> bool {
         self.is_usable() && self.standing(now) == Standing::In
@@ -76,7 +76,7 @@ impl Member {
     }
 }
 
-/// The servers of one group as one request sees them. Nothing is computed before it is asked.
+/// The servers of one group as one request sees them. Nothing is computed in advance.
 pub struct Candidates<'a> {
     members: &'a [Member],
     /// Indices into `members`.
@@ -121,7 +121,7 @@ impl<'a> Candidates<'a> {
 }
 
 /// The server to take although it is ejected: the one whose ejection ends first, primaries before
-/// backups. One that came back in the meantime is best of all.
+/// backups. If one has come back meanwhile, that one.
 pub(super) fn first_to_return(members: &[Member], tried: &Tried, now: u64) -> Option<usize> {
     let ends = |member: &Member| match member.standing(now) {
         Standing::In => 0,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// One attempt at one server.
 ///
-/// While it lives it counts in [`Server::in_flight`], so it is to be kept until the body has ended.
+/// While it lives it counts in [`Server::in_flight`], so keep it until the body has ended.
 pub struct Lease {
     server: Arc<Server>,
     index: u32,
@@ -25,7 +25,7 @@ impl std::fmt::Debug for Lease {
     }
 }
 
-/// By which door the attempt came in.
+/// Why the server could be taken.
 #[derive(Clone, Copy)]
 pub(super) enum Entry {
     /// The server was in.
@@ -72,7 +72,7 @@ impl Lease {
         self.fail_open
     }
 
-    /// The probe whose verdict is due; asking settles it.
+    /// Takes the probe whose verdict is due.
     pub(super) fn settle(&mut self) -> Option<Claim> {
         self.claim.take()
     }

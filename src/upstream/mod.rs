@@ -1,10 +1,10 @@
 //! A group of servers: who gets the next attempt, and what is learnt from it.
 //!
-//! Owns: [`Upstream`], built once per config and immutable but for atomics. May touch: nothing
+//! Owns: [`Upstream`], built once per config and immutable except for atomics. May touch: nothing
 //! outside this directory. A pick goes `strategy` → `eligible` → `server` → [`Lease`]; its verdict
 //! comes back through [`Upstream::report`] to `health`.
 //!
-//! Every `now` is monotonic milliseconds since process start, given in by the caller.
+//! Every `now` is in monotonic milliseconds since process start, and comes from the caller.
 
 mod budget;
 pub mod connect;
@@ -57,14 +57,14 @@ pub enum Outcome {
     },
     /// The server failed, with the reason.
     Failure(&'static str),
-    /// It says nothing of the server: the client went away, a pooled connection was stale.
+    /// It says nothing about the server: the client went away, or a pooled connection was stale.
     Neutral,
 }
 
 /// What followed from an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reported {
-    /// Nothing to speak of.
+    /// Nothing changed.
     Noted,
     /// This failure ejected the server (again, if it was a probe).
     Ejected {
@@ -76,8 +76,8 @@ pub enum Reported {
 }
 
 impl Upstream {
-    /// Puts the servers together. With `fail_open`, an ejected server is taken when none is left.
-    /// From the `previous` upstream of that name the turn is carried on.
+    /// Builds an upstream. With `fail_open`, an ejected server is taken when no other is left. The
+    /// turns go on from the `previous` upstream of the same name.
     pub fn new(
         name: &str,
         kind: StrategyKind,
@@ -101,7 +101,7 @@ impl Upstream {
     /// strategies made of the request. Where none is left, one that is ejected.
     pub fn pick(&self, tried: &Tried, key: u64, now: u64) -> Result<Lease, Unavailable> {
         self.pick_in(tried, key, now).or_else(|none| {
-            // One that is only full is soon free again.
+            // A server that is only full will soon be free again.
             while self.fail_open
                 && none.reason != eligible::FULL
                 && let Some(index) = eligible::first_to_return(&self.members, tried, now)
@@ -114,11 +114,12 @@ impl Upstream {
         })
     }
 
-    /// The same, but none that is ejected.
+    /// The same, but never an ejected one.
     pub fn pick_in(&self, tried: &Tried, key: u64, now: u64) -> Result<Lease, Unavailable> {
         for group in [&self.primaries, &self.backups] {
             let candidates = Candidates::new(&self.members, group.indices(), tried, now);
-            // A server may fill up, or its probe be claimed, between the look and the grasp.
+            // Between choosing and taking, the server may have become full, or another request may
+            // have claimed its probe.
             while let Some(i) = group.pick(&candidates, key) {
                 if let Some(lease) = self.take(candidates.index(i), false, now) {
                     return Ok(lease);
@@ -153,8 +154,8 @@ impl Upstream {
         Some(Lease::new(Arc::clone(server), index, entry, member.backup))
     }
 
-    /// Learns from an attempt. A second report of one lease counts as an ordinary attempt's, so a
-    /// body that breaks off after a good head can still be held against the server.
+    /// Learns from an attempt. One lease may be reported twice: after a good head, a body that
+    /// breaks off is still counted as a failure.
     pub fn report(&self, lease: &mut Lease, outcome: Outcome, now: u64) -> Reported {
         let Some(member) = self.members.get(lease.index()) else { return Reported::Noted };
         let server = &member.server;
@@ -190,7 +191,7 @@ impl Upstream {
         Reported::Noted
     }
 
-    /// Whether a server other than `index` is in: one that only awaits its probe is not.
+    /// Whether a server other than `index` is in. One that waits for its probe is not.
     fn is_another_in(&self, index: usize, now: u64) -> bool {
         self.members.iter().enumerate().any(|(other, member)| other != index && member.is_in(now))
     }

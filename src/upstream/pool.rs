@@ -1,7 +1,8 @@
 //! Idle connections to servers, one pool per worker.
 //!
 //! Owns: which connection is used again, and for how long one is kept. May touch:
-//! [`super::connect`]. The lock is for the type's sake: a pool is used by its worker's thread only.
+//! [`super::connect`]. A pool is used by its worker's thread only; the lock is there because the
+//! type must be `Sync`.
 
 use super::{
     connect::{Connection, Gear, Link},
@@ -18,8 +19,8 @@ use std::{
 pub struct Limits {
     /// Idle connections per server.
     pub idle: usize,
-    /// Milliseconds that an idle connection is kept, less up to a tenth; never as long as the server
-    /// says that it keeps it.
+    /// Milliseconds that an idle connection is kept, less up to a tenth; and always less than the
+    /// server says that it keeps it.
     pub idle_timeout: u64,
     /// Requests on one connection, 0 = unlimited.
     pub requests: u64,
@@ -36,15 +37,15 @@ pub struct Pool {
 #[derive(Debug, Default)]
 struct Kept {
     by_server: HashMap<u64, Vec<Idle>, FixedState>,
-    /// The last used last.
+    /// The most recently used one is last.
     #[expect(clippy::vec_box, reason = "a connection's gear is boxed: it changes hands often")]
     gears: Vec<Box<Gear>>,
 }
 
-/// Gears kept: what a busy worker has under way at a time.
+/// How many gears are kept: about as many as a busy worker has requests under way.
 const GEARS: usize = 64;
 
-/// Milliseconds by which we are to be first to end a connection, where there are so many.
+/// By so many milliseconds we end a connection before the server does, if it keeps it that long.
 const MARGIN: u64 = 1000;
 
 #[derive(Debug)]
@@ -54,7 +55,7 @@ struct Idle {
 }
 
 impl Pool {
-    /// The connection to `server` that was used last and is alive, if any.
+    /// The most recently used connection to `server` that is alive, if any.
     pub fn check_out(&self, server: u64, now: u64, thorough: bool) -> Option<Connection> {
         let mut kept = self.lock();
         let idle = kept.by_server.get_mut(&server)?;
@@ -66,13 +67,13 @@ impl Pool {
         }
     }
 
-    /// What a new connection is used with.
+    /// The gear for a new connection.
     pub fn gear(&self) -> Box<Gear> {
         gear(&mut self.lock())
     }
 
-    /// Keeps `connection` for another request, within `limits`, unless something is left on it that
-    /// was not read or not sent.
+    /// Keeps `connection` for another request, within `limits`, if everything on it was read and
+    /// sent.
     pub fn check_in(&self, server: u64, connection: Connection, limits: &Limits, now: u64) {
         let Connection { link, gear } = connection;
         if !gear.is_clean() {
@@ -95,14 +96,14 @@ impl Pool {
         let expires = (now + timeout - jitter(timeout, &link)).min(old);
         let idle = kept.by_server.entry(server).or_default();
         if idle.len() >= limits.idle {
-            // The one used longest ago is the likeliest to be closed soon.
+            // The one that was used longest ago would be closed soonest.
             idle.remove(0);
         }
         idle.push(Idle { link, expires });
     }
 
-    /// Drops what has expired or died, and all that leads to servers other than `current`, or to
-    /// addresses that they have no more; called once a second.
+    /// Drops connections that have expired or ended, and those to servers other than `current` or
+    /// to addresses that they no longer have. Called once a second.
     pub fn sweep(&self, now: u64, current: &HashMap<u64, &Server>) {
         self.lock().by_server.retain(|id, idle| {
             let Some(server) = current.get(id) else { return false };

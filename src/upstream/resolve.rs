@@ -1,6 +1,6 @@
-//! Server names to addresses, again and again.
+//! Looks up the addresses of server names, again and again.
 //!
-//! Owns: the look-up and what is kept when it fails. May touch: [`super::server`]. Runs on the
+//! Owns: the look-up, and what happens when it fails. May touch: [`super::server`]. Runs on the
 //! control thread; the system's resolver (`/etc/hosts`, search domains) is asked, as operators expect.
 
 use super::Server;

@@ -22,12 +22,13 @@ use std::{
     },
 };
 
-/// One address in an upstream. In the order of use: what a request touches comes first and stands
-/// together, for of a thousand servers none is in the processor's cache.
+/// One address in an upstream. The fields that a request touches come first and together: with a
+/// thousand servers none of them is in the processor's cache.
 #[repr(C)]
 pub struct Server {
     id: u64,
-    /// `addresses` is not empty: read by every pick, where an `ArcSwap` load would be dear.
+    /// Whether `addresses` is not empty. Every pick reads it; loading the `ArcSwap` would cost
+    /// more.
     resolved: AtomicBool,
     active: AtomicU8,
     in_flight: AtomicU32,
@@ -45,7 +46,7 @@ impl Server {
     /// A new server of `upstream`. An `address` that is an IP address and port is resolved at once,
     /// any other waits for [`Self::set_addresses`].
     pub fn new(upstream: &str, address: &str) -> Arc<Self> {
-        // It makes a number unique in the process, and is nobody's state.
+        // Only makes a number that is unique in the process.
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let addresses: Vec<SocketAddr> = address.parse().into_iter().collect();
         Arc::new(Self {
@@ -64,7 +65,7 @@ impl Server {
         })
     }
 
-    /// Unique in the process and never used again: the key of connection pools.
+    /// Unique in the process, also over time: the key of connection pools.
     pub fn id(&self) -> u64 {
         self.id
     }
@@ -130,8 +131,8 @@ impl Server {
         ActiveHealth::from_u8(self.active.load(Relaxed))
     }
 
-    /// Sets what the active checks say. A server that they find well again is in at once: what its
-    /// traffic said before is out of date.
+    /// Sets what the active checks say. A server that passes again is in at once: earlier failures
+    /// of its traffic are out of date.
     pub fn set_active(&self, health: ActiveHealth) {
         let before = self.active.swap(health as u8, Relaxed);
         if ActiveHealth::from_u8(before) == ActiveHealth::Down && health == ActiveHealth::Up {
@@ -169,14 +170,15 @@ impl Server {
         self.failures.fetch_add(1, Relaxed);
     }
 
-    /// Moves the average by an eighth. Two threads may lose one sample; an average bears that.
+    /// Moves the average by an eighth. Two threads at once may lose a sample, which does not matter
+    /// for an average.
     pub(super) fn note_latency(&self, sample_us: u64) {
         let old = self.latency_us.load(Relaxed);
         let new = if old == 0 { sample_us } else { old - old / 8 + sample_us / 8 };
         self.latency_us.store(new, Relaxed);
     }
 
-    /// How the server stands as `member` of a snapshot, for people and metrics.
+    /// The state of the server as `member` of a snapshot, for people and metrics.
     pub fn status(&self, member: &Member, now: u64) -> ServerStatus {
         let failures = self.passive.failures(member.limits(), now);
         let ejected_for_ms = match member.standing(now) {
@@ -192,7 +194,7 @@ impl Server {
     }
 }
 
-/// How a server stands.
+/// A server's state, with details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerStatus {
     /// In one word.
@@ -205,7 +207,7 @@ pub struct ServerStatus {
     pub ejected_for_ms: u64,
 }
 
-/// How a server stands, in one word; the first that applies, from the bottom up.
+/// A server's state in one word. If several apply, the last one in this list counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerState {
     /// Gets requests.

@@ -136,7 +136,7 @@ proptest! {
             (ours * other).cmp(&(theirs * one))
         });
         let upstream = upstream(StrategyKind::LeastConnections, members);
-        // Whose turn it is among equals is another law; every turn must keep this one.
+        // Which of the equals has the turn is another rule; here each choice must be one of them.
         for _ in 0..5 {
             let picked = upstream.pick(&tried, 0, 0).ok().map(|lease| lease.index());
             prop_assert_eq!(picked.is_some(), least.is_some());
@@ -252,7 +252,7 @@ fn all_ejected(fail_open: bool) -> Upstream {
     for (index, now) in [(2, 0), (1, 10)] {
         assert!(matches!(fail(&upstream, index, now), Reported::Ejected { .. }));
     }
-    // The guard spares the last, so it goes by the back door.
+    // The last server is never ejected, so the test ejects it directly.
     let member = &upstream.members()[0];
     let limits = member.limits();
     member.server.passive().fail(limits, 20, "refused", &Mutex::default(), || true);

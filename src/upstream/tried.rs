@@ -2,7 +2,7 @@
 //!
 //! Owns: the set. May touch: nothing of ours. Next: `eligible` asks it, the retry loop fills it.
 
-/// Member indices of one upstream. Most requests try one server, and a list of some is searched
+/// Member indices of one upstream. Most requests try one server, and a short list is searched
 /// faster than a set.
 #[derive(Clone, Debug, Default)]
 pub struct Tried {

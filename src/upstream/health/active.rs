@@ -13,10 +13,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// A status line is short, and so are interim responses; what does not fit is no HTTP server's.
+/// Status lines and interim responses are short; a server that sends more than this is not speaking
+/// HTTP.
 const LONGEST: usize = 8 * 1024;
 
-/// What is asked, and what is made of the answers.
+/// What is asked, and how the answers are judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
     /// The path asked for.
@@ -52,14 +53,14 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// What a server whose health is `now` is after one more probe.
+    /// The health after one more probe; `now` is the health before.
     pub fn count(&mut self, passed: bool, now: ActiveHealth, check: &Check) -> ActiveHealth {
         if passed {
             self.failed = 0;
             self.passed = self.passed.saturating_add(1);
             match now {
                 ActiveHealth::Down if self.passed < check.rise => now,
-                // One pass is enough for a server that has not failed yet.
+                // For a server that has not failed yet, one pass is enough.
                 _ => ActiveHealth::Up,
             }
         } else {
@@ -74,7 +75,7 @@ impl Tally {
 pub async fn watch(server: Arc<Server>, check: Check) {
     let mut tally = Tally::default();
     let mut turn = server.id();
-    // Servers that start together must not be asked together.
+    // Servers that are added together must not all be asked at the same moment.
     sleep(spread(check.interval.min(Duration::from_secs(1)), turn, 100)).await;
     loop {
         let outcome = if server.is_resolved() {
@@ -116,7 +117,7 @@ fn spread(interval: Duration, seed: u64, percent: u32) -> Duration {
 
 /// Why a probe failed.
 enum Failed {
-    /// Nobody was asked, which says nothing of the server.
+    /// No request was sent, so this says nothing about the server.
     Here(io::Error),
     There(String),
 }
@@ -203,7 +204,7 @@ fn final_status(head: &mut Vec<u8>) -> io::Result<Option<u16>> {
 }
 
 fn status(line: &[u8]) -> Option<u16> {
-    // The reason behind it may be in any encoding.
+    // The reason phrase after it may be in any encoding.
     let line = line.strip_prefix(b"HTTP/1.")?.get(1..)?.strip_prefix(b" ")?.trim_ascii();
     std::str::from_utf8(line.split(|byte| *byte == b' ').next()?).ok()?.parse().ok()
 }

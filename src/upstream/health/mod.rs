@@ -1,7 +1,7 @@
 //! What is known of a server's health.
 //!
-//! Owns: the words for it. [`passive`] learns from the traffic; active checks ask the server.
-//! Next: `eligible` decides what follows from it.
+//! Owns: the states. [`passive`] learns from the traffic; active checks ask the server. Next:
+//! `eligible` decides which servers may be used.
 
 pub mod active;
 pub mod passive;

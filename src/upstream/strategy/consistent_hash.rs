@@ -1,7 +1,7 @@
-//! A key always to the same server, by nginx's ketama ring: when a server leaves, only its keys
-//! move.
+//! A key always leads to the same server, by nginx's ketama ring. When a server leaves, only its
+//! keys move.
 //!
-//! Owns: the ring. May touch: the candidates. Falls back on turns.
+//! Owns: the ring. May touch: the candidates. Falls back on `round_robin`.
 
 use super::{Candidates, Share, Strategy, round_robin::RoundRobin};
 use crc32fast::Hasher;
@@ -10,19 +10,19 @@ const POINTS_PER_WEIGHT: u64 = 160;
 /// The ring's limit: 2 MiB, which is 1,600 servers of weight 1.
 const MAX_POINTS: u64 = 1 << 18;
 const STEPS: usize = 20;
-/// Above every CRC: an empty text says nothing, so the request is balanced by turns.
+/// Above every CRC: the key of an empty text, with which the request takes turns.
 const NO_KEY: u64 = u64::MAX;
 
-/// What a pick needs to know of a text.
+/// A text as a key.
 pub fn key(text: &[u8]) -> u64 {
     if text.is_empty() { NO_KEY } else { u64::from(crc32fast::hash(text)) }
 }
 
 /// A server by a key.
 pub(super) struct ConsistentHash {
-    /// Ascending; apart from the servers, so that a search touches less memory.
+    /// Ascending; not in one list with the servers, so that a search touches less memory.
     points: Box<[u32]>,
-    /// Whose each point is.
+    /// The server of each point.
     servers: Box<[u32]>,
     turns: RoundRobin,
 }
@@ -62,8 +62,8 @@ fn count(weight: u32, shift: u32) -> u64 {
     if weight == 0 { 0 } else { ((u64::from(weight) * POINTS_PER_WEIGHT) >> shift).max(1) }
 }
 
-/// How often the points are to be halved to keep to the limit. Halving, rather than an exact fit,
-/// leaves the ring as it is when one server of many comes or goes.
+/// How often the number of points is halved to stay within the limit. With an exact fit the ring
+/// would change whenever one server of many comes or goes.
 fn shift(shares: &[Share<'_>]) -> u32 {
     let total = |shift| shares.iter().map(|share| count(share.weight, shift)).sum::<u64>();
     (0..40).find(|shift| total(*shift) <= MAX_POINTS).unwrap_or(40)

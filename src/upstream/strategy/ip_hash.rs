@@ -1,10 +1,10 @@
-//! A client's address always to the same server, with nginx's mapping.
+//! A client's address always leads to the same server, with nginx's mapping.
 //!
-//! Owns: the mapping. May touch: the candidates. Falls back on turns.
+//! Owns: the mapping. May touch: the candidates. Falls back on `round_robin`.
 //!
-//! nginx hashes the address byte by byte, `h = (h · 113 + byte) mod 6271`, and when the server
-//! cannot be used hashes it once more on top. Over a whole address that is one affine step,
-//! `h = (h · 113^n + c) mod 6271`, so the two numbers are all that a pick needs to know of it.
+//! nginx hashes the address byte by byte, `h = (h · 113 + byte) mod 6271`. If the server can't be
+//! used, it hashes the address again, starting from that `h`. For a whole address this is one step,
+//! `h = (h · 113^n + c) mod 6271`, so a key needs only these two numbers.
 
 use super::{Candidates, Share, Strategy, round_robin::RoundRobin, share::Line};
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ const START: u64 = 89;
 const MODULUS: u64 = 6271;
 const REHASHES: usize = 20;
 
-/// What a pick needs to know of an address: three bytes count of IPv4, all of IPv6.
+/// An address as a key: of IPv4 three bytes count, of IPv6 all.
 pub fn key(address: IpAddr) -> u64 {
     fn affine(bytes: &[u8]) -> u64 {
         let (factor, offset) = bytes.iter().fold((1, 0), |(factor, offset), byte| {
@@ -29,7 +29,7 @@ pub fn key(address: IpAddr) -> u64 {
 
 /// The positions of an address on the number line of the weights: first choice, second and so on.
 fn positions(key: u64) -> impl Iterator<Item = u64> {
-    // A foreign key must not overflow.
+    // A key that was not made by `key` must not overflow.
     let (factor, offset) = ((key >> 32) % MODULUS, (key & u64::from(u32::MAX)) % MODULUS);
     let step = move |hash: &u64| Some((hash * factor + offset) % MODULUS);
     std::iter::successors(Some(START), step).skip(1)

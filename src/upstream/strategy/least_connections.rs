@@ -1,6 +1,6 @@
-//! The least loaded: fewest attempts in flight per weight; among equals, in turn.
+//! The least loaded server: fewest attempts in flight per weight. Equals take turns.
 //!
-//! Owns: who weighs the same, and the turns. May touch: the candidates.
+//! Owns: the groups of equal weight, and the turns. May touch: the candidates.
 
 use super::{Candidates, Member, Share, Strategy, round_robin::RoundRobin};
 use crate::upstream::Server;
@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// The least loaded server.
 pub(super) struct LeastConnections {
-    /// Candidates by weight: those that weigh the same are told apart without a multiplication.
+    /// Candidates by weight: those of the same weight are compared without a multiplication.
     alike: Vec<Vec<Rival>>,
     turns: RoundRobin,
 }
@@ -37,7 +37,7 @@ impl Load {
         self.over(other) == other.over(self)
     }
 
-    /// By the weight of `other`, so that both are by the same.
+    /// Multiplied by the weight of `other`, so that the two can be compared.
     #[inline]
     fn over(self, other: Self) -> u64 {
         u64::from(self.in_flight) * u64::from(other.weight)
@@ -50,7 +50,7 @@ struct Rival {
     server: Arc<Server>,
 }
 
-/// A candidate that none is below, and whether another may be its equal.
+/// The least loaded candidate so far, and whether another may be equal to it.
 #[derive(Clone, Copy)]
 struct Least {
     candidate: usize,
@@ -59,27 +59,27 @@ struct Least {
 }
 
 impl Least {
-    /// Of those that weigh the same.
+    /// Among those of the same weight.
     fn among(candidates: &Candidates<'_>, alike: &[Rival]) -> Option<Self> {
         let (mut found, mut least, mut tied) = (None, u32::MAX, false);
         for rival in alike {
             let in_flight = rival.server.in_flight();
-            // The load is compared first: most servers lose by it and need no further look, and
-            // whether an equal one is eligible will be asked when its turn comes.
+            // The load is compared first: most servers lose, and are looked at no further. Whether
+            // an equal one is eligible is asked later, when its turn comes.
             if in_flight < least {
                 if candidates.is_eligible(rival.candidate) {
                     (found, least, tied) = (Some(rival.candidate), in_flight, false);
                 }
                 continue;
             }
-            // No branch: among busy servers nobody could guess which are equal.
+            // No branch: the processor could not predict which busy servers are equal.
             tied |= in_flight == least;
             if tied && least == 0 {
                 break;
             }
         }
         let candidate = found?;
-        // As it was when it was compared: other threads go on.
+        // The load as it was when compared: other threads change it meanwhile.
         let load = Load { in_flight: least, weight: candidates.member(candidate).weight };
         Some(Self { candidate, load, tied })
     }

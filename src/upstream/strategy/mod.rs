@@ -1,7 +1,7 @@
-//! How one of the eligible servers is chosen; one file each.
+//! How one of the eligible servers is chosen; each strategy has a file.
 //!
-//! Owns: the trait and the one match over its kinds. May touch: the candidates and a `u64` key, no
-//! more: a strategy knows neither HTTP nor time. Next: `Upstream::pick` takes the chosen server.
+//! Owns: the trait and the one match over its kinds. May touch: the candidates and a `u64` key, and
+//! nothing else: a strategy knows neither HTTP nor time. Next: `Upstream::pick` takes the server.
 
 pub mod consistent_hash;
 pub mod ip_hash;
@@ -55,12 +55,12 @@ fn build(kind: StrategyKind, shares: &[Share<'_>], cursor: Arc<AtomicU64>) -> Bo
 pub(super) struct Group {
     indices: Vec<usize>,
     strategy: Box<dyn Strategy>,
-    /// Whose turn it is; shared with the group of the same upstream in the next snapshot.
+    /// The position in the turns; shared with the same group in the next snapshot.
     cursor: Arc<AtomicU64>,
 }
 
 impl Group {
-    /// Those of `members` that are backups, or are not.
+    /// The group of those `members` that are backups, or of those that are not.
     pub(super) fn new(
         kind: StrategyKind,
         members: &[Member],

@@ -1,8 +1,9 @@
-//! Two at random by weight; the less loaded has it.
+//! Draws two servers at random, by weight, and takes the less loaded one.
 //!
-//! Owns: the random numbers. May touch: the candidates. Falls back on turns.
+//! Owns: the random numbers. May touch: the candidates. Falls back on `round_robin`.
 //!
-//! Near to the least loaded without a scan, and without all workers running to the same server.
+//! This is close to the least loaded server, without looking at all of them, and without all
+//! workers choosing the same one at once.
 
 use super::{
     Candidates, Share, Strategy, least_connections::Load, round_robin::RoundRobin, share::Line,
@@ -28,7 +29,7 @@ impl RandomTwo {
         Self { line, turns, random: Random::new() }
     }
 
-    /// An eligible server other than `first`, as if `first` had no stretch on the line.
+    /// An eligible server other than `first`, drawn as if `first` had no weight.
     fn second(&self, candidates: &Candidates<'_>, first: usize) -> Option<usize> {
         let (start, end) = self.line.stretch(first);
         let rest = self.line.total() - (end - start);

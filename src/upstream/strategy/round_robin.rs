@@ -11,14 +11,14 @@ use std::sync::{
 
 /// The longest schedule, in slots: 256 KiB. Only weights without a common divisor reach it.
 const MAX_SLOTS: usize = 65_536;
-/// Steps to work a schedule out, at most: what a reload may cost, some tens of milliseconds.
+/// At most so many steps to compute a schedule: some tens of milliseconds of a reload.
 const MAX_STEPS: usize = 1 << 24;
 
 /// Servers in turn, in proportion to their weights.
 pub(super) struct RoundRobin {
     /// The order of one period; empty if no server takes turns.
     slots: Box<[u32]>,
-    /// Counts draws. That it wraps would break the order once, after 2^64 draws: centuries.
+    /// Counts draws. If it wrapped, the order would break once; 2^64 draws take centuries.
     cursor: Arc<AtomicU64>,
 }
 
@@ -28,12 +28,12 @@ impl RoundRobin {
         Self { slots: schedule(&reduced(&weights)), cursor }
     }
 
-    /// How many draws it takes until every server has had its turns.
+    /// How many draws it takes until every server has had all its turns.
     pub(super) fn period(&self) -> usize {
         self.slots.len()
     }
 
-    /// Whose turn it is; the turn is then over. There must be a slot.
+    /// Takes the next turn. There must be at least one slot.
     pub(super) fn draw(&self) -> usize {
         if self.slots.len() == 1 {
             return self.slots[0] as usize;
@@ -47,7 +47,7 @@ impl Strategy for RoundRobin {
     fn pick(&self, candidates: &Candidates<'_>, _key: u64) -> Option<usize> {
         let scan = || (0..candidates.len()).find(|i| candidates.is_eligible(*i));
         for turn in 0..self.period() {
-            // A period may be far longer than the group: do not go on when it is in vain.
+            // A period may be far longer than the group: stop when there is nothing left to find.
             if turn == candidates.len() && scan().is_none() {
                 return None;
             }
@@ -61,8 +61,8 @@ impl Strategy for RoundRobin {
     }
 }
 
-/// The weights divided by their greatest common divisor and, if the period would be too long, made
-/// smaller in proportion, but none of them nothing.
+/// The weights divided by their greatest common divisor. If the period would be too long, they are
+/// made smaller in proportion, but none becomes 0.
 fn reduced(weights: &[u32]) -> Vec<u32> {
     let divisor = weights.iter().copied().fold(0, gcd).max(1);
     let weights: Vec<u32> = weights.iter().map(|weight| weight / divisor).collect();
@@ -72,7 +72,7 @@ fn reduced(weights: &[u32]) -> Vec<u32> {
     if total <= longest as u64 || total == taking as u64 {
         return weights;
     }
-    // One slot each is set aside for those that would round to nothing.
+    // One slot is reserved for each weight that would round to 0.
     let room = longest.saturating_sub(taking) as u64;
     let scale = |weight: u32| match weight {
         0 => 0,
@@ -85,12 +85,12 @@ fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// One period: each time all gain their weight, the richest (the first among equals) has the turn
-/// and pays what all have gained.
+/// One period. In each step every server gains its weight; the richest one (the first among equals)
+/// has the turn and pays the sum of all weights.
 fn schedule(weights: &[u32]) -> Box<[u32]> {
     let taking: Vec<u32> =
         (0_u32..).zip(weights).filter(|(_, w)| **w > 0).map(|(i, _)| i).collect();
-    // Equal weights go in order; no need to work that out.
+    // With equal weights it is simply the order of the config.
     if weights.iter().all(|weight| *weight <= 1) {
         return taking.into();
     }

@@ -1,4 +1,4 @@
-//! What a strategy is built from, and the drawing of a server in proportion to its weight.
+//! What a strategy is built from, and drawing a server in proportion to its weight.
 //!
 //! Owns: the cumulated weights. May touch: the servers.
 
@@ -12,12 +12,13 @@ pub struct Share<'a> {
     pub server: &'a Arc<Server>,
     /// 0 gets nothing.
     pub weight: u32,
-    /// Marked down: takes no turns, but keeps its place in a hash, so that others' clients stay.
+    /// Marked down: takes no turns, but keeps its place in a hash, so that the clients of other
+    /// servers stay where they are.
     pub down: bool,
 }
 
 impl Share<'_> {
-    /// The weight that counts where places need not be kept.
+    /// The weight for strategies that need not keep places: 0 if it is down.
     pub(super) fn turns(&self) -> u32 {
         if self.down { 0 } else { self.weight }
     }
@@ -43,12 +44,12 @@ impl Line {
         self.ends.last().copied().unwrap_or(0)
     }
 
-    /// The server on whose stretch `position` lies, which is below the total.
+    /// The server whose stretch has `position`, which must be below the total.
     pub(super) fn at(&self, position: u64) -> usize {
         self.ends.partition_point(|end| *end <= position)
     }
 
-    /// Where the stretch of server `i` starts and ends.
+    /// The start and the end of the stretch of server `i`.
     pub(super) fn stretch(&self, i: usize) -> (u64, u64) {
         let start = if i == 0 { 0 } else { self.ends[i - 1] };
         (start, self.ends[i])
