@@ -1,10 +1,10 @@
 //! What a request costs in heap allocations, by the real daemon in this process.
 //!
-//! Owns: the numbers, so that nobody adds an allocation to every request unseen, and nobody removes
-//! one without lowering the number here. May touch: [`sheave::daemon::run`] and nothing below it. A
-//! binary of its own with one test: what is counted is the whole process's, by an allocator that
-//! only this binary has. The client and the server are in the process, too, so they allocate
-//! nothing per request; nothing here depends on time.
+//! Owns: the numbers. If a change adds an allocation to every request, this test fails; if a change
+//! removes one, lower the number here. May touch: [`sheave::daemon::run`] and nothing below it. It
+//! is a binary of its own with one test, because its allocator counts for the whole process. The
+//! client and the server are in the process, too, so they allocate nothing per request. Nothing
+//! here depends on time.
 
 use std::{
     fs,
@@ -35,9 +35,9 @@ const REQUEST: f64 = 5.0;
 /// response (`http1::buffers`). Two small futures are cheaper than one past 1 KiB, which mimalloc
 /// hands out by a slower way.
 const PROXIED: f64 = REQUEST + 2.0;
-/// And of a file from memory: nothing, it is answered at once.
+/// And of a file from memory: nothing more.
 const FILE_IN_MEMORY: f64 = REQUEST;
-/// And of `respond`: nothing, its fields and its body were made with the config.
+/// And of `respond`: nothing more, its fields and its body were made when the config was built.
 const RESPOND: f64 = REQUEST;
 
 #[test]

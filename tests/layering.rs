@@ -1,4 +1,4 @@
-//! The plan of the house, held: who may import whom, how long a file may be, which names are none.
+//! Holds the plan of the code: which room may import which, how long a file may be, banned names.
 //!
 //! The order of the rooms is read from `src/lib.rs`, so that there is one place to change it.
 
@@ -8,13 +8,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Past it a file is two ideas.
+/// The most lines of code in a file; longer ones are two ideas.
 const LONGEST_FILE: usize = 350;
 
 /// Names that say nothing.
 const BANNED: [&str; 7] = ["manager", "util", "helper", "common", "core", "inner", "misc"];
 
-/// Rooms that a config never reaches: they are built from it, or have no need of it.
+/// Rooms that must not import `config`: they are built from it, or do not need it.
 const NO_CONFIG: [&str; 7] = ["route", "filter", "upstream", "files", "message", "observe", "tls"];
 
 /// Where a file's own tests begin; they may use what they like.

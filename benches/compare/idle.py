@@ -55,7 +55,7 @@ def count(scenario, system, port):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with ExitStack() as stack:
-        # What the first connection makes is made once and belongs to none.
+        # What is made for the first connection only does not count for the others.
         ask(stack.enter_context(client(port, context)), scenario)
         before, _ = settled(system)
         connections = []

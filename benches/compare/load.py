@@ -19,7 +19,7 @@ from scenarios import ROUTES
 
 HERE = Path(__file__).parent
 HOST = "127.0.0.1"
-# New connections a second with a full handshake: well below what each system can.
+# New connections a second with a full handshake: well below what any of the systems can do.
 FULL_HANDSHAKES = 500
 
 
@@ -28,7 +28,7 @@ class Wrong(Exception):
 
 
 class Missed(Wrong):
-    """The responses were right, but not at the rate that was to be: no latency, and all else stays."""
+    """The responses were right, but the rate was not reached: there is no latency, the rest counts."""
 
 
 @dataclass
@@ -67,7 +67,7 @@ def probe(scenario, port, directory):
         raise Wrong(f"the probe failed: {error!r}") from error
     finally:
         connection.close()
-    # A first handshake is a full one: the right answer to it is that it is the wrong kind.
+    # The first handshake is always a full one, so "the wrong kind" is the right answer here.
     if scenario.handshake == "resumed" and response.status == 409:
         return
     if response.status != 200 or content != b"x" * scenario.length:
@@ -141,7 +141,7 @@ def run_h2load(scenario, port, count, pin, environ):
 
 
 def output(arguments, seconds, pin, environ=None):
-    """What a load tool printed; it may not run for ever."""
+    """What a load tool printed; it is stopped if it does not end."""
     try:
         done = subprocess.run(
             arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -1,4 +1,4 @@
-"""The programs that a run needs: found, installed where that can be, asked for their versions."""
+"""The programs that a run needs: finds them, installs them where it can, asks for their versions."""
 
 import os
 import re
@@ -51,6 +51,6 @@ def at_least(binary, *wanted):
 
 def tls_library(binary, flag):
     """Which OpenSSL a peer has: what handshakes cost depends on it."""
-    # Where it was built with another one than it runs with, both are said, and this one last.
+    # If it was built with another version than it runs with, it names both, the running one last.
     versions = re.findall(r"OpenSSL [\d.]+\d", said(str(binary), flag))
     return versions[-1] if versions else "unknown"

@@ -22,12 +22,12 @@ from scenarios import SMALL
 RATE, SECONDS, WINDOW = 2000, 9, 0.1
 # When the reload begins, in seconds after the load. What is left must be enough for an "after".
 RELOAD_AT = 2.0
-# What comes this long after a reload's answer still belongs to it: old state is dropped late.
+# So long after a reload's answer still belongs to the reload: old state is dropped late.
 TAIL = 0.3
 
 
 def reload(system, config, number):
-    """Changes the config a little and has it taken over: began, ended."""
+    """Changes the config a little and reloads it; returns when that began and ended."""
     config.write_text(config.read_text() + sites.one(1_000_000 + number))
     request = urllib.request.Request(f"http://127.0.0.1:{system.ports['admin']}/reload", method="POST")
     began = time.monotonic()

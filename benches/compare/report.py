@@ -11,7 +11,7 @@ from programs import said, tls_library, version
 from scenarios import BUILD_TARGET, P99_TARGET, SCENARIOS
 
 PEERS = ("nginx", "haproxy")
-# Rounds, below which even their whole range is not a likely one.
+# With fewer rounds than this, even their whole range says too little.
 FEWEST = 5
 TARGETS = {scenario.name: scenario.target for scenario in SCENARIOS}
 
@@ -20,7 +20,7 @@ CONGESTION = Path("/proc/sys/net/ipv4/tcp_congestion_control")
 
 
 def facts(binaries, root, proxy_core, load_core):
-    """The machine and the programs. `root` is where sheave was built, if it was now."""
+    """The machine and the programs. `root` is where this run has built sheave, if it has."""
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     commit = "unknown: the binary was given"
     if root:
@@ -74,7 +74,7 @@ def likely(values):
 
 
 def ratio_text(ours, theirs, key, target=None):
-    """A ratio, and beside it what it should be at most."""
+    """A ratio and its target."""
     found = ratio(ours, theirs, key)
     if not found:
         return "–"

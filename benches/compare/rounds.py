@@ -54,7 +54,7 @@ class Entrant:
 
 
 def start(bench, stack, scenario, name, plan):
-    """One system, running and right in its first answer."""
+    """Starts one system and checks its first answer."""
     kind = name if name in ("nginx", "haproxy") else "sheave"
     system = systems.STARTS[kind](plan)
     stack.callback(system.stop)
@@ -192,7 +192,7 @@ def measure(bench, scenario, wanted):
                 lambda entrant: costed(entrant, scenario, lambda: steady.run(
                     scenario, entrant.port, rate, bench.pin, bench.directory, bench.environ)),
             )
-        # Who was wrong at a fixed rate is no result at all.
+        # A system with a wrong answer at the fixed rate has no result at all.
         for name in list(found):
             if name not in running:
                 del found[name]

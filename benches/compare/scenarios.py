@@ -1,4 +1,4 @@
-"""What is measured, and what is to be reached: data only. A new scenario is a new entry here."""
+"""What is measured, and the targets: data only. A new scenario is a new entry here."""
 
 from dataclasses import dataclass, field
 
@@ -61,7 +61,7 @@ P99_TARGET, BUILD_TARGET = 1.00, 2.0
 
 SCENARIOS = [
     Scenario("small", "proxied, 120 B, 64 keep-alive connections", target=at_most(0.90, 0.80)),
-    # The load's own request has one field, which nobody's has.
+    # Without this, wrk's requests have a single field, unlike any real client's.
     Scenario("browser", "as small, with the 12 fields that a browser sends", fields=BROWSER,
              target=at_most(None)),
     Scenario("10k", "proxied, 10 KB", path="/data/10k", length=10 * KIB, target=at_most(0.90, 0.85)),
@@ -114,7 +114,7 @@ SCENARIOS = [
         target={"base": 1.10},
         variants={"1 worker": {"workers": 1}, "2 workers": {"workers": 2}},
     ),
-    # The control thread that builds must not need the worker's core, as it does not elsewhere.
+    # The control thread, which builds, must not share the worker's only core.
     Scenario("reload", f"{SITES:,} sites swapped in under load", kind="reload", path="/r0/small",
              hosts=SITES, peers=(), pinned=False),
 ]

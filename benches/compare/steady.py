@@ -13,7 +13,7 @@ import load
 import sites
 
 SECONDS = 1
-# Handshakes are few a second: p99 of one second would be its slowest but one.
+# There are few handshakes a second: the p99 of one second would be its second slowest.
 HANDSHAKE_SECONDS = 4
 # The time in which connections are opened and TLS is agreed on, which is not a request's waiting.
 WARM_UP = 0.25

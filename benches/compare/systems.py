@@ -1,4 +1,4 @@
-"""The systems under test and the servers behind them: started, found out about, stopped."""
+"""The systems under test and the servers behind them: starts them, reads their use, stops them."""
 
 import os
 import resource
@@ -20,7 +20,7 @@ PORTS_GIVEN = set()
 
 
 def free_port():
-    """One that nobody listens on, and that was not given before: the kernel may name one twice."""
+    """A free port that was not given before: the kernel may name the same one twice."""
     while True:
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
@@ -31,12 +31,12 @@ def free_port():
 
 
 def pinned(core):
-    """For a new process: on this core alone. `None` pins nothing."""
+    """Pins a new process to this core; `None` pins nothing."""
     return None if core is None else (lambda: os.sched_setaffinity(0, {core}))
 
 
 def allow_files():
-    """As many descriptors as may be, for us and all that we start: thousands of connections."""
+    """As many descriptors as allowed, for us and all that we start: thousands of connections."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard

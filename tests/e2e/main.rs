@@ -1,7 +1,7 @@
 //! The daemon from outside: the real binary, real sockets, servers that misbehave on command.
 //!
-//! One module per part of the interface; each test's name says what it shows. `rig` is what they are
-//! built from.
+//! One module per part of the interface. Each test's name says what it shows. They are built with
+//! `rig`.
 
 #![allow(
     clippy::unwrap_used,

@@ -27,7 +27,7 @@ pub enum Step {
     Close,
     /// Close with a reset.
     Reset,
-    /// Close unless the next request begins in this time, without having said so.
+    /// Close without notice, unless the next request begins within this time.
     CloseIdle(Duration),
 }
 
@@ -81,7 +81,7 @@ impl Behaviour {
         ])
     }
 
-    /// Says ten times the bytes it sends, then closes.
+    /// Announces ten times the bytes that it sends, then closes.
     pub fn half_body() -> Self {
         let half = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf a body".to_vec();
         Self::new([Step::Body, Step::Send(half), Step::Close])
@@ -126,7 +126,7 @@ impl Gate {
         self.0.1.notify_all();
     }
 
-    /// Waits for the opening, but not forever: a test that failed leaves its gates shut.
+    /// Waits until the gate opens, but not forever: a failed test leaves its gates shut.
     pub fn wait(&self) {
         let shut = self.0.0.lock().unwrap();
         drop(self.0.1.wait_timeout_while(shut, PATIENCE * 2, |open| !*open).unwrap());

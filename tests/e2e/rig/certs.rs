@@ -45,7 +45,8 @@ pub fn write(dir: &Path, name: &str, kind: Kind, names: &[&str]) -> Vec<u8> {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let params = CertificateParams::new(names).expect("good names");
     let certificate = params.signed_by(&key, &authority().issuer).expect("a certificate");
-    // Key first: whoever reads in between sees a pair that does not match, and keeps the old one.
+    // Key first: a daemon that reads in between sees a pair that does not match, and keeps the old
+    // one.
     replace(&dir.join(format!("{name}.key")), &key.serialize_pem());
     replace(&dir.join(format!("{name}.pem")), &certificate.pem());
     certificate.der().to_vec()

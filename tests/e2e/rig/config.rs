@@ -1,9 +1,9 @@
-//! Config texts: one listener, one upstream, one site, and whatever a scenario adds.
+//! Config texts: one listener, one upstream, one site, and what a scenario adds.
 
 use super::Server;
 use std::fmt::Write as _;
 
-/// A config in the making; every method adds TOML lines to one of its tables.
+/// Builds a config; every method adds TOML lines to one of its tables.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     top: String,

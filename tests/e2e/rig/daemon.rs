@@ -28,7 +28,7 @@ pub fn command(dir: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs `sheave` to its end, which must come.
+/// Runs `sheave` until it ends, and fails if it does not.
 pub fn run_to_end(dir: &Path, arguments: &[&str]) -> Output {
     let mut child = command(dir, arguments).spawn().expect("the daemon's binary runs");
     wait(&mut child, PATIENCE).unwrap_or_else(|| {
@@ -72,7 +72,7 @@ impl Daemon {
         daemon
     }
 
-    /// Starts, and waits for nothing.
+    /// Starts, and does not wait.
     pub fn launch_in(dir: TempDir, config: &str) -> Self {
         fs::write(dir.path().join("sheave.toml"), config).expect("writing the config");
         let path = dir.path().join("sheave.toml").display().to_string();
@@ -141,7 +141,7 @@ impl Daemon {
             .clone()
     }
 
-    /// `up`, or whatever else `/upstreams` says.
+    /// A server's state in `/upstreams`, such as `up`.
     pub fn state_name(&self, address: &str) -> String {
         self.server_state(address)["state"].as_str().expect("a state").to_owned()
     }

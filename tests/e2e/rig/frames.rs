@@ -1,4 +1,4 @@
-//! HTTP/2 by hand (RFC 9113), for clients that no library would be.
+//! HTTP/2 by hand (RFC 9113), for clients that break the rules.
 
 use super::{
     Client,
@@ -18,7 +18,7 @@ const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 const INITIAL_WINDOW_SIZE: u16 = 4;
 
-/// A connection that has said its preface and these bytes of initial window.
+/// A connection that has sent its preface and SETTINGS with this initial window.
 pub fn connect(address: SocketAddr, window: u32) -> TlsClient {
     let (mut client, agreed) = Handshake::offering(&["h2"]).connect(address, "localhost");
     assert_eq!(agreed.alpn.as_deref(), Some("h2"));

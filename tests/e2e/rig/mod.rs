@@ -1,8 +1,8 @@
 //! What the scenarios are built from: the daemon as a child process, upstream servers that misbehave
 //! on command, and clients that write exact bytes.
 //!
-//! Nothing here knows a port, a path or a time in advance: addresses come from the daemon's log,
-//! directories from `tempfile`, and waiting is polling with a deadline.
+//! No port, path or time is fixed: addresses come from the daemon's log, directories from
+//! `tempfile`, and waiting is polling with a deadline.
 
 pub mod behaviour;
 pub mod certs;
@@ -38,7 +38,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long anything may take before a test gives up; far above what a busy machine needs.
+/// How long anything may take before a test gives up: far longer than on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Polls until `check` gives something, and fails naming `what` past the deadline.

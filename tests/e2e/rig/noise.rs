@@ -1,8 +1,9 @@
-//! HTTP/1 messages from a grammar that knows what parsers disagree about.
+//! HTTP/1 messages at random, with the things that parsers disagree about.
 
 use super::chance::Chance;
 
-/// How often one thing is odd: several things may be, so that most messages are nearly right.
+/// How often one thing is odd. Several things can be, so it is rare: most messages are nearly
+/// right.
 const ODD: usize = 14;
 
 /// Field lines that mean nothing for framing.
@@ -128,7 +129,7 @@ const CODINGS: &[&str] = &[
     "X-A: b\rTransfer-Encoding: chunked",
 ];
 
-/// How a message's body is told.
+/// How a message's body is framed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Body {
     None,

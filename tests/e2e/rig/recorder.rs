@@ -1,5 +1,5 @@
-//! A server that is strict: it records whole requests alone, with what is wrong about their form,
-//! and tells each one's number in `X-Seen`, so that a client knows what became of its own.
+//! A strict server: it records whole requests, with everything that is wrong about their form. It
+//! answers with the request's number in `X-Seen`, so that a client finds its own record.
 
 use super::{
     reference::{Fields, Message, Verdict},
@@ -17,7 +17,7 @@ use std::{
 pub struct Seen {
     pub raw: String,
     pub message: Message,
-    /// What no careful sender writes.
+    /// What is wrong about its form.
     pub unclean: Option<&'static str>,
 }
 
@@ -51,7 +51,7 @@ impl Recorder {
     }
 }
 
-/// Ends with an error where a request breaks off: that one is not recorded.
+/// Ends with an error if a request breaks off; that request is not recorded.
 fn serve(stream: TcpStream, seen: &Mutex<Vec<Seen>>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = Reader::new(stream);

@@ -1,4 +1,4 @@
-//! hyper's HTTP/1, client and server, as the measure of ours: what it makes of the same bytes.
+//! hyper's HTTP/1 client and server as a reference: how they read the same bytes.
 
 use super::script::Script;
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-/// What is for one connection only.
+/// Fields that are for one connection only.
 pub const HOP_BY_HOP: &[&str] = &[
     "connection",
     "keep-alive",
@@ -25,7 +25,7 @@ pub const HOP_BY_HOP: &[&str] = &[
     "proxy-authorization",
 ];
 
-/// What a head says and no trailer may (RFC 9110 §6.5.1).
+/// Fields that may be in a head but not in a trailer (RFC 9110 §6.5.1).
 const TOO_LATE: &[&str] = &[
     "content-length",
     "host",
@@ -121,7 +121,7 @@ async fn collect(mut body: Incoming, into: &Mutex<Message>) {
     into.lock().unwrap().verdict = Verdict::Whole;
 }
 
-/// What hyper's client makes of a server that sends `pieces`, then closes if it `ends`. `None`: it
+/// How hyper's client reads a server that sends `pieces`, then closes if it `ends`. `None`: it
 /// waits for more.
 pub fn response(method: &str, pieces: &[Vec<u8>], ends: bool) -> Option<Message> {
     let script = Script::server(pieces, ends);
@@ -177,7 +177,7 @@ impl Served {
     }
 }
 
-/// What hyper's server makes of a client that sends `pieces` and then waits.
+/// How hyper's server reads a client that sends `pieces` and then waits.
 pub fn requests(pieces: &[Vec<u8>]) -> Served {
     let script = Script::client(pieces);
     let seen: Arc<Mutex<Vec<Arc<Mutex<Message>>>>> = Arc::default();

@@ -1,4 +1,4 @@
-//! What a client may send on one connection: requests right and wrong, pipelined and cut off.
+//! What clients send on one connection: requests right and wrong, pipelined and cut off.
 
 use super::{
     chance::Chance,
@@ -109,7 +109,7 @@ const HOSTS: &[&str] = &[
     "Host: a\r\n b",
 ];
 
-/// Fields that mean something in requests alone.
+/// Fields that mean something only in requests.
 const FIELDS: &[&str] = &[
     "Expect: 100-continue",
     "Expect: 100-Continue, x",

@@ -1,4 +1,4 @@
-//! What a server may answer: responses right and wrong, cut off, or with something behind them.
+//! Responses of servers: right and wrong, cut off, or with more bytes after them.
 
 use super::{
     chance::Chance,
@@ -69,7 +69,7 @@ const INTERIM: &[&str] = &[
     "HTTP/1.1 100\n\n",
 ];
 
-/// Fields that mean something in responses alone.
+/// Fields that mean something only in responses.
 const FIELDS: &[&str] = &[
     "Server: x",
     "Date: Tue, 15 Nov 1994 08:12:31 GMT",

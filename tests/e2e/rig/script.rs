@@ -1,5 +1,5 @@
-//! A stream in memory whose other side follows a script: what it sends comes in the pieces given,
-//! what is written to it is kept. So hyper, the reference, needs neither sockets nor time.
+//! A stream in memory whose other side follows a script: it sends the given pieces, and keeps what
+//! is written to it. So hyper, the reference, needs neither sockets nor time.
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use std::{

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-/// How to shake hands.
+/// The client's side of a TLS handshake.
 #[derive(Clone)]
 pub struct Handshake {
     config: Arc<ClientConfig>,
@@ -53,7 +53,7 @@ impl Handshake {
         Self { config: Arc::new(config) }
     }
 
-    /// Connects and shakes hands as `name`, which the certificate must cover.
+    /// Connects, with `name` as SNI, which the certificate must cover.
     pub fn connect(&self, address: SocketAddr, name: &str) -> (TlsClient, Agreed) {
         self.try_connect(address, name).unwrap_or_else(|e| panic!("TLS as {name}: {e}"))
     }

@@ -1,4 +1,4 @@
-//! The rig against itself: before it judges the daemon, its own servers and clients have to be right.
+//! The rig tests itself: its own servers and clients must be right before they judge the daemon.
 
 use super::{
     Behaviour, Client, Gate, Load, Server, Step,

@@ -62,7 +62,7 @@ impl Server {
         server
     }
 
-    /// An address at which nothing listens, and nothing else will.
+    /// An address where nothing listens, and nothing will during the test.
     pub fn dead(name: &str) -> Self {
         let server = Self::start(name);
         server.kill();
@@ -153,8 +153,8 @@ impl fmt::Display for Server {
     }
 }
 
-/// A listener on a loopback address that is this server's alone, where the system has them (Linux
-/// does): so no other test can take its port while it is dead, and nothing connects to itself.
+/// A listener on a loopback address of its own, if the system has them (Linux does). So no other
+/// test can take its port while it is down, and no socket connects to itself.
 fn own_loopback() -> TcpListener {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let n = NEXT.fetch_add(1, Ordering::Relaxed) + (std::process::id() << 8);
@@ -185,7 +185,7 @@ impl State {
             self.open.lock().unwrap().insert(id, clone);
             let state = Arc::clone(self);
             let spawned = thread::Builder::new().stack_size(256 * 1024).spawn(move || {
-                // A client that goes away is no event here.
+                // A client that goes away is no error here.
                 let ending = Connection { state: &state, id, reader: Reader::new(stream) }.run();
                 state.close(id, matches!(ending, Ok(Ending::Reset)));
             });
