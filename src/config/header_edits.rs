@@ -60,14 +60,19 @@ impl HeaderEdits {
         edits
     }
 
-    /// Reads `request_headers` or `response_headers`, which may be empty.
-    pub(super) fn read(table: &Table<'_>) -> Self {
+    /// Reads `response_headers`, which may be empty.
+    pub(super) fn read_response(table: &Table<'_>) -> Self {
+        Self { always: table.boolean("always", false), ..Self::read(table) }
+    }
+
+    fn read(table: &Table<'_>) -> Self {
         let names = table.texts("remove").unwrap_or_default();
         let remove = names.iter().filter_map(|text| name(table, &text.value, text.span.clone()));
         Self {
             set: read_fields(&table.table("set")),
             add: read_fields(&table.table("add")),
             remove: remove.collect(),
+            always: false,
         }
     }
 }

@@ -96,6 +96,8 @@ pub struct HeaderEdits {
     pub add: Vec<(HeaderName, Template)>,
     /// `remove`.
     pub remove: Vec<HeaderName>,
+    /// `always`, of `response_headers` alone: edits of caching fields hold for errors, too, default false.
+    pub always: bool,
 }
 
 impl HeaderEdits {
@@ -164,7 +166,7 @@ impl Route {
             strip_prefix: read_strip_prefix(table),
             rewrite: read_rewrite(table),
             request_headers: HeaderEdits::read_request(&table.table("request_headers")),
-            response_headers: HeaderEdits::read(&table.table("response_headers")),
+            response_headers: HeaderEdits::read_response(&table.table("response_headers")),
             timeouts: RouteTimeouts::read(&table.table("timeouts")),
             retry: table.optional_table("retry").map(|retry| Retry::read(&retry, &base)),
             response_buffer: table.size("response_buffer", 32 << 10),

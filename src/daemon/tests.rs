@@ -99,7 +99,7 @@ impl Filter for Bomb {
         None
     }
 
-    fn response(&self, _: &mut HeaderMap, _: &Scope<'_>) {}
+    fn response(&self, _: &mut HeaderMap, _: bool, _: &Scope<'_>) {}
 }
 
 fn a_request_that_panics_ends_its_connection_alone() {

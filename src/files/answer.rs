@@ -1,15 +1,13 @@
 //! The responses: a file, a part of it, or why not.
 //!
-//! Owns: status and headers of every answer. May touch: [`super::conditional`] and
+//! Owns: status and headers of every answer, and why there is none. May touch: [`super::conditional`] and
 //! [`super::range`], which decide. Next: the filters, then the connection.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use http::{
-    HeaderMap, HeaderValue, Method, StatusCode,
-    header::{
-        ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED, LOCATION, RANGE,
-    },
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+    header::{ALLOW, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED, LOCATION, RANGE},
 };
 
 use crate::{
@@ -25,7 +23,67 @@ use super::{
     resolve::Refusal,
 };
 
-const BYTES: HeaderValue = HeaderValue::from_static("bytes");
+/// Why there is no file to send: the proxy makes its answer of it, as of every error of its own.
+#[derive(Debug)]
+pub struct Refused {
+    /// The answer's status.
+    pub status: StatusCode,
+    /// In one word, for log and metrics.
+    pub reason: &'static str,
+    /// The same in the system's words.
+    pub detail: Option<String>,
+    /// What the client is to know beside.
+    pub field: Option<Box<(HeaderName, HeaderValue)>>,
+}
+
+impl Refused {
+    fn new(status: StatusCode, reason: &'static str) -> Self {
+        Self { status, reason, detail: None, field: None }
+    }
+
+    fn with(self, name: HeaderName, value: HeaderValue) -> Self {
+        Self { field: Some((name, value).into()), ..self }
+    }
+
+    /// Of a file nothing is done but GET and HEAD; 501 is for methods that nobody here has heard of
+    /// (RFC 9110 §9.1, §15.6.2).
+    pub(super) fn method(method: &Method) -> Self {
+        match *method {
+            Method::POST
+            | Method::PUT
+            | Method::DELETE
+            | Method::PATCH
+            | Method::OPTIONS
+            | Method::TRACE
+            | Method::CONNECT => Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed")
+                .with(ALLOW, HeaderValue::from_static("GET, HEAD")),
+            _ => Self::new(StatusCode::NOT_IMPLEMENTED, "method_unknown"),
+        }
+    }
+
+    /// 416, telling how long the file is (RFC 9110 §15.5.17).
+    fn range(length: u64) -> Self {
+        let refused = Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable");
+        match HeaderValue::try_from(format!("bytes */{length}")) {
+            Ok(value) => refused.with(CONTENT_RANGE, value),
+            Err(_) => refused,
+        }
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Missing => Self::new(StatusCode::NOT_FOUND, "file_not_found"),
+            Refusal::Forbidden => Self::new(StatusCode::FORBIDDEN, "file_forbidden"),
+            Refusal::Failed(error) => {
+                tracing::warn!(%error, "a file cannot be read");
+                let failed = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "file_error");
+                Self { detail: Some(error.to_string()), ..failed }
+            }
+        }
+    }
+}
 
 /// Answers a GET or HEAD with a document: preconditions first, then the range (RFC 9110 §13.2.2).
 /// Without `conditions` there are neither.
@@ -33,17 +91,19 @@ pub(super) fn with_document(
     document: &Document,
     method: &Method,
     conditions: Option<&HeaderMap>,
-) -> Answer<FileBody> {
-    let Some(headers) = conditions else { return whole(document, method) };
-    match conditional::evaluate(headers, &document.validators) {
+) -> Result<Answer<FileBody>, Refused> {
+    let Some(headers) = conditions else { return Ok(whole(document, method)) };
+    Ok(match conditional::evaluate(headers, &document.validators) {
         Verdict::Proceed => match range_of(document, method, headers) {
             Asked::Whole => whole(document, method),
             Asked::Part { first, last } => part(document, first, last),
-            Asked::Unsatisfiable => unsatisfiable(document),
+            Asked::Unsatisfiable => return Err(Refused::range(document.length)),
         },
         Verdict::NotModified => not_modified(document),
-        Verdict::Failed => with_status(StatusCode::PRECONDITION_FAILED),
-    }
+        Verdict::Failed => {
+            return Err(Refused::new(StatusCode::PRECONDITION_FAILED, "precondition_failed"));
+        }
+    })
 }
 
 /// The range asked for. Only GET has ranges (RFC 9110 §14.2), and several fields are none.
@@ -52,7 +112,7 @@ fn range_of(document: &Document, method: &Method, headers: &HeaderMap) -> Asked 
     match (fields.next(), fields.next()) {
         (Some(field), None)
             if method == Method::GET
-                && conditional::range_applies(headers, &document.validators) =>
+                && conditional::range_applies(headers, &document.validators, SystemTime::now()) =>
         {
             range::read(field.as_bytes(), document.length)
         }
@@ -96,18 +156,6 @@ fn not_modified(document: &Document) -> Answer<FileBody> {
         .with(LAST_MODIFIED, document.validators.last_modified.clone())
 }
 
-/// 416, telling how long the file is (RFC 9110 §15.5.17).
-fn unsatisfiable(document: &Document) -> Answer<FileBody> {
-    let mut answer = with_status(StatusCode::RANGE_NOT_SATISFIABLE).with(ACCEPT_RANGES, BYTES);
-    insert(answer.fields.map(), CONTENT_RANGE, format!("bytes */{}", document.length));
-    answer
-}
-
-/// 405.
-pub(super) fn not_allowed() -> Answer<FileBody> {
-    with_status(StatusCode::METHOD_NOT_ALLOWED).with(ALLOW, HeaderValue::from_static("GET, HEAD"))
-}
-
 /// 301 to the directory with the slash at its end, so that relative links in it work.
 ///
 /// The client is sent to the path that it asked for, with its prefix, its escapes and its query,
@@ -123,24 +171,12 @@ pub(super) fn to_directory(target: &Target) -> Answer<FileBody> {
     answer
 }
 
-/// Why there is nothing to serve.
-pub(super) fn refusal(refusal: &Refusal) -> Answer<FileBody> {
-    with_status(match refusal {
-        Refusal::Missing => StatusCode::NOT_FOUND,
-        Refusal::Forbidden => StatusCode::FORBIDDEN,
-        Refusal::Failed(error) => {
-            tracing::warn!(%error, "a file cannot be read");
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
-    })
-}
-
 fn with_status(status: StatusCode) -> Answer<FileBody> {
     Answer::new(status, FileBody::Empty)
 }
 
 /// Inserts a value made of digits or of a URI, which no header can refuse.
-fn insert(headers: &mut HeaderMap, name: http::HeaderName, value: String) {
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: String) {
     if let Ok(value) = HeaderValue::try_from(value) {
         headers.insert(name, value);
     }

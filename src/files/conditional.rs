@@ -22,6 +22,8 @@ pub(super) struct Validators {
     pub(super) last_modified: HeaderValue,
     /// The same in seconds since 1970.
     modified: u64,
+    /// From when on the date tells this state from all others: once its second is over.
+    settled: u64,
 }
 
 impl Validators {
@@ -31,11 +33,13 @@ impl Validators {
         let nanos = since_epoch(modified).as_nanos();
         // A change in the future is told as one of now: RFC 9110 §8.8.2.1.
         let seconds = since_epoch(modified.min(now)).as_secs().min(LAST_SECOND);
+        let settled = since_epoch(modified).as_secs().saturating_add(1);
         let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
         Self {
             etag: value(format!("\"{nanos:x}-{size:x}\"")),
             last_modified: value(date),
             modified: seconds,
+            settled,
         }
     }
 }
@@ -79,12 +83,16 @@ pub(super) fn evaluate(headers: &HeaderMap, current: &Validators) -> Verdict {
 
 /// Step 5: whether a range of the current state is what the client wants (RFC 9110 §13.1.5).
 ///
-/// Only our own strong tag, or our very date, proves that its first part is part of this state.
-pub(super) fn range_applies(headers: &HeaderMap, current: &Validators) -> bool {
-    match headers.get(IF_RANGE) {
-        None => true,
-        Some(asked) => *asked == current.etag || *asked == current.last_modified,
-    }
+/// Only our own strong tag, or our very date, proves that its first part is part of this state. And
+/// the date does so only where it is strong (§8.8.2.2): in the second that it names, the file may
+/// still change once more and keep its date.
+pub(super) fn range_applies(headers: &HeaderMap, current: &Validators, now: SystemTime) -> bool {
+    let Some(asked) = headers.get(IF_RANGE) else { return true };
+    let is_settled = || {
+        let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        since_epoch.as_secs() >= current.settled
+    };
+    *asked == current.etag || *asked == current.last_modified && is_settled()
 }
 
 /// Whether a list of tags is `*`, or one of its tags satisfies `test`; reading ends at a mistake.
@@ -213,9 +221,19 @@ mod tests {
             ("*", false),
         ] {
             let headers = headers(&[("if-range", value)]);
-            assert_eq!(range_applies(&headers, &current()), applies, "{value}");
+            assert_eq!(range_applies(&headers, &current(), SystemTime::now()), applies, "{value}");
         }
-        assert!(range_applies(&HeaderMap::new(), &current()));
+        assert!(range_applies(&HeaderMap::new(), &current(), SystemTime::now()));
+    }
+
+    #[test]
+    fn a_date_is_strong_once_its_second_is_over() {
+        let by = |validator: &str, millis: u64| {
+            let now = UNIX_EPOCH + Duration::from_millis(784_111_777_000 + millis);
+            range_applies(&headers(&[("if-range", validator)]), &current(), now)
+        };
+        assert_eq!([500, 999, 1000].map(|millis| by(DATE, millis)), [false, false, true]);
+        assert!(by("TAG", 500));
     }
 
     #[test]

@@ -24,6 +24,7 @@ use http::{HeaderMap, Method};
 
 use crate::{http1::target::Target, message::answer::Answer};
 
+pub use answer::Refused;
 pub use body::{FileBody, Reader};
 use document::Document;
 use memory::{Check, Kept, Lookup, Memory};
@@ -114,9 +115,9 @@ impl Files {
         target: &Target,
         conditions: Option<&HeaderMap>,
         path: &str,
-    ) -> Answer<FileBody> {
+    ) -> Result<Answer<FileBody>, Refused> {
         if !matches!(*method, Method::GET | Method::HEAD) {
-            return answer::not_allowed();
+            return Err(Refused::method(method));
         }
         match self.look_up(path) {
             Some(Lookup::Fresh(kept)) => answer::with_document(&kept.document, method, conditions),
@@ -139,19 +140,15 @@ impl Files {
         conditions: Option<&HeaderMap>,
         path: &str,
         lookup: Option<Lookup>,
-    ) -> Answer<FileBody> {
-        let mut answered = self.answer(method, conditions, path, lookup).await;
-        if matches!(answered, Ok(None)) && target.path().ends_with('/') {
+    ) -> Result<Answer<FileBody>, Refused> {
+        let mut answered = self.answer(method, conditions, path, lookup).await?;
+        if answered.is_none() && target.path().ends_with('/') {
             // The route took the slash away (`strip_prefix = "/static/"`) or wrote another path:
             // a redirect would come back here for ever.
             let path = format!("{path}/");
-            answered = self.answer(method, conditions, &path, self.look_up(&path)).await;
+            answered = self.answer(method, conditions, &path, self.look_up(&path)).await?;
         }
-        match answered {
-            Ok(Some(response)) => response,
-            Ok(None) => answer::to_directory(target),
-            Err(refusal) => answer::refusal(&refusal),
-        }
+        Ok(answered.unwrap_or_else(|| answer::to_directory(target)))
     }
 
     /// Steps 3 to 5; `None` for a directory without a slash.
@@ -161,14 +158,15 @@ impl Files {
         conditions: Option<&HeaderMap>,
         path: &str,
         lookup: Option<Lookup>,
-    ) -> Result<Option<Answer<FileBody>>, Refusal> {
+    ) -> Result<Option<Answer<FileBody>>, Refused> {
         let with = |document: &Document| answer::with_document(document, method, conditions);
-        Ok(match (&self.memory, lookup) {
+        let answered = match (&self.memory, lookup) {
             (Some(memory), Some(lookup)) => {
                 self.remember(memory, path, lookup).await?.map(|kept| with(&kept.document))
             }
             _ => self.open(path, READ_AT_ONCE).await?.as_ref().map(with),
-        })
+        };
+        answered.transpose()
     }
 
     /// Step 3: the file from the disk and into memory; `None` for a directory.

@@ -41,10 +41,21 @@ async fn ask(files: &Files, method: &str, raw: &str, lines: &[(&str, &str)]) -> 
     }
     let uri: Uri = raw.parse().expect("a uri");
     let path = normalise(uri.path()).expect("a path");
-    files
-        .serve(&method.parse().expect("a method"), &target(&uri), Some(&headers), &path)
-        .await
-        .into_http2()
+    told(
+        files.serve(&method.parse().expect("a method"), &target(&uri), Some(&headers), &path).await,
+    )
+}
+
+/// As the proxy answers, but for the words.
+fn told(answer: Result<Answer<FileBody>, Refused>) -> Response<FileBody> {
+    let answer = answer.unwrap_or_else(|refused| {
+        let answer = Answer::new(refused.status, FileBody::Empty);
+        match refused.field.map(|it| *it) {
+            Some((name, value)) => answer.with(name, value),
+            None => answer,
+        }
+    });
+    answer.into_http2()
 }
 
 fn target(uri: &Uri) -> Target {
@@ -143,17 +154,15 @@ async fn directories() {
     }
     // Behind a stripped prefix.
     let uri = Uri::from_static("/static/docs?x");
-    let response = files.serve(&Method::GET, &target(&uri), None, "/docs").await.into_http2();
+    let response = told(files.serve(&Method::GET, &target(&uri), None, "/docs").await);
     assert_eq!(header(&response, header::LOCATION), "/static/docs/?x");
-    let response = files
-        .serve(&Method::GET, &target(&Uri::from_static("/static")), None, "")
-        .await
-        .into_http2();
+    let uri = Uri::from_static("/static");
+    let response = told(files.serve(&Method::GET, &target(&uri), None, "").await);
     assert_eq!(header(&response, header::LOCATION), "/static/");
     // Behind a prefix that takes the slash along.
     for (uri, path, content) in [("/static/", "", "<h1>home</h1>"), ("/s/docs/", "/docs", "docs")] {
         let uri = Uri::from_static(uri);
-        let response = files.serve(&Method::GET, &target(&uri), None, path).await.into_http2();
+        let response = told(files.serve(&Method::GET, &target(&uri), None, path).await);
         assert_eq!(text(response).await, content);
     }
 }
@@ -161,11 +170,13 @@ async fn directories() {
 #[tokio::test]
 async fn only_get_and_head() {
     let place = place();
-    for method in ["POST", "PUT", "DELETE", "OPTIONS", "PURGE"] {
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE"] {
         let response = ask(&files(place.path(), None), method, "/", &[]).await;
         assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(header(&response, header::ALLOW), "GET, HEAD");
     }
+    let unknown = ask(&files(place.path(), None), "PURGE", "/", &[]).await;
+    assert_eq!(unknown.status(), StatusCode::NOT_IMPLEMENTED);
 }
 
 #[tokio::test]
@@ -194,15 +205,12 @@ async fn no_way_leads_outside() {
         ] {
             if let Ok(path) = normalise(raw) {
                 let uri = Uri::try_from(raw).expect("a uri");
-                let response =
-                    files.serve(&Method::GET, &target(&uri), None, &path).await.into_http2();
+                let response = told(files.serve(&Method::GET, &target(&uri), None, &path).await);
                 assert_eq!(response.status(), StatusCode::NOT_FOUND, "{raw}");
             }
             // Nor without the normalising.
-            let response = files
-                .serve(&Method::GET, &target(&Uri::from_static("/")), None, raw)
-                .await
-                .into_http2();
+            let uri = Uri::from_static("/");
+            let response = told(files.serve(&Method::GET, &target(&uri), None, raw).await);
             assert_eq!(response.status(), StatusCode::NOT_FOUND, "{raw}");
         }
     }
@@ -296,12 +304,9 @@ async fn on_the_wire(files: &Files, request: &str, meanwhile: impl FnOnce()) -> 
     let service = hyper::service::service_fn(async |request: http::Request<_>| {
         let _: &hyper::body::Incoming = request.body();
         let (method, uri) = (request.method(), request.uri());
-        Ok::<_, io::Error>(
-            files
-                .serve(method, &target(uri), Some(request.headers()), uri.path())
-                .await
-                .into_http2(),
-        )
+        Ok::<_, io::Error>(told(
+            files.serve(method, &target(uri), Some(request.headers()), uri.path()).await,
+        ))
     });
     let serving = hyper::server::conn::http1::Builder::new()
         .serve_connection(hyper_util::rt::TokioIo::new(server), service);

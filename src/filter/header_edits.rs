@@ -52,6 +52,16 @@ impl Edits {
         Self { set: values(set), add: values(add), remove: remove.to_vec() }
     }
 
+    /// The same for answers that are no success: nobody is to keep an error for a year because the
+    /// files beside it may be kept so long. See docs/decisions/caching-fields.md.
+    #[must_use]
+    pub fn without_caching(mut self) -> Self {
+        self.set.retain(|(name, _)| !is_about_caching(name));
+        self.add.retain(|(name, _)| !is_about_caching(name));
+        self.remove.retain(|name| !is_about_caching(name));
+        self
+    }
+
     fn is_empty(&self) -> bool {
         self.set.is_empty() && self.add.is_empty() && self.remove.is_empty()
     }
@@ -77,16 +87,30 @@ impl Edits {
     }
 }
 
+/// Whether a field says how long, or by whom, a response may be kept.
+pub fn is_about_caching(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    // `CDN-Cache-Control` (RFC 9213) and those of single vendors end alike.
+    name.ends_with("cache-control")
+        || matches!(
+            name,
+            "age" | "edge-control" | "expires" | "pragma" | "surrogate-control" | "x-accel-expires"
+        )
+}
+
 /// Both directions of one route.
 pub struct HeaderEdits {
     request: Edits,
     response: Edits,
+    /// Of responses that are no success.
+    unsuccessful: Edits,
 }
 
 impl HeaderEdits {
     /// A filter, where there is anything to edit.
-    pub fn new(request: Edits, response: Edits) -> Option<Self> {
-        (!request.is_empty() || !response.is_empty()).then_some(Self { request, response })
+    pub fn new(request: Edits, response: Edits, unsuccessful: Edits) -> Option<Self> {
+        let edits = !request.is_empty() || !response.is_empty();
+        edits.then_some(Self { request, response, unsuccessful })
     }
 }
 
@@ -101,10 +125,11 @@ impl Filter for HeaderEdits {
         None
     }
 
-    fn response(&self, headers: &mut HeaderMap, scope: &Scope<'_>) {
-        if !self.response.is_empty() {
-            let rendered = self.response.rendered(scope);
-            self.response.apply(headers, rendered);
+    fn response(&self, headers: &mut HeaderMap, succeeded: bool, scope: &Scope<'_>) {
+        let edits = if succeeded { &self.response } else { &self.unsuccessful };
+        if !edits.is_empty() {
+            let rendered = edits.rendered(scope);
+            edits.apply(headers, rendered);
         }
     }
 }

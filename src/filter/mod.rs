@@ -13,8 +13,8 @@ pub trait Filter: Send + Sync {
     /// May change the request's fields, or answer instead of what follows.
     fn request(&self, context: &mut Context, names: Names<'_>) -> Option<StatusCode>;
 
-    /// May change the response's fields.
-    fn response(&self, headers: &mut HeaderMap, scope: &Scope<'_>);
+    /// May change the response's fields. Whether it has `succeeded`: is what the route is there for.
+    fn response(&self, headers: &mut HeaderMap, succeeded: bool, scope: &Scope<'_>);
 }
 
 /// The names that a route has for templates before a server is chosen.
@@ -47,9 +47,9 @@ impl Chain {
     }
 
     /// Shows all of them the response.
-    pub fn response(&self, headers: &mut HeaderMap, scope: &Scope<'_>) {
+    pub fn response(&self, headers: &mut HeaderMap, succeeded: bool, scope: &Scope<'_>) {
         for filter in self.0.iter().rev() {
-            filter.response(headers, scope);
+            filter.response(headers, succeeded, scope);
         }
     }
 }

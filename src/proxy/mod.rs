@@ -17,6 +17,7 @@ mod retry;
 pub mod server_body;
 
 use crate::{
+    files,
     filter::Names,
     http1::{date::Date, fields::Fields, request::Head},
     message::{
@@ -134,7 +135,7 @@ async fn route(
     let mut answer = match &route.action {
         Action::Respond(action) => respond(action, facts, route),
         Action::Redirect(action) => redirect(action, facts, route)?,
-        Action::Files(action) => files(action, facts, route, unclean).await,
+        Action::Files(action) => files(action, facts, route, unclean).await?,
         Action::Forward(_) if admission::ends_here(&mut facts.context) => ends_here(facts)?,
         Action::Forward(action) => {
             // Of at most 1,024 bytes, or the allocator takes its slow way: 300 instructions.
@@ -143,7 +144,8 @@ async fn route(
     };
     // 6. The filters see the response, in reverse.
     if !route.filters.is_empty() {
-        route.filters.response(answer.fields.map(), &facts.scope(route));
+        let succeeded = is_success(&route.action, answer.status);
+        route.filters.response(answer.fields.map(), succeeded, &facts.scope(route));
     }
     Ok(answer)
 }
@@ -181,7 +183,8 @@ fn find(
         }
         let allow = methods.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(", ");
         let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed");
-        Refusal { allow: Some(allow), ..refusal }
+        let field = HeaderValue::try_from(allow).ok().map(|it| (header::ALLOW, it).into());
+        Refusal { field, ..refusal }
     })
 }
 
@@ -210,7 +213,7 @@ async fn files(
     facts: &mut Facts,
     route: &Route,
     unclean: Option<&str>,
-) -> Answer<Source> {
+) -> Result<Answer<Source>, Refusal> {
     let Head { fields, present, .. } = &mut facts.context.head;
     // The filters may have made it so.
     let conditional = present.conditional || !route.filters.is_empty();
@@ -222,7 +225,24 @@ async fn files(
     let path = unclean.unwrap_or(raw_path(&facts.context));
     let looked_up = action.target.path(path, &facts.scope(route));
     let answer = action.files.serve(&head.method, &head.target, conditions, &looked_up).await;
-    answer.map(Source::File)
+    match answer {
+        Ok(answer) => Ok(answer.map(Source::File)),
+        Err(files::Refused { status, reason, detail, field }) => {
+            facts.detail = detail.map(Into::into);
+            Err(Refusal { field, ..Refusal::new(status, reason) })
+        }
+    }
+}
+
+/// Whether an answer is what its route is there for. What `respond` and `redirect` say is, whatever
+/// its status; of the others, what has been found, or is as the client has it.
+fn is_success(action: &Action, status: StatusCode) -> bool {
+    match action {
+        Action::Respond(_) | Action::Redirect(_) => true,
+        Action::Files(_) | Action::Forward(_) => {
+            status.is_success() || status == StatusCode::NOT_MODIFIED
+        }
+    }
 }
 
 /// RFC 9110 §7.6.2: we are the final recipient. TRACE would tell what fields we were sent.
@@ -236,5 +256,11 @@ fn ends_here(facts: &Facts) -> Result<Answer<Source>, Refusal> {
 fn refuse(record: &mut Record, refusal: &Refusal) -> Answer<Source> {
     record.facts.reason = Some(refusal.reason);
     record.proxy.live.metrics.reject(refusal.reason);
-    refusal.answer(record.facts.context.id.as_str()).map(Source::Full)
+    let Record { snapshot, facts, .. } = record;
+    let mut answer = refusal.answer(facts.context.id.as_str()).map(Source::Full);
+    let route = facts.route.map(|it| snapshot.route(it)).filter(|it| !it.filters.is_empty());
+    if let Some(route) = route {
+        route.filters.response(answer.fields.map(), false, &facts.scope(route));
+    }
+    answer
 }

@@ -10,7 +10,7 @@ use crate::{
     upstream::Unavailable,
 };
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 
 /// Why a request is not served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +21,8 @@ pub struct Refusal {
     pub reason: &'static str,
     /// `Retry-After`, in seconds.
     pub retry_after: Option<u64>,
-    /// `Allow`.
-    pub allow: Option<String>,
+    /// What the client is to know beside, as `Allow`.
+    pub field: Option<Box<(HeaderName, HeaderValue)>>,
     /// Whether the client's connection can't be trusted to carry another request.
     pub close: bool,
 }
@@ -30,7 +30,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal that leaves the connection usable.
     pub fn new(status: StatusCode, reason: &'static str) -> Self {
-        Self { status, reason, retry_after: None, allow: None, close: false }
+        Self { status, reason, retry_after: None, field: None, close: false }
     }
 
     /// The client's fault, and such that what follows on the connection can't be trusted.
@@ -79,8 +79,8 @@ impl Refusal {
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
-        if let Some(allow) = self.allow.as_deref().and_then(|it| HeaderValue::from_str(it).ok()) {
-            headers.insert(header::ALLOW, allow);
+        if let Some((name, value)) = self.field.as_deref() {
+            headers.insert(name, value.clone());
         }
         answer
     }

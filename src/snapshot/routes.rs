@@ -161,7 +161,12 @@ fn path(wanted: &config::PathPattern) -> PathMatcher {
 
 fn filters(wanted: &config::Route) -> Chain {
     let edits = |it: &config::HeaderEdits| Edits::new(&it.set, &it.add, &it.remove);
-    let headers = HeaderEdits::new(edits(&wanted.request_headers), edits(&wanted.response_headers));
+    let unsuccessful = match edits(&wanted.response_headers) {
+        all if wanted.response_headers.always => all,
+        some => some.without_caching(),
+    };
+    let (request, response) = (edits(&wanted.request_headers), edits(&wanted.response_headers));
+    let headers = HeaderEdits::new(request, response, unsuccessful);
     Chain::new(headers.into_iter().map(|it| Box::new(it) as Box<dyn Filter>).collect())
 }
 

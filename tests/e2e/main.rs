@@ -13,6 +13,7 @@
 )]
 
 mod admin;
+mod answers;
 mod balance;
 mod check;
 mod churn;
