@@ -63,6 +63,7 @@ fn context() -> Context {
         head,
         peer: Arc::new(Peer::new(ip, "https".into(), true, None)),
         forwarded_ip: None,
+        forwarded_https: None,
         trusted: false,
         started: Instant::now(),
     }
@@ -73,6 +74,7 @@ const LIMITS: Limits = Limits { head: 32 * 1024, fields: 100 };
 fn request(criterion: &mut Criterion) {
     let context = context();
     let forwarding = Forwarding {
+        server: "127.0.0.1:3001",
         target: "/products/shoes?size=42&colour=blue",
         edits_host: false,
         length: Length::None,

@@ -44,6 +44,10 @@ pub enum Known {
     RealIp,
     /// What [`crate::files`] looks for: a condition on what the client has, or a range.
     Conditional,
+    /// Another field that says who the client is or how it came: [`is_claim`].
+    Claim,
+    /// `Upgrade`.
+    Upgrade,
     /// Another field that is for one connection only: [`is_hop_by_hop`].
     HopByHop,
 }
@@ -59,7 +63,7 @@ pub fn known(name: &[u8]) -> Option<Known> {
         (5, b'r') if is(name, b"range") => Known::Conditional,
         (6, b'c') if is(name, b"cookie") => Known::Cookie,
         (6, b'e') if is(name, b"expect") => Known::Expect,
-        (7, b'u') if is(name, b"upgrade") => Known::HopByHop,
+        (7, b'u') if is(name, b"upgrade") => Known::Upgrade,
         (8, b'i') if is(name, b"if-match") || is(name, b"if-range") => Known::Conditional,
         (9, b'f') if is(name, b"forwarded") => Known::Forwarded,
         (9, b'x') if is(name, b"x-real-ip") => Known::RealIp,
@@ -79,9 +83,25 @@ pub fn known(name: &[u8]) -> Option<Known> {
         (18, b'p') if is(name, b"proxy-authenticate") => Known::HopByHop,
         (19, b'i') if is(name, b"if-unmodified-since") => Known::Conditional,
         (19, b'p') if is(name, b"proxy-authorization") => Known::HopByHop,
+        (8.., b'x' | b'f' | b't') if is_claim(name) => Known::Claim,
         _ => return None,
     };
     Some(known)
+}
+
+/// Whether a field says in other words than ours who the client is or how it came. Servers believe
+/// one or the other of them, so that only who may speak for clients may send them.
+fn is_claim(name: &[u8]) -> bool {
+    let beginning = name.first_chunk::<12>();
+    match name.len() {
+        8 => is(name, b"x-scheme"),
+        11 => is(name, b"x-forwarded") || is(name, b"x-client-ip"),
+        12 if is(name, b"x-url-scheme") => true,
+        14 if is(name, b"true-client-ip") => true,
+        15 if is(name, b"front-end-https") => true,
+        19 if is(name, b"x-cluster-client-ip") => true,
+        _ => beginning.is_some_and(|it| is(it, b"x-forwarded-")),
+    }
 }
 
 /// Whether a field of this name is for one connection only (RFC 9110 §7.6.1).
@@ -94,6 +114,7 @@ pub fn is_hop_by_hop(name: &[u8]) -> bool {
                 | Known::KeepAlive
                 | Known::Te
                 | Known::TransferEncoding
+                | Known::Upgrade
         )
     )
 }
@@ -117,6 +138,10 @@ pub struct Present {
     pub request_id: bool,
     /// [`Known::Conditional`].
     pub conditional: bool,
+    /// [`Known::Claim`].
+    pub claims: bool,
+    /// `Upgrade`.
+    pub upgrade: bool,
     /// A name with a `_` in it ([`crate::message::hop_by_hop::remove_ambiguous`]).
     pub ambiguous: bool,
     /// An HTTP/2 value that begins or ends with a space or tab.
@@ -135,6 +160,8 @@ impl Present {
             Known::Via => self.via = true,
             Known::RequestId => self.request_id = true,
             Known::Conditional => self.conditional = true,
+            Known::Claim => self.claims = true,
+            Known::Upgrade => self.upgrade = true,
             _ => {}
         }
     }
@@ -163,6 +190,12 @@ mod tests {
             ("if-match", Known::Conditional),
             ("IF-UNMODIFIED-SINCE", Known::Conditional),
             ("HTTP2-Settings", Known::HopByHop),
+            ("Upgrade", Known::Upgrade),
+            ("X-Forwarded-Port", Known::Claim),
+            ("x-forwarded-hos", Known::Claim),
+            ("X-Forwarded", Known::Claim),
+            ("Front-End-Https", Known::Claim),
+            ("X-Client-IP", Known::Claim),
             ("X-Forwarded-Proto", Known::ForwardedProto),
             ("x-forwarded-host", Known::ForwardedHost),
         ] {
@@ -175,7 +208,9 @@ mod tests {
             "x-real-id",
             "if-matcher",
             "accept",
-            "x-forwarded-hos",
+            "x-forwarding",
+            "x-forwarde",
+            "front-end-http",
             "proxy_connection",
         ] {
             assert_eq!(known(name.as_bytes()), None, "{name}");

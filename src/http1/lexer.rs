@@ -200,8 +200,11 @@ fn request_in_any_spelling<'a>(
 ) -> Lexed<RequestLine<'a>> {
     let mut room = vec![MaybeUninit::uninit(); most];
     let mut request = httparse::Request::new(&mut []);
-    let Status::Complete(length) = request.parse_with_uninit_headers(bytes, &mut room)? else {
-        return Ok(None);
+    let length = match request.parse_with_uninit_headers(bytes, &mut room) {
+        Ok(Status::Complete(length)) => length,
+        Ok(Status::Partial) => return Ok(None),
+        Err(Error::Version) => return request_of_later_version(bytes, most, fields),
+        Err(error) => return Err(error),
     };
     take_over(request.headers, fields);
     let line = RequestLine {
@@ -224,14 +227,85 @@ fn response_in_any_spelling<'a>(
     let mut config = httparse::ParserConfig::default();
     // RFC 9112 §5.1: white space before the colon is removed from responses.
     config.allow_spaces_after_header_name_in_responses(true);
-    let parsed = config.parse_response_with_uninit_headers(&mut response, bytes, &mut room)?;
-    let Status::Complete(length) = parsed else { return Ok(None) };
+    let length = match config.parse_response_with_uninit_headers(&mut response, bytes, &mut room) {
+        Ok(Status::Complete(length)) => length,
+        Ok(Status::Partial) => return Ok(None),
+        Err(Error::Version) => return response_of_later_version(bytes, most, fields),
+        Err(error) => return Err(error),
+    };
     take_over(response.headers, fields);
     let line = StatusLine {
         status: response.code.unwrap_or_default(),
         http11: response.version == Some(1),
     };
     Ok(Some((line, length)))
+}
+
+/// RFC 9110 §2.5: a head of a later minor version is read as one of the latest that we know.
+#[cold]
+fn request_of_later_version<'a>(
+    bytes: &'a [u8],
+    most: usize,
+    fields: &mut Fields<'a>,
+) -> Lexed<RequestLine<'a>> {
+    let known = with_known_version(bytes, <[u8]>::last_chunk);
+    let (known, mut found) = (known.ok_or(Error::Version)?, Fields::new());
+    let lexed = request_in_any_spelling(&known, most, &mut found)?;
+    Ok(lexed.map(|(line, length)| {
+        fields.clear();
+        fields.extend(found.iter().map(|it| it.moved(&known, bytes)));
+        let method = moved(line.method, &known, bytes);
+        let target = moved(line.target, &known, bytes);
+        (RequestLine { method, target, plain: line.plain, http11: line.http11 }, length)
+    }))
+}
+
+/// The same of a response.
+#[cold]
+fn response_of_later_version<'a>(
+    bytes: &'a [u8],
+    most: usize,
+    fields: &mut Fields<'a>,
+) -> Lexed<StatusLine> {
+    let known = with_known_version(bytes, <[u8]>::first_chunk);
+    let (known, mut found) = (known.ok_or(Error::Version)?, Fields::new());
+    let lexed = response_in_any_spelling(&known, most, &mut found)?;
+    fields.clear();
+    fields.extend(found.iter().map(|it| it.moved(&known, bytes)));
+    Ok(lexed)
+}
+
+/// A copy with HTTP/1.1, if `bytes` have HTTP/1.2 to 1.9 in the `place` of their first line.
+fn with_known_version(
+    bytes: &[u8],
+    place: impl FnOnce(&[u8]) -> Option<&[u8; 8]>,
+) -> Option<Vec<u8>> {
+    let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
+    let line = bytes[start..].split(|byte| *byte == b'\n').next()?;
+    let version = place(line.strip_suffix(b"\r").unwrap_or(line))?;
+    if !matches!(version, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9']) {
+        return None;
+    }
+    let minor = version.as_ptr() as usize - bytes.as_ptr() as usize + version.len() - 1;
+    let mut known = bytes.to_owned();
+    known[minor] = b'1';
+    Some(known)
+}
+
+/// The same piece of `to` as `piece` is of `from`, which is as long.
+fn moved<'a>(piece: &[u8], from: &[u8], to: &'a [u8]) -> &'a [u8] {
+    if piece.is_empty() {
+        return b"";
+    }
+    let start = piece.as_ptr() as usize - from.as_ptr() as usize;
+    &to[start..start + piece.len()]
+}
+
+impl Field<'_> {
+    fn moved<'a>(&self, from: &[u8], to: &'a [u8]) -> Field<'a> {
+        let (name, value) = (moved(self.name, from, to), moved(self.value, from, to));
+        Field { name, value, usual: false }
+    }
 }
 
 fn take_over<'a>(found: &[httparse::Header<'a>], fields: &mut Fields<'a>) {

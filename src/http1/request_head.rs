@@ -156,7 +156,11 @@ impl<'a> Reader<'a> {
         };
         let value = field.value;
         match known {
-            Known::Authorization | Known::Cookie | Known::Conditional | Known::Date => {
+            Known::Authorization
+            | Known::Claim
+            | Known::Conditional
+            | Known::Cookie
+            | Known::Date => {
                 self.present.note(known);
                 self.passing.push(field);
                 return Ok(());

@@ -4,13 +4,19 @@
 //! [`crate::http1::request`], [`crate::template`]. Made once
 //! per request by [`crate::proxy::begin`].
 
-use super::{forwarded::X_FORWARDED_PROTO, request_id::RequestId};
+use super::request_id::RequestId;
 use crate::{
-    http1::request::{Head, RequestFields, tokens},
+    http1::request::{Head, RequestFields},
     template::{Part, Template, Variable},
 };
 use http::{HeaderName, HeaderValue, header};
-use std::{borrow::Cow, net::IpAddr, ops::Range, sync::Arc, time::Instant};
+use std::{
+    borrow::Cow,
+    net::{IpAddr, Ipv6Addr},
+    ops::Range,
+    sync::Arc,
+    time::Instant,
+};
 
 /// The connection that a request came by; shared by all its requests.
 #[derive(Debug)]
@@ -76,6 +82,8 @@ pub struct Context {
     pub peer: Arc<Peer>,
     /// The client: the peer, or what a trusted proxy says; `None` is the peer.
     pub forwarded_ip: Option<IpAddr>,
+    /// Whether the client came by `https`, where a trusted proxy says so or not.
+    pub forwarded_https: Option<bool>,
     /// Whether the peer may speak for a client.
     pub trusted: bool,
     /// When the whole head had been read.
@@ -100,11 +108,7 @@ impl Context {
 
     /// `http` or `https`, as the client used it.
     pub fn scheme(&self) -> &'static str {
-        let told = self.trusted.then(|| self.head.fields.get(&X_FORWARDED_PROTO));
-        // Of several proxies the first one knows.
-        let first = told.flatten().and_then(|told| tokens(told).next());
-        let is = |scheme: &[u8]| first.is_some_and(|it| it.eq_ignore_ascii_case(scheme));
-        if is(b"https") || self.peer.tls && !is(b"http") { "https" } else { "http" }
+        if self.forwarded_https.unwrap_or(self.peer.tls) { "https" } else { "http" }
     }
 }
 
@@ -150,7 +154,11 @@ impl Scope<'_> {
         let head = &self.context.head;
         match variable {
             Variable::ClientIp => text.push_str(&self.context.client_ip_text()),
-            Variable::Host => text.push_str(host_name(head.target.host())),
+            Variable::Host => {
+                let start = text.len();
+                text.push_str(&site_name(head.target.host()));
+                text[start..].make_ascii_lowercase();
+            }
             Variable::Uri => text.push_str(head.target.path_and_query()),
             Variable::Path => text.push_str(self.path.unwrap_or(head.target.path())),
             Variable::Query => text.push_str(head.target.query().unwrap_or_default()),
@@ -160,6 +168,7 @@ impl Scope<'_> {
             Variable::Upstream => text.push_str(self.upstream),
             Variable::Server => text.push_str(self.server),
             Variable::RequestId => text.push_str(self.context.id.as_str()),
+            Variable::Header(name) if *name == header::COOKIE => push_cookies(head, text),
             Variable::Header(name) => text.push_str(&first_value(&head.fields, name)),
             Variable::Cookie(name) => {
                 text.push_str(cookie(&head.fields, name).unwrap_or_default());
@@ -173,6 +182,28 @@ pub fn host_name(host: &str) -> &str {
     match memchr::memrchr(b':', host.as_bytes()) {
         Some(colon) if !host[colon..].contains(']') => &host[..colon],
         _ => host,
+    }
+}
+
+/// The name by which a site is found, but for its case: no port, no trailing dot, IPv6 addresses in
+/// their short form.
+pub fn site_name(host: &str) -> Cow<'_, str> {
+    let name = host_name(host);
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let inside = name.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    match inside.and_then(|it| it.parse::<Ipv6Addr>().ok()) {
+        Some(address) => format!("[{address}]").into(),
+        None => name.into(),
+    }
+}
+
+/// `Cookie` whole: HTTP/2 clients may send it in crumbs (RFC 9113 §8.2.3).
+fn push_cookies(head: &Head, text: &mut String) {
+    for (index, crumb) in head.fields.values(&header::COOKIE).enumerate() {
+        if index > 0 {
+            text.push_str("; ");
+        }
+        text.push_str(&String::from_utf8_lossy(crumb));
     }
 }
 
@@ -217,6 +248,7 @@ pub(crate) mod tests {
         Context {
             peer: Arc::new(Peer::new("192.0.2.1".parse().unwrap(), "http".into(), true, None)),
             forwarded_ip: None,
+            forwarded_https: None,
             trusted: false,
             started: Instant::now(),
             id: RequestId::Passed("id-1".into()),
@@ -232,7 +264,7 @@ pub(crate) mod tests {
                    {server} {request_id} {header.x-user} {cookie.session} {header.none}";
         assert_eq!(
             scope.render(&Template::parse(all).unwrap()),
-            "192.0.2.1 Example.com /a%20b?c=d /a%20b c=d GET https r u s id-1 ann xyz "
+            "192.0.2.1 example.com /a%20b?c=d /a%20b c=d GET https r u s id-1 ann xyz "
         );
     }
 
@@ -241,5 +273,7 @@ pub(crate) mod tests {
         assert_eq!(host_name("a:1"), "a");
         assert_eq!(host_name("[::1]:80"), "[::1]");
         assert_eq!(host_name("[::1]"), "[::1]");
+        assert_eq!(site_name("A.b.:80"), "A.b");
+        assert_eq!(site_name("[0:0::0:1]:80"), "[::1]");
     }
 }

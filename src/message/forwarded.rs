@@ -58,23 +58,38 @@ pub fn is_trusted(trusted: &[Cidr], address: IpAddr) -> bool {
     trusted.iter().any(|range| range.contains(address))
 }
 
-/// The client's address: seen from us, the first in `X-Forwarded-For` that is no trusted proxy.
-/// What stands left of it is the client's own claim. `peer` must be trusted.
-pub fn client_ip(fields: &RequestFields, trusted: &[Cidr], peer: IpAddr) -> IpAddr {
-    let mut client = peer;
+/// The client's address: seen from us, the first in `X-Forwarded-For` that is no trusted proxy; and
+/// how many stand right of it. What stands left of it is the client's own claim. `peer` must be
+/// trusted.
+pub fn client_ip(fields: &RequestFields, trusted: &[Cidr], peer: IpAddr) -> (IpAddr, usize) {
+    let (mut client, mut read) = (peer, 0_usize);
     let values: Vec<_> = fields.values(&X_FORWARDED_FOR).collect();
     for value in values.into_iter().rev() {
         // Empty members do not count (RFC 9110 §5.6.1).
         let hops = value.rsplit(|byte| *byte == b',').map(<[u8]>::trim_ascii);
         for hop in hops.filter(|hop| !hop.is_empty()) {
-            let Some(address) = parse_hop(hop).map(|it| it.to_canonical()) else { return client };
-            client = address;
+            let address = parse_hop(hop).map(|it| it.to_canonical());
+            let Some(address) = address else { return (client, read.saturating_sub(1)) };
+            (client, read) = (address, read + 1);
             if !is_trusted(trusted, address) {
-                return client;
+                return (client, read - 1);
             }
         }
     }
-    client
+    (client, read.saturating_sub(1))
+}
+
+/// Whether the client came by `https`, as `X-Forwarded-Proto` says it: in the member that was written
+/// together with the client's address, which has `later` ones right of it. Where there are fewer, a
+/// proxy replaces what it is told instead of adding to it, and the first is of the client.
+pub fn is_https(fields: &RequestFields, later: usize) -> Option<bool> {
+    let told: Vec<_> = fields.tokens(&X_FORWARDED_PROTO).collect();
+    let scheme = told.iter().rev().nth(later).or(told.first())?;
+    if scheme.eq_ignore_ascii_case(b"https") {
+        Some(true)
+    } else {
+        scheme.eq_ignore_ascii_case(b"http").then_some(false)
+    }
 }
 
 /// An address, which some proxies write with a port or in brackets.
@@ -98,6 +113,7 @@ mod tests {
         }
         let trusted = ["10.0.0.0/8".parse().unwrap()];
         client_ip(&RequestFields::Map(headers.into()), &trusted, "10.0.0.1".parse().unwrap())
+            .0
             .to_string()
     }
 

@@ -3,7 +3,10 @@
 //! Owns: the fields that `Connection` names, and others that must not pass. May touch:
 //! [`crate::http1`].
 
-use crate::http1::{known::is_hop_by_hop, request::tokens};
+use crate::http1::{
+    known::{Known, is_hop_by_hop, known},
+    request::tokens,
+};
 use http::{HeaderMap, HeaderName, header};
 use std::sync::Arc;
 
@@ -14,6 +17,7 @@ fn is_protected(name: &str) -> bool {
         name,
         "host" | "authorization" | "cookie" | "via" | "forwarded" | "content-length" | "x-real-ip"
     ) || name.starts_with("x-forwarded-")
+        || known(name.as_bytes()) == Some(Known::Claim)
 }
 
 /// Removes the fields that `Connection` names. Those of [`is_hop_by_hop`] stay: the writer of the
@@ -30,6 +34,16 @@ pub fn remove_nominated(headers: &mut HeaderMap) {
         if name != header::CONNECTION && !is_hop_by_hop(name.as_str().as_bytes()) {
             headers.remove(name);
         }
+    }
+}
+
+/// Removes what a client says of itself in other words than ours. Done before the route's edits, as
+/// [`remove_ambiguous`] is.
+pub fn remove_claims(headers: &mut HeaderMap) {
+    let is_claim = |name: &&HeaderName| known(name.as_str().as_bytes()) == Some(Known::Claim);
+    let claims: Vec<HeaderName> = headers.keys().filter(is_claim).cloned().collect();
+    for name in claims {
+        headers.remove(name);
     }
 }
 

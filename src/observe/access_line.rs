@@ -262,6 +262,7 @@ mod tests {
             head: request.into_parts().0.into(),
             peer: Arc::new(peer),
             forwarded_ip: None,
+            forwarded_https: None,
             trusted: false,
             started: Instant::now(),
             id: RequestId::Passed("id-1".into()),

@@ -9,13 +9,14 @@ use crate::{
     http1::{
         lexer::{end_of, letters_digits_and},
         request::Head,
+        request_head::decimal,
     },
-    message::context::{Context, host_name},
+    message::context::Context,
     snapshot::ListenerParts,
     tls::Certificates,
 };
 use http::{HeaderValue, Method, StatusCode, Version, header};
-use std::{borrow::Cow, net::Ipv6Addr};
+use std::net::Ipv6Addr;
 
 /// What a registered name is made of, sub-delimiters and escapes included.
 const NAME: [bool; 256] = letters_digits_and(b"-._~!$&'()*+,;=%");
@@ -127,22 +128,13 @@ fn is_host(host: &[u8]) -> bool {
         host.split_at(end_of(host, &NAME))
     };
     let port_is_valid = match port {
-        [] => true,
-        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        [] | [b':'] => true,
+        [b':', digits @ ..] => {
+            digits.len() <= 5 && decimal(digits).is_some_and(|port| port <= u16::MAX.into())
+        }
         _ => false,
     };
     !name.is_empty() && port_is_valid
-}
-
-/// The name by which a site is found: no port, no trailing dot, IPv6 addresses in their short form.
-pub fn site_name(host: &str) -> Cow<'_, str> {
-    let name = host_name(host);
-    let name = name.strip_suffix('.').unwrap_or(name);
-    let inside = name.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
-    match inside.and_then(|it| it.parse::<Ipv6Addr>().ok()) {
-        Some(address) => format!("[{address}]").into(),
-        None => name.into(),
-    }
 }
 
 /// RFC 9110 §7.4: 421 where the connection's certificate is not the host's.
@@ -178,11 +170,10 @@ mod tests {
             assert!(is_host(valid.as_bytes()), "{valid}");
         }
         for invalid in [
-            "", ":80", "a b", "a/b", "a@b", "a:b", "a:123456", "[::1", "[x]", "a\tb", "a,b:x", "a?",
+            "", ":80", "a b", "a/b", "a@b", "a:b", "a:123456", "a:65536", "[::1", "[x]", "a\tb",
+            "a,b:x", "a?",
         ] {
             assert!(!is_host(invalid.as_bytes()), "{invalid}");
         }
-        assert_eq!(site_name("A.b.:80"), "A.b");
-        assert_eq!(site_name("[0:0::0:1]:80"), "[::1]");
     }
 }

@@ -167,6 +167,7 @@ async fn attempt(
     let method = &facts.context.head.method;
     let forwarding = Forwarding {
         target: target.unwrap_or(facts.context.head.target.path_and_query()),
+        server: server.address(),
         edits_host: forward.edits_host,
         length: body.length(),
         edited: forward.edited,

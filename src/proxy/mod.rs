@@ -23,14 +23,14 @@ use crate::{
     message::{
         answer::Answer,
         body::Incoming,
-        context::{Context, Peer},
-        hop_by_hop::{remove_ambiguous, remove_nominated},
+        context::{Context, Peer, site_name},
+        hop_by_hop::{remove_ambiguous, remove_claims, remove_nominated},
         request_id::RequestIds,
     },
     path::normalise,
     route::{Action, FilesRoute, Redirect, Respond, Route, Wording},
     snapshot::{ListenerParts, Live, Snapshot},
-    template::Part,
+    template::{Part, Variable},
     upstream::pool::Pool,
 };
 use arc_swap::ArcSwapOption;
@@ -116,6 +116,9 @@ async fn route(
     if present.ambiguous {
         remove_ambiguous(fields.map());
     }
+    if present.claims && !facts.context.trusted {
+        remove_claims(fields.map());
+    }
     // 3. Site and route.
     let unclean = match normalise(raw_path(&facts.context)) {
         Ok(Cow::Borrowed(_)) => None,
@@ -166,7 +169,7 @@ fn find(
     path: &str,
 ) -> Result<u32, Refusal> {
     let context = &facts.context;
-    let host = &*admission::site_name(context.head.target.host());
+    let host = &*site_name(context.head.target.host());
     if let Some(tls) = &listener.tls
         && tls.strict_sni
         && admission::is_misdirected(context, host, &tls.certificates)
@@ -198,6 +201,10 @@ fn respond(action: &Respond, facts: &Facts, route: &Route) -> Answer<Source> {
 }
 
 fn redirect(action: &Redirect, facts: &Facts, route: &Route) -> Result<Answer<Source>, Refusal> {
+    if facts.context.head.target.host().is_empty() && action.to.uses(&Variable::Host) {
+        // Of HTTP/1.0, where a request may have none.
+        return Err(Refusal::malformed("host_missing"));
+    }
     let mut to = facts.scope(route).render(&action.to);
     // Two slashes would name a host, and the client has chosen them.
     if to.starts_with("//") && matches!(action.to.parts(), [Part::Variable(_), ..]) {

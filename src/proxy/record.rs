@@ -9,13 +9,13 @@ use crate::{
     message::{
         body::BodyError,
         context::{Context, Scope},
-        forwarded::{client_ip, is_trusted},
+        forwarded::{client_ip, is_https, is_trusted},
     },
     observe::{access_line::Line, metrics::Outcome},
     route::{Action, Route},
     snapshot::Snapshot,
 };
-use http::StatusCode;
+use http::{StatusCode, header};
 use std::{
     sync::{
         Arc,
@@ -84,9 +84,12 @@ impl Record {
         let &Arrival { peer, listener, framed_twice, .. } = arrival;
         proxy.live.metrics.in_flight.inc();
         let trusted = is_trusted(&snapshot.trusted_proxies, peer.ip);
-        let forwarded_ip = trusted
-            .then(|| client_ip(&head.fields, &snapshot.trusted_proxies, peer.ip))
-            .filter(|ip| *ip != peer.ip);
+        let (mut forwarded_ip, mut forwarded_https) = (None, None);
+        if trusted {
+            let (ip, later) = client_ip(&head.fields, &snapshot.trusted_proxies, peer.ip);
+            forwarded_ip = (ip != peer.ip).then_some(ip);
+            forwarded_https = is_https(&head.fields, later);
+        }
         Box::new(Self {
             facts: Facts {
                 context: Context {
@@ -94,6 +97,7 @@ impl Record {
                     head,
                     peer: Arc::clone(peer),
                     forwarded_ip,
+                    forwarded_https,
                     trusted,
                     started: Instant::now(),
                 },
@@ -149,6 +153,17 @@ impl Facts {
     }
 }
 
+/// What was not done of what the client asked for, though it was answered. An upgrade to HTTP/2 is
+/// none: who offers that does not mind.
+fn left_out(facts: &Facts, route: Option<&Route>) -> Option<&'static str> {
+    let Head { fields, present, .. } = &facts.context.head;
+    let upgrade = present.upgrade
+        && present.nominates
+        && matches!(route?.action, Action::Forward(_))
+        && fields.tokens(&header::UPGRADE).any(|it| !it.eq_ignore_ascii_case(b"h2c"));
+    upgrade.then_some("upgrade_unsupported")
+}
+
 impl Drop for Record {
     fn drop(&mut self) {
         let Self { proxy, snapshot, facts } = self;
@@ -188,7 +203,7 @@ impl Drop for Record {
             sent: facts.sent,
             received,
             took,
-            reason: facts.reason,
+            reason: facts.reason.or_else(|| left_out(facts, route)),
             detail: facts.detail.as_deref(),
         };
         log.record(proxy.worker, &line);

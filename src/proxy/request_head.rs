@@ -23,6 +23,8 @@ use std::io::Write;
 pub struct Forwarding<'a> {
     /// Path and query for the server.
     pub target: &'a str,
+    /// The server's address, as the config has it.
+    pub server: &'a str,
     /// Whether the route's edits may have replaced `Host`.
     pub edits_host: bool,
     /// The body's length.
@@ -46,9 +48,14 @@ fn head(out: &mut Vec<u8>, context: &Context, forwarding: &Forwarding<'_>) {
     out.push(b' ');
     out.extend_from_slice(forwarding.target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    // RFC 9112 §3.2: always there, empty where an HTTP/1.0 client sent none.
+    // RFC 9112 §3.2: always there. Where an HTTP/1.0 client sent none, the server's own name is the
+    // best guess: many refuse an empty one.
     let edited_host = if forwarding.edits_host { head.fields.get(&header::HOST) } else { None };
-    write_known(out, b"host: ", edited_host.unwrap_or(head.target.host().as_bytes()));
+    let host = match edited_host.unwrap_or(head.target.host().as_bytes()) {
+        b"" => forwarding.server.as_bytes(),
+        host => host,
+    };
+    write_known(out, b"host: ", host);
     match &head.fields {
         RequestFields::Text(lines) => out.extend_from_slice(&lines.text[..lines.passing]),
         RequestFields::Map(map) => mapped_fields(out, context, map, edited),
@@ -72,7 +79,9 @@ fn mapped_fields(out: &mut Vec<u8>, context: &Context, map: &HeaderMap, edited: 
     let crumbs = head.version == Version::HTTP_2;
     for (name, value) in map {
         let passes = match known(name.as_str().as_bytes()) {
-            None | Some(Known::Authorization | Known::Conditional | Known::Date) => true,
+            None | Some(Known::Authorization | Known::Claim | Known::Conditional | Known::Date) => {
+                true
+            }
             Some(Known::Cookie) => !crumbs,
             // Written below where nobody edits it.
             Some(Known::Forwarded) => edited.forwarded,
@@ -90,7 +99,8 @@ fn mapped_fields(out: &mut Vec<u8>, context: &Context, map: &HeaderMap, edited: 
                 | Known::KeepAlive
                 | Known::Host
                 | Known::Te
-                | Known::TransferEncoding,
+                | Known::TransferEncoding
+                | Known::Upgrade,
             ) => false,
         };
         if passes {
@@ -107,7 +117,7 @@ fn forwarded_fields(out: &mut Vec<u8>, context: &Context, forwarding: &Forwardin
     let edited = forwarding.edited;
     if !context.trusted && edited == Edited::default() {
         out.extend_from_slice(context.peer.lines().as_bytes());
-        write_known(out, b"x-forwarded-host: ", context.head.target.host().as_bytes());
+        forwarded_host(out, context.head.target.host().as_bytes());
         via(out, context);
         write_known(out, b"x-request-id: ", context.id.as_bytes());
         return;
@@ -139,13 +149,20 @@ fn forwarded_fields(out: &mut Vec<u8>, context: &Context, forwarding: &Forwardin
     }
     if !edited.forwarded_host {
         let told = head.fields.get(&X_FORWARDED_HOST).filter(|_| context.trusted);
-        write_known(out, b"x-forwarded-host: ", told.unwrap_or(head.target.host().as_bytes()));
+        forwarded_host(out, told.unwrap_or(head.target.host().as_bytes()));
     }
     if !edited.via {
         via(out, context);
     }
     if !edited.request_id {
         write_known(out, b"x-request-id: ", context.id.as_bytes());
+    }
+}
+
+/// The host that the client asked for, unless it named none.
+fn forwarded_host(out: &mut Vec<u8>, host: &[u8]) {
+    if !host.is_empty() {
+        write_known(out, b"x-forwarded-host: ", host);
     }
 }
 

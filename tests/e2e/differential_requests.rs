@@ -96,7 +96,7 @@ impl Found {
             match (whole.get(n), answer.seen) {
                 (Some(expected), Some(index)) => {
                     self.forwarded += 1;
-                    wrong.extend(compare(expected, &recorder.get(index)));
+                    wrong.extend(compare(expected, &recorder.get(index), recorder.address));
                 }
                 (Some(expected), None) => {
                     let listed = STRICTER.iter().find(|it| it.2(expected, answer.status, raw));
@@ -164,7 +164,7 @@ fn end_to_end(fields: &Fields) -> Fields {
 }
 
 /// Where what the server got differs from what hyper saw.
-fn compare(expected: &Message, seen: &Seen) -> Vec<String> {
+fn compare(expected: &Message, seen: &Seen, server: SocketAddr) -> Vec<String> {
     let mut wrong = Vec::new();
     let got = &seen.message;
     let mut same = |what: &str, expected: &dyn std::fmt::Debug, got: &dyn std::fmt::Debug| {
@@ -185,7 +185,9 @@ fn compare(expected: &Message, seen: &Seen) -> Vec<String> {
     same("fields", &fields, &end_to_end(&got.fields));
     same("trailers", &late(&expected.trailers), &got.trailers);
     let host = expected.authority.as_ref().or_else(|| expected.values("host").first());
-    same("host", &host.map_or("", |it| it), &got.values("host")[0]);
+    // Without one, which HTTP/1.0 allows, it is the server's.
+    let host = host.map_or(server.to_string(), Clone::clone);
+    same("host", &host, &got.values("host")[0]);
     wrong
 }
 

@@ -2,7 +2,7 @@
 //! fields and whom they are believed, `Host`, the target's bytes.
 
 use crate::rig::{
-    Behaviour, Config, Daemon, Server,
+    Behaviour, Client, Config, Daemon, Server,
     client::{ask, get, request},
     wire::Head,
 };
@@ -184,4 +184,141 @@ fn underscore_fields_are_dropped_unless_the_config_sets_them() {
     daemon.reconfigure(&Config::to([&server]).route("request_headers.set = { X_Mine = \"1\" }"));
     let seen = forwarded(&server, &daemon, &request("GET", "/", "X_Mine: 2\r\n", ""));
     assert_eq!(seen.fields("x_mine"), ["1"]);
+}
+
+#[test]
+fn what_a_stranger_says_of_itself_in_other_words_is_dropped() {
+    let (server, daemon) = one();
+    let lies = "X-Forwarded-Port: 443\r\nX-Forwarded-Prefix: /evil\r\nX-Forwarded-Server: evil\r\n\
+                X-Forwarded-Ssl: on\r\nX-Forwarded-Scheme: https\r\nX-Forwarded-Anything: 1\r\n\
+                X-Forwarded: for=1.2.3.4\r\nFront-End-Https: on\r\nX-Url-Scheme: https\r\n\
+                X-Scheme: https\r\nX-Client-IP: 1.2.3.4\r\nTrue-Client-IP: 1.2.3.4\r\n\
+                X-Cluster-Client-IP: 1.2.3.4\r\nX-Kept: 3\r\n";
+    let seen = forwarded(&server, &daemon, &request("GET", "/", lies, ""));
+    let lower = seen.raw.to_ascii_lowercase();
+    for lie in ["443", "evil", "-ssl", "scheme", "anything", "1.2.3.4", "front-end", "-client-ip"] {
+        assert!(!lower.contains(lie), "{lie} in {}", seen.raw);
+    }
+    assert_eq!(seen.field("x-kept"), Some("3"));
+}
+
+#[test]
+fn what_a_trusted_proxy_or_the_route_says_in_other_words_passes() {
+    let server = Server::start("1");
+    let config = Config::to([&server]);
+    let daemon = Daemon::start(&config.top("trusted_proxies = [\"127.0.0.0/8\"]"));
+    let truth = request("GET", "/", "X-Forwarded-Port: 443\r\nX-Forwarded-Prefix: /shop\r\n", "");
+    let seen = forwarded(&server, &daemon, &truth);
+    assert_eq!(seen.fields("x-forwarded-port"), ["443"]);
+    assert_eq!(seen.fields("x-forwarded-prefix"), ["/shop"]);
+
+    let edits = "request_headers.set = { X-Forwarded-Port = \"8443\" }";
+    let daemon = Daemon::start(&Config::to([&server]).route(edits));
+    let lie = request("GET", "/", "X-Forwarded-Port: 443\r\n", "");
+    assert_eq!(forwarded(&server, &daemon, &lie).fields("x-forwarded-port"), ["8443"]);
+}
+
+#[test]
+fn the_scheme_is_read_from_the_right_as_the_address_is() {
+    let server = Server::start("1");
+    let daemon = Daemon::start(
+        &Config::to([&server]).top("trusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]"),
+    );
+    for (addresses, schemes, scheme) in [
+        ("6.6.6.6, 1.2.3.4", "https, http", "http"),
+        ("1.2.3.4", "https, http", "http"),
+        ("1.2.3.4", "http, https", "https"),
+        ("1.2.3.4, 10.1.1.1", "https, http", "https"),
+        ("6.6.6.6, 1.2.3.4, 10.1.1.1", "https, http, https", "http"),
+        // A proxy that does not append says it of the client.
+        ("1.2.3.4, 10.1.1.1", "https", "https"),
+        ("1.2.3.4", "gopher", "http"),
+    ] {
+        let fields = format!("X-Forwarded-For: {addresses}\r\nX-Forwarded-Proto: {schemes}\r\n");
+        let seen = forwarded(&server, &daemon, &request("GET", "/", &fields, ""));
+        assert_eq!(seen.fields("x-forwarded-proto"), [scheme], "{addresses} / {schemes}");
+    }
+    let seen =
+        forwarded(&server, &daemon, &request("GET", "/", "X-Forwarded-Proto: https, http\r\n", ""));
+    assert_eq!(seen.fields("x-forwarded-proto"), ["http"]);
+}
+
+#[test]
+fn http_1_0_without_host_gets_the_servers() {
+    let (server, daemon) = one();
+    let seen = forwarded(&server, &daemon, "GET / HTTP/1.0\r\n\r\n");
+    assert_eq!(seen.fields("host"), [server.address.to_string()]);
+    assert_eq!(seen.field("x-forwarded-host"), None, "{}", seen.raw);
+    let seen = forwarded(&server, &daemon, "GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+    assert_eq!((seen.field("host"), seen.field("x-forwarded-host")), (Some("a"), Some("a")));
+}
+
+#[test]
+fn http_1_0_without_host_is_not_redirected_to_nowhere() {
+    let config =
+        Config::bare().rest("[[site]]\n[[site.route]]\nredirect.to = \"https://{host}{uri}\"");
+    let daemon = Daemon::start(&config);
+    let answer = ask(daemon.http(), "GET / HTTP/1.0\r\n\r\n");
+    assert_eq!((answer.status, answer.field("location")), (400, None), "{answer:?}");
+    assert_eq!(daemon.wait_for_reason("host_missing")["status"], 400);
+}
+
+#[test]
+fn host_in_templates_is_the_name_as_sites_are_found() {
+    let config = Config::bare().rest("[[site]]\n[[site.route]]\nrespond.body = \"{host}\"");
+    let daemon = Daemon::start(&config);
+    for (host, name) in [
+        ("Shop.EXAMPLE.com.:8080", "shop.example.com"),
+        ("shop.example.com.", "shop.example.com"),
+        ("[0:0::1]:80", "[::1]"),
+        ("127.0.0.1:80", "127.0.0.1"),
+    ] {
+        let answer = ask(daemon.http(), &format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        assert_eq!((answer.status, &*answer.text()), (200, name));
+    }
+    for host in ["a:98777", "a:65536", "[::1]:70000"] {
+        let answer = ask(daemon.http(), &format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        assert_eq!(answer.status, 400, "{host}");
+    }
+}
+
+#[test]
+fn a_higher_minor_version_is_processed_as_1_1() {
+    let (server, daemon) = one();
+    for message in [
+        "GET /a?b HTTP/1.2\r\nHost: a\r\nX-Kept: 3\r\n\r\n",
+        "GET /a?b HTTP/1.9\r\nHost:a\r\nX-Kept:3\r\n\r\n",
+        "GET /a?b HTTP/1.2\nHost: a\nX-Kept:   3\n\n",
+    ] {
+        let seen = forwarded(&server, &daemon, message);
+        assert_eq!(seen.start(), "GET /a?b HTTP/1.1");
+        assert_eq!((seen.field("x-kept"), seen.field("host")), (Some("3"), Some("a")));
+    }
+    let mut client = Client::connect(daemon.http());
+    client.send("GET / HTTP/1.2");
+    client.send("\r\nHost: a\r\n");
+    assert_eq!(client.ask("\r\n").status, 200, "in pieces");
+    assert_eq!(client.get("/").status, 200, "the connection persists");
+    server.set(Behaviour::raw("HTTP/1.3 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+    let answer = get(daemon.http(), "/");
+    assert_eq!((answer.status, &*answer.text()), (200, "ok"), "from a server");
+    for version in ["HTTP/2.0", "HTTP/0.9", "HTTP/1.22", "HTTP/1.x", "http/1.2"] {
+        let answer = ask(daemon.http(), &format!("GET / {version}\r\nHost: a\r\n\r\n"));
+        assert_eq!(answer.status, 400, "{version}");
+    }
+}
+
+#[test]
+fn an_upgrade_that_is_left_out_has_a_reason_in_the_log() {
+    let (server, daemon) = one();
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    let seen = forwarded(&server, &daemon, &request("GET", "/chat", upgrade, ""));
+    assert!(!seen.has("upgrade"));
+    let line = daemon.wait_for_reason("upgrade_unsupported");
+    assert_eq!((&line["status"], &line["uri"]), (&200.into(), &"/chat".into()), "{line}");
+    // `curl --http2` offers this with every request, and does not mind.
+    let h2c = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n";
+    forwarded(&server, &daemon, &request("GET", "/h2c", h2c, ""));
+    let line = daemon.wait_for_access("h2c", |line| line["uri"] == "/h2c");
+    assert!(line["reason"].is_null() || line["reason"] == "", "{line}");
 }

@@ -106,6 +106,21 @@ fn http2_requests_are_forwarded_as_http_1_1() {
 }
 
 #[test]
+fn a_cookie_in_crumbs_is_one_in_templates() {
+    let config = Config::bare()
+        .rest("[[site]]\n[[site.route]]\nrespond.body = \"{header.Cookie} {cookie.b} {host}\"");
+    let daemon = Daemon::start(&config);
+    let http2 = Http2::connect_plain(daemon.http());
+    let get = http::Request::get("http://LocalHost.:80/")
+        .header("cookie", "a=1")
+        .header("cookie", "b=2")
+        .body(Full::new(Bytes::new()))
+        .unwrap();
+    let answer = http2.send(get).unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer.body), "a=1; b=2 2 localhost");
+}
+
+#[test]
 fn head_has_no_body_whoever_answers() {
     let dir = tempfile::tempdir().unwrap();
     certs::write(dir.path(), "site", Kind::Ecdsa, &["localhost"]);

@@ -121,10 +121,25 @@ async fn collect(mut body: Incoming, into: &Mutex<Message>) {
     into.lock().unwrap().verdict = Verdict::Whole;
 }
 
+/// RFC 9110 §2.5: a later minor version is read as the latest that one knows. hyper refuses it, so it
+/// is asked what it makes of HTTP/1.1.
+fn in_known_version(pieces: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut whole = pieces.concat();
+    let later = b"HTTP/1.2";
+    for at in 0..whole.len().saturating_sub(later.len() - 1) {
+        if whole[at..].starts_with(later) {
+            whole[at + later.len() - 1] = b'1';
+        }
+    }
+    let mut rest = &whole[..];
+    let cut = pieces.iter().map(|piece| rest.split_off(..piece.len()).unwrap().to_vec());
+    cut.collect()
+}
+
 /// How hyper's client reads a server that sends `pieces`, then closes if it `ends`. `None`: it
 /// waits for more.
 pub fn response(method: &str, pieces: &[Vec<u8>], ends: bool) -> Option<Message> {
-    let script = Script::server(pieces, ends);
+    let script = Script::server(&in_known_version(pieces), ends);
     let message = Arc::new(Mutex::new(Message { method: method.into(), ..Message::default() }));
     let asking = async {
         let mut builder = client::Builder::new();
@@ -179,7 +194,7 @@ impl Served {
 
 /// How hyper's server reads a client that sends `pieces` and then waits.
 pub fn requests(pieces: &[Vec<u8>]) -> Served {
-    let script = Script::client(pieces);
+    let script = Script::client(&in_known_version(pieces));
     let seen: Arc<Mutex<Vec<Arc<Mutex<Message>>>>> = Arc::default();
     let record = Arc::clone(&seen);
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
