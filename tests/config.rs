@@ -280,6 +280,159 @@ fn certificates_are_tried_before_they_are_needed() {
     }
 }
 
+/// Of X.509 v1, as OpenSSL makes one that is told of no extension; for a hundred years.
+const V1: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBFzCBvwIUSRiXRamI5mWHxJEOl9OmeohxBQ8wCgYIKoZIzj0EAwIwDjEMMAoG
+A1UEAwwDb2xkMCAXDTI2MTEyODA0NTEyNloYDzIxMjYxMTA0MDQ1MTI2WjAOMQww
+CgYDVQQDDANvbGQwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAASKcXGEF/ZHh+JS
+SqthauMZOMZICjBGFuZsYioArkHP0KpXD39m6mmKzlC7LzbUdwz9clKkUd8a//K3
+aIK0BGOaMAoGCCqGSM49BAMCA0cAMEQCIGFyLO9MXtmuJ9eG5VVDj2sv3OGyG3Ok
+23IhRxFWnbJ4AiAOqpwANSacr0CrypAbM3X3S4ie2Y0NHoU75/bPEI7y1A==
+-----END CERTIFICATE-----
+";
+
+/// What is found with these files: how bad it is, and where and what it is.
+fn found_with(directory: &Path, cert: &str, key: &str) -> String {
+    let tls = directory.join("tls");
+    fs::write(tls.join("some.pem"), cert).expect("cert");
+    fs::write(tls.join("some.key"), key).expect("key");
+    let text = "[listener.a]\naddress = \":0\"\n\
+                tls.certificates = [{ cert = \"tls/some.pem\", key = \"tls/some.key\" }]\n\
+                [[site]]\nroute = [{ respond = {} }]\n";
+    let found = match parse_in(directory, text) {
+        Ok(loaded) => loaded.warnings,
+        Err(error) => error.diagnostics,
+    };
+    let all = found.iter().map(|it| format!("{:?}: {}", it.severity, it.message));
+    let directory = format!("{}/", directory.display());
+    all.collect::<Vec<_>>().join("; ").replace(&directory, "")
+}
+
+/// A key, a way to certificates for it, and the certificate of who issues them.
+struct Issued {
+    key: rcgen::KeyPair,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+    issuer_pem: String,
+}
+
+impl Issued {
+    fn new() -> Self {
+        let root = rcgen::KeyPair::generate().expect("key");
+        let mut authority = rcgen::CertificateParams::new(Vec::new()).expect("no names");
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        authority.distinguished_name.push(rcgen::DnType::CommonName, "Issuer");
+        let issuer_pem = authority.self_signed(&root).expect("certificate").pem();
+        let issuer = rcgen::Issuer::new(authority, root);
+        Self { key: rcgen::KeyPair::generate().expect("key"), issuer, issuer_pem }
+    }
+
+    fn leaf(&self, change: impl FnOnce(&mut rcgen::CertificateParams)) -> String {
+        let mut wanted = rcgen::CertificateParams::new(vec!["a.test".to_owned()]).expect("name");
+        change(&mut wanted);
+        wanted.signed_by(&self.key, &self.issuer).expect("certificate").pem()
+    }
+}
+
+/// Without some of its lines.
+fn without(pem: &str, lines: std::ops::Range<usize>) -> String {
+    let left = pem.lines().enumerate().filter(|(index, _)| !lines.contains(index));
+    left.flat_map(|(_, line)| [line, "\n"]).collect()
+}
+
+#[test]
+fn every_certificate_of_a_chain_and_the_order_are_looked_at() {
+    let directory = surroundings();
+    let issued = Issued::new();
+    let good = issued.leaf(|_| {});
+    let ca = issued.issuer_pem.as_str();
+    let other = fs::read_to_string(directory.path().join("tls/site.pem")).expect("the other");
+    let block = |base64: &str| {
+        format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n")
+    };
+    let cut = without(ca, 3..6);
+    let key = issued.key.serialize_pem();
+    let found = |cert: &str| found_with(directory.path(), cert, &key);
+    assert_eq!(found(&good), "");
+    assert_eq!(found(&[&good, ca].concat()), "");
+    assert_eq!(
+        found(&[&good, &*block("AAAA")].concat()),
+        "Error: certificate 2 of 2 in `tls/some.pem` is damaged, or is none"
+    );
+    assert_eq!(
+        found(&[&good, &*cut].concat()),
+        "Error: certificate 2 of 2 in `tls/some.pem` is cut off"
+    );
+    let half = &ca[..ca.len() / 2];
+    assert_eq!(
+        found(&[&good, half].concat()),
+        "Error: `tls/some.pem` is cut off: `-----END CERTIFICATE-----` is missing"
+    );
+    assert_eq!(
+        found(&[&good, &*block("%%%%")].concat()),
+        "Error: `tls/some.pem` is damaged: a PEM block in it is no base64"
+    );
+    assert_eq!(
+        found(&[ca, &good].concat()),
+        "Error: `tls/some.pem` begins with another certificate than the server's own, which is number 2"
+    );
+    assert_eq!(
+        found(&[&*good, &other, ca].concat()),
+        "Warning: certificate 2 of 3 in `tls/some.pem` is not the issuer of the one before it, \
+         which is `CN=Issuer`"
+    );
+    assert_eq!(found(V1), "Error: `tls/some.pem` is an X.509 v1 certificate");
+}
+
+#[test]
+fn a_certificate_is_warned_of_before_its_end_and_before_its_beginning() {
+    let directory = surroundings();
+    let issued = Issued::new();
+    let key = issued.key.serialize_pem();
+    let found = |cert: &str| found_with(directory.path(), cert, &key);
+    let now = jiff::Timestamp::now();
+    let day = |days: i32| {
+        let date = (now + jiff::SignedDuration::from_hours(24 * i64::from(days)))
+            .to_zoned(jiff::tz::TimeZone::UTC);
+        rcgen::date_time_ymd(date.year().into(), date.month() as u8, date.day() as u8)
+    };
+    let ends = |days| issued.leaf(|wanted| wanted.not_after = day(days));
+    assert_eq!(found(&ends(16)), "");
+    assert!(found(&ends(10)).ends_with(", in 9 days"), "{}", found(&ends(10)));
+    let begins = issued.leaf(|wanted| wanted.not_before = day(3));
+    assert!(found(&begins).starts_with("Warning: `tls/some.pem` is not valid before "));
+}
+
+#[test]
+fn what_is_no_private_key_is_called_what_it_is() {
+    let directory = surroundings();
+    let read =
+        |name: &str| fs::read_to_string(directory.path().join("tls").join(name)).expect(name);
+    let (cert, key) = (read("site.pem"), read("site.key"));
+    let block = |kind: &str, base64: &str| {
+        format!("-----BEGIN {kind}-----\n{base64}\n-----END {kind}-----\n")
+    };
+    let shorter = without(&key, 2..3);
+    for (key, what) in [
+        (block("ENCRYPTED PRIVATE KEY", "AAAA"), "is an encrypted private key"),
+        (
+            block("RSA PRIVATE KEY", "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0\n\nAAAA"),
+            "is an encrypted private key",
+        ),
+        (key[..key.len() / 2].to_owned(), "is cut off: `-----END PRIVATE KEY-----` is missing"),
+        (key.replace('\n', ""), "is cut off: `-----END PRIVATE KEY-----` is missing"),
+        (shorter, "is cut off: the key in it is longer than what is there"),
+        (cert.clone(), "has no private key, but a certificate"),
+        (block("PUBLIC KEY", "AAAA"), "has no private key, but a public one"),
+        (block("OPENSSH PRIVATE KEY", "AAAA"), "is a key of SSH"),
+        ("0\u{2}".to_owned(), "is DER and no PEM file"),
+        (String::new(), "has no private key"),
+    ] {
+        let found = found_with(directory.path(), &cert, &key);
+        assert_eq!(found, format!("Error: `tls/some.key` {what}"));
+    }
+}
+
 #[test]
 fn a_file_that_is_not_there_is_the_systems_fault() {
     let error = load(Path::new("nowhere/sheave.toml")).expect_err("nothing there");

@@ -1,71 +1,77 @@
-//! Whether a certificate and its key can be served: readable, a pair, not expired.
+//! Whether a certificate chain and its key can be served: whole, in order, a pair, not expired.
 //!
-//! Owns: the check at load time. May touch: the file system, and rustls for parsing. Next:
-//! `tls.rs` reads the same files again when the snapshot is built.
+//! Owns: the judgement, at load time. May touch: the file system, and rustls for parsing;
+//! [`super::private_key`]. Next: `tls.rs` reads the same files again when the snapshot is built.
 
-use super::{Certificate, document::Document};
-use rustls::pki_types::pem::PemObject;
+use super::{
+    Certificate,
+    document::Document,
+    private_key::{self, Fault, is_cut_off, unreadable},
+};
 use rustls::{
     Error as TlsError, InconsistentKeys,
     crypto::aws_lc_rs::sign::any_supported_type,
-    pki_types::{CertificateDer, PrivateKeyDer, pem},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     sign::CertifiedKey,
 };
 use std::path::Path;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::{
+    prelude::{FromDer, X509Certificate, X509Version},
+    time::ASN1Time,
+};
+
+/// Before its end a certificate is warned of for so long.
+const SOON: i64 = 14 * DAY;
+const DAY: i64 = 24 * 60 * 60;
 
 /// Reports what is wrong with `certificate`, which stands at `path` in the document.
 pub(super) fn check(document: &Document<'_>, path: &str, certificate: &Certificate) {
-    let error = |key: &str, (message, hint): (String, String)| {
+    let error = |key: &str, (message, hint): Fault| {
         document.error(document.value_at(&format!("{path}.{key}")), message, Some(hint));
     };
-    // An empty path has been reported already.
+    // An empty path was reported where it stands.
     if certificate.cert.as_os_str().is_empty() || certificate.key.as_os_str().is_empty() {
         return;
     }
-    let chain = read_chain(&certificate.cert).map_err(|refusal| error("cert", refusal));
-    let key = read_key(&certificate.key).map_err(|refusal| error("key", refusal));
+    let chain = read_chain(&certificate.cert).map_err(|fault| error("cert", fault));
+    let key = private_key::read(&certificate.key).map_err(|fault| error("key", fault));
     let Ok(chain) = chain else { return };
-    let Ok((_, leaf)) = X509Certificate::from_der(&chain[0]) else {
-        let message = format!("`{}` starts with no certificate", certificate.cert.display());
-        error("cert", (message, "make it a PEM file again, leaf first".into()));
-        return;
+    let parsed = match parse(&certificate.cert, &chain) {
+        Ok(parsed) => parsed,
+        Err(fault) => return error("cert", fault),
     };
     if let Ok(key) = key
-        && let Ok(signer) = any_supported_type(&key)
+        && let Err((place, fault)) = pair(certificate, &chain, &key)
     {
-        // Some keys do not tell their public half; then the pair is taken to match.
-        if let Err(TlsError::InconsistentKeys(InconsistentKeys::KeyMismatch)) =
-            CertifiedKey::new(chain.clone(), signer).keys_match()
-        {
-            let message = format!(
-                "`{}` is not the key of `{}`",
-                certificate.key.display(),
-                certificate.cert.display()
-            );
-            error("key", (message, "name the key that the certificate was made with".into()));
+        return error(place, fault);
+    }
+    let warning = |(message, hint): Fault| {
+        document.warning(document.value_at(&format!("{path}.cert")), message, Some(hint));
+    };
+    if let Some(fault) = disorder(&certificate.cert, &parsed) {
+        warning(fault);
+    }
+    let now = ASN1Time::now().timestamp();
+    let count = parsed.len();
+    for (index, one) in parsed.iter().enumerate() {
+        if let Some(fault) = lifetime(&name(&certificate.cert, index, count), one, now) {
+            warning(fault);
         }
     }
-    let validity = leaf.validity();
-    if validity.is_valid() {
-        return;
-    }
-    let (what, when) = if validity.time_to_expiration().is_none()
-        && validity.not_before <= x509_parser::time::ASN1Time::now()
-    {
-        ("expired on", validity.not_after)
-    } else {
-        ("is not valid before", validity.not_before)
-    };
-    let message = format!("`{}` {what} {when}", certificate.cert.display());
-    let hint = Some("clients will refuse it: renew it".into());
-    document.warning(document.value_at(&format!("{path}.cert")), message, hint);
 }
 
-fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, (String, String)> {
+/// The file, and which of its certificates is meant.
+fn name(file: &Path, index: usize, count: usize) -> String {
+    match (index, count) {
+        (0, _) => format!("`{}`", file.display()),
+        _ => format!("certificate {} of {count} in `{}`", index + 1, file.display()),
+    }
+}
+
+fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
     let name = file.display();
     let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
-    let chain = chain.map_err(|fault| refusal(&name.to_string(), &fault))?;
+    let chain = chain.map_err(|fault| unreadable(&name.to_string(), &fault))?;
     if chain.is_empty() {
         let hint = "it must be a PEM file with `-----BEGIN CERTIFICATE-----`, leaf first";
         return Err((format!("`{name}` has no certificate"), hint.into()));
@@ -73,34 +79,93 @@ fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, (String, Stri
     Ok(chain)
 }
 
-fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, (String, String)> {
-    let name = file.display();
-    let key = match PrivateKeyDer::from_pem_file(file) {
-        Ok(key) => key,
-        Err(pem::Error::NoItemsFound) => {
-            let hint = "it must be a PEM file with `-----BEGIN PRIVATE KEY-----`, not encrypted";
-            return Err((format!("`{name}` has no private key"), hint.into()));
+/// Every certificate of a chain: clients get all of them, and refuse a chain with a damaged one.
+fn parse<'a>(
+    file: &Path,
+    chain: &'a [CertificateDer<'_>],
+) -> Result<Vec<X509Certificate<'a>>, Fault> {
+    let one = |(index, der): (usize, &'a CertificateDer<'_>)| {
+        let which =
+            || format!("certificate {} of {} in `{}`", index + 1, chain.len(), file.display());
+        let again = || "copy it again, as a whole: clients refuse the chain".to_owned();
+        if is_cut_off(der) {
+            return Err((format!("{} is cut off", which()), again()));
         }
-        Err(fault) => return Err(refusal(&name.to_string(), &fault)),
+        match X509Certificate::from_der(der) {
+            Ok(([], parsed)) if index == 0 && parsed.version() != X509Version::V3 => Err((
+                format!("`{}` is an X.509 v{} certificate", file.display(), parsed.version().0 + 1),
+                "make it again as version 3, with a `subjectAltName`: clients refuse others".into(),
+            )),
+            Ok(([], parsed)) => Ok(parsed),
+            _ => Err((format!("{} is damaged, or is none", which()), again())),
+        }
     };
-    match any_supported_type(&key) {
-        Ok(_) => Ok(key),
-        Err(fault) => Err((
-            format!("`{name}` is no key that can sign: {fault}"),
-            "make an ECDSA P-256 key, or an RSA key of 2048 bits or more".into(),
-        )),
-    }
+    chain.iter().enumerate().map(one).collect()
 }
 
-fn refusal(name: &str, fault: &pem::Error) -> (String, String) {
-    match fault {
-        pem::Error::Io(cause) if cause.kind() == std::io::ErrorKind::NotFound => (
-            format!("there is no file `{name}`"),
-            "a relative path starts at the config file's directory".into(),
-        ),
-        pem::Error::Io(cause) => {
-            (format!("`{name}` cannot be read: {cause}"), "check who may read it".into())
+/// Whether the key is the one of the first certificate; else at which of the two keys it is told.
+fn pair(
+    certificate: &Certificate,
+    chain: &[CertificateDer<'static>],
+    key: &PrivateKeyDer<'static>,
+) -> Result<(), (&'static str, Fault)> {
+    let file = certificate.cert.display();
+    // It has been found to be one.
+    let Ok(signer) = any_supported_type(key) else { return Ok(()) };
+    let mismatch = TlsError::InconsistentKeys(InconsistentKeys::KeyMismatch);
+    let matches = |one: &CertificateDer<'static>| {
+        CertifiedKey::new(vec![one.clone()], signer.clone()).keys_match()
+    };
+    match matches(&chain[0]) {
+        Err(fault) if fault == mismatch => {}
+        // A key that does not tell its public half is given the benefit of the doubt.
+        Ok(()) | Err(TlsError::InconsistentKeys(_)) => return Ok(()),
+        Err(fault) => {
+            let hint = "make it again: it can't be served";
+            return Err(("cert", (format!("`{file}` can't be used: {fault}"), hint.into())));
         }
-        fault => (format!("`{name}` is no PEM file: {fault:?}"), "make it again".into()),
+    }
+    if let Some(index) = chain.iter().skip(1).position(|one| matches(one).is_ok()) {
+        let message = format!(
+            "`{file}` begins with another certificate than the server's own, which is number {}",
+            index + 2
+        );
+        let hint = "put the server's own first, and behind it the one that issued it";
+        return Err(("cert", (message, hint.into())));
+    }
+    let message = format!("`{}` is not the key of `{file}`", certificate.key.display());
+    Err(("key", (message, "name the key that the certificate was made with".into())))
+}
+
+/// RFC 8446 §4.4.2: each should certify the one before. Many clients find their way all the same.
+fn disorder(file: &Path, chain: &[X509Certificate<'_>]) -> Option<Fault> {
+    let index = chain.windows(2).position(|two| two[0].issuer() != two[1].subject())?;
+    let message = format!(
+        "certificate {} of {} in `{}` is not the issuer of the one before it, which is `{}`",
+        index + 2,
+        chain.len(),
+        file.display(),
+        chain[index].issuer()
+    );
+    let hint = "some clients will refuse the chain: put each behind the one that it issued";
+    Some((message, hint.into()))
+}
+
+/// What there is to say about when a certificate holds.
+fn lifetime(name: &str, certificate: &X509Certificate<'_>, now: i64) -> Option<Fault> {
+    let validity = certificate.validity();
+    let (begin, end) = (validity.not_before, validity.not_after);
+    let left = end.timestamp() - now;
+    if now < begin.timestamp() {
+        let hint = "clients will refuse it until then: check this machine's clock, or wait";
+        Some((format!("{name} is not valid before {begin}"), hint.into()))
+    } else if left < 0 {
+        Some((format!("{name} expired on {end}"), "clients will refuse it: renew it".into()))
+    } else if left < SOON {
+        let days = left / DAY;
+        let message = format!("{name} expires on {end}, in {days} days");
+        Some((message, "clients will refuse it then: renew it".into()))
+    } else {
+        None
     }
 }

@@ -19,6 +19,7 @@ mod load;
 mod log;
 mod names;
 mod nearest;
+mod private_key;
 mod retry;
 mod route;
 mod server;
