@@ -4,14 +4,22 @@
 //! a snapshot; a handshake uses the one that is current when it begins.
 
 use rustls::{
-    ServerConfig,
+    ServerConfig, SignatureAlgorithm,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::{ClientHello, ProducesTickets, ResolvesServerCert},
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
-use std::{collections::HashMap, fmt, path::Path, sync::Arc};
-use x509_parser::{extensions::GeneralName, prelude::FromDer};
+use std::{
+    collections::HashMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use x509_parser::{
+    extensions::GeneralName,
+    prelude::{FromDer, X509Certificate},
+};
 
 /// A certificate that can't be used; says which file and why.
 #[derive(Debug)]
@@ -38,6 +46,18 @@ pub struct Certificates {
 struct Certificate {
     key: Arc<CertifiedKey>,
     names: Vec<String>,
+    lifetime: Lifetime,
+}
+
+/// When a certificate holds, in seconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lifetime {
+    /// Its file.
+    pub file: PathBuf,
+    /// The first second.
+    pub begins: i64,
+    /// The last one.
+    pub ends: i64,
 }
 
 impl Certificates {
@@ -47,22 +67,50 @@ impl Certificates {
     ) -> Result<Self, TlsError> {
         let mut certificates = Self::default();
         for (chain, key) in pairs {
-            certificates.add(read_pair(chain, key)?);
+            certificates.add(chain, read_pair(chain, key)?);
         }
         Ok(certificates)
     }
 
-    fn add(&mut self, key: CertifiedKey) {
+    fn add(&mut self, file: &Path, key: CertifiedKey) {
         let index = self.all.len();
-        let names = key.cert.first().map(|leaf| names(leaf)).unwrap_or_default();
+        let leaf = key.cert.first().and_then(|leaf| X509Certificate::from_der(leaf).ok());
+        let names = leaf.as_ref().map(|(_, leaf)| names(leaf)).unwrap_or_default();
+        let validity = leaf.as_ref().map(|(_, leaf)| leaf.validity());
+        let (begins, ends) = validity.map_or((i64::MIN, i64::MAX), |it| {
+            (it.not_before.timestamp(), it.not_after.timestamp())
+        });
+        let lifetime = Lifetime { file: file.to_owned(), begins, ends };
+        let key = Arc::new(key);
+        self.all.push(Certificate { key, names: names.clone(), lifetime });
         for name in &names {
             let (map, name) = match name.strip_prefix("*.") {
                 Some(parent) => (&mut self.wildcard, parent),
                 None => (&mut self.exact, name.as_str()),
             };
-            map.entry(name.to_owned()).or_default().push(index);
+            let same = map.entry(name.to_owned()).or_default();
+            same.push(index);
+            // ECDSA first, whatever the order in the config: it costs us a tenth of RSA, and clients
+            // less to read.
+            same.sort_by_key(|index| !self.all[*index].is_ecdsa());
         }
-        self.all.push(Certificate { key: Arc::new(key), names });
+    }
+
+    /// When each of them holds.
+    pub fn lifetimes(&self) -> impl Iterator<Item = &Lifetime> {
+        self.all.iter().map(|it| &it.lifetime)
+    }
+
+    /// Those for a client that names no host that is ours: the first, or one with the same name.
+    fn for_strangers(&self) -> &[usize] {
+        let name = self.all.first().and_then(|first| first.names.first());
+        match name.map(|name| match name.strip_prefix("*.") {
+            Some(parent) => self.wildcard.get(parent),
+            None => self.exact.get(name),
+        }) {
+            Some(Some(found)) => found,
+            _ => &[0],
+        }
     }
 
     /// Those whose names cover `host` (lower case), or else all.
@@ -78,7 +126,7 @@ impl Certificates {
     /// Whether the certificate that a handshake with `sni` gets covers `host` as well.
     pub fn covers(&self, sni: &str, host: &str) -> bool {
         let chosen = match self.for_host(Some(sni)) {
-            [] => &[0],
+            [] => self.for_strangers(),
             found => found,
         };
         let parent = host.split_once('.').map(|(_, parent)| parent);
@@ -94,14 +142,21 @@ impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().map(str::to_ascii_lowercase);
         let offered = hello.signature_schemes();
-        let named = self.for_host(name.as_deref()).iter().filter_map(|index| self.all.get(*index));
+        let named = self.for_host(name.as_deref());
+        let unknown = named.is_empty();
+        let named = if unknown { self.for_strangers() } else { named };
+        let named = named.iter().filter_map(|index| self.all.get(*index));
         // An ECDSA and an RSA certificate may share a name: the first that the client can verify.
         let usable = |it: &&Certificate| it.key.key.choose_scheme(offered).is_some();
-        let found = named.clone().find(usable).or_else(|| named.clone().next());
-        found
-            .or_else(|| self.all.iter().find(usable))
-            .or(self.all.first())
-            .map(|it| Arc::clone(&it.key))
+        let found = named.clone().find(usable);
+        let any = || if unknown { self.all.iter().find(usable) } else { None };
+        found.or_else(any).or_else(|| named.clone().next()).map(|it| Arc::clone(&it.key))
+    }
+}
+
+impl Certificate {
+    fn is_ecdsa(&self) -> bool {
+        self.key.key.algorithm() == SignatureAlgorithm::ECDSA
     }
 }
 
@@ -138,11 +193,8 @@ fn read_pair(chain: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
 }
 
 /// The DNS names and addresses that a certificate is for, lower case.
-fn names(leaf: &CertificateDer<'_>) -> Vec<String> {
-    let Ok((_, parsed)) = x509_parser::certificate::X509Certificate::from_der(leaf) else {
-        return Vec::new();
-    };
-    let Ok(Some(alternative)) = parsed.subject_alternative_name() else { return Vec::new() };
+fn names(leaf: &X509Certificate<'_>) -> Vec<String> {
+    let Ok(Some(alternative)) = leaf.subject_alternative_name() else { return Vec::new() };
     let name = |general: &GeneralName<'_>| match general {
         GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
         GeneralName::IPAddress(octets) => match octets.len() {

@@ -1,15 +1,16 @@
 //! `/health`: what is well and what is not, for people and monitors.
 
-use super::document;
+use super::{certificates, document};
 use crate::snapshot::{Live, live::Phase};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::Full;
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-/// `ok`, or `degraded` when an upstream has no live server, the last reload failed, or the access log
-/// lost lines within the last minute; 503 when
-/// requests can't be served.
+/// `ok`, or `degraded` when an upstream has no live server, the last reload failed, the access log
+/// lost lines within the last minute, or a certificate ends within three days; 503 when requests can't
+/// be served.
 pub(super) fn health(live: &Live) -> Response<Full<Bytes>> {
     let (snapshot, now) = (live.load(), live.clock.now());
     let mut degraded = false;
@@ -41,6 +42,10 @@ pub(super) fn health(live: &Live) -> Response<Full<Bytes>> {
         let dropped = live.metrics.access_log_dropped.get();
         checks.insert("access_log".into(), json!({ "status": word(whole), "dropped": dropped }));
     }
+    if let Some((well, told)) = certificates::check(&snapshot, Timestamp::now()) {
+        degraded |= !well;
+        checks.insert("certificates".into(), told);
+    }
     let serving = live.phase() == Phase::Running && snapshot.has_live_upstream(now);
     let body: Value = json!({
         "status": if degraded || !serving { "degraded" } else { "ok" },
@@ -52,6 +57,6 @@ pub(super) fn health(live: &Live) -> Response<Full<Bytes>> {
     document(status, &body)
 }
 
-fn word(well: bool) -> &'static str {
+pub(super) fn word(well: bool) -> &'static str {
     if well { "ok" } else { "degraded" }
 }

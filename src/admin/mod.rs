@@ -3,6 +3,7 @@
 //! Owns: its HTTP server, on the control thread. May touch: [`crate::snapshot`]. Never on a public
 //! listener by itself.
 
+mod certificates;
 mod health;
 mod upstreams;
 
@@ -86,6 +87,7 @@ const CONTENTS: &str = "GET  /metrics    Prometheus\n\
 
 fn metrics(live: &Live) -> Response<Full<Bytes>> {
     upstreams::set_gauges(live);
+    certificates::set_gauges(live);
     let mut response = Response::new(Full::from(live.metrics.text()));
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);

@@ -4,7 +4,7 @@
 //! passes here.
 
 use super::{
-    StartError,
+    StartError, expiry,
     listener::{Listener, bound_by},
     reload::{self, Prepared},
     tending::{self, Tending},
@@ -151,6 +151,7 @@ impl Control {
     /// Serves until told to stop.
     pub async fn serve(mut self, mut signals: Signals) {
         self.live.set_phase(Phase::Running);
+        task::spawn(expiry::watch(Arc::clone(&self.live)));
         let workers = self.resources.workers;
         tracing::info!(workers, config = %self.path.display(), version = env!("CARGO_PKG_VERSION"), "ready");
         loop {

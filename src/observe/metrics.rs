@@ -112,6 +112,10 @@ pub struct Metrics {
     pub connections: IntCounterVec,
     /// `sheave_tls_handshakes_total`.
     pub tls_handshakes: IntCounterVec,
+    /// `sheave_tls_handshake_failures_total`.
+    pub tls_failures: IntCounterVec,
+    /// `sheave_tls_certificate_expiry_timestamp_seconds`, set when it is asked for.
+    pub certificate_expiry: IntGaugeVec,
     /// `sheave_requests_rejected_total`.
     pub rejected: IntCounterVec,
     /// `sheave_accept_errors_total`.
@@ -228,6 +232,16 @@ impl Metrics {
                 "sheave_tls_handshakes_total",
                 "TLS handshakes: full, resumed, failed or timeout.",
                 &["listener", "result"],
+            ),
+            tls_failures: make.counters(
+                "sheave_tls_handshake_failures_total",
+                "TLS handshakes that failed, by reason.",
+                &["listener", "reason"],
+            ),
+            certificate_expiry: make.gauges(
+                "sheave_tls_certificate_expiry_timestamp_seconds",
+                "When a certificate ends, in seconds since 1970.",
+                &["listener", "certificate"],
             ),
             rejected: make.counters(
                 "sheave_requests_rejected_total",

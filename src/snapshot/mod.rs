@@ -16,7 +16,7 @@ use crate::{
     files::Files,
     observe::access_log::AccessLog,
     route::{Action, Group, Route, Router, Sites},
-    tls::Certificates,
+    tls::{Certificates, Lifetime},
     upstream::Server,
 };
 use std::{collections::HashMap, sync::Arc};
@@ -67,6 +67,15 @@ impl Snapshot {
     /// The parts of the listener `id`, unless this config lacks it.
     pub fn listener(&self, id: usize) -> Option<&ListenerParts> {
         self.listeners.get(id)?.as_ref()
+    }
+
+    /// When the certificates hold, by listener.
+    pub fn lifetimes(&self) -> impl Iterator<Item = (&str, &Lifetime)> {
+        let listeners = self.listeners.iter().flatten();
+        listeners.flat_map(|listener| {
+            let tls = listener.tls.iter().flat_map(|tls| tls.certificates.lifetimes());
+            tls.map(|lifetime| (&*listener.name, lifetime))
+        })
     }
 
     /// A route by its number.

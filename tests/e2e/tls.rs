@@ -238,3 +238,64 @@ fn a_response_larger_than_every_buffer_comes_whole_over_tls() {
         assert!(answer.status == 200 && answer.body == large.as_bytes());
     }
 }
+
+#[test]
+fn ecdsa_is_preferred_whatever_the_order_in_the_config() {
+    for order in [["rsa", "ecdsa"], ["ecdsa", "rsa"]] {
+        let dir = tempfile::tempdir().unwrap();
+        certs::write(dir.path(), "rsa", Kind::Rsa, &["localhost", "127.0.0.1"]);
+        let ecdsa = certs::write(dir.path(), "ecdsa", Kind::Ecdsa, &["localhost", "127.0.0.1"]);
+        let server = Server::start("1");
+        let pairs = order.map(|it| format!("{{ cert = \"{it}.pem\", key = \"{it}.key\" }}"));
+        let daemon = start(
+            dir,
+            &Config::to([&server]).rest(&format!(
+                "[listener.https]\naddress = \"127.0.0.1:0\"\ntls.certificates = [{}]",
+                pairs.join(", ")
+            )),
+        );
+        let https = daemon.address("https");
+        for versions in [[&version::TLS12], [&version::TLS13]] {
+            let handshake = Handshake::with_versions(&[], &versions);
+            let (_, agreed) = handshake.connect(https, "localhost");
+            assert!(agreed.certificate == ecdsa, "{order:?} {versions:?}");
+            // Without a name the first one serves, or a better one with its name.
+            let (_, agreed) = handshake.connect(https, "127.0.0.1");
+            assert!(agreed.certificate == ecdsa, "{order:?} {versions:?}");
+        }
+    }
+}
+
+#[test]
+fn a_certificates_end_is_seen_coming() {
+    let dir = tempfile::tempdir().unwrap();
+    let days = |days: i64| {
+        let date = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * days);
+        let date = date.to_zoned(jiff::tz::TimeZone::UTC);
+        rcgen::date_time_ymd(date.year().into(), date.month() as u8, date.day() as u8)
+    };
+    let write = |dir: &std::path::Path, end| {
+        certs::write_with(dir, "site", Kind::Ecdsa, &["localhost"], |it| it.not_after = days(end));
+    };
+    write(dir.path(), 3);
+    let server = Server::start("1");
+    let listener = "[listener.https]\naddress = \"127.0.0.1:0\"\n\
+                    tls.certificates = [{ cert = \"site.pem\", key = \"site.key\" }]";
+    let daemon = start(dir, &Config::to([&server]).rest(listener));
+    daemon.log.wait_for("the warning", |line| line.contains(", in 2 days"));
+    let ends = daemon.metric(
+        "sheave_tls_certificate_expiry_timestamp_seconds",
+        &[("listener", "https"), ("certificate", &daemon.path("site.pem").display().to_string())],
+    );
+    let left = ends - jiff::Timestamp::now().as_second() as f64;
+    assert!((2.0..=3.0).contains(&(left / 86_400.0)), "{left}");
+    let (status, health) = daemon.admin_json("/health");
+    let certificates = &health["checks"]["certificates"];
+    assert_eq!(
+        (status, &health["status"], &certificates["status"]),
+        (200, &"degraded".into(), &"degraded".into())
+    );
+    assert!(certificates["first_to_expire"].as_str().unwrap().ends_with("site.pem"), "{health}");
+    write(&daemon.path("."), 20);
+    until("the renewed one", || daemon.admin_json("/health").1["status"] == "ok");
+}

@@ -37,13 +37,25 @@ pub fn authority_der() -> Vec<u8> {
 
 /// Writes `NAME.pem` and `NAME.key` for these names, and returns the leaf's DER.
 pub fn write(dir: &Path, name: &str, kind: Kind, names: &[&str]) -> Vec<u8> {
+    write_with(dir, name, kind, names, |_| {})
+}
+
+/// The same, changed a little.
+pub fn write_with(
+    dir: &Path,
+    name: &str,
+    kind: Kind,
+    names: &[&str],
+    change: impl FnOnce(&mut CertificateParams),
+) -> Vec<u8> {
     let key = match kind {
         Kind::Ecdsa => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
         Kind::Rsa => KeyPair::generate_for(&PKCS_RSA_SHA256),
     }
     .expect("a key");
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-    let params = CertificateParams::new(names).expect("good names");
+    let mut params = CertificateParams::new(names).expect("good names");
+    change(&mut params);
     let certificate = params.signed_by(&key, &authority().issuer).expect("a certificate");
     // Key first: a daemon that reads in between sees a pair that does not match, and keeps the old
     // one.
