@@ -12,8 +12,20 @@ use crate::http1::{
 use bytes::Bytes;
 use std::{
     io,
+    pin::{Pin, pin},
     task::{Context, Poll, ready},
+    time::Duration,
 };
+use tokio::{
+    io::{Interest, Ready},
+    time::{Instant, Sleep, sleep},
+};
+
+/// While a request is handled, so much is read of those behind it. The kernel keeps the rest.
+const AHEAD: usize = 8 * 1024;
+
+/// How often a client with more than that behind its request is looked after.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A client's socket.
 pub struct Http1Socket {
@@ -23,6 +35,8 @@ pub struct Http1Socket {
     pub unread: Bytes,
     /// Still to be written.
     pub outgoing: Outgoing,
+    /// Set where a client once sent more than [`AHEAD`].
+    look: Option<Pin<Box<Sleep>>>,
 }
 
 /// The client went away.
@@ -32,7 +46,7 @@ pub struct Gone;
 impl Http1Socket {
     /// Nothing has been read or written yet.
     pub fn new(stream: Stream) -> Self {
-        Self { stream, unread: Bytes::new(), outgoing: Outgoing::default() }
+        Self { stream, unread: Bytes::new(), outgoing: Outgoing::default(), look: None }
     }
 
     /// Reads what is there. If it is `likely` that there is something, that is not asked first.
@@ -60,10 +74,25 @@ impl Http1Socket {
             let Self { stream, unread, .. } = self;
             return giver.poll(cx, stream, unread).map(Ok);
         }
-        // More than the next request's beginning is left to the kernel.
-        while self.unread.is_empty() {
+        // The end of what the client sends is behind everything that it has sent.
+        while self.unread.len() < AHEAD {
             ready!(self.poll_fill(cx, false))?;
         }
-        Poll::Pending
+        self.poll_hung_up(cx)
+    }
+
+    /// Ready when the client is gone, though there is more to be read before its end. The system tells
+    /// when something comes, but not when that is the end: so it is asked now and then.
+    fn poll_hung_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        let look = self.look.get_or_insert_with(|| Box::pin(sleep(LOOK)));
+        loop {
+            if let Poll::Ready(ready) = pin!(self.stream.tcp().ready(Interest::READABLE)).poll(cx)
+                && ready.is_ok_and(Ready::is_read_closed)
+            {
+                return Poll::Ready(Err(Gone));
+            }
+            ready!(look.as_mut().poll(cx));
+            look.as_mut().reset(Instant::now() + LOOK);
+        }
     }
 }

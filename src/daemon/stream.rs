@@ -99,6 +99,14 @@ impl Socket for Stream {
 }
 
 impl Stream {
+    /// The socket below.
+    pub fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
     /// Writes some last bytes, if they are taken soon.
     pub async fn say(&mut self, bytes: &[u8]) {
         let saying = async {

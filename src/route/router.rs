@@ -16,6 +16,8 @@ type Index = u32;
 pub struct Sites {
     exact: HashMap<String, Index, FixedState>,
     wildcard: HashMap<String, Index, FixedState>,
+    /// Bytes of the longest wildcard's parent.
+    longest: usize,
     default: Option<Index>,
 }
 
@@ -28,6 +30,7 @@ impl Sites {
     /// Lets every host below `parent` lead to `site`.
     pub fn add_wildcard(&mut self, parent: &str, site: Index) {
         self.wildcard.insert(parent.to_owned(), site);
+        self.longest = self.longest.max(parent.len());
     }
 
     /// Lets every other host lead to `site`.
@@ -51,20 +54,26 @@ impl Sites {
         if let Some(site) = self.exact.get(host) {
             return Some(*site);
         }
-        if !self.wildcard.is_empty() {
-            let mut rest = host;
-            while let Some((label, parent)) = rest.split_once('.') {
-                if label.is_empty() {
-                    break;
-                }
-                if let Some(site) = self.wildcard.get(parent) {
-                    return Some(*site);
-                }
-                rest = parent;
-            }
+        if !self.wildcard.is_empty()
+            && let Some(site) = parents(host, self.longest).find_map(|it| self.wildcard.get(it))
+        {
+            return Some(*site);
         }
         self.default
     }
+}
+
+/// The names that `host` is below, the nearest first, up to an empty label. None is longer than
+/// `longest`: a client may send a host of many KiB, and hashing each of its parents would take time
+/// by the square of that.
+fn parents(host: &str, longest: usize) -> impl Iterator<Item = &str> {
+    let mut rest = Some(host);
+    let all = std::iter::from_fn(move || {
+        let (label, parent) = rest?.split_once('.')?;
+        rest = (!label.is_empty()).then_some(parent);
+        rest
+    });
+    all.skip_while(move |it| it.len() > longest)
 }
 
 /// The first bytes, up to eight, of the paths that a route takes. Most paths that do not match are
@@ -274,5 +283,18 @@ mod tests {
             prop_assert_eq!(sites.find(&host).map(|it| it as usize), naive);
             prop_assert_eq!(sites.find(&host.to_uppercase()).map(|it| it as usize), naive);
         }
+    }
+
+    #[test]
+    fn a_long_host_costs_no_more_than_the_longest_wildcard() {
+        let mut sites = Sites::default();
+        sites.add_wildcard("example.com", 1);
+        sites.set_default(0);
+        let host = format!("{}example.com", "a.".repeat(15_000));
+        assert_eq!(sites.find(&host), Some(1));
+        let hashed: usize = parents(&host, sites.longest).map(str::len).sum();
+        assert_eq!(hashed, "example.com".len() + "com".len());
+        assert_eq!(parents("a.b..c.d", 99).collect::<Vec<_>>(), ["b..c.d", ".c.d"]);
+        assert_eq!(parents(".a", 99).count(), 0);
     }
 }

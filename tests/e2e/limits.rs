@@ -1,8 +1,11 @@
 //! What is too large, too many, too long or too slow.
 
 use crate::rig::{
-    Behaviour, Client, Config, Daemon, Server, Step, client,
+    Behaviour, Client, Config, Daemon, Server, Step,
+    certs::{self, Kind},
+    client,
     client::{get, request},
+    secure::Handshake,
     until,
 };
 use std::time::Duration;
@@ -300,6 +303,39 @@ fn a_client_that_goes_away_frees_its_server() {
     daemon.wait_for_reason("client_aborted");
     assert_eq!(daemon.count("sheave_requests_in_flight", &[]), 0);
     assert_eq!(daemon.state_name(&server.to_string()), "up", "no fault of the server's");
+}
+
+#[test]
+fn a_client_that_goes_away_is_seen_behind_what_it_has_sent_already() {
+    let dir = tempfile::tempdir().unwrap();
+    certs::write(dir.path(), "site", Kind::Ecdsa, &["localhost"]);
+    let server = Server::start("1");
+    server.set(Behaviour::hang());
+    let config = Config::to([&server]).rest(
+        "[listener.https]\naddress = \"127.0.0.1:0\"\n\
+         tls.certificates = [{ cert = \"site.pem\", key = \"site.key\" }]",
+    );
+    let daemon = Daemon::start_in(dir, &config.text());
+    let next = request("GET", "/next", "", "");
+    // A byte, what is read ahead, and more than that; also without an end.
+    for behind in ["G".into(), next.clone(), next.repeat(600), "x".repeat(100_000)] {
+        let mut client = Client::connect(daemon.http());
+        client.send(request("GET", "/", "", "") + &behind);
+        server.wait_for_requests(1);
+        drop(client);
+        until("the server's connection to be closed", || server.open_connections() == 0);
+        server.forget_requests();
+        let (mut client, _) =
+            Handshake::offering(&[]).connect(daemon.address("https"), "localhost");
+        client.send(request("GET", "/", "", "") + &behind);
+        server.wait_for_requests(1);
+        drop(client);
+        until("the server's connection to be closed, TLS", || server.open_connections() == 0);
+        server.forget_requests();
+    }
+    until("all to be logged", || {
+        daemon.access_log().iter().filter(|it| it["reason"] == "client_aborted").count() == 8
+    });
 }
 
 #[test]
