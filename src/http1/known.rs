@@ -44,7 +44,7 @@ pub enum Known {
     RealIp,
     /// What [`crate::files`] looks for: a condition on what the client has, or a range.
     Conditional,
-    /// Another field that says who the client is or how it came: [`is_claim`].
+    /// Another field that says who the client is or how it came: see `is_claim`.
     Claim,
     /// `Upgrade`.
     Upgrade,
