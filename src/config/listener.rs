@@ -73,7 +73,8 @@ pub struct ListenerLimits {
     pub requests_per_connection: u64,
     /// `connection_age`, default 1 h, closed gracefully after. Zero = unlimited.
     pub connection_age: Duration,
-    /// `connections`: open at once on this listener, default 0 = unlimited; past it new ones wait in the kernel's queue.
+    /// `connections`: open at once on this listener; past it new ones wait in the kernel's queue. Default
+    /// 0 = as many as the limit of open files has room for, on all listeners together.
     pub connections: usize,
     /// `http2_streams`: concurrent streams per connection, default 100.
     pub http2_streams: u32,

@@ -6,9 +6,9 @@
 use super::{
     StartError, expiry,
     listener::{Listener, bound_by},
-    reload::{self, Prepared},
+    reload::{self, Prepared, Preparing, Source},
     tending::{self, Tending},
-    watch::Watch,
+    watch::{Seen, Watch},
     worker::{self, Ended, Orders},
 };
 use crate::{
@@ -21,14 +21,17 @@ use crate::{
         live::{Phase, Resources},
     },
     task,
+    upstream::connect::is_ours,
 };
+use serde_json::Value;
 use std::{
+    future::pending,
     io,
     net::TcpListener as StdListener,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 use tokio::{
@@ -58,7 +61,34 @@ pub struct Control {
     tending: Tending,
     watch: Watch,
     level: Level,
+    reloading: Option<Reloading>,
+    /// Asked for once more meanwhile, by a signal.
+    again: bool,
+    /// A reload that was given up, whose thread the disk holds up still.
+    stuck: Option<JoinHandle<()>>,
 }
+
+/// A reload under way.
+struct Reloading {
+    asked: Asked,
+    preparing: Preparing,
+}
+
+/// Why there is a reload.
+struct Asked {
+    cause: &'static str,
+    /// Who is to be told of the outcome.
+    reply: Option<oneshot::Sender<Result<u64, Value>>>,
+}
+
+impl Asked {
+    fn by(cause: &'static str) -> Self {
+        Self { cause, reply: None }
+    }
+}
+
+/// What the files that changed are called in the log.
+const CHANGED: &str = "changed file";
 
 /// The signals that we answer to.
 pub struct Signals {
@@ -132,8 +162,11 @@ impl Control {
             ask_reload,
             admin: None,
             tending: Tending::default(),
-            watch: Watch::new(watched(path, &config)),
+            watch: Watch::new(watched(path, &config)).map_err(StartError::System)?,
             level,
+            reloading: None,
+            again: false,
+            stuck: None,
         };
         control.admin = control.bind_admin(&config)?;
         tending::resolve_new(&control.live.load().groups).await;
@@ -155,17 +188,20 @@ impl Control {
         let workers = self.resources.workers;
         tracing::info!(workers, config = %self.path.display(), version = env!("CARGO_PKG_VERSION"), "ready");
         loop {
+            let idle = self.reloading.is_none();
             tokio::select! {
                 told = signals.next() => match told {
                     Told::Stop => break,
-                    Told::Reload => { let _ = self.reload("SIGHUP").await; }
+                    Told::Reload if idle => self.begin_reload(Asked::by("SIGHUP")),
+                    Told::Reload => self.again = true,
                     Told::ReopenLogs => reopen_logs(&self.live),
                 },
-                () = self.watch.changed() => { let _ = self.reload("changed file").await; }
-                Some(asked) = self.reloads.recv() => {
-                    let outcome = self.reload("POST /reload").await.map_err(|it| it.to_json());
-                    // Whoever asked may have gone.
-                    let _ = asked.reply.send(outcome);
+                () = self.watch.changed(), if idle => self.begin_reload(Asked::by(CHANGED)),
+                Some(Reload { reply }) = self.reloads.recv(), if idle => {
+                    self.begin_reload(Asked { cause: "POST /reload", reply: Some(reply) });
+                }
+                (seen, prepared) = outcome(&mut self.reloading) => {
+                    self.end_reload(seen, prepared).await;
                 }
                 Some(ended) = self.ended.recv() => self.replace(&ended),
             }
@@ -240,14 +276,53 @@ impl Control {
 
     /// Loads the config again. Requests under way keep theirs; those that come after get the new
     /// one; a config that is wrong changes nothing.
-    async fn reload(&mut self, cause: &'static str) -> Result<u64, StartError> {
-        // Before the load: what changes during it is another change.
-        let loaded = self.watch.look();
-        let outcome = self.try_reload().await;
+    fn begin_reload(&mut self, asked: Asked) {
+        self.stuck = self.stuck.take().filter(|thread| !thread.is_finished());
+        let previous = self.live.load();
+        let source = Source {
+            path: self.path.clone(),
+            files: watched(&self.path, &previous.config),
+            previous,
+            current: self.listeners.borrow().clone(),
+            resources: Arc::clone(&self.resources),
+        };
+        let begun = match &self.stuck {
+            // One thread that hangs is enough.
+            Some(_) => Err(reload::hangs()),
+            None => Preparing::begin(source).map_err(StartError::System),
+        };
+        match begun {
+            Ok(preparing) => self.reloading = Some(Reloading { asked, preparing }),
+            Err(error) => self.tell_of_reload(asked, None, Err(error)),
+        }
+    }
+
+    async fn end_reload(&mut self, seen: Option<Seen>, prepared: Result<Prepared, StartError>) {
+        let Some(Reloading { asked, preparing }) = self.reloading.take() else { return };
+        self.stuck = preparing.stuck();
+        let outcome = match prepared {
+            Ok(prepared) => self.adopt(prepared).await,
+            Err(error) => Err(error),
+        };
+        self.tell_of_reload(asked, seen, outcome);
+        if std::mem::take(&mut self.again) {
+            self.begin_reload(Asked::by("SIGHUP"));
+        }
+    }
+
+    fn tell_of_reload(
+        &mut self,
+        Asked { cause, reply }: Asked,
+        seen: Option<Seen>,
+        outcome: Result<u64, StartError>,
+    ) {
         let config = Arc::clone(&self.live.load().config);
-        self.watch.set(watched(&self.path, &config), loaded);
+        self.watch.set(watched(&self.path, &config), seen);
         let metrics = &self.live.metrics;
         match &outcome {
+            Err(StartError::System(error)) if cause == CHANGED && is_ours(error) => {
+                tracing::warn!(%error, "a file has changed, but can't be loaded now; another try follows");
+            }
             Ok(generation) => {
                 metrics.reloads.with_label_values(&["success"]).inc();
                 metrics.generation.set(*generation as i64);
@@ -260,25 +335,15 @@ impl Control {
                 tracing::error!(cause, "not reloaded, the config before stays:\n{error}");
             }
         }
-        outcome
+        if let Some(reply) = reply {
+            // Whoever asked may have gone.
+            let _ = reply.send(outcome.map_err(|it| it.to_json()));
+        }
     }
 
-    async fn try_reload(&mut self) -> Result<u64, StartError> {
-        let (path, resources) = (self.path.clone(), Arc::clone(&self.resources));
-        let (previous, current) = (self.live.load(), self.listeners.borrow().clone());
-        // A thread that has ended before the next one begins: a pool's threads would take turns, and
-        // the allocator keeps for each of them what its snapshots once needed.
-        let (tell, told) = oneshot::channel();
-        let preparing = thread::Builder::new().name("reload".into()).spawn(move || {
-            // Whoever waits is there until the end.
-            let _ = tell.send(reload::prepare(&path, &previous, &current, &resources));
-        });
-        let preparing = preparing.map_err(StartError::System)?;
-        let prepared = told.await.map_err(|error| StartError::System(io::Error::other(error)));
-        // It has told all it has to tell, so this takes no time; a panic has been logged.
-        let _ = preparing.join();
-        let prepared = prepared?;
-        let Prepared { snapshot, listeners, warnings } = prepared?;
+    /// Takes a config into use.
+    async fn adopt(&mut self, prepared: Prepared) -> Result<u64, StartError> {
+        let Prepared { snapshot, listeners, warnings } = prepared;
         let config = Arc::clone(&snapshot.config);
         if self.admin.as_ref().map(|it| it.0) != config.admin.address {
             // What is built has its series in the metrics already.
@@ -321,7 +386,8 @@ impl Control {
         self.live.set_phase(Phase::Draining);
         let (delay, limit) = (config.drain_delay, config.shutdown_timeout);
         tracing::info!(?delay, ?limit, "stopping");
-        // Who asks for one now is told so.
+        // Who asks for one now, or waits for one, is told so.
+        self.reloading = None;
         self.reloads.close();
         while self.reloads.try_recv().is_ok() {}
         let live = Arc::clone(&self.live);
@@ -365,6 +431,14 @@ impl Control {
 
 fn is_among(all: &[Arc<Listener>], it: &Arc<Listener>) -> bool {
     all.iter().any(|other| Arc::ptr_eq(other, it))
+}
+
+/// What comes of the reload under way, if there is one.
+async fn outcome(reloading: &mut Option<Reloading>) -> reload::Outcome {
+    match reloading {
+        Some(reloading) => reloading.preparing.outcome().await,
+        None => pending().await,
+    }
 }
 
 fn reopen_logs(live: &Live) {

@@ -9,7 +9,15 @@ use super::{
     connection,
 };
 use crate::{
-    config::clash, loopback, observe::metrics::Metrics, proxy::Proxy, snapshot::Snapshot, task,
+    config::clash,
+    loopback,
+    observe::metrics::Metrics,
+    proxy::Proxy,
+    snapshot::{
+        Snapshot,
+        seats::{Seat, Seats},
+    },
+    task,
 };
 use arc_swap::ArcSwapOption;
 use prometheus::{IntCounter, IntGauge};
@@ -180,27 +188,30 @@ pub fn bound_by<T>(
 }
 
 /// Counts a connection while it lives.
-pub struct Open(Arc<Listener>);
+pub struct Open {
+    listener: Arc<Listener>,
+    _seat: Seat,
+}
 
 impl Open {
-    fn new(listener: &Arc<Listener>) -> Self {
+    fn new(listener: &Arc<Listener>, seats: &Arc<Seats>) -> Self {
         listener.accepted.inc();
         listener.open_gauge.inc();
         listener.open.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(listener))
+        Self { listener: Arc::clone(listener), _seat: seats.take() }
     }
 
     /// The listener.
     pub fn listener(&self) -> &Arc<Listener> {
-        &self.0
+        &self.listener
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open_gauge.dec();
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-        self.0.closed.notify_one();
+        self.listener.open_gauge.dec();
+        self.listener.open.fetch_sub(1, Ordering::Relaxed);
+        self.listener.closed.notify_one();
     }
 }
 
@@ -227,20 +238,17 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
 
 /// Accepts until the listener is drained. `alive` is held by every connection.
 pub async fn accept(listener: Arc<Listener>, proxy: Arc<Proxy>, alive: mpsc::Sender<()>) {
-    let socket = listener.socket(proxy.worker);
-    // Not so if it is bound to a loopback address.
-    let paced = matches!(&socket, Ok(Some(socket)) if loopback::is_paced(socket));
-    let mut backlog = match socket.and_then(|it| it.map(Backlog::new).transpose()) {
-        Ok(Some(backlog)) => backlog,
-        Ok(None) => return,
-        Err(error) => {
-            let listener = &*listener.name;
-            tracing::error!(listener, %error, "can't accept in this worker");
-            return;
-        }
-    };
+    let Some((mut backlog, paced)) = backlog(&listener, proxy.worker).await else { return };
+    let (seats, clock) = (&proxy.live.seats, proxy.live.clock);
     let mut drained = pin!(listener.drained());
     while !listener.is_draining() {
+        if seats.are_taken(clock.now()) {
+            tokio::select! {
+                biased;
+                () = drained.as_mut() => break,
+                () = seats.freed() => continue,
+            }
+        }
         if is_full(&listener, &proxy) {
             // One that closes may make room; and a reload may have raised the limit meanwhile.
             let closed = timeout(Duration::from_secs(1), listener.closed.notified());
@@ -264,6 +272,26 @@ pub async fn accept(listener: Arc<Listener>, proxy: Arc<Proxy>, alive: mpsc::Sen
     }
 }
 
+/// What waits on the listener's socket for this worker, and whether the system paces what is sent on
+/// it; `None` once it is drained. There may be no descriptor for it now, but later.
+async fn backlog(listener: &Listener, worker: usize) -> Option<(Backlog, bool)> {
+    let open = || {
+        let Some(socket) = listener.socket(worker)? else { return Ok(None) };
+        // Not so if it is bound to a loopback address.
+        let paced = loopback::is_paced(&socket);
+        io::Result::Ok(Some((Backlog::new(socket)?, paced)))
+    };
+    loop {
+        let error = match open() {
+            Ok(found) => return found,
+            Err(error) => error,
+        };
+        let name = &*listener.name;
+        tracing::error!(listener = name, worker, %error, "can't accept in this worker; another try in a second");
+        let _ = timeout(Duration::from_secs(1), listener.drained()).await;
+    }
+}
+
 /// Whether the listener has as many connections as it may.
 fn is_full(listener: &Listener, proxy: &Proxy) -> bool {
     let snapshot = proxy.live.load();
@@ -283,7 +311,7 @@ async fn take(
             if paced && loopback::is_local(listener.address.ip(), peer.ip()) {
                 loopback::unpace(&stream);
             }
-            let open = Open::new(listener);
+            let open = Open::new(listener, &proxy.live.seats);
             let (proxy, alive) = (Arc::clone(proxy), alive.clone());
             // Boxed, so that it is moved no more on its way into the task.
             task::spawn(Box::pin(connection::serve(stream, peer, open, proxy, alive)));

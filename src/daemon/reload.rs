@@ -3,12 +3,30 @@
 //! Owns: the order of a reload: load, build, bind, and only then swap. May touch:
 //! [`crate::snapshot`], [`super::listener`]. Called by [`super::control`].
 
-use super::{StartError, listener::Listener};
+use super::{
+    StartError,
+    listener::Listener,
+    watch::{self, Seen},
+};
 use crate::{
     config,
     snapshot::{Live, Snapshot, build::build, live::Resources},
 };
-use std::{iter::zip, sync::Arc};
+use std::{
+    io,
+    iter::zip,
+    path::PathBuf,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
+
+/// Reading and building take seconds at most; a disk that hangs takes for ever.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// The listeners that `snapshot` wants: kept where name and address are the same, with the sockets of
 /// who has the address now, else bound now. An error leaves everything as it was.
@@ -61,17 +79,90 @@ pub struct Prepared {
     pub warnings: Vec<config::Diagnostic>,
 }
 
+/// What a reload draws on.
+pub struct Source {
+    /// The config.
+    pub path: PathBuf,
+    /// It, and the files that the running config names.
+    pub files: Vec<PathBuf>,
+    /// What runs.
+    pub previous: Arc<Snapshot>,
+    /// What it listens on.
+    pub current: Vec<Arc<Listener>>,
+    /// The process's.
+    pub resources: Arc<Resources>,
+}
+
+/// What came of preparing, and what the files held before they were loaded, if that is known.
+pub type Outcome = (Option<Seen>, Result<Prepared, StartError>);
+
+/// A config that is being loaded and built, on a thread of its own: the control thread has signals
+/// to hear, and the disk may hang.
+pub struct Preparing {
+    told: oneshot::Receiver<Outcome>,
+    // A thread that has ended before the next one begins: a pool's threads would take turns, and the
+    // allocator keeps for each of them what its snapshots once needed.
+    thread: Option<JoinHandle<()>>,
+    until: Instant,
+}
+
+impl Preparing {
+    /// Begins.
+    pub fn begin(source: Source) -> io::Result<Self> {
+        let (tell, told) = oneshot::channel();
+        let thread = thread::Builder::new().name("reload".into()).spawn(move || {
+            // Whoever waited may have given up.
+            let _ = tell.send(prepare(&source));
+        })?;
+        Ok(Self { told, thread: Some(thread), until: Instant::now() + LIMIT })
+    }
+
+    /// What came of it.
+    pub async fn outcome(&mut self) -> Outcome {
+        match timeout_at(self.until, &mut self.told).await {
+            Ok(told) => {
+                // It has told all it has to tell, so this takes no time; a panic has been logged.
+                let _ = self.thread.take().map(JoinHandle::join);
+                told.unwrap_or_else(|error| {
+                    (None, Err(StartError::System(io::Error::other(error))))
+                })
+            }
+            Err(_) => (None, Err(hangs())),
+        }
+    }
+
+    /// The thread, if the disk holds it up still.
+    pub fn stuck(self) -> Option<JoinHandle<()>> {
+        self.thread
+    }
+}
+
+/// What is told of a disk that does not answer.
+pub fn hangs() -> StartError {
+    let text = format!(
+        "the config and the files that it names could not be read within {} s\n  = hint: does the \
+         disk or the network file system that they are on hang?",
+        LIMIT.as_secs()
+    );
+    StartError::System(io::Error::new(io::ErrorKind::TimedOut, text))
+}
+
 /// Loads and builds; touches nothing that runs.
-pub fn prepare(
-    path: &std::path::Path,
-    previous: &Snapshot,
-    current: &[Arc<Listener>],
-    resources: &Resources,
-) -> Result<Prepared, StartError> {
-    let config::Loaded { config, warnings, .. } = config::load(path).map_err(StartError::Config)?;
-    let listeners = bind(&config, current, resources)?;
-    let snapshot = build(config, Some(previous), resources).map_err(StartError::Build)?;
-    Ok(Prepared { snapshot, listeners, warnings })
+fn prepare(source: &Source) -> Outcome {
+    let Source { path, files, previous, current, resources } = source;
+    // Before the load: what changes during it is another change.
+    let seen = match watch::look(files) {
+        Ok(seen) => seen,
+        Err(error) => return (None, Err(StartError::System(error))),
+    };
+    let build = || {
+        let config::Loaded { config, warnings, .. } =
+            config::load(path).map_err(StartError::Config)?;
+        let listeners = bind(&config, current, resources)?;
+        let snapshot = build(config, Some(previous), resources).map_err(StartError::Build)?;
+        Ok(Prepared { snapshot, listeners, warnings })
+    };
+    (Some(seen), build())
 }
 
 /// Takes the series of what the config has no more out of the metrics.

@@ -1,75 +1,200 @@
 //! Notices that the config, or a certificate, has changed on disk.
 //!
-//! Owns: which directories are watched, and what the files held last. May touch: the file system.
-//! Directories, not files: an editor's rename and a Kubernetes link swap change no file that was
-//! open. What the system does not tell, as on NFS, a look every few seconds finds.
+//! Owns: which directories are watched, and what the files held last; a thread of its own, because
+//! a disk may hang. May touch: the file system. Directories, not files: an editor's rename and a
+//! Kubernetes link swap change no file that was open. What the system does not tell, as on NFS, a
+//! look every few seconds finds.
 
+use crate::upstream::connect::is_ours;
 use notify::{
     Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
     event::{AccessKind, AccessMode},
 };
 use std::{
     collections::{HashMap, HashSet},
+    future::pending,
     hash::BuildHasher,
+    io,
     path::{Path, PathBuf},
-    time::Duration,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    thread,
+    time::{Duration, Instant},
 };
-use tokio::{
-    sync::mpsc,
-    time::{sleep, timeout},
-};
+use tokio::{sync::mpsc, time::timeout};
 
 /// Writers often write in several steps.
 const SETTLE: Duration = Duration::from_millis(200);
 /// Between looks without a hint.
 const LOOK: Duration = Duration::from_secs(5);
+/// A look that takes longer is told of.
+const HANGS: Duration = Duration::from_secs(5);
 
 /// What every file held, by a hash.
 pub type Seen = HashMap<PathBuf, u64>;
 
+/// What the files hold now. An error says that we can't know: for want of descriptors or memory.
+pub fn look(files: &[PathBuf]) -> io::Result<Seen> {
+    files.iter().map(|file| Ok((file.clone(), fingerprint(file)?))).collect()
+}
+
 /// Watches files for changed contents.
 pub struct Watch {
-    seen: Seen,
-    hinted: bool,
-    hints: mpsc::Receiver<()>,
-    watcher: Option<RecommendedWatcher>,
-    directories: HashSet<PathBuf>,
+    tell: Sender<Message>,
+    changes: mpsc::UnboundedReceiver<u64>,
+    /// How often the files were set: a change of what was loaded since is none.
+    epoch: u64,
+    /// Since when the thread looks at the disk.
+    looking: Arc<Mutex<Option<Instant>>>,
+    /// Whether that was told to last too long.
+    hangs: bool,
+}
+
+enum Message {
+    /// The system says that something has changed.
+    Hint,
+    /// Other files, and what was loaded of them, as far as that is known.
+    Files(u64, Vec<PathBuf>, Option<Seen>),
+    End,
 }
 
 impl Watch {
     /// Watches `files`, whose contents now are the known ones.
-    pub fn new(files: Vec<PathBuf>) -> Self {
-        // One hint is as good as many.
-        let (hint, hints) = mpsc::channel(1);
-        let hear = move |event: notify::Result<Event>| {
-            if event.is_ok_and(|event| is_change(event.kind)) {
-                let _ = hint.try_send(());
-            }
-        };
-        let watcher = RecommendedWatcher::new(hear, Config::default());
-        let watcher = watcher.inspect_err(|error| {
-            tracing::warn!(%error, "the system does not tell of changed files; looking every 5 s");
-        });
-        let mut watch = Self {
-            seen: Seen::new(),
-            hinted: false,
-            hints,
-            watcher: watcher.ok(),
+    pub fn new(files: Vec<PathBuf>) -> io::Result<Self> {
+        let loaded = look(&files)?;
+        let (tell, messages) = channel();
+        let (changed, hear) = mpsc::unbounded_channel();
+        let looking = Arc::default();
+        let watcher = watcher(tell.clone());
+        let looker = Looker {
+            watcher,
             directories: HashSet::new(),
+            seen: Seen::new(),
+            looking: Arc::clone(&looking),
+            changed,
         };
-        watch.set(files, Seen::new());
-        watch
+        thread::Builder::new().name("watch".into()).spawn(move || looker.run(&messages))?;
+        let mut watch = Self { tell, changes: hear, epoch: 0, looking, hangs: false };
+        watch.set(files, Some(loaded));
+        Ok(watch)
     }
 
-    /// What the files hold now: to be asked before they are loaded.
-    pub fn look(&self) -> Seen {
-        self.seen.keys().map(|file| (file.clone(), fingerprint(file))).collect()
+    /// Watches these files from now on, for what differs from `loaded`, or from what was known if
+    /// that is unknown.
+    pub fn set(&mut self, files: Vec<PathBuf>, loaded: Option<Seen>) {
+        self.epoch += 1;
+        // The thread ends no sooner than this.
+        let _ = self.tell.send(Message::Files(self.epoch, files, loaded));
     }
 
-    /// Watches these files from now on, for what differs from `loaded`.
-    pub fn set(&mut self, files: Vec<PathBuf>, mut loaded: Seen) {
+    /// Waits until the files hold something else than what was loaded.
+    pub async fn changed(&mut self) {
+        loop {
+            match timeout(LOOK, self.changes.recv()).await {
+                Ok(Some(epoch)) if epoch == self.epoch => return,
+                Ok(Some(_)) => {}
+                Ok(None) => pending().await,
+                Err(_) => self.look_for_a_hang(),
+            }
+        }
+    }
+
+    fn look_for_a_hang(&mut self) {
+        let looking = *self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let hangs = looking.is_some_and(|since| since.elapsed() >= HANGS);
+        if hangs && !self.hangs {
+            tracing::warn!(
+                "the config and the files that it names can't be read: does their disk hang? \
+                 changes are not noticed until it answers"
+            );
+        } else if self.hangs && !hangs {
+            tracing::info!("the config and the files that it names can be read again");
+        }
+        self.hangs = hangs;
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.tell.send(Message::End);
+    }
+}
+
+/// Tells of what the system says has changed; one hint is as good as many.
+fn watcher(tell: Sender<Message>) -> Option<(RecommendedWatcher, Arc<AtomicBool>)> {
+    let hinted = Arc::new(AtomicBool::new(false));
+    let pending = Arc::clone(&hinted);
+    let hear = move |event: notify::Result<Event>| {
+        if event.is_ok_and(|event| is_change(event.kind)) && !pending.swap(true, Relaxed) {
+            let _ = tell.send(Message::Hint);
+        }
+    };
+    let watcher = RecommendedWatcher::new(hear, Config::default()).inspect_err(|error| {
+        tracing::warn!(%error, "the system does not tell of changed files; looking every 5 s");
+    });
+    Some((watcher.ok()?, hinted))
+}
+
+/// The thread's part.
+struct Looker {
+    /// And whether it has hinted since the last look.
+    watcher: Option<(RecommendedWatcher, Arc<AtomicBool>)>,
+    directories: HashSet<PathBuf>,
+    seen: Seen,
+    looking: Arc<Mutex<Option<Instant>>>,
+    changed: mpsc::UnboundedSender<u64>,
+}
+
+impl Looker {
+    fn run(mut self, messages: &Receiver<Message>) {
+        let (mut epoch, mut told) = (0, false);
+        loop {
+            match messages.recv_timeout(LOOK) {
+                Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Message::Files(number, files, loaded)) => {
+                    self.busy(|it| it.set(files, loaded));
+                    (epoch, told) = (number, false);
+                    // What has changed since they were loaded may have been hinted at before.
+                    thread::sleep(SETTLE);
+                }
+                Ok(Message::Hint) => {
+                    thread::sleep(SETTLE);
+                    // What comes from now on needs another look.
+                    if let Some((_, hinted)) = &self.watcher {
+                        hinted.store(false, Relaxed);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            // What was told is dealt with when the files are set next.
+            if !told && self.busy(|it| it.has_news()) {
+                told = true;
+                let _ = self.changed.send(epoch);
+            }
+        }
+    }
+
+    /// Does what the disk may hold up.
+    fn busy<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let looking = Arc::clone(&self.looking);
+        let set = |since| *looking.lock().unwrap_or_else(PoisonError::into_inner) = since;
+        set(Some(Instant::now()));
+        let done = work(self);
+        set(None);
+        done
+    }
+
+    fn has_news(&self) -> bool {
+        // A want of descriptors is no change.
+        self.seen.iter().any(|(file, held)| fingerprint(file).is_ok_and(|now| now != *held))
+    }
+
+    fn set(&mut self, files: Vec<PathBuf>, loaded: Option<Seen>) {
         let wanted: HashSet<PathBuf> = files.iter().map(|file| parent(file)).collect();
-        if let Some(watcher) = &mut self.watcher {
+        if let Some((watcher, _)) = &mut self.watcher {
             for gone in self.directories.difference(&wanted) {
                 let _ = watcher.unwatch(gone);
             }
@@ -81,28 +206,16 @@ impl Watch {
             }
         }
         self.directories = wanted;
-        let seen = |file: PathBuf| {
-            let held = loaded.remove(&file).unwrap_or_else(|| fingerprint(&file));
-            (file, held)
-        };
-        self.seen = files.into_iter().map(seen).collect();
-    }
-
-    /// Waits until the files hold something else than what was loaded.
-    pub async fn changed(&mut self) {
-        loop {
-            // Kept in `self`: a wait that is dropped while things settle is taken up by the next.
-            self.hinted = self.hinted || timeout(LOOK, self.hints.recv()).await.is_ok();
-            if self.hinted {
-                sleep(SETTLE).await;
-                self.hinted = false;
-                // What came meanwhile is covered by the look that follows.
-                let _ = self.hints.try_recv();
-            }
-            if self.look() != self.seen {
-                return;
-            }
-        }
+        let mut known = std::mem::take(&mut self.seen);
+        known.extend(loaded.unwrap_or_default());
+        self.seen = files
+            .into_iter()
+            .map(|file| {
+                // What can't be known now counts as changed once it can.
+                let held = known.remove(&file).or_else(|| fingerprint(&file).ok());
+                (file, held.unwrap_or_default())
+            })
+            .collect();
     }
 }
 
@@ -119,7 +232,10 @@ fn parent(file: &Path) -> PathBuf {
 }
 
 /// Of the content: touching a file without changing it is no change. A missing file has one, too.
-fn fingerprint(file: &Path) -> u64 {
-    let content = std::fs::read(file).ok();
-    foldhash::fast::FixedState::default().hash_one(content)
+fn fingerprint(file: &Path) -> io::Result<u64> {
+    let content = match std::fs::read(file) {
+        Err(error) if is_ours(&error) => return Err(error),
+        read => read.ok(),
+    };
+    Ok(foldhash::fast::FixedState::default().hash_one(content))
 }

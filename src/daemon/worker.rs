@@ -41,9 +41,15 @@ pub fn start(
     ended: mpsc::UnboundedSender<Ended>,
 ) -> io::Result<()> {
     spawn(index, ended, move || {
-        let runtime = match Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => panic!("worker {index} has no runtime: {error}"),
+        let runtime = loop {
+            match Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => break runtime,
+                Err(_) if *orders.stop.borrow() => return,
+                Err(error) => {
+                    tracing::error!(worker = index, %error, "a worker can't start; another try in a second");
+                    thread::sleep(Duration::from_secs(1));
+                }
+            }
         };
         let proxy = Arc::new(Proxy {
             live,

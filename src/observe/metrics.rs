@@ -108,6 +108,8 @@ pub struct Metrics {
     pub pool_misses: IntCounter,
     /// `sheave_connections_open`.
     pub connections_open: IntGaugeVec,
+    /// `sheave_connections_max`.
+    pub connections_max: IntGauge,
     /// `sheave_connections_total`.
     pub connections: IntCounterVec,
     /// `sheave_tls_handshakes_total`.
@@ -222,6 +224,10 @@ impl Metrics {
                 "sheave_connections_open",
                 "Client connections.",
                 &["listener"],
+            ),
+            connections_max: make.gauge(
+                "sheave_connections_max",
+                "Client connections that the limit of open files has room for, beside the rest.",
             ),
             connections: make.counters(
                 "sheave_connections_total",

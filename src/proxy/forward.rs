@@ -26,7 +26,7 @@ use crate::{
     route::{Forward, Group, Key, Route},
     upstream::{
         Lease, Outcome, Reported, RetryPermit, Server, Tried, Unavailable, Upstream,
-        connect::Connection,
+        connect::{Connection, is_ours},
         strategy::{consistent_hash, ip_hash},
     },
 };
@@ -203,8 +203,12 @@ async fn over_a_fresh_one(
     body: &mut RequestBody,
     now: u64,
 ) -> Result<(ResponseHead, Connection), Failed> {
-    let gear = proxy.pool.gear();
-    let opened = Connection::open(server, forward.timeouts.connect, now, gear).await;
+    let timeout = forward.timeouts.connect;
+    let mut opened = Connection::open(server, timeout, now, proxy.pool.gear()).await;
+    if opened.as_ref().is_err_and(is_ours) && proxy.pool.empty() {
+        // The idle ones had the descriptor that was wanting.
+        opened = Connection::open(server, timeout, now, proxy.pool.gear()).await;
+    }
     let mut connection = opened.map_err(|error| {
         let failure = match error.kind() {
             io::ErrorKind::TimedOut => Failure::ConnectTimeout,

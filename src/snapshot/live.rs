@@ -3,7 +3,7 @@
 //! Owns: the process's [`ArcSwap`], metrics, clock, TLS tickets and listener ids. May touch:
 //! [`super::Snapshot`]. A request loads it once; only the control thread stores.
 
-use super::Snapshot;
+use super::{Snapshot, seats::Seats};
 use crate::{clock::Clock, observe::metrics::Metrics};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::server::ProducesTickets;
@@ -34,6 +34,8 @@ pub struct Live {
     pub metrics: Arc<Metrics>,
     /// The process's time.
     pub clock: Clock,
+    /// For clients.
+    pub seats: Arc<Seats>,
     started: Instant,
     phase: AtomicU8,
 }
@@ -41,10 +43,13 @@ pub struct Live {
 impl Live {
     /// Starts with `snapshot`.
     pub fn new(snapshot: Snapshot, resources: &Resources) -> Arc<Self> {
+        let seats = Seats::by_limit(resources.workers, snapshot.config.listeners.len());
+        resources.metrics.connections_max.set(seats.most() as i64);
         Arc::new(Self {
             current: ArcSwap::from_pointee(snapshot),
             metrics: Arc::clone(&resources.metrics),
             clock: resources.clock,
+            seats,
             started: Instant::now(),
             phase: AtomicU8::new(Phase::Starting as u8),
         })

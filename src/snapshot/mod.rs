@@ -7,6 +7,7 @@
 pub mod build;
 pub mod live;
 mod routes;
+pub mod seats;
 
 pub use live::Live;
 

@@ -34,5 +34,6 @@ mod responses;
 mod retry;
 mod rig;
 mod routes;
+mod scarcity;
 mod stop;
 mod tls;

@@ -23,9 +23,13 @@ pub struct Daemon {
 /// `sheave` with arguments, in a directory.
 pub fn command(dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sheave"));
-    command.args(arguments).current_dir(dir).stdin(Stdio::null()).env_remove("RUST_LOG");
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    prepare(&mut command, dir, arguments);
     command
+}
+
+fn prepare<'a>(command: &'a mut Command, dir: &Path, arguments: &[&str]) -> &'a mut Command {
+    command.args(arguments).current_dir(dir).stdin(Stdio::null()).env_remove("RUST_LOG");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped())
 }
 
 /// Runs `sheave` until it ends, and fails if it does not.
@@ -60,24 +64,39 @@ impl Daemon {
 
     /// Starts in a directory that may hold certificates and files already, and waits until it is ready.
     pub fn start_in(dir: TempDir, config: &str) -> Self {
-        let mut daemon = Self::launch_in(dir, config);
+        Self::launch_in(dir, config).until_ready()
+    }
+
+    fn until_ready(mut self) -> Self {
         let deadline = Instant::now() + PATIENCE;
-        while daemon.log.find_message("ready", &[]).is_none() {
-            if let Some(status) = daemon.child.try_wait().expect("a child of ours") {
+        while self.log.find_message("ready", &[]).is_none() {
+            if let Some(status) = self.child.try_wait().expect("a child of ours") {
                 panic!("the daemon ended with {status} instead of being ready");
             }
             assert!(Instant::now() < deadline, "the daemon did not become ready");
             thread::sleep(Duration::from_millis(5));
         }
-        daemon
+        self
+    }
+
+    /// Starts with a limit of the system's, as `prlimit` takes it.
+    pub fn start_limited(config: &super::Config, limit: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut limited = Command::new("prlimit");
+        limited.args([limit, env!("CARGO_BIN_EXE_sheave")]);
+        Self::launch(limited, dir, &config.text()).until_ready()
     }
 
     /// Starts, and does not wait.
     pub fn launch_in(dir: TempDir, config: &str) -> Self {
+        Self::launch(Command::new(env!("CARGO_BIN_EXE_sheave")), dir, config)
+    }
+
+    fn launch(mut program: Command, dir: TempDir, config: &str) -> Self {
         fs::write(dir.path().join("sheave.toml"), config).expect("writing the config");
         let path = dir.path().join("sheave.toml").display().to_string();
-        let mut child =
-            command(dir.path(), &["run", "--config", &path]).spawn().expect("the daemon's binary");
+        let command = prepare(&mut program, dir.path(), &["run", "--config", &path]);
+        let mut child = command.spawn().expect("the daemon's binary");
         let log = LogBook::reading(child.stderr.take().expect("piped"));
         let stdout = LogBook::reading(child.stdout.take().expect("piped"));
         Self { child, dir, log, stdout }
@@ -193,6 +212,11 @@ impl Daemon {
         let id = self.child.id().to_string();
         let status = Command::new("sh").args(["-c", command, &id]).status();
         assert!(status.expect("a shell").success(), "{command}");
+    }
+
+    /// Whether a file descriptor of this number is open.
+    pub fn has_descriptor(&self, number: u32) -> bool {
+        fs::symlink_metadata(format!("/proc/{}/fd/{number}", self.child.id())).is_ok()
     }
 
     /// How often a thread has been woken, by its name.

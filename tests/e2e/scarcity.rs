@@ -1,0 +1,90 @@
+//! Not enough descriptors, and a disk that does not answer.
+
+use crate::rig::{
+    Behaviour, Client, Config, Daemon, Server, Step, certs,
+    client::{get, request},
+    until,
+};
+use std::{fs, process::Command, thread, time::Duration};
+
+#[test]
+fn many_clients_leave_descriptors_for_their_servers() {
+    let server = Server::start("1");
+    server.set(Behaviour::new([Step::Body, Step::Pause(Duration::from_millis(30)), Step::Name]));
+    let daemon = Daemon::start_limited(&Config::to([&server]).quiet(), "--nofile=64:64");
+    let address = daemon.http();
+    let asking: Vec<_> = (0..200)
+        .map(|_| {
+            thread::spawn(move || {
+                let mut client = Client::connect(address);
+                client.ask(&request("GET", "/", "Connection: close\r\n", "")).status
+            })
+        })
+        .collect();
+    let statuses: Vec<u16> = asking.into_iter().map(|it| it.join().unwrap()).collect();
+    assert_eq!(statuses.iter().filter(|it| **it == 200).count(), 200, "{statuses:?}");
+    assert_eq!(daemon.count("sheave_accept_errors_total", &[]), 0);
+    assert!(daemon.count("sheave_connections_max", &[]) < 20);
+    daemon.log.wait_for("a warning", |line| line.contains("as the limit of open files allows"));
+}
+
+fn saying(word: &str) -> Config {
+    let route = format!("path = \"/*\"\nrespond = {{ body = \"{word}\" }}\n");
+    Config::bare().workers(1).rest(&format!("[[site]]\n[[site.route]]\n{route}"))
+}
+
+#[test]
+fn a_want_of_descriptors_is_no_change_of_the_config() {
+    let daemon = Daemon::start(&saying("one"));
+    daemon.shell("prlimit --pid $0 --nofile=4:");
+    // Something moves beside it, so it is looked at.
+    for n in 0..3 {
+        fs::write(daemon.path("other"), [n]).unwrap();
+        thread::sleep(Duration::from_millis(400));
+    }
+    daemon.shell("prlimit --pid $0 --nofile=1024:");
+    daemon.rewrite_config(&saying("two").text());
+    until("the new config", || get(daemon.http(), "/").text() == "two");
+    assert_eq!(daemon.count("sheave_reloads_total", &[("result", "failure")]), 0);
+    assert_eq!(daemon.count("sheave_reloads_total", &[("result", "success")]), 1);
+}
+
+#[test]
+fn a_listener_without_a_descriptor_in_a_worker_accepts_once_there_is_one() {
+    let daemon = Daemon::start(&saying("one"));
+    let before = daemon.http();
+    let more = saying("one").rest("[listener.more]\naddress = \"127.0.0.1:0\"");
+    daemon.rewrite_config(&more.text());
+    // Before the change is noticed by itself: one for the listener, and none for the worker's.
+    let lowest = (0..).find(|n| !daemon.has_descriptor(*n)).unwrap();
+    daemon.shell(&format!("prlimit --pid $0 --nofile={}:", lowest + 1));
+    daemon.log.wait_for("a refusal", |line| line.contains("can't accept in this worker"));
+    daemon.shell("prlimit --pid $0 --nofile=1024:");
+    assert_eq!(get(daemon.address("more"), "/").text(), "one");
+    assert_eq!(get(before, "/").text(), "one");
+}
+
+#[test]
+fn a_disk_that_hangs_holds_up_neither_the_admin_address_nor_the_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    certs::write(dir.path(), "site", certs::Kind::Ecdsa, &["localhost"]);
+    let tls = "tls.certificates = [{ cert = \"site.pem\", key = \"site.key\" }]";
+    let mut daemon = Daemon::start_in(dir, &saying("one").listener(tls).text());
+    // Opening a pipe that nobody writes to waits, as a dead NFS server makes one wait.
+    fs::remove_file(daemon.path("site.pem")).unwrap();
+    let made = Command::new("mkfifo").arg(daemon.path("site.pem")).status();
+    assert!(made.unwrap().success());
+    daemon.log.wait_for("a warning", |line| line.contains("does their disk hang?"));
+    assert_eq!(get(daemon.admin(), "/live").status, 200);
+    // A reload waits for the disk, and nobody for the reload.
+    daemon.signal("HUP");
+    let admin = daemon.admin();
+    let waiting = thread::spawn(move || {
+        Client::connect(admin).ask(&request("POST", "/reload", "", "")).status
+    });
+    assert_eq!(get(daemon.admin(), "/live").status, 200);
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait_exit(), Some(0));
+    // It is told so, or it ends with the process.
+    assert_ne!(waiting.join().unwrap_or(503), 200);
+}
