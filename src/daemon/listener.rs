@@ -67,6 +67,13 @@ pub struct Listener {
     drain: Notify,
     open: AtomicUsize,
     closed: Notify,
+    metrics: Arc<Metrics>,
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.metrics.remove_listener(&self.name);
+    }
 }
 
 impl Listener {
@@ -78,7 +85,7 @@ impl Listener {
         wanted: SocketAddr,
         workers: usize,
         current: &[Arc<Self>],
-        metrics: &Metrics,
+        metrics: &Arc<Metrics>,
     ) -> io::Result<Arc<Self>> {
         // With SO_REUSEPORT a second daemon would share the address unnoticed: a plain bind tells.
         // It can't where the address is ours, of a listener that is about to leave or to move.
@@ -95,7 +102,7 @@ impl Listener {
     }
 
     /// The same sockets under another name.
-    pub fn renamed(&self, id: usize, name: &str, metrics: &Metrics) -> io::Result<Arc<Self>> {
+    pub fn renamed(&self, id: usize, name: &str, metrics: &Arc<Metrics>) -> io::Result<Arc<Self>> {
         let sockets =
             self.sockets().iter().map(StdListener::try_clone).collect::<io::Result<_>>()?;
         Ok(Self::new(id, name, self.address, self.address, sockets, metrics))
@@ -107,16 +114,18 @@ impl Listener {
         wanted: SocketAddr,
         address: SocketAddr,
         sockets: Vec<StdListener>,
-        metrics: &Metrics,
+        metrics: &Arc<Metrics>,
     ) -> Arc<Self> {
+        let (open_gauge, accepted) = metrics.add_listener(name);
         Arc::new(Self {
             id,
             name: name.into(),
             wanted,
             address,
             last: ArcSwapOption::empty(),
-            open_gauge: metrics.connections_open.with_label_values(&[name]),
-            accepted: metrics.connections.with_label_values(&[name]),
+            open_gauge,
+            accepted,
+            metrics: Arc::clone(metrics),
             sockets: Mutex::new(sockets),
             draining: AtomicBool::new(false),
             drain: Notify::new(),

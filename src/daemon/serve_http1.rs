@@ -137,13 +137,15 @@ impl Http1 {
     }
 
     async fn end(&mut self, end: End) {
+        let waited = if self.head_since == 0 { 0 } else { self.now() - self.head_since };
         let Self { socket, service, settings, .. } = self;
         match end {
             End::Gone | End::Http2 => {}
             End::Said => socket.stream.close().await,
             End::Interrupting => socket.stream.linger().await,
             End::Refused(status, reason) => {
-                let Answer { fields, body, .. } = service.refuse_unread(status, reason);
+                let waited = Duration::from_millis(waited);
+                let Answer { fields, body, .. } = service.refuse_late(status, reason, waited);
                 let (out, length) = (socket.outgoing.begin(), Some(body.len() as u64));
                 let date = || service.proxy().date();
                 response_head::write(out, status, &fields, length, Asked::UNREAD, date);

@@ -33,7 +33,7 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// What is handed out at once: nothing less is told of what an HTTP/2 client takes.
@@ -86,6 +86,16 @@ impl Service {
 
     /// Writes down a request whose head never became whole, or was none, and says what it is answered.
     pub fn refuse_unread(&self, status: StatusCode, reason: &'static str) -> Answer<Bytes> {
+        self.refuse_late(status, reason, Duration::ZERO)
+    }
+
+    /// The same of a head that has been coming for a while.
+    pub fn refuse_late(
+        &self,
+        status: StatusCode,
+        reason: &'static str,
+        waited: Duration,
+    ) -> Answer<Bytes> {
         self.metrics().reject(reason);
         let (mut head, ()) = Request::new(()).into_parts();
         // As nginx logs it: there is nothing that could be told.
@@ -93,6 +103,8 @@ impl Service {
         head.uri = Uri::from_static("*");
         let head = Head::from(head);
         let mut record = begin(&self.proxy, &self.arrival(false), head);
+        let context = &mut record.facts.context;
+        context.started = context.started.checked_sub(waited).unwrap_or(context.started);
         record.facts.status = Some(status);
         record.facts.reason = Some(reason);
         Refusal::new(status, reason).answer(record.facts.context.id.as_str())

@@ -3,10 +3,14 @@
 //! Owns: the registry. May touch: nothing of ours. Labels come from the config only and are
 //! resolved when it is built, so that clients cannot create series.
 
-use super::{RouteMetrics, request_metrics::Family};
+use super::{
+    RouteMetrics,
+    process::{ProcessMetrics, cpu_seconds},
+    request_metrics::Family,
+};
 use prometheus::{
     Encoder, Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-    core::Collector, process_collector::ProcessCollector,
+    core::Collector,
 };
 use std::{
     collections::HashMap,
@@ -20,7 +24,7 @@ use std::{
 /// How an attempt at a server ended, as the label `outcome`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// A response head came.
+    /// A response came, to its end or for as long as the client took it.
     Success,
     /// A response head came, with a status that the upstream counts as a failure or retries.
     Status,
@@ -81,6 +85,9 @@ impl Outcome {
     }
 }
 
+/// How a TLS handshake ended, as the label `result`.
+const HANDSHAKES: [&str; 4] = ["full", "resumed", "failed", "timeout"];
+
 /// All that is counted.
 pub struct Metrics {
     registry: Registry,
@@ -89,6 +96,8 @@ pub struct Metrics {
     pub unrouted: Arc<RouteMetrics>,
     /// By upstream and address, for as long as the config has them.
     servers: Mutex<HashMap<[String; 2], Arc<ServerMetrics>>>,
+    /// How many listeners of each name there are: one that moves has its name twice for a while.
+    listeners: Mutex<HashMap<String, usize>>,
     attempts: IntCounterVec,
     retries: IntCounterVec,
     ejections: IntCounterVec,
@@ -182,12 +191,13 @@ impl Metrics {
     pub fn new() -> Arc<Self> {
         let make = Maker(Registry::new());
         let server = ["upstream", "server"];
-        let process = ProcessCollector::for_self();
+        let process = ProcessMetrics::for_self();
         let durations = make.register("http_request_duration_seconds", Family::new());
         let metrics = Self {
             unrouted: durations.route(&"".into()),
             durations,
             servers: Mutex::default(),
+            listeners: Mutex::default(),
             attempts: make.counters(
                 "sheave_upstream_attempts_total",
                 "Attempts at servers, by how they ended.",
@@ -343,6 +353,36 @@ impl Metrics {
         let _ = self.retries.remove_label_values(&[upstream]);
     }
 
+    /// A listener begins: how many connections it has open, and has accepted.
+    pub fn add_listener(&self, name: &str) -> (IntGauge, IntCounter) {
+        *self.listeners().entry(name.to_owned()).or_default() += 1;
+        let labels = [name];
+        (
+            self.connections_open.with_label_values(&labels),
+            self.connections.with_label_values(&labels),
+        )
+    }
+
+    /// A listener has ended, with its last connection: the last of its name takes its series along.
+    pub fn remove_listener(&self, name: &str) {
+        let mut listeners = self.listeners();
+        let Some(left) = listeners.get_mut(name) else { return };
+        *left -= 1;
+        if *left > 0 {
+            return;
+        }
+        listeners.remove(name);
+        let _ = self.connections_open.remove_label_values(&[name]);
+        let _ = self.connections.remove_label_values(&[name]);
+        for result in HANDSHAKES {
+            let _ = self.tls_handshakes.remove_label_values(&[name, result]);
+        }
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A request answered with an error of our own. Looked up by name: such answers are rare, and
     /// the reasons are few and fixed.
     pub fn reject(&self, reason: &str) {
@@ -360,7 +400,7 @@ impl Metrics {
         };
         Process {
             resident: value("process_resident_memory_bytes") as u64,
-            cpu_seconds: value("process_cpu_seconds_total"),
+            cpu_seconds: cpu_seconds(),
         }
     }
 

@@ -26,7 +26,7 @@ use crate::{
     route::{Forward, Group, Key, Route},
     upstream::{
         Lease, Outcome, Reported, RetryPermit, Server, Tried, Unavailable, Upstream,
-        connect::{Connection, is_ours},
+        connect::Connection,
         strategy::{consistent_hash, ip_hash},
     },
 };
@@ -111,7 +111,7 @@ pub async fn forward(
                 let latency = answered.saturating_duration_since(begun);
                 facts.upstream_time = Some(latency);
                 let now = proxy.live.clock.at(answered);
-                report_answer(group, &mut lease, head.status, latency, now);
+                facts.attempt = Some(report_answer(group, &mut lease, head.status, latency, now));
                 let all_sent = connection.gear.outgoing.is_done();
                 if all_sent && is_unwanted(head.status, &body, forward, facts) {
                     // The answer is given up only once a server that is in is sure to be asked.
@@ -144,6 +144,8 @@ pub async fn forward(
 }
 
 fn begin_attempt(facts: &mut Facts, group: &Group, lease: &Lease) {
+    // Of the one before, whose answer was given up.
+    facts.count_attempt(group);
     facts.attempts += 1;
     facts.member = Some(lease.index() as u32);
     if facts.attempts > 1 {
@@ -203,12 +205,8 @@ async fn over_a_fresh_one(
     body: &mut RequestBody,
     now: u64,
 ) -> Result<(ResponseHead, Connection), Failed> {
-    let timeout = forward.timeouts.connect;
-    let mut opened = Connection::open(server, timeout, now, proxy.pool.gear()).await;
-    if opened.as_ref().is_err_and(is_ours) && proxy.pool.empty() {
-        // The idle ones had the descriptor that was wanting.
-        opened = Connection::open(server, timeout, now, proxy.pool.gear()).await;
-    }
+    let gear = proxy.pool.gear();
+    let opened = Connection::open(server, forward.timeouts.connect, now, gear).await;
     let mut connection = opened.map_err(|error| {
         let failure = match error.kind() {
             io::ErrorKind::TimedOut => Failure::ConnectTimeout,
@@ -230,13 +228,13 @@ fn report_answer(
     status: StatusCode,
     latency: Duration,
     now: u64,
-) {
+) -> Count {
     if group.fail_on.contains(&status) {
-        group.metrics.attempt(lease.index(), Count::Status);
         report(group, lease, Outcome::Failure("http_status"), now);
+        Count::Status
     } else {
-        group.metrics.attempt(lease.index(), Count::Success);
         report(group, lease, Outcome::Success { latency_us: latency.as_micros() as u64 }, now);
+        Count::Success
     }
 }
 
@@ -249,7 +247,8 @@ fn report_failure(
 ) {
     let failure = &failed.failure;
     let count = outcome(failure);
-    group.metrics.attempt(lease.index(), count);
+    facts.attempt = Some(count);
+    facts.count_attempt(group);
     let now = proxy.live.clock.now();
     facts.unconnected += u32::from(matches!(count, Count::ConnectFailed | Count::ConnectTimeout));
     let (upstream, server) = (group.upstream.name(), lease.server().address());

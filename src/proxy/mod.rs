@@ -35,7 +35,7 @@ use crate::{
 };
 use arc_swap::ArcSwapOption;
 use http::{HeaderValue, Method, StatusCode, Version, header};
-use record::{Facts, Record};
+use record::{Facts, Record, client_closed};
 use refusal::Refusal;
 use response_body::{ResponseBody, Source};
 use std::{borrow::Cow, sync::Arc};
@@ -94,7 +94,7 @@ pub async fn handle(mut record: Box<Record>, body: Incoming) -> Answer<ResponseB
         // RFC 9112 §9.3: none persists with an HTTP/1.0 client, whose own proxies may not know it.
         answer.close = true;
     }
-    record.facts.status = Some(answer.status);
+    record.facts.status.get_or_insert(answer.status);
     // 7. What is left happens as the body is sent; its end ends the record.
     answer.map(|source| ResponseBody::new(source, record))
 }
@@ -262,7 +262,13 @@ fn ends_here(facts: &Facts) -> Result<Answer<Source>, Refusal> {
 
 fn refuse(record: &mut Record, refusal: &Refusal) -> Answer<Source> {
     record.facts.reason = Some(refusal.reason);
-    record.proxy.live.metrics.reject(refusal.reason);
+    if refusal.reason == "client_aborted" {
+        // Gone in the middle of its upload: nobody is there to be refused anything. The answer is for
+        // the rare client that only stopped sending.
+        record.facts.status = Some(client_closed());
+    } else {
+        record.proxy.live.metrics.reject(refusal.reason);
+    }
     let Record { snapshot, facts, .. } = record;
     let mut answer = refusal.answer(facts.context.id.as_str()).map(Source::Full);
     let route = facts.route.map(|it| snapshot.route(it)).filter(|it| !it.filters.is_empty());

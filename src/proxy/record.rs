@@ -12,7 +12,7 @@ use crate::{
         forwarded::{client_ip, is_https, is_trusted},
     },
     observe::{access_line::Line, metrics::Outcome},
-    route::{Action, Route},
+    route::{Action, Group, Route},
     snapshot::Snapshot,
 };
 use http::{StatusCode, header};
@@ -49,6 +49,8 @@ pub struct Facts {
     pub route: Option<u32>,
     /// The member of the upstream that was tried last.
     pub member: Option<u32>,
+    /// How that attempt has gone so far, from its response head on; it is counted once it has ended.
+    pub attempt: Option<Outcome>,
     /// Servers tried.
     pub attempts: u32,
     /// Those of them that could not be connected to.
@@ -105,6 +107,7 @@ impl Record {
                 framed_twice,
                 route: None,
                 member: None,
+                attempt: None,
                 attempts: 0,
                 unconnected: 0,
                 upstream_time: None,
@@ -120,7 +123,7 @@ impl Record {
         })
     }
 
-    /// The response's body broke: noted, and counted for the server where it was the server.
+    /// The response's body broke: noted, and held against the attempt where it was the server.
     pub fn body_failed(&mut self, error: &BodyError) {
         self.facts.reason = Some(error.reason());
         self.facts.detail = Some(error.to_string().into());
@@ -130,15 +133,25 @@ impl Record {
             BodyError::BadChunk => Outcome::BadResponse,
             BodyError::Client(_) | BodyError::TooLarge | BodyError::File(_) => return,
         };
-        if let (Some(Action::Forward(forward)), Some(member)) =
-            (self.facts.route.map(|it| &self.snapshot.route(it).action), self.facts.member)
-        {
-            forward.group.metrics.attempt(member as usize, outcome);
+        if let Some(attempt) = &mut self.facts.attempt {
+            *attempt = outcome;
         }
     }
 }
 
+/// The status that is written down where the client was gone before the answer.
+pub fn client_closed() -> StatusCode {
+    StatusCode::from_u16(CLIENT_CLOSED).unwrap_or(StatusCode::BAD_REQUEST)
+}
+
 impl Facts {
+    /// Counts the attempt that has ended, unless that is done.
+    pub fn count_attempt(&mut self, group: &Group) {
+        if let (Some(outcome), Some(member)) = (self.attempt.take(), self.member) {
+            group.metrics.attempt(member as usize, outcome);
+        }
+    }
+
     /// The request as templates see it.
     pub fn scope<'a>(&'a self, route: &'a Route) -> Scope<'a> {
         let (upstream, server) = self.names(Some(route));
@@ -173,14 +186,13 @@ impl Drop for Record {
         let route = facts.route.map(|it| snapshot.route(it));
         let status = facts.status.unwrap_or_else(|| {
             facts.reason.get_or_insert("client_aborted");
-            if let (Some(Action::Forward(forward)), Some(member)) =
-                (route.map(|it| &it.action), facts.member)
-            {
-                // It was waiting for that server.
-                forward.group.metrics.attempt(member as usize, Outcome::ClientAborted);
-            }
-            StatusCode::from_u16(CLIENT_CLOSED).unwrap_or(StatusCode::BAD_REQUEST)
+            // It was waiting for that server.
+            facts.attempt.get_or_insert(Outcome::ClientAborted);
+            client_closed()
         });
+        if let Some(Action::Forward(forward)) = route.map(|it| &it.action) {
+            facts.count_attempt(&forward.group);
+        }
         let received = facts.received.as_ref().map_or(0, |it| it.load(Ordering::Relaxed));
         metrics.in_flight.dec();
         metrics.sent.inc_by(facts.sent);

@@ -114,12 +114,6 @@ impl Pool {
         });
     }
 
-    /// Drops all idle connections, where what they hold is needed; whether there were any.
-    pub fn empty(&self) -> bool {
-        let kept = std::mem::take(&mut self.lock().by_server);
-        !kept.is_empty()
-    }
-
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }

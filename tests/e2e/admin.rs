@@ -142,3 +142,14 @@ fn the_admin_address_can_be_switched_off() {
     assert_eq!(get(daemon.http(), "/").text(), "1");
     assert!(daemon.log.find_message("admin listening", &[]).is_none());
 }
+
+#[test]
+fn processor_time_is_told_in_parts_of_a_second() {
+    let server = Server::start("1");
+    let daemon = Daemon::start(&Config::to([&server]));
+    let told = daemon.metric("process_cpu_seconds_total", &[]);
+    let health = daemon.admin_json("/health").1;
+    for seconds in [told, health["checks"]["cpu"]["seconds"].as_f64().unwrap()] {
+        assert!(seconds > 0.0 && seconds.fract() != 0.0, "{seconds}");
+    }
+}

@@ -287,3 +287,44 @@ fn lines_for_a_full_disk_are_counted() {
     daemon.wait_for_metric("sheave_access_log_dropped_total", &[], 3);
     daemon.log.wait_for("why", |line| line.contains("the access log can't be written"));
 }
+
+#[test]
+fn an_attempt_whose_body_breaks_is_counted_once() {
+    let server = Server::start("1");
+    server.set(Behaviour::half_body());
+    let daemon = Daemon::start(&Config::to([&server]));
+    let mut client = Client::connect(daemon.http());
+    client.send(request("GET", "/half", "", ""));
+    assert!(client.try_response("GET").is_err());
+    let attempts =
+        |outcome| daemon.count("sheave_upstream_attempts_total", &[("outcome", outcome)]);
+    until("the attempt to be counted", || attempts("response_truncated") == 1);
+    assert_eq!(attempts("success"), 0);
+}
+
+#[test]
+fn a_client_that_goes_away_in_its_upload_is_499() {
+    let server = Server::start("1");
+    let daemon = Daemon::start(&Config::to([&server]));
+    let mut client = Client::connect(daemon.http());
+    client.send("PUT /up HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf");
+    server.wait_for_requests(1);
+    drop(client);
+    let line = daemon.wait_for_reason("client_aborted");
+    assert_eq!(line["status"], 499, "{line}");
+    assert_eq!(daemon.rejected("client_aborted"), 0, "it was refused nothing");
+    let aborted = [("outcome", "client_aborted")];
+    assert_eq!(daemon.count("sheave_upstream_attempts_total", &aborted), 1);
+}
+
+#[test]
+fn a_head_that_came_too_slowly_is_logged_with_the_time_it_took() {
+    let server = Server::start("1");
+    let waits = "timeouts = { request_head = \"300ms\" }";
+    let daemon = Daemon::start(&Config::to([&server]).listener(waits));
+    let mut client = Client::connect(daemon.http());
+    client.send("GET / HT");
+    assert_eq!(client.response().status, 408);
+    let line = daemon.wait_for_reason("head_timeout");
+    assert!(line["duration_ms"].as_f64().unwrap() >= 300.0, "{line}");
+}

@@ -387,7 +387,8 @@ fn health_pools_and_counts_survive_a_reload() {
     assert_ne!(daemon.state_name(&servers[0].to_string()), "up", "still ejected");
     assert_eq!(client.get("/").field("x-new"), Some("1"));
     assert_eq!(servers[1].accepted(), connections, "the pooled connection is used");
-    assert_eq!(attempts(&daemon), before + 1);
+    // Counted once its answer is out, so it may be a moment late.
+    until("the attempt to be counted", || attempts(&daemon) == before + 1);
 }
 
 #[test]
@@ -405,4 +406,23 @@ fn a_reload_that_fails_leaves_no_series_of_what_never_was() {
     assert_ne!(refused.status, 200, "{}", refused.text());
     assert!(!daemon.metrics().text().contains("ghost"));
     assert_eq!(get(daemon.http(), "/").text(), "1");
+}
+
+#[test]
+fn the_series_of_a_listener_go_with_its_last_connection() {
+    let more = Config::bare()
+        .rest("[listener.more]\naddress = \"127.0.0.1:0\"")
+        .rest("[[site]]\n[[site.route]]\npath = \"/*\"\nrespond = { body = \"x\" }");
+    let daemon = Daemon::start(&more);
+    let mut client = Client::connect(daemon.address("more"));
+    assert_eq!(client.get("/").status, 200);
+    let series = || daemon.metrics().sum("sheave_connections_total", &[("listener", "more")]);
+    assert_eq!(series(), Some(1.0));
+    let less = more.text().replace("[listener.more]\naddress = \"127.0.0.1:0\"", "");
+    daemon.rewrite_config(&less);
+    assert_eq!(daemon.reload().status, 200);
+    drop(client);
+    until("the series to go", || series().is_none());
+    assert_eq!(daemon.metrics().sum("sheave_connections_open", &[("listener", "more")]), None);
+    assert!(daemon.metrics().sum("sheave_connections_open", &[("listener", "http")]).is_some());
 }

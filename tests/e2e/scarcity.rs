@@ -56,7 +56,7 @@ fn a_listener_without_a_descriptor_in_a_worker_accepts_once_there_is_one() {
     let more = saying("one").rest("[listener.more]\naddress = \"127.0.0.1:0\"");
     daemon.rewrite_config(&more.text());
     // Before the change is noticed by itself: one for the listener, and none for the worker's.
-    let lowest = (0..).find(|n| !daemon.has_descriptor(*n)).unwrap();
+    let lowest = (0..1000).find(|n| !daemon.has_descriptor(*n)).unwrap();
     daemon.shell(&format!("prlimit --pid $0 --nofile={}:", lowest + 1));
     daemon.log.wait_for("a refusal", |line| line.contains("can't accept in this worker"));
     daemon.shell("prlimit --pid $0 --nofile=1024:");
