@@ -157,6 +157,9 @@ impl Looker {
                 Ok(Message::Files(number, files, loaded)) => {
                     self.busy(|it| it.set(files, loaded));
                     (epoch, told) = (number, false);
+                    if number == 1 {
+                        continue;
+                    }
                     // What has changed since they were loaded may have been hinted at before.
                     thread::sleep(SETTLE);
                 }
