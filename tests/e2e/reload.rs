@@ -382,6 +382,7 @@ fn health_pools_and_counts_survive_a_reload() {
     let connections = servers[1].accepted();
     let attempts =
         |d: &Daemon| d.count("sheave_upstream_attempts_total", &[("outcome", "success")]);
+    daemon.wait_for_metric("sheave_requests_in_flight", &[], 0);
     let before = attempts(&daemon);
     daemon.reconfigure(&config("response_headers.set = { \"X-New\" = \"1\" }"));
     assert_ne!(daemon.state_name(&servers[0].to_string()), "up", "still ejected");
