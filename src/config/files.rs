@@ -43,8 +43,7 @@ impl Files {
             }
             if holds(&root, &table.directory()) {
                 let message = "this config file lies in the directory that is served";
-                let hint =
-                    "whoever asks for it gets it: serve a directory beside it, as `\"public\"`";
+                let hint = "every client can read it: serve a directory beside it, as `\"public\"`";
                 table.warning(text.span.clone(), message, Some(hint.into()));
             }
             root

@@ -332,7 +332,7 @@ impl Control {
             Err(error) => {
                 metrics.reloads.with_label_values(&["failure"]).inc();
                 metrics.reload_successful.set(0);
-                tracing::error!(cause, "not reloaded, the config before stays:\n{error}");
+                tracing::error!(cause, "not reloaded, the previous config stays in use:\n{error}");
             }
         }
         if let Some(reply) = reply {

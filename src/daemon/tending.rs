@@ -119,7 +119,7 @@ pub async fn resolve_new(groups: &[Arc<Group>]) {
     }
     if timeout(FIRST_LOOK_UP, async { while looking.join_next().await.is_some() {} }).await.is_err()
     {
-        tracing::warn!("some server names have not resolved yet; they are looked up on");
+        tracing::warn!("some server names have not resolved yet; the look-ups go on");
         looking.detach_all();
     }
 }

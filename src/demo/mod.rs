@@ -57,7 +57,7 @@ fn announce(places: &Places) {
     let begun = Instant::now();
     while health::ask(&url).is_err() {
         if begun.elapsed() > PATIENCE {
-            tracing::warn!(%url, "the demo does not get ready");
+            tracing::warn!(%url, "the demo is not ready in time");
             return;
         }
         thread::sleep(Duration::from_millis(20));

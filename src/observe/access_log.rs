@@ -286,7 +286,7 @@ impl Shared {
             Ok(opened) => *file = opened,
             Err(error) => {
                 let path = path.display();
-                tracing::error!(%path, %error, "the access log can't be reopened; the old file is written on");
+                tracing::error!(%path, %error, "the access log can't be reopened; lines still go to the old file");
             }
         }
     }

@@ -31,7 +31,7 @@ pub async fn resolve(server: &Server) {
                     upstream,
                     server = address,
                     error,
-                    "does not resolve now; its last addresses stay"
+                    "does not resolve now; its last addresses are used"
                 );
             } else {
                 tracing::warn!(
