@@ -1,18 +1,17 @@
 //! One client connection, from its first byte to its last.
 //!
-//! Owns: TLS, and the choice of HTTP version. May touch: [`crate::proxy`]. Next:
+//! Owns: the choice of HTTP version. May touch: [`crate::proxy`]. Next: [`super::handshake`], then
 //! [`super::serve_http1`] or [`super::serve_http2`].
 
 use super::{
-    listener::Open, serve_http1::Http1, serve_http2, service::Service, settings::Settings,
-    stream::Stream,
+    handshake, listener::Open, serve_http1::Http1, serve_http2, service::Service,
+    settings::Settings, stream::Stream,
 };
 use crate::{message::context::Peer, proxy::Proxy};
 use bytes::Bytes;
 use http::StatusCode;
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{net::TcpStream, sync::mpsc, time::timeout};
-use tokio_rustls::TlsAcceptor;
+use std::{net::SocketAddr, sync::Arc};
+use tokio::{net::TcpStream, sync::mpsc};
 
 /// Serves a connection. `alive` tells the worker that it still runs.
 pub async fn serve(
@@ -28,7 +27,7 @@ pub async fn serve(
     let Some(parts) = snapshot.listener(listener.id) else { return };
     let settings = Settings::of(parts);
     let tls = parts.tls.as_ref().map(|tls| Arc::clone(&tls.server));
-    let handshake = parts.timeouts.tls_handshake;
+    let limit = parts.timeouts.tls_handshake;
     drop(snapshot);
     let ip = peer.ip().to_canonical();
     let listener = Arc::clone(&open.listener().name);
@@ -37,7 +36,7 @@ pub async fn serve(
         None => Stream::Plain(stream),
         Some(config) => {
             // Boxed, like HTTP/2 below, so that a connection is no larger than its HTTP/1 part.
-            let shaking = Box::pin(shake_hands(stream, config, handshake, &open, &proxy));
+            let shaking = Box::pin(handshake::shake(stream, config, limit, &open, &proxy, ip));
             let Some(stream) = shaking.await else { return };
             stream
         }
@@ -64,50 +63,4 @@ pub async fn serve(
         }
     }
     drop(alive);
-}
-
-/// What TLS was agreed on, or that the client speaks HTTP without it.
-async fn shake_hands(
-    stream: TcpStream,
-    config: Arc<rustls::ServerConfig>,
-    limit: Duration,
-    open: &Open,
-    proxy: &Proxy,
-) -> Option<Stream> {
-    let listener = &*open.listener().name;
-    let shaking = async {
-        io::Result::Ok(if is_plain_http(&stream).await? {
-            Stream::Plain(stream)
-        } else {
-            Stream::Tls(Box::new(TlsAcceptor::from(config).accept(stream).await?))
-        })
-    };
-    let (result, stream) = match timeout(limit, shaking).await {
-        Ok(Ok(stream)) => (how(&stream), Some(stream)),
-        Ok(Err(error)) => {
-            tracing::debug!(listener, %error, "TLS handshake failed");
-            ("failed", None)
-        }
-        Err(_) => ("timeout", None),
-    };
-    proxy.live.metrics.tls_handshakes.with_label_values(&[listener, result]).inc();
-    stream
-}
-
-/// What kind of handshake it was, for the metrics.
-fn how(stream: &Stream) -> &'static str {
-    match stream {
-        Stream::Plain(_) => "failed",
-        Stream::Tls(stream) => match stream.get_ref().1.handshake_kind() {
-            Some(rustls::HandshakeKind::Resumed) => "resumed",
-            _ => "full",
-        },
-    }
-}
-
-/// Whether a client begins with a method and not with a TLS record, whose first byte is no letter
-/// (RFC 8446 §5.1). It is told so, for an alert would say nothing to it.
-async fn is_plain_http(stream: &TcpStream) -> io::Result<bool> {
-    let mut first = [0];
-    Ok(stream.peek(&mut first).await? > 0 && first[0].is_ascii_uppercase())
 }

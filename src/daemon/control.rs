@@ -420,8 +420,13 @@ impl Control {
         let mut running = self.resources.workers;
         while running > 0 {
             if timeout_at(closing + limit, self.ended.recv()).await.is_err() {
-                let open = self.live.metrics.in_flight.get();
-                tracing::warn!(open, "shutdown_timeout is over; requests were cut short");
+                // What is left may be clients that say nothing.
+                match self.live.metrics.in_flight.get() {
+                    0 => tracing::warn!("shutdown_timeout is over; idle connections were left"),
+                    open => {
+                        tracing::warn!(open, "shutdown_timeout is over; requests were cut short");
+                    }
+                }
                 return;
             }
             running -= 1;

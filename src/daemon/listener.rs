@@ -11,7 +11,7 @@ use super::{
 use crate::{
     config::clash,
     loopback,
-    observe::metrics::Metrics,
+    observe::{metrics::Metrics, rarely::Rarely},
     proxy::Proxy,
     snapshot::{
         Snapshot,
@@ -61,6 +61,8 @@ pub struct Listener {
     pub open_gauge: IntGauge,
     /// `sheave_connections_total`.
     pub accepted: IntCounter,
+    /// What was told of handshakes that failed, by reason.
+    pub failures: Rarely<&'static str>,
     sockets: Mutex<Vec<StdListener>>,
     /// Set once its connections are to end; `drain` tells those that wait.
     draining: AtomicBool,
@@ -126,6 +128,7 @@ impl Listener {
             open_gauge,
             accepted,
             metrics: Arc::clone(metrics),
+            failures: Rarely::default(),
             sockets: Mutex::new(sockets),
             draining: AtomicBool::new(false),
             drain: Notify::new(),

@@ -11,6 +11,7 @@ pub mod client_io;
 pub mod connection;
 pub mod control;
 pub mod expiry;
+pub mod handshake;
 pub mod http1_response;
 pub mod http1_socket;
 pub mod listener;

@@ -39,7 +39,15 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => {
+                let read = Pin::new(&mut **stream).poll_read(cx, buffer);
+                if stream.get_ref().1.wants_write() {
+                    // What rustls answers to what it has read: `no_renegotiation`, a new key. Else it
+                    // would lie there until something is written. A failure shows at the next write.
+                    let _ = Pin::new(&mut **stream).poll_flush(cx);
+                }
+                read
+            }
         }
     }
 }

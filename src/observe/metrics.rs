@@ -88,6 +88,18 @@ impl Outcome {
 /// How a TLS handshake ended, as the label `result`.
 const HANDSHAKES: [&str; 4] = ["full", "resumed", "failed", "timeout"];
 
+/// Why one failed, as the label `reason`.
+pub const HANDSHAKE_FAILURES: [&str; 8] = [
+    "bad_message",
+    "client_refused",
+    "closed",
+    "incompatible",
+    "no_common_protocol",
+    "other",
+    "plain_http",
+    "timeout",
+];
+
 /// All that is counted.
 pub struct Metrics {
     registry: Registry,
@@ -376,6 +388,9 @@ impl Metrics {
         let _ = self.connections.remove_label_values(&[name]);
         for result in HANDSHAKES {
             let _ = self.tls_handshakes.remove_label_values(&[name, result]);
+        }
+        for reason in HANDSHAKE_FAILURES {
+            let _ = self.tls_failures.remove_label_values(&[name, reason]);
         }
     }
 

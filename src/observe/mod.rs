@@ -11,6 +11,7 @@ pub mod log_losses;
 pub mod logging;
 pub mod metrics;
 pub mod process;
+pub mod rarely;
 pub mod request_metrics;
 
 pub use request_metrics::RouteMetrics;

@@ -5,10 +5,12 @@ use crate::rig::{
     certs::{self, Kind},
     client::request,
     eventually,
+    log_book::LogBook,
     secure::{Handshake, Http2},
     until,
 };
 use rustls::{ProtocolVersion, version};
+use std::{io::Write, process::Stdio};
 use tempfile::TempDir;
 
 /// Three certificates: ECDSA for one name, RSA for a wildcard, ECDSA that comes first.
@@ -215,11 +217,17 @@ fn who_speaks_http_to_a_tls_listener_is_told_and_else_closed() {
     assert!(answer.text().contains("http_on_https_port"), "{}", answer.text());
     plain.expect_close();
     scene.daemon.wait_for_reason("http_on_https_port");
+    let failures = |reason: &str| {
+        let labels = [("listener", "https"), ("reason", reason)];
+        scene.daemon.count("sheave_tls_handshake_failures_total", &labels)
+    };
+    assert_eq!(failures("plain_http"), 1);
     let mut garbage = crate::rig::Client::connect(scene.https());
     garbage.send([0x16, 3, 1, 0, 2, 1, 1]);
     assert!(garbage.rest().is_ok_and(|rest| !rest.starts_with(b"HTTP")));
     let mut silent = crate::rig::Client::connect(scene.https());
     silent.expect_close();
+    until("all to be counted", || failures("timeout") == 2);
     assert_eq!(scene.server.request_count(), 0);
 }
 
@@ -298,4 +306,63 @@ fn a_certificates_end_is_seen_coming() {
     assert!(certificates["first_to_expire"].as_str().unwrap().ends_with("site.pem"), "{health}");
     write(&daemon.path("."), 20);
     until("the renewed one", || daemon.admin_json("/health").1["status"] == "ok");
+}
+
+#[test]
+fn failed_handshakes_are_told_by_reason_and_at_a_limited_rate() {
+    let scene = scene("tls.min_version = \"1.3\"");
+    let https = scene.https();
+    for _ in 0..5 {
+        let old = Handshake::with_versions(&[], &[&version::TLS12]);
+        assert!(old.try_connect(https, "localhost").is_err());
+        // It asks for one name and gets another's certificate.
+        assert!(Handshake::offering(&[]).try_connect(https, "elsewhere.test").is_err());
+        let mut garbage = crate::rig::Client::connect(https);
+        garbage.send([0x16, 3, 1, 0, 4, 99, 1, 1, 1]);
+        let _ = garbage.rest();
+    }
+    for reason in ["incompatible", "client_refused", "bad_message"] {
+        let labels = [("listener", "https"), ("reason", reason)];
+        let name = "sheave_tls_handshake_failures_total";
+        until(reason, || scene.daemon.count(name, &labels) == 5);
+        let line = eventually(reason, || {
+            scene.daemon.log.find_message("a TLS handshake failed", &[("reason", reason)])
+        });
+        assert_eq!(line["client"], "127.0.0.1");
+        let lines = scene.daemon.log.lines();
+        let told = lines.iter().filter(|line| line.contains(&format!("\"reason\":\"{reason}\"")));
+        assert_eq!(told.count(), 1, "{reason}");
+    }
+}
+
+#[test]
+fn a_handshake_that_is_not_finished_holds_no_stop_up() {
+    let mut scene = scene("timeouts = { tls_handshake = \"1h\" }");
+    let https = scene.https();
+    let mut silent = crate::rig::Client::connect(https);
+    silent.send([0x16]);
+    scene.daemon.wait_for_metric("sheave_connections_open", &[("listener", "https")], 1);
+    let since = std::time::Instant::now();
+    scene.daemon.signal("TERM");
+    assert_eq!(scene.daemon.wait_exit(), Some(0));
+    assert!(since.elapsed() < std::time::Duration::from_secs(8), "{:?}", since.elapsed());
+    assert!(!scene.daemon.log.lines().iter().any(|line| line.contains("cut short")));
+}
+
+/// rustls's own client renegotiates nothing, so this one is OpenSSL's; without it nothing is tried.
+#[test]
+fn who_asks_to_renegotiate_is_told_no_at_once() {
+    let scene = scene("timeouts = { idle = \"1h\" }");
+    let mut command = std::process::Command::new("openssl");
+    command.args(["s_client", "-tls1_2", "-msg", "-connect", &scene.https().to_string()]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let Ok(mut client) = command.spawn() else { return };
+    let said = LogBook::reading(client.stdout.take().unwrap());
+    said.wait_for("the handshake", |line| line.contains("Verify return code"));
+    // A line of its own, once the line before has been read.
+    let mut stdin = client.stdin.take().unwrap();
+    stdin.write_all(b"R\n").unwrap();
+    said.wait_for("the answer", |line| line.contains("no_renegotiation"));
+    client.kill().unwrap();
+    client.wait().unwrap();
 }

@@ -1,0 +1,112 @@
+//! A TLS handshake with a client, and what is told of one that fails.
+//!
+//! Owns: its time, and the word for what went wrong. May touch: [`super::listener`], the metrics.
+//! Called by [`super::connection`].
+
+use super::{
+    listener::{Listener, Open},
+    stream::Stream,
+};
+use crate::{observe::metrics::HANDSHAKE_FAILURES, proxy::Proxy};
+use rustls::{Error as TlsError, HandshakeKind, ServerConfig};
+use std::{
+    io,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    net::TcpStream,
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+
+/// For what is left of a handshake once the listener is drained: the round trips of a distant client,
+/// which may have a request. Nothing waits longer for one that may never end.
+const LAST: Duration = Duration::from_millis(500);
+
+/// What TLS was agreed on, or that the client speaks HTTP without it.
+pub async fn shake(
+    stream: TcpStream,
+    config: Arc<ServerConfig>,
+    limit: Duration,
+    open: &Open,
+    proxy: &Proxy,
+    client: IpAddr,
+) -> Option<Stream> {
+    let listener = open.listener();
+    let shaking = async {
+        io::Result::Ok(if is_plain_http(&stream).await? {
+            Stream::Plain(stream)
+        } else {
+            Stream::Tls(Box::new(TlsAcceptor::from(config).accept(stream).await?))
+        })
+    };
+    let drained = async {
+        listener.drained().await;
+        sleep(LAST).await;
+    };
+    let shaken = tokio::select! {
+        biased;
+        shaken = timeout(limit, shaking) => shaken,
+        () = drained => {
+            tracing::debug!(listener = &*listener.name, %client, "a handshake was under way at the end");
+            return None;
+        }
+    };
+    let (result, reason, detail) = match &shaken {
+        Ok(Ok(Stream::Plain(_))) => ("failed", "plain_http", String::new()),
+        Ok(Ok(Stream::Tls(stream))) => match stream.get_ref().1.handshake_kind() {
+            Some(HandshakeKind::Resumed) => ("resumed", "", String::new()),
+            _ => ("full", "", String::new()),
+        },
+        Ok(Err(error)) => ("failed", reason(error), error.to_string()),
+        Err(_) => ("timeout", "timeout", format!("not done within {limit:?}")),
+    };
+    let metrics = &proxy.live.metrics;
+    metrics.tls_handshakes.with_label_values(&[&*listener.name, result]).inc();
+    if !reason.is_empty() {
+        debug_assert!(HANDSHAKE_FAILURES.contains(&reason));
+        metrics.tls_failures.with_label_values(&[&*listener.name, reason]).inc();
+        tell(listener, client, reason, &detail);
+    }
+    shaken.ok()?.ok()
+}
+
+/// At a limited rate: strangers decide how many there are.
+fn tell(listener: &Listener, client: IpAddr, reason: &'static str, detail: &str) {
+    let name = &*listener.name;
+    // Balancers that look whether the port is open come every few seconds.
+    if reason == "closed" {
+        tracing::debug!(listener = name, %client, reason, detail, "a TLS handshake failed");
+    } else if let Some(kept_back) = listener.failures.may_say(reason, Instant::now()) {
+        tracing::info!(listener = name, %client, reason, detail, kept_back, "a TLS handshake failed");
+    }
+}
+
+/// The word for the metrics.
+fn reason(error: &io::Error) -> &'static str {
+    match error.get_ref().and_then(|it| it.downcast_ref::<TlsError>()) {
+        None => "closed",
+        // It does not trust the certificate, mostly; the alert is in the log's line.
+        Some(TlsError::AlertReceived(_)) => "client_refused",
+        Some(TlsError::PeerIncompatible(_)) => "incompatible",
+        Some(TlsError::NoApplicationProtocol) => "no_common_protocol",
+        Some(
+            TlsError::InvalidMessage(_)
+            | TlsError::InappropriateMessage { .. }
+            | TlsError::InappropriateHandshakeMessage { .. }
+            | TlsError::PeerMisbehaved(_)
+            | TlsError::DecryptError
+            | TlsError::PeerSentOversizedRecord,
+        ) => "bad_message",
+        Some(_) => "other",
+    }
+}
+
+/// Whether a client begins with a method and not with a TLS record, whose first byte is no letter
+/// (RFC 8446 §5.1). It is told so, for an alert would say nothing to it.
+async fn is_plain_http(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0];
+    Ok(stream.peek(&mut first).await? > 0 && first[0].is_ascii_uppercase())
+}

@@ -1,0 +1,66 @@
+//! Lines of the log that somebody else decides the number of: one a minute, and a count of the others.
+//!
+//! Owns: when the next may be said. May touch: nothing of ours.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Between two lines about one thing.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// What is said now and then, by what it is about: few things, or this would grow.
+#[derive(Debug)]
+pub struct Rarely<K>(Mutex<HashMap<K, Said>>);
+
+#[derive(Debug)]
+struct Said {
+    last: Instant,
+    since: u64,
+}
+
+impl<K> Default for Rarely<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Eq + Hash> Rarely<K> {
+    /// How many were kept back since the last one, if another may be said `now`.
+    pub fn may_say(&self, thing: K, now: Instant) -> Option<u64> {
+        let mut things = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(said) = things.get_mut(&thing) else {
+            things.insert(thing, Said { last: now, since: 0 });
+            return Some(0);
+        };
+        if now < said.last + PAUSE {
+            said.since += 1;
+            return None;
+        }
+        let kept_back = said.since;
+        *said = Said { last: now, since: 0 };
+        Some(kept_back)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_a_minute_is_said_and_the_others_are_counted() {
+        let rarely = Rarely::default();
+        let now = Instant::now();
+        assert_eq!(rarely.may_say("a", now), Some(0));
+        for _ in 0..1000 {
+            assert_eq!(rarely.may_say("a", now + PAUSE / 2), None);
+        }
+        assert_eq!(rarely.may_say("b", now), Some(0));
+        assert_eq!(rarely.may_say("a", now + PAUSE), Some(1000));
+        assert_eq!(rarely.may_say("a", now + PAUSE), None);
+        assert_eq!(rarely.may_say("a", now + 3 * PAUSE), Some(1));
+    }
+}
