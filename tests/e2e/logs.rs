@@ -238,6 +238,7 @@ fn lines_past_a_full_buffer_are_counted_and_told_of() {
     for _ in 0..100 {
         assert_eq!(client.get(&path).status, 200);
     }
+    daemon.wait_for_metric("sheave_requests_in_flight", &[], 0);
     let dropped = daemon.count("sheave_access_log_dropped_total", &[]);
     assert!((1..100).contains(&dropped), "{dropped}");
     let (status, health) = daemon.admin_json("/health");
