@@ -11,6 +11,7 @@ fn upstream(kind: StrategyKind, count: usize) -> Upstream {
         weight: 1 + (i % 3) as u32,
         max_fails: 3,
         fail_timeout: Duration::from_secs(10),
+        fail_share: 5,
         max_conns: 0,
         backup: false,
         down: false,

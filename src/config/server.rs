@@ -14,6 +14,9 @@ pub struct Server {
     pub max_fails: u32,
     /// `fail_timeout`: the window of `max_fails` and the length of an ejection, default 10 s.
     pub fail_timeout: Duration,
+    /// `fail_share`: unless `max_fails` failures came in a row, they eject only if they are this
+    /// percentage of the attempts within `fail_timeout`, default `"5%"`; `"0%"`: whatever their share.
+    pub fail_share: u32,
     /// `max_conns`: requests in flight, default 0 = unlimited.
     pub max_conns: u32,
     /// `backup`: used only when no other server can be, default false.
@@ -36,6 +39,7 @@ impl Server {
             weight: table.number("weight", 1, 0..=1000),
             max_fails: table.number("max_fails", 3, 0..=1_000_000),
             fail_timeout: table.positive_duration("fail_timeout", Duration::from_secs(10)),
+            fail_share: table.percent("fail_share", 5),
             max_conns: table.number("max_conns", 0, 0..=u64::from(u32::MAX)),
             backup: table.boolean("backup", false),
             down: table.boolean("down", false),

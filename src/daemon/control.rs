@@ -7,6 +7,7 @@ use super::{
     StartError, expiry,
     listener::{Listener, bound_by},
     reload::{self, Prepared, Preparing, Source},
+    signals::{Signals, Told},
     tending::{self, Tending},
     watch::{Seen, Watch},
     worker::{self, Ended, Orders},
@@ -36,7 +37,6 @@ use std::{
 };
 use tokio::{
     net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot, watch},
     task::AbortHandle,
     time::{Instant, sleep, timeout_at},
@@ -89,44 +89,6 @@ impl Asked {
 
 /// What the files that changed are called in the log.
 const CHANGED: &str = "changed file";
-
-/// The signals that we answer to.
-pub struct Signals {
-    hangup: Signal,
-    user1: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-/// What a signal asks for.
-#[derive(PartialEq, Eq)]
-enum Told {
-    Stop,
-    Reload,
-    ReopenLogs,
-}
-
-impl Signals {
-    /// Hears them from now on: to be made first of all, so that one that comes during the start is
-    /// answered after it.
-    pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            user1: signal(SignalKind::user_defined1())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) -> Told {
-        tokio::select! {
-            _ = self.terminate.recv() => Told::Stop,
-            _ = self.interrupt.recv() => Told::Stop,
-            _ = self.hangup.recv() => Told::Reload,
-            _ = self.user1.recv() => Told::ReopenLogs,
-        }
-    }
-}
 
 impl Control {
     /// Binds everything, then starts the workers.

@@ -20,6 +20,7 @@ pub mod serve_http1;
 pub mod serve_http2;
 pub mod service;
 pub mod settings;
+pub mod signals;
 pub mod stream;
 pub mod streams;
 pub mod tending;
@@ -132,7 +133,7 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(StartError::System)?;
     let ended = runtime.block_on(async {
-        let signals = control::Signals::new().map_err(StartError::System)?;
+        let signals = signals::Signals::new().map_err(StartError::System)?;
         control::Control::start(path, loaded, level).await?.serve(signals).await;
         Ok(())
     });

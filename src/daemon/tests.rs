@@ -2,8 +2,9 @@
 //! `tests/e2e`; a panic is what no user should be able to do, so it is caused from within.
 
 use super::{
-    control::{Control, Signals},
+    control::Control,
     listener::Listener,
+    signals::Signals,
     worker::{self, Orders},
 };
 use crate::{

@@ -5,6 +5,7 @@
 
 use super::{
     RouteMetrics,
+    outcome::Outcome,
     process::{ProcessMetrics, cpu_seconds},
     request_metrics::Family,
 };
@@ -20,70 +21,6 @@ use std::{
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
-
-/// How an attempt at a server ended, as the label `outcome`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// A response came, to its end or for as long as the client took it.
-    Success,
-    /// A response head came, with a status that the upstream counts as a failure or retries.
-    Status,
-    /// No connection.
-    ConnectFailed,
-    /// No connection in time.
-    ConnectTimeout,
-    /// It took no bytes of the request for too long.
-    SendTimeout,
-    /// The connection ended before the head.
-    Reset,
-    /// No head in time.
-    ResponseTimeout,
-    /// A head or framing that can't be passed on.
-    BadResponse,
-    /// No more of the body in time.
-    ReadTimeout,
-    /// The body ended early.
-    ResponseTruncated,
-    /// A pooled connection had been closed: no fault of the server.
-    StaleConnection,
-    /// The client went away or broke its body: no fault of the server.
-    ClientAborted,
-}
-
-impl Outcome {
-    const ALL: [Self; 12] = [
-        Self::Success,
-        Self::Status,
-        Self::ConnectFailed,
-        Self::ConnectTimeout,
-        Self::SendTimeout,
-        Self::Reset,
-        Self::ResponseTimeout,
-        Self::BadResponse,
-        Self::ReadTimeout,
-        Self::ResponseTruncated,
-        Self::StaleConnection,
-        Self::ClientAborted,
-    ];
-
-    /// The word for logs and the label.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Status => "status",
-            Self::ConnectFailed => "connect_failed",
-            Self::ConnectTimeout => "connect_timeout",
-            Self::SendTimeout => "send_timeout",
-            Self::Reset => "reset",
-            Self::ResponseTimeout => "response_timeout",
-            Self::BadResponse => "bad_response",
-            Self::ReadTimeout => "read_timeout",
-            Self::ResponseTruncated => "response_truncated",
-            Self::StaleConnection => "stale_connection",
-            Self::ClientAborted => "client_aborted",
-        }
-    }
-}
 
 /// How a TLS handshake ended, as the label `result`.
 const HANDSHAKES: [&str; 4] = ["full", "resumed", "failed", "timeout"];

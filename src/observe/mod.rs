@@ -10,6 +10,7 @@ pub mod log_file;
 pub mod log_losses;
 pub mod logging;
 pub mod metrics;
+pub mod outcome;
 pub mod process;
 pub mod rarely;
 pub mod request_metrics;

@@ -22,7 +22,7 @@ use crate::{
         answer::Answer,
         body::{BodyError, Incoming, RequestBody},
     },
-    observe::metrics::Outcome as Count,
+    observe::outcome::Outcome as Count,
     route::{Forward, Group, Key, Route},
     upstream::{
         Lease, Outcome, Reported, RetryPermit, Server, Tried, Unavailable, Upstream,

@@ -11,7 +11,7 @@ use crate::{
         context::{Context, Scope},
         forwarded::{client_ip, is_https, is_trusted},
     },
-    observe::{access_line::Line, metrics::Outcome},
+    observe::{access_line::Line, outcome::Outcome},
     route::{Action, Group, Route},
     snapshot::Snapshot,
 };

@@ -6,7 +6,7 @@
 use super::exchange::Failure;
 use crate::{
     message::{answer::Answer, body::BodyError},
-    observe::metrics::Outcome,
+    observe::outcome::Outcome,
     upstream::Unavailable,
 };
 use bytes::Bytes;

@@ -419,6 +419,7 @@ mod tests {
             weight,
             max_fails,
             fail_timeout,
+            fail_share: 0,
             max_conns,
             backup: false,
             down: false,

@@ -202,6 +202,7 @@ fn member(wanted: &config::Server, server: Arc<Server>) -> Member {
         weight: wanted.weight,
         max_fails: wanted.max_fails,
         fail_timeout: wanted.fail_timeout,
+        fail_share: wanted.fail_share,
         max_conns: wanted.max_conns,
         backup: wanted.backup,
         down: wanted.down,

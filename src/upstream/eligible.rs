@@ -27,6 +27,8 @@ pub struct Member {
     pub max_fails: u32,
     /// The window of `max_fails`, and the length of an ejection.
     pub fail_timeout: Duration,
+    /// A percentage of the attempts within `fail_timeout`: see [`Limits::fail_share`].
+    pub fail_share: u32,
     /// Attempts in flight at most, over all workers; 0 = unlimited.
     pub max_conns: u32,
     /// Used only when no other server can be.
@@ -38,7 +40,8 @@ pub struct Member {
 impl Member {
     /// When failures eject it.
     pub fn limits(&self) -> Limits {
-        Limits { max_fails: self.max_fails, fail_timeout: self.fail_timeout }
+        let &Self { max_fails, fail_timeout, fail_share, .. } = self;
+        Limits { max_fails, fail_timeout, fail_share }
     }
 
     /// Its state by its traffic. A reload that sets `max_fails = 0` ends an ejection.

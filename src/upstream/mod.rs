@@ -165,8 +165,11 @@ impl Upstream {
         match outcome {
             Outcome::Success { latency_us } => {
                 server.note_latency(latency_us);
-                if lease.settle().is_some_and(|claim| server.passive().succeed(claim)) {
-                    return Reported::Readmitted;
+                let (passive, attempts) = (server.passive(), server.requests());
+                match lease.settle() {
+                    None => passive.succeeded(member.limits(), now, attempts),
+                    Some(claim) if passive.succeed(claim, attempts) => return Reported::Readmitted,
+                    Some(_) => {}
                 }
             }
             Outcome::Failure(reason) => {
@@ -176,7 +179,8 @@ impl Upstream {
                     server.passive().eject_again(claim, limits, now, reason)
                 } else {
                     let others_in = || self.is_another_in(lease.index(), now);
-                    server.passive().fail(limits, now, reason, &self.ejections, others_in)
+                    let moment = (now, server.requests());
+                    server.passive().fail(limits, moment, reason, &self.ejections, others_in)
                 };
                 if let Some(for_ms) = ejected {
                     return Reported::Ejected { for_ms };

@@ -136,7 +136,7 @@ impl Server {
     pub fn set_active(&self, health: ActiveHealth) {
         let before = self.active.swap(health as u8, Relaxed);
         if ActiveHealth::from_u8(before) == ActiveHealth::Down && health == ActiveHealth::Up {
-            self.passive.readmit();
+            self.passive.readmit(self.requests());
         }
     }
 

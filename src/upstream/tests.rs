@@ -20,6 +20,7 @@ fn member(number: usize, weight: u32) -> Member {
         weight,
         max_fails: 1,
         fail_timeout: Duration::from_secs(10),
+        fail_share: 5,
         max_conns: 0,
         backup: false,
         down: false,
@@ -255,7 +256,7 @@ fn all_ejected(fail_open: bool) -> Upstream {
     // The last server is never ejected, so the test ejects it directly.
     let member = &upstream.members()[0];
     let limits = member.limits();
-    member.server.passive().fail(limits, 20, "refused", &Mutex::default(), || true);
+    member.server.passive().fail(limits, (20, 0), "refused", &Mutex::default(), || true);
     upstream
 }
 
@@ -353,7 +354,7 @@ proptest! {
                 }
                 if *ejected {
                     let limits = member.limits();
-                    member.server.passive().fail(limits, 0, "x", &Mutex::default(), || true);
+                    member.server.passive().fail(limits, (0, 0), "x", &Mutex::default(), || true);
                 }
                 members.push(member);
             }

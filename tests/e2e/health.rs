@@ -414,3 +414,33 @@ fn a_server_that_was_down_by_config_comes_back_with_a_passed_check() {
     servers[1].set(Behaviour::normal());
     until("it to be up", || daemon.state_name(&second) == "up");
 }
+
+#[test]
+fn a_few_failures_among_many_answers_eject_nobody_and_a_death_does() {
+    let servers = Server::start_several(2);
+    servers[0].set_for("/reset", Behaviour::reset());
+    let daemon = Daemon::start(&Config::to(&servers));
+    let first = label(&servers[0]);
+    let resets = [("server", &*first), ("outcome", "reset")];
+    let mut client = Client::connect(daemon.http());
+    for round in 1..=4 {
+        until("a reset", || {
+            for _ in 0..60 {
+                assert_eq!(client.get("/").status, 200);
+            }
+            client.get("/reset");
+            daemon.count("sheave_upstream_attempts_total", &resets) >= round
+        });
+    }
+    assert_eq!(daemon.count("sheave_upstream_ejections_total", &[]), 0);
+    assert_eq!(daemon.state_name(&first), "up");
+    // One that succeeds begins the row anew.
+    (0..2).for_each(|_| assert_eq!(client.get("/").status, 200));
+    servers[0].kill();
+    for _ in 0..8 {
+        assert_eq!(client.get("/").text(), "2");
+    }
+    assert_ne!(daemon.state_name(&first), "up");
+    let refused = [("server", &*first), ("outcome", "connect_failed")];
+    assert_eq!(daemon.count("sheave_upstream_attempts_total", &refused), 3);
+}

@@ -5,6 +5,7 @@
 
 pub mod active;
 pub mod passive;
+mod tally;
 
 /// What the active checks say of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

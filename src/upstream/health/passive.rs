@@ -10,12 +10,13 @@
 //! comes too late finds another. Nothing else hangs on that word, so relaxed ordering is enough; what
 //! must agree with it is behind the window's lock.
 
+use super::tally::Tally;
 use std::{
     collections::VecDeque,
     num::NonZeroU64,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -32,6 +33,9 @@ pub struct Limits {
     pub max_fails: u32,
     /// The window and the length of an ejection.
     pub fail_timeout: Duration,
+    /// Unless they came in a row, failures eject only if they are this percentage of the attempts in
+    /// the window.
+    pub fail_share: u32,
 }
 
 impl Limits {
@@ -65,6 +69,7 @@ pub struct Failures {
 #[derive(Default)]
 struct Window {
     times: VecDeque<u64>,
+    tally: Tally,
     reason: Option<&'static str>,
 }
 
@@ -85,6 +90,10 @@ pub type Claim = NonZeroU64;
 pub struct Passive {
     /// [`IN`], or the end of the ejection in milliseconds `<< 1`, or of the probe's time, `| PROBING`.
     word: AtomicU64,
+    /// When a success takes the next sample of the attempts.
+    next_sample: AtomicU64,
+    /// Failures since the last success.
+    in_a_row: AtomicU32,
     window: Mutex<Window>,
 }
 
@@ -116,21 +125,44 @@ impl Passive {
         self.settle(claim, DUE);
     }
 
-    /// In, with a clean window.
-    pub fn readmit(&self) {
+    /// In, with a clean window, after so many `attempts` in all.
+    pub fn readmit(&self, attempts: u64) {
         let mut window = self.lock();
-        window.times.clear();
+        self.clean(&mut window, attempts);
         self.word.store(IN, Relaxed);
     }
 
+    /// An attempt succeeded, one of so many `attempts` in all. Most only look: at what a pick has
+    /// looked at as well.
+    #[inline]
+    pub fn succeeded(&self, limits: Limits, now: u64, attempts: u64) {
+        if self.in_a_row.load(Relaxed) != 0 {
+            self.in_a_row.store(0, Relaxed);
+        }
+        if now >= self.next_sample.load(Relaxed) && limits.max_fails != 0 {
+            self.sample(&mut self.lock(), limits, now, attempts);
+        }
+    }
+
     /// The claimed probe succeeded: in, with a clean window. Whether that was news.
-    pub fn succeed(&self, claim: Claim) -> bool {
+    pub fn succeed(&self, claim: Claim, attempts: u64) -> bool {
         let mut window = self.lock();
         let settled = self.settle(claim, IN);
         if settled {
-            window.times.clear();
+            self.clean(&mut window, attempts);
         }
         settled
+    }
+
+    fn clean(&self, window: &mut Window, attempts: u64) {
+        window.times.clear();
+        window.tally.restart(attempts);
+        self.in_a_row.store(0, Relaxed);
+    }
+
+    fn sample(&self, window: &mut Window, limits: Limits, now: u64, attempts: u64) {
+        let next = window.tally.sample(now, attempts, limits.window_ms());
+        self.next_sample.store(next, Relaxed);
     }
 
     /// The claimed probe failed: out again. Returns for how many milliseconds, if it still decides.
@@ -151,14 +183,15 @@ impl Passive {
         self.word.compare_exchange(claim.get(), word, Relaxed, Relaxed).is_ok()
     }
 
-    /// Counts a failure. Returns for how many milliseconds it ejected the server, if it did.
+    /// Counts a failure, at a moment and after so many attempts in all. Returns for how many
+    /// milliseconds it ejected the server, if it did.
     ///
     /// `others_in` says whether the upstream has another server that is in; it is asked, and the
     /// ejection done, under `ejections`, so that two threads cannot eject the last two.
     pub fn fail(
         &self,
         limits: Limits,
-        now: u64,
+        (now, attempts): (u64, u64),
         reason: &'static str,
         ejections: &Mutex<()>,
         others_in: impl FnOnce() -> bool,
@@ -170,11 +203,21 @@ impl Passive {
             return None;
         }
         window.expire(now, limits.window_ms());
+        window.tally.count_failure();
+        let in_a_row = self.in_a_row.fetch_add(1, Relaxed) + 1;
+        if now >= self.next_sample.load(Relaxed) {
+            self.sample(&mut window, limits, now, attempts);
+        }
         window.times.push_back(now);
         while window.times.len() > limits.max_fails as usize {
             window.times.pop_front();
         }
         if window.times.len() < limits.max_fails as usize {
+            return None;
+        }
+        if in_a_row < limits.max_fails
+            && !window.tally.fails_often(now, attempts, limits.window_ms(), limits.fail_share)
+        {
             return None;
         }
         let _ejecting = ejections.lock().unwrap_or_else(PoisonError::into_inner);
@@ -205,14 +248,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn limits(max_fails: u32, millis: u64) -> Limits {
-        Limits { max_fails, fail_timeout: Duration::from_millis(millis) }
+        Limits { max_fails, fail_timeout: Duration::from_millis(millis), fail_share: 5 }
     }
 
     #[test]
     fn ejects_for_fail_timeout_then_one_probe() {
         let (passive, lock, limits) = (Passive::default(), Mutex::new(()), limits(2, 100));
-        assert_eq!(passive.fail(limits, 0, "refused", &lock, || true), None);
-        assert_eq!(passive.fail(limits, 99, "timeout", &lock, || true), Some(100));
+        assert_eq!(passive.fail(limits, (0, 0), "refused", &lock, || true), None);
+        assert_eq!(passive.fail(limits, (99, 0), "timeout", &lock, || true), Some(100));
         assert_eq!(passive.standing(198), Standing::Ejected(199));
         assert_eq!(passive.claim(limits, 198), None);
         assert_eq!(passive.standing(199), Standing::Due);
@@ -224,7 +267,7 @@ mod tests {
         assert_eq!(passive.eject_again(claim, limits, 210, "refused"), Some(100));
         assert_eq!(passive.standing(309), Standing::Ejected(310));
         let claim = passive.claim(limits, 310).unwrap();
-        assert!(passive.succeed(claim));
+        assert!(passive.succeed(claim, 0));
         assert_eq!(passive.standing(310), Standing::In);
         let failures = passive.failures(limits, 310);
         assert_eq!(failures, Failures { recent: 0, reason: Some("refused") });
@@ -233,7 +276,7 @@ mod tests {
     #[test]
     fn a_probe_that_takes_too_long_makes_room_for_another_and_decides_no_more() {
         let (passive, lock, limits) = (Passive::default(), Mutex::new(()), limits(1, 100));
-        passive.fail(limits, 0, "refused", &lock, || true);
+        passive.fail(limits, (0, 0), "refused", &lock, || true);
         let slow = passive.claim(limits, 100).unwrap();
         assert_eq!(passive.standing(199), Standing::Probing);
         assert_eq!(passive.standing(200), Standing::Due);
@@ -241,16 +284,55 @@ mod tests {
         passive.give_back(slow);
         assert_eq!(passive.standing(201), Standing::Probing);
         assert_eq!(passive.eject_again(slow, limits, 201, "late"), None);
-        assert!(!passive.succeed(slow) && passive.succeed(other));
+        assert!(!passive.succeed(slow, 0) && passive.succeed(other, 0));
         assert_eq!(passive.standing(201), Standing::In);
-        assert!(!passive.succeed(other));
+        assert!(!passive.succeed(other, 0));
+    }
+
+    #[test]
+    fn a_few_failures_among_many_successes_eject_nobody() {
+        let (passive, lock, limits) = (Passive::default(), Mutex::new(()), limits(3, 10_000));
+        let fail = |now, attempts| passive.fail(limits, (now, attempts), "reset", &lock, || true);
+        // 10,000 a second, and now and then one that fails.
+        for attempts in 1..300_000 {
+            let now = attempts / 10;
+            if attempts % 25_000 == 0 {
+                assert_eq!(fail(now, attempts), None);
+            } else {
+                passive.succeeded(limits, now, attempts);
+            }
+        }
+        assert_eq!(passive.failures(limits, 30_000).recent, 3);
+        // Then it dies.
+        assert_eq!(fail(30_001, 300_001), None);
+        assert_eq!(fail(30_001, 300_002), None);
+        assert_eq!(fail(30_002, 300_003), Some(10_000));
+    }
+
+    #[test]
+    fn a_share_of_failures_ejects_and_so_do_few_where_there_is_little() {
+        let lock = Mutex::new(());
+        // Every nth of some requests in ten seconds fails.
+        let ejects = |requests: u64, nth: u64| {
+            let (passive, limits) = (Passive::default(), limits(3, 10_000));
+            (1..=requests).any(|attempts| {
+                let now = attempts * 9_999 / requests;
+                if attempts % nth == 0 {
+                    return passive.fail(limits, (now, attempts), "x", &lock, || true).is_some();
+                }
+                passive.succeeded(limits, now, attempts);
+                false
+            })
+        };
+        assert!(ejects(60, 20) && ejects(100_000, 20) && ejects(9, 3));
+        assert!(!ejects(90, 30) && !ejects(100_000, 21));
     }
 
     #[test]
     fn exactly_one_probe_among_threads() {
         let (passive, lock) = (Passive::default(), Mutex::new(()));
         for round in 0..200 {
-            passive.fail(limits(1, 1), round * 2, "refused", &lock, || true);
+            passive.fail(limits(1, 1), (round * 2, 0), "refused", &lock, || true);
             let claims: usize = std::thread::scope(|scope| {
                 let threads: Vec<_> = (0..4)
                     .map(|_| scope.spawn(|| passive.claim(limits(1, 9), round * 2 + 1)))
@@ -258,7 +340,7 @@ mod tests {
                 threads.into_iter().filter_map(|thread| thread.join().expect("ran")).count()
             });
             assert_eq!(claims, 1);
-            passive.readmit();
+            passive.readmit(0);
         }
     }
 
@@ -277,7 +359,7 @@ mod tests {
                 match out_until {
                     Some(until) if now < until => {
                         prop_assert_eq!(passive.standing(now), Standing::Ejected(until));
-                        prop_assert_eq!(passive.fail(limits, now, "late", &lock, || true), None);
+                        prop_assert_eq!(passive.fail(limits, (now, 0), "late", &lock, || true), None);
                     }
                     Some(_) => {
                         prop_assert_eq!(passive.standing(now), Standing::Due);
@@ -286,7 +368,7 @@ mod tests {
                             passive.eject_again(claim, limits, now, "refused");
                             out_until = Some(now + timeout);
                         } else {
-                            passive.succeed(claim);
+                            passive.succeed(claim, 0);
                             (out_until, failed) = (None, Vec::new());
                         }
                     }
@@ -295,7 +377,7 @@ mod tests {
                         failed.push(now);
                         let recent = failed.iter().filter(|time| now - **time < timeout).count();
                         let ejects = recent >= max_fails as usize;
-                        let ejected = passive.fail(limits, now, "refused", &lock, || true);
+                        let ejected = passive.fail(limits, (now, 0), "refused", &lock, || true);
                         prop_assert_eq!(ejected.is_some(), ejects);
                         out_until = ejects.then_some(now + timeout);
                     }

@@ -1,0 +1,48 @@
+//! What the process is told by signals.
+//!
+//! Owns: the handlers. May touch: nothing of ours. [`super::control`] does what they ask for.
+
+use std::io;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The signals that we answer to.
+pub struct Signals {
+    hangup: Signal,
+    user1: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+/// What a signal asks for.
+#[derive(PartialEq, Eq)]
+pub enum Told {
+    /// The end.
+    Stop,
+    /// The config, anew.
+    Reload,
+    /// Log files that were moved away, anew.
+    ReopenLogs,
+}
+
+impl Signals {
+    /// Hears them from now on: to be made first of all, so that one that comes during the start is
+    /// answered after it.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The next one.
+    pub async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hangup.recv() => Told::Reload,
+            _ = self.user1.recv() => Told::ReopenLogs,
+        }
+    }
+}
