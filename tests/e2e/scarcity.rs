@@ -53,6 +53,9 @@ fn a_want_of_descriptors_is_no_change_of_the_config() {
 fn a_listener_without_a_descriptor_in_a_worker_accepts_once_there_is_one() {
     let daemon = Daemon::start(&saying("one"));
     let before = daemon.http();
+    // Once the worker has answered, it has opened all that it needs.
+    let mut client = Client::connect(before);
+    assert_eq!(client.get("/").text(), "one");
     let more = saying("one").rest("[listener.more]\naddress = \"127.0.0.1:0\"");
     daemon.rewrite_config(&more.text());
     // Before the change is noticed by itself: one for the listener, and none for the worker's.
