@@ -5,7 +5,7 @@
 //! request starts or stops a timer.
 
 use super::{client_frames::Shown, settings::Waits};
-use crate::clock::Clock;
+use crate::{clock::Clock, http1::buffers::Parts};
 use std::{
     sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
@@ -55,6 +55,8 @@ pub struct Activity {
     /// Bytes written since the last [`PROGRESS`], and when that was.
     written: AtomicU32,
     progress: AtomicU64,
+    /// Bytes written in all, but for the last [`PROGRESS`].
+    taken: AtomicU64,
     /// Of the stream that is being polled.
     told: AtomicU64,
     /// Of requests that were given up: how many may be, since when they are counted, how many there
@@ -84,6 +86,7 @@ impl Activity {
             blocked_last: AtomicU64::new(0),
             written: AtomicU32::new(0),
             progress: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
             told: AtomicU64::new(0),
             window_since: AtomicU64::new(0),
             given_up: AtomicU32::new(0),
@@ -187,7 +190,13 @@ impl Activity {
         self.written.store(if enough { 0 } else { written }, Relaxed);
         if enough {
             self.progress.store(self.clock.now(), Relaxed);
+            self.taken.store(self.taken.load(Relaxed) + u64::from(written), Relaxed);
         }
+    }
+
+    /// How many bytes of a body are taken at a time for a stream.
+    pub fn part(&self) -> usize {
+        Parts::HTTP2.after(self.taken.load(Relaxed))
     }
 
     /// A write succeeded, or could not proceed.

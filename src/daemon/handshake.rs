@@ -39,7 +39,9 @@ pub async fn shake(
         io::Result::Ok(if is_plain_http(&stream).await? {
             Stream::Plain(stream)
         } else {
-            Stream::Tls(Box::new(TlsAcceptor::from(config).accept(stream).await?))
+            let mut stream = Stream::Tls(Box::new(TlsAcceptor::from(config).accept(stream).await?));
+            stream.hold_at_most(0);
+            stream
         })
     };
     let drained = async {

@@ -108,7 +108,7 @@ impl Responding {
                     return Poll::Ready(Err(self.gone(socket)));
                 }
                 Poll::Pending => {
-                    self.body.read_ahead(cx);
+                    self.body.read_ahead(cx, socket.outgoing.held());
                     // The server may have taken what it had of the request, and want more of it.
                     let giving = giver.as_deref_mut().filter(|giver| !giver.is_done());
                     if giving.is_some() && socket.poll_meanwhile(cx, giving).is_ready() {
@@ -122,6 +122,7 @@ impl Responding {
 
     /// Queues the next part of the body.
     fn pull(&mut self, cx: &mut Context<'_>, socket: &mut Http1Socket) {
+        self.body.read_at_most(socket.part());
         let Poll::Ready(part) = self.poll_part(cx, socket.stream.socket().is_some()) else {
             return;
         };

@@ -5,9 +5,10 @@
 
 use super::stream::Stream;
 use crate::http1::{
-    buffers::{self, Size},
+    buffers::{self, Parts, SMALL},
     outgoing::Outgoing,
     request_body::Giver,
+    socket::Socket as _,
 };
 use bytes::Bytes;
 use std::{
@@ -37,6 +38,8 @@ pub struct Http1Socket {
     pub outgoing: Outgoing,
     /// Set where a client once sent more than [`AHEAD`].
     look: Option<Pin<Box<Sleep>>>,
+    /// Bytes that the client took before the message that is under way.
+    taken: u64,
 }
 
 /// The client went away.
@@ -46,13 +49,25 @@ pub struct Gone;
 impl Http1Socket {
     /// Nothing has been read or written yet.
     pub fn new(stream: Stream) -> Self {
-        Self { stream, unread: Bytes::new(), outgoing: Outgoing::default(), look: None }
+        Self { stream, unread: Bytes::new(), outgoing: Outgoing::default(), look: None, taken: 0 }
+    }
+
+    /// How much of a body is taken at a time for this client.
+    pub fn part(&self) -> usize {
+        let parts = if self.stream.socket().is_some() { Parts::PLAIN } else { Parts::TLS };
+        parts.after(self.taken + self.outgoing.sent)
+    }
+
+    /// A message has been written.
+    pub fn written(&mut self) {
+        self.taken += std::mem::take(&mut self.outgoing.sent);
+        self.stream.hold_at_most(self.part());
     }
 
     /// Reads what is there. If it is `likely` that there is something, that is not asked first.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>, likely: bool) -> Poll<Result<(), Gone>> {
         let Self { stream, unread, .. } = self;
-        match ready!(buffers::poll_fill(cx, stream, unread, Size::Small, likely)) {
+        match ready!(buffers::poll_fill(cx, stream, unread, SMALL, likely)) {
             Ok(1..) => Poll::Ready(Ok(())),
             Ok(0) | Err(_) => Poll::Ready(Err(Gone)),
         }

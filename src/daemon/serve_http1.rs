@@ -207,6 +207,8 @@ impl Http1 {
             (*seen, self.head_since) = (0, 0);
         }
         if unread.is_empty() {
+            // Empty lines hold no block while nothing follows them.
+            *unread = Bytes::new();
             return Ok(None);
         }
         let limits = &self.settings.limits;
@@ -327,6 +329,8 @@ impl Http1 {
         let ended = Instant::now();
         responding.end_at(ended);
         drop(responding);
+        socket.written();
+        service.peer().set_part(socket.part());
         self.idle_since = clock.at(ended);
         let unread = &mut self.socket.unread;
         if giver.is_some_and(|mut giver| !giver.skip_what_is_there(unread)) {

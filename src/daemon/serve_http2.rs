@@ -16,7 +16,7 @@ use super::{
     stream::Stream,
     streams::{Begun, Streams},
 };
-use crate::observe::foreign::about_client;
+use crate::{http1::buffers::Parts, observe::foreign::about_client};
 use bytes::Bytes;
 use http::StatusCode;
 use hyper::{server::conn::http2, service::service_fn};
@@ -34,6 +34,10 @@ use tokio::time::timeout;
 /// Enough for a fast download, little enough for many connections.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// What h2 holds of a stream, beyond the part that it was given last: it is asked for more once it has
+/// sent that.
+const SEND_BUFFER: usize = 1;
 
 /// How long is read on, so that a client that has to go gets to read why.
 const HEARD: Duration = Duration::from_secs(1);
@@ -100,6 +104,7 @@ fn builder(begun: Begun, settings: &Settings) -> http2::Builder<Begun> {
         .max_concurrent_streams(settings.limits.http2_streams)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(settings.limits.request_head as u32);
     builder
 }
@@ -107,6 +112,7 @@ fn builder(begun: Begun, settings: &Settings) -> http2::Builder<Begun> {
 /// Serves HTTP/2 on `stream` until one side ends it. What `begun` has was read of it already.
 pub async fn serve(stream: Stream, begun: Bytes, service: Service, settings: Settings) {
     let service = Arc::new(service);
+    service.peer().set_part(Parts::HTTP2.after(0));
     let clock = service.proxy().live.clock;
     let activity = Arc::new(Activity::new(clock, settings.limits.http2_streams));
     let left = Left::default();

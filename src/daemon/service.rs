@@ -36,8 +36,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What is handed out at once: nothing less is told of what an HTTP/2 client takes.
-const PART: usize = 32 * 1024;
+/// What is handed out at once, at most: nothing less is told of what an HTTP/2 client takes.
+const HANDED: usize = 64 * 1024;
 
 /// One connection's requests.
 pub struct Service {
@@ -72,6 +72,11 @@ impl Service {
     /// The client's address.
     pub fn client(&self) -> IpAddr {
         self.peer.ip
+    }
+
+    /// The client's connection.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     /// Whether the connection is TLS.
@@ -193,16 +198,18 @@ impl Body for ConnectionBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Self { body, left, in_flight } = &mut *self;
+        let part = in_flight.activity.part();
         let mut polled = if left.is_empty() {
+            body.read_at_most(part);
             Pin::new(body).poll_frame(cx)
         } else {
             Poll::Ready(Some(Ok(Frame::data(take(left)))))
         };
         if let Poll::Ready(Some(Ok(frame))) = &mut polled
             && let Some(data) = frame.data_mut()
-            && data.len() > PART
+            && data.len() > part.min(HANDED)
         {
-            *left = data.split_off(PART);
+            *left = data.split_off(part.min(HANDED));
         }
         in_flight.answered |= matches!(polled, Poll::Ready(None | Some(Err(_))));
         in_flight.activity.tell(match &polled {

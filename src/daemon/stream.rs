@@ -22,6 +22,10 @@ use tokio_rustls::server::TlsStream;
 const LINGER: Duration = Duration::from_secs(30);
 const LINGER_IDLE: Duration = Duration::from_secs(2);
 
+/// How many bytes of what is to be sent TLS holds, at least and at most. It is given all of a part of a
+/// body, whose block is free again by that.
+const TLS_HOLDS: (usize, usize) = (32 * 1024, 64 * 1024);
+
 /// A client's socket.
 #[derive(Debug)]
 pub enum Stream {
@@ -123,6 +127,14 @@ impl Stream {
         };
         // Whether they were or not, the end is near.
         let _ = timeout(LINGER_IDLE, saying).await;
+    }
+
+    /// Lets TLS hold what it is given in parts of `part` bytes, within limits.
+    pub fn hold_at_most(&mut self, part: usize) {
+        if let Self::Tls(stream) = self {
+            let (least, most) = TLS_HOLDS;
+            stream.get_mut().1.set_buffer_limit(Some(part.clamp(least, most)));
+        }
     }
 
     /// Closes our side and reads what still comes, so that the client gets to read our answer.

@@ -5,7 +5,11 @@
 
 use super::listener::{self, Listener};
 use crate::{
-    http1::date::Date, message::request_id::RequestIds, proxy::Proxy, snapshot::Live, task,
+    http1::{buffers, date::Date},
+    message::request_id::RequestIds,
+    proxy::Proxy,
+    snapshot::Live,
+    task,
 };
 use std::{io, sync::Arc, thread, time::Duration};
 use tokio::{
@@ -14,6 +18,10 @@ use tokio::{
     task::JoinSet,
     time::interval,
 };
+
+/// Threads of a worker that wait for disks, at most: tokio's 512 would hold some 80 KiB each, and as
+/// many clients could have them made by asking for files all at once.
+const DISK_THREADS: usize = 64;
 
 /// What the workers are to do.
 #[derive(Clone)]
@@ -42,7 +50,8 @@ pub fn start(
 ) -> io::Result<()> {
     spawn(index, ended, move || {
         let runtime = loop {
-            match Builder::new_current_thread().enable_all().build() {
+            let mut builder = Builder::new_current_thread();
+            match builder.enable_all().max_blocking_threads(DISK_THREADS).build() {
                 Ok(runtime) => break runtime,
                 Err(_) if *orders.stop.borrow() => return,
                 Err(error) => {
@@ -105,6 +114,7 @@ async fn work(proxy: Arc<Proxy>, mut orders: Orders) {
         loop {
             tick.tick().await;
             sweep(&sweeping);
+            buffers::trim();
         }
     });
     let mut serving: Vec<Arc<Listener>> = Vec::new();

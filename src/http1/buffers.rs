@@ -2,7 +2,8 @@
 //!
 //! Owns: a thread's free blocks. May touch: nothing of ours. The block used last is used next, for
 //! it is warm in the processor's cache; a connection that waits holds none. A block is free again
-//! when the last slice of it is dropped. They are the thread's, as an allocator's would be, and not
+//! when the last slice of it is dropped. Blocks come in sizes, and whoever reads gets a larger one only
+//! once it has filled a smaller one, so that a client makes us hold no more than it has sent. They are the thread's, as an allocator's would be, and not
 //! the worker's: what is shared has to be locked, and a request takes and gives four times.
 
 use super::socket::{Socket, poll_read, poll_readable};
@@ -14,66 +15,121 @@ use std::{
 };
 use tokio::io::AsyncRead;
 
-/// How much is read at once, at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Size {
-    /// A head and, mostly, its whole body.
-    Small,
-    /// A piece of a large body.
-    Large,
+/// The smallest block: room for a head and, mostly, its whole body.
+pub const SMALL: usize = 16 * 1024;
+
+/// The largest block. Measured at 32, 64, 128 and 256 KiB for 1 MB: CPU to nginx 0.76, 0.67, 0.62,
+/// 0.59 for responses, 1.15, 0.99, 0.92, 0.80 for requests.
+pub const LARGE: usize = 256 * 1024;
+
+/// Blocks come in five sizes, each twice the one before.
+const SIZES: usize = 5;
+
+/// Free blocks of each size that are kept, at most: what a busy worker has under way at a time,
+/// which is two for each request with a body.
+const KEPT: [usize; SIZES] = [128, 32, 16, 16, 16];
+
+/// Which of the sizes has room for so many bytes, or the largest.
+fn size_for(bytes: usize) -> usize {
+    (bytes.min(LARGE).div_ceil(SMALL).next_power_of_two().trailing_zeros()) as usize
 }
 
-impl Size {
-    const fn bytes(self) -> usize {
-        match self {
-            Self::Small => 16 * 1024,
-            // Measured at 32, 64, 128 and 256 KiB for 1 MB: CPU to nginx 0.76, 0.67, 0.62, 0.59 for
-            // responses, 1.15, 0.99, 0.92, 0.80 for requests.
-            Self::Large => 256 * 1024,
+/// How many bytes of a body are taken at a time for a client. It may take none of them, and we hold
+/// them for as long as its timeouts let it: so they are few at first, and then a small share of what
+/// the client has taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts {
+    least: usize,
+    most: usize,
+    /// Which share of what was taken: one of so many.
+    share: u64,
+}
+
+impl Parts {
+    /// Without TLS, by HTTP/1: nothing else holds what the socket does not take.
+    pub const PLAIN: Self = Self { least: 64 * 1024, most: LARGE, share: 32 };
+    /// With TLS, which holds what it was given, too.
+    pub const TLS: Self = Self { least: SMALL, most: LARGE, share: 128 };
+    /// By HTTP/2, of what the connection has taken: each of a hundred streams may hold a part that hyper
+    /// asked for before the client's window had room for it, and the one before within h2.
+    pub const HTTP2: Self = Self { least: SMALL, most: LARGE, share: 256 };
+
+    /// For a client that has `taken` so many bytes before.
+    pub fn after(self, taken: u64) -> usize {
+        (taken / self.share).clamp(self.least as u64, self.most as u64) as usize
+    }
+}
+
+/// How much of a client's body is read at a time. It doubles with each read that fills it, so that
+/// nobody makes us hold a large block who has not sent as much before.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace(usize);
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self(SMALL)
+    }
+}
+
+impl Pace {
+    /// How many bytes to read next of a body of which at most `left` are to come.
+    pub fn next(self, left: u64) -> usize {
+        left.clamp(1, self.0 as u64) as usize
+    }
+
+    /// So many bytes came.
+    pub fn came(&mut self, bytes: usize) {
+        if bytes >= self.0 {
+            self.0 = LARGE.min(self.0 * 2);
         }
     }
-
-    /// For a body with `left` bytes to come.
-    pub fn of(left: u64) -> Self {
-        if left < Self::Small.bytes() as u64 { Self::Small } else { Self::Large }
-    }
 }
 
-/// Free blocks kept of each size: what a busy worker has under way at a time, which is two for each
-/// request with a body.
-const KEPT_SMALL: usize = 128;
-const KEPT_LARGE: usize = 16;
-
-/// Free blocks, the last used last.
-#[derive(Default)]
+/// A thread's free blocks of one size, the last used last.
+#[derive(Debug, Default)]
 struct Free {
-    small: Vec<Box<[u8]>>,
-    large: Vec<Box<[u8]>>,
+    blocks: Vec<Box<[u8]>>,
+    /// The fewest that there were since the last [`trim`]: nobody needed these.
+    idle: usize,
 }
 
 thread_local! {
-    static FREE: RefCell<Free> = const { RefCell::new(Free { small: Vec::new(), large: Vec::new() }) };
+    static FREE: RefCell<[Free; SIZES]> =
+        const { RefCell::new([const { Free { blocks: Vec::new(), idle: 0 } }; SIZES]) };
 }
 
-fn take(size: Size) -> Box<[u8]> {
-    let free = FREE.with_borrow_mut(|free| match size {
-        Size::Small => free.small.pop(),
-        Size::Large => free.large.pop(),
+fn take(size: usize) -> Box<[u8]> {
+    let free = FREE.with_borrow_mut(|free| {
+        let free = &mut free[size];
+        let block = free.blocks.pop();
+        free.idle = free.idle.min(free.blocks.len());
+        block
     });
-    free.unwrap_or_else(|| vec![0; size.bytes()].into_boxed_slice())
+    free.unwrap_or_else(|| vec![0; SMALL << size].into_boxed_slice())
 }
 
 fn give(block: Box<[u8]>) {
+    if block.is_empty() {
+        return;
+    }
     // A thread that ends keeps nothing.
     let _ = FREE.try_with(|free| {
-        let mut free = free.borrow_mut();
-        let (free, kept) = match block.len() {
-            0 => return,
-            length if length == Size::Small.bytes() => (&mut free.small, KEPT_SMALL),
-            _ => (&mut free.large, KEPT_LARGE),
-        };
-        if free.len() < kept {
+        let size = size_for(block.len());
+        let free = &mut free.borrow_mut()[size].blocks;
+        if free.len() < KEPT[size] {
             free.push(block);
+        }
+    });
+}
+
+/// Gives the free blocks of this thread back to the system that nobody has needed since the last
+/// call. A worker calls it once a second.
+pub fn trim() {
+    FREE.with_borrow_mut(|free| {
+        for free in free {
+            free.blocks.drain(..free.idle);
+            free.blocks.shrink_to(free.blocks.len() * 2);
+            free.idle = free.blocks.len();
         }
     });
 }
@@ -97,13 +153,29 @@ impl Drop for Block {
 }
 
 /// Reads what is there and puts it after what is `unread`; says how many bytes came, 0 at the end.
-/// What is unread must be less than a large block holds: who reads heads and chunks limits them. If
-/// it is `likely` that there is something, that is not asked first.
+/// The block has room for `want` bytes, those that are unread among them, and for more where as many
+/// are unread already. What is unread must be less than [`LARGE`]: who reads heads and chunks limits
+/// them. If it is `likely` that there is something, that is not asked first.
 pub fn poll_fill<S: AsyncRead + Socket>(
     cx: &mut Context<'_>,
     stream: &mut S,
     unread: &mut Bytes,
-    size: Size,
+    want: usize,
+    likely: bool,
+) -> Poll<io::Result<usize>> {
+    let filled = poll_fill_now(cx, stream, unread, want, likely);
+    if filled.is_pending() && !unread.is_empty() {
+        // Nobody knows how long it waits for the rest, and it is no more than a slice of its block.
+        *unread = Bytes::copy_from_slice(unread);
+    }
+    filled
+}
+
+fn poll_fill_now<S: AsyncRead + Socket>(
+    cx: &mut Context<'_>,
+    stream: &mut S,
+    unread: &mut Bytes,
+    want: usize,
     likely: bool,
 ) -> Poll<io::Result<usize>> {
     if !likely {
@@ -111,23 +183,56 @@ pub fn poll_fill<S: AsyncRead + Socket>(
         ready!(poll_readable(cx, stream))?;
     }
     let before = unread.len();
-    let size = if before >= Size::Small.bytes() / 2 { Size::Large } else { size };
+    let want = if before < want { want } else { before + before / 4 };
+    read_block(size_for(want), before, |block| {
+        let came = ready!(poll_read(cx, stream, &mut block[before..]))?;
+        block[..before].copy_from_slice(unread);
+        Poll::Ready(Ok(came))
+    })
+    .map_ok(|(came, bytes)| {
+        if came > 0 {
+            *unread = bytes;
+        }
+        came
+    })
+}
+
+/// Has a block of one of the sizes read into behind its first `before` bytes.
+fn read_block(
+    size: usize,
+    before: usize,
+    read: impl FnOnce(&mut [u8]) -> Poll<io::Result<usize>>,
+) -> Poll<io::Result<(usize, Bytes)>> {
     let mut block = take(size);
-    let Some(room) = block.get_mut(before..).filter(|room| !room.is_empty()) else {
+    if before >= block.len() {
         give(block);
         return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
-    };
-    let came = match poll_read(cx, stream, room) {
-        Poll::Ready(Ok(came @ 1..)) => came,
+    }
+    match read(&mut block) {
+        Poll::Ready(Ok(came @ 1..)) => {
+            let block = Block { bytes: block, filled: before + came };
+            Poll::Ready(Ok((came, Bytes::from_owner(block))))
+        }
         nothing => {
             give(block);
-            return nothing;
+            nothing.map_ok(|came| (came, Bytes::new()))
         }
-    };
-    block[..before].copy_from_slice(unread);
-    let filled = before + came;
-    *unread = Bytes::from_owner(Block { bytes: block, filled });
-    Poll::Ready(Ok(came))
+    }
+}
+
+/// Has up to `most` bytes read into a block at once, which may be large for a while.
+pub fn read_up_to(
+    most: usize,
+    read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+) -> io::Result<Bytes> {
+    let read = read_block(size_for(most), 0, |block| {
+        let most = most.min(block.len());
+        Poll::Ready(read(&mut block[..most]))
+    });
+    match read {
+        Poll::Ready(read) => read.map(|(_, bytes)| bytes),
+        Poll::Pending => Ok(Bytes::new()),
+    }
 }
 
 #[cfg(test)]
@@ -140,7 +245,7 @@ mod tests {
 
     fn fill(stream: &mut &[u8], unread: &mut Bytes) -> usize {
         let mut cx = Context::from_waker(Waker::noop());
-        match poll_fill(&mut cx, stream, unread, Size::Small, false) {
+        match poll_fill(&mut cx, stream, unread, SMALL, false) {
             Poll::Ready(Ok(read)) => read,
             other => panic!("{other:?}"),
         }
@@ -148,7 +253,7 @@ mod tests {
 
     #[test]
     fn blocks_are_free_with_their_last_slice_and_serve_again() {
-        let free = || FREE.with_borrow(|free| free.small.len());
+        let free = || FREE.with_borrow(|free| free[0].blocks.len());
         FREE.take();
         let (mut stream, mut unread) = (&b"abcdef"[..], Bytes::new());
         assert_eq!(fill(&mut stream, &mut unread), 6);
@@ -167,7 +272,7 @@ mod tests {
         let mut unread = Bytes::from("abc");
         assert_eq!(fill(&mut &b"def"[..], &mut unread), 3);
         assert_eq!(&unread[..], b"abcdef");
-        let mut much = Bytes::from(vec![b'x'; Size::Small.bytes()]);
+        let mut much = Bytes::from(vec![b'x'; SMALL]);
         assert_eq!(fill(&mut &b"y"[..], &mut much), 1);
         assert_eq!((much.len(), much[0], much.last()), (16 * 1024 + 1, b'x', Some(&b'y')));
     }

@@ -31,8 +31,9 @@ const PIPE_SIZE: usize = 1024 * 1024;
 /// user without privileges have 64 MiB in pipes.
 const MOST_PIPES: usize = 32;
 
-/// How much of a file is sent before it is looked at again.
-const FILE_PART: u64 = 1024 * 1024;
+/// How much of a file is sent before it is looked at again; less where the kernel has just begun to
+/// read it.
+const FILE_PARTS: [u64; 2] = [1024 * 1024, 128 * 1024];
 
 /// Bytes for the kernel to move.
 #[derive(Debug)]
@@ -78,17 +79,14 @@ impl InFile {
     /// As much of the `left` bytes from `at` on as is sent before the file is looked at again, if the
     /// kernel has it in memory: a worker must not wait for a disk.
     pub fn at_hand(file: &Arc<File>, at: u64, left: u64) -> Option<Self> {
-        let left = left.min(FILE_PART);
-        let is_there = |at| {
-            let mut byte = [0];
-            let mut byte = [IoSliceMut::new(&mut byte)];
-            preadv2(file, &mut byte, at, ReadWriteFlags::NOWAIT) == Ok(1)
-        };
+        let is_there = |at| read_at_hand(file, &mut [0], at).is_ok_and(|read| read == 1);
+        if left == 0 || !is_there(at) {
+            return None;
+        }
         // What is between came by the same reads, and leaves memory at about the same time.
-        (left > 0 && is_there(at) && is_there(at + left - 1)).then(|| {
-            let file = Arc::clone(file);
-            Self { file, at, left }
-        })
+        let parts = FILE_PARTS.map(|part| left.min(part));
+        let left = parts.into_iter().find(|left| is_there(at + left - 1))?;
+        Some(Self { file: Arc::clone(file), at, left })
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, socket: &TcpStream) -> Poll<io::Result<usize>> {
@@ -103,6 +101,18 @@ impl InFile {
         *left -= sent as u64;
         Poll::Ready(Ok(sent))
     }
+}
+
+/// Reads what the kernel has of a file in memory, from `at` on; else an error that is
+/// [`is_not_at_hand`].
+pub fn read_at_hand(file: &File, room: &mut [u8], at: u64) -> io::Result<usize> {
+    Ok(preadv2(file, &mut [IoSliceMut::new(room)], at, ReadWriteFlags::NOWAIT)?)
+}
+
+/// Whether something of a file can't be had without waiting, or its file system can't tell.
+pub fn is_not_at_hand(error: &io::Error) -> bool {
+    let codes = [Errno::AGAIN, Errno::OPNOTSUPP, Errno::NOSYS, Errno::INVAL];
+    error.raw_os_error().is_some_and(|code| codes.iter().any(|it| it.raw_os_error() == code))
 }
 
 #[derive(Debug)]

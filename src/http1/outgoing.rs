@@ -26,6 +26,9 @@ const PILE: usize = 16 * 1024;
 /// Room for most heads.
 const HEAD: usize = 512;
 
+/// Room that is kept from one message to the next.
+const KEPT: usize = 4 * 1024;
+
 /// A part of a body.
 #[derive(Debug)]
 pub enum Part {
@@ -52,6 +55,8 @@ pub struct Outgoing {
     head: Vec<u8>,
     offset: usize,
     data: Bytes,
+    /// How many bytes `data` had when it was pushed.
+    pushed: usize,
     /// In place of `data`.
     moved: Option<Moved>,
     tail: &'static [u8],
@@ -70,6 +75,7 @@ impl Outgoing {
         // Most heads fit: the memory of a new connection is got once.
         self.head.reserve(HEAD);
         (self.offset, self.data, self.tail, self.sent) = (0, Bytes::new(), b"", 0);
+        self.pushed = 0;
         (self.moved, self.chunked, self.ended) = (None, false, false);
         &mut self.head
     }
@@ -79,9 +85,13 @@ impl Outgoing {
         self.chunked = true;
     }
 
-    /// Whether the next part of the body is to be pushed.
+    /// Whether the next part of the body is to be pushed. What TLS still has of the last one is to go
+    /// out first: it is as much memory as the part was.
     pub fn wants_more(&self) -> bool {
-        !self.ended && self.is_head_only() && self.head.len() - self.offset < PILE
+        !self.ended
+            && !self.unflushed
+            && self.is_head_only()
+            && self.head.len() - self.offset < PILE
     }
 
     /// Whether everything has been pushed and written.
@@ -92,6 +102,11 @@ impl Outgoing {
     /// How much of the part that was pushed last is not written. Small ones are not told from the head.
     pub fn unwritten(&self) -> u64 {
         self.data.len() as u64 + self.moved.as_ref().map_or(0, Moved::left)
+    }
+
+    /// How much memory is held by the part that was pushed last, here or as TLS records.
+    pub fn held(&self) -> usize {
+        if self.data.is_empty() && !self.unflushed { 0 } else { self.pushed }
     }
 
     fn is_head_only(&self) -> bool {
@@ -130,6 +145,7 @@ impl Outgoing {
             }
             return;
         }
+        self.pushed = data.len();
         self.data = data;
         self.end_chunk();
     }
@@ -208,9 +224,14 @@ impl Outgoing {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.wrote(written);
+            self.unflushed = stream.socket().is_none();
         }
         ready!(Pin::new(stream).poll_flush(cx))?;
         self.unflushed = false;
+        if self.ended && self.head.capacity() > KEPT {
+            // The connection may be idle from now on.
+            (self.head, self.offset) = (Vec::new(), 0);
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -232,7 +253,6 @@ impl Outgoing {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         self.sent += written as u64;
-        self.unflushed = true;
         if moved.left() == 0 {
             self.moved = None;
         }
@@ -241,7 +261,6 @@ impl Outgoing {
 
     fn wrote(&mut self, written: usize) {
         self.sent += written as u64;
-        self.unflushed = true;
         let from_head = written.min(self.head.len() - self.offset);
         self.offset += from_head;
         let from_data = (written - from_head).min(self.data.len());

@@ -6,7 +6,7 @@
 //! connection looks at the wish right after the taker was polled and nobody is woken.
 
 use super::{
-    buffers::{self, Size},
+    buffers::{self, Pace},
     chunked::{Chunked, Step},
     moved::{self, Moved, WORTH_MOVING},
     outgoing::Part,
@@ -106,6 +106,7 @@ pub struct Giver {
     rest: Rest,
     /// What is left to write of `100 Continue`, which is sent once the body is wanted.
     interim: &'static [u8],
+    pace: Pace,
     done: bool,
 }
 
@@ -116,7 +117,8 @@ pub fn hand_over(length: Option<u64>, expects_continue: bool, unread: &mut Bytes
     let shared = Shared::default();
     let rest = length.map_or(Rest::Chunked(Chunked::default()), Rest::Length);
     let interim = if expects_continue { CONTINUE } else { b"" };
-    let mut giver = Giver { shared: Arc::clone(&shared), rest, interim, done: false };
+    let mut giver =
+        Giver { shared: Arc::clone(&shared), rest, interim, pace: Pace::default(), done: false };
     let first = giver.take(unread).transpose();
     if first.is_some() || giver.done {
         drop(giver.give(first));
@@ -208,12 +210,13 @@ impl Giver {
                 let written = ready!(poll_write(cx, stream, self.interim))?;
                 self.interim = &self.interim[written..];
             }
-            let size = match self.rest {
-                Rest::Length(left) => Size::of(left),
-                Rest::Chunked(_) => Size::Large,
-            };
-            if ready!(buffers::poll_fill(cx, stream, unread, size, false))? == 0 {
-                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            let want = self.pace.next(match self.rest {
+                Rest::Length(left) => left,
+                Rest::Chunked(_) => u64::MAX,
+            });
+            match ready!(buffers::poll_fill(cx, stream, unread, want, false))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                came => self.pace.came(came),
             }
         }
     }

@@ -6,15 +6,21 @@
 
 use super::request_id::RequestId;
 use crate::{
-    http1::request::{Head, RequestFields},
+    http1::{
+        buffers::Parts,
+        request::{Head, RequestFields},
+    },
     template::{Part, Template, Variable},
 };
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Version, header};
 use std::{
     borrow::Cow,
     net::{IpAddr, Ipv6Addr},
     ops::Range,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Instant,
 };
 
@@ -32,6 +38,7 @@ pub struct Peer {
     pub tls: bool,
     /// The server name of the TLS handshake, lower case.
     pub sni: Option<String>,
+    part: AtomicUsize,
 }
 
 const FORWARDED_FOR: &str = "x-forwarded-for: ";
@@ -47,7 +54,19 @@ impl Peer {
         lines.extend_from_within(ip_text.clone());
         lines.push_str("\r\nx-forwarded-proto: ");
         lines.push_str(if tls { "https\r\n" } else { "http\r\n" });
-        Self { ip, lines, ip_text, listener, tls, sni }
+        let parts = if tls { Parts::TLS } else { Parts::PLAIN };
+        Self { ip, lines, ip_text, listener, tls, sni, part: parts.after(0).into() }
+    }
+
+    /// How many bytes of a body are taken at a time for the client, which may then take none of them
+    /// for as long as its timeouts let it.
+    pub fn part(&self) -> usize {
+        self.part.load(Relaxed)
+    }
+
+    /// Sets [`Peer::part`].
+    pub fn set_part(&self, part: usize) {
+        self.part.store(part, Relaxed);
     }
 
     /// The address as text.
@@ -104,6 +123,11 @@ impl Context {
             Some(ip) => ip.to_string().into(),
             None => self.peer.ip_text().into(),
         }
+    }
+
+    /// Whether the kernel can move a body to the client by itself.
+    pub fn takes_moved(&self) -> bool {
+        self.head.version != Version::HTTP_2 && !self.peer.tls
     }
 
     /// `http` or `https`, as the client used it.

@@ -190,8 +190,8 @@ fn poll_head(
     mut likely: bool,
 ) -> Poll<Result<ResponseHead, Failure>> {
     loop {
-        let size = connection.link.first_read;
-        match ready!(connection.poll_read(cx, size, take(&mut likely))) {
+        let want = connection.link.first_read;
+        match ready!(connection.poll_read(cx, want, take(&mut likely))) {
             Err(error) => return Poll::Ready(Err(Failure::Reset(error))),
             Ok(0) => return Poll::Ready(Err(Failure::Reset(io::ErrorKind::UnexpectedEof.into()))),
             Ok(_) => {}

@@ -17,7 +17,7 @@ use super::{
     server_body::{Home, ServerBody},
 };
 use crate::{
-    http1::{buffers::Size, moved::WORTH_MOVING, request::Head},
+    http1::{buffers::SMALL, moved::WORTH_MOVING, request::Head},
     message::{
         answer::Answer,
         body::{BodyError, Incoming, RequestBody},
@@ -30,12 +30,17 @@ use crate::{
         strategy::{consistent_hash, ip_hash},
     },
 };
+use bytes::Bytes;
 use http::{StatusCode, Version, header};
 use std::{
     io,
     sync::Arc,
     time::{Duration, Instant},
 };
+
+/// A body up to this size is copied out of its block for an HTTP/2 client, whose stream may hold it
+/// for long.
+const COPIED: usize = 4 * 1024;
 
 /// What is known of a request's servers so far.
 struct Choice<'a> {
@@ -303,19 +308,23 @@ fn respond(
     let all_sent = connection.gear.outgoing.is_done();
     let context = &facts.context;
     let reusable = reusable && !authenticates_the_connection(&context.head);
-    let moves = context.head.version != Version::HTTP_2 && !context.peer.tls;
+    let part = context.peer.part();
     connection.link.first_read = match framing {
-        // The less of it is read, the more the kernel moves by itself.
-        Framing::Length(length) if moves && length >= WORTH_MOVING => Size::Small,
-        Framing::Length(length) => Size::of(length),
-        Framing::Chunked | Framing::Close => Size::Small,
+        // What is worth moving is left to the kernel, for a client that takes it so.
+        Framing::Length(length) if !context.takes_moved() || length < WORTH_MOVING => {
+            SMALL.max(length.min(part as u64) as usize)
+        }
+        _ => SMALL,
     };
     // Most small responses have come whole, so that nothing is left to be pulled.
     if let Framing::Length(length) = framing
         && length <= connection.gear.unread.len() as u64
         && all_sent
     {
-        let data = connection.gear.unread.split_to(length as usize);
+        let mut data = connection.gear.unread.split_to(length as usize);
+        if context.head.version == Version::HTTP_2 && data.len() <= COPIED {
+            data = Bytes::copy_from_slice(&data);
+        }
         if reusable {
             proxy.pool.check_in(lease.server().id(), connection, &forward.group.pool, now);
         }
@@ -329,7 +338,7 @@ fn respond(
     };
     let rest = (!all_sent).then_some(body);
     let (read, limit) = (forward.timeouts.read, forward.response_buffer);
-    let body = ServerBody::new(connection, rest, (framing, reusable), home, read, limit)
+    let body = ServerBody::new(connection, rest, (framing, reusable), home, read, (limit, part))
         .without(forward.edited_in_responses.clone());
     answer(Source::Server(Box::new(body)))
 }

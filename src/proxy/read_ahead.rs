@@ -6,11 +6,12 @@
 //! client's window allows, and the server's connection would be held as long, or the request stop.
 
 use super::server_body::{Part, ServerBody, hold, size};
-use crate::task;
+use crate::{message::body::BodyError, task};
 use http_body::SizeHint;
 use std::{
     collections::VecDeque,
     future::poll_fn,
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
@@ -25,6 +26,8 @@ pub struct ReadAhead {
 struct Queue {
     frames: VecDeque<Part>,
     bytes: usize,
+    /// Of the two parts that were handed out last, which HTTP/2 may still hold.
+    handed: [usize; 2],
     ended: bool,
     abandoned: bool,
     reader: Option<Waker>,
@@ -38,10 +41,11 @@ impl ReadAhead {
         let queue = Arc::new(Mutex::new(Queue::default()));
         let shared = Arc::clone(&queue);
         task::spawn(async move {
-            poll_fn(|cx| fill(&shared, &mut body, limit, cx)).await;
+            let ending = Ending(shared);
+            poll_fn(|cx| fill(&ending.0, &mut body, limit, cx)).await;
             // Only now: the lease and the connection have gone home when the client sees the end.
             drop(body);
-            lock(&shared).end();
+            drop(ending);
         });
         Self { queue, length }
     }
@@ -54,16 +58,16 @@ impl ReadAhead {
                 return Poll::Ready(None);
             }
             queue.reader = Some(cx.waker().clone());
+            queue.wake_writer();
             return Poll::Pending;
         };
         let size = size(&frame);
         queue.bytes -= size;
+        queue.handed = [size, queue.handed[0]];
         if let Some(length) = &mut self.length {
             *length = length.saturating_sub(size as u64);
         }
-        if let Some(writer) = queue.writer.take() {
-            writer.wake();
-        }
+        queue.wake_writer();
         Poll::Ready(Some(frame))
     }
 
@@ -83,13 +87,23 @@ impl Drop for ReadAhead {
     fn drop(&mut self) {
         let mut queue = lock(&self.queue);
         queue.abandoned = true;
-        if let Some(writer) = queue.writer.take() {
-            writer.wake();
-        }
+        queue.wake_writer();
     }
 }
 
 impl Queue {
+    /// Whether the client is to take some first. hyper asks for a part once it has given the one before
+    /// to h2: when it waits, it holds only that one.
+    fn is_full(&self, limit: usize) -> bool {
+        self.reader.is_none() && self.bytes + self.handed[0] + self.handed[1] >= limit
+    }
+
+    fn wake_writer(&mut self) {
+        if let Some(writer) = self.writer.take() {
+            writer.wake();
+        }
+    }
+
     fn push(&mut self, frame: Part) {
         self.bytes += size(&frame);
         hold(&mut self.frames, frame);
@@ -103,6 +117,20 @@ impl Queue {
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }
+    }
+}
+
+/// Ends the queue, however the task that fills it comes to its end.
+struct Ending(Arc<Mutex<Queue>>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let mut queue = lock(&self.0);
+        if std::thread::panicking() {
+            let panicked = io::Error::other("the task that reads the response panicked");
+            queue.push(Err(BodyError::Reset(panicked)));
+        }
+        queue.end();
     }
 }
 
@@ -121,7 +149,7 @@ fn fill(
             if queue.abandoned {
                 return Poll::Ready(());
             }
-            if queue.bytes >= limit {
+            if queue.is_full(limit) {
                 // A client that sends all of its request first takes nothing until it has.
                 let Err(error) = body.send_rest(cx) else { return Poll::Pending };
                 queue.push(Err(error));

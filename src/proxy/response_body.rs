@@ -99,10 +99,20 @@ impl ResponseBody {
         }
     }
 
-    /// Reads more while the client takes nothing.
-    pub fn read_ahead(&mut self, cx: &mut Context<'_>) {
+    /// Reads no more than `bytes` at a time from now on.
+    pub fn read_at_most(&mut self, bytes: usize) {
+        match &mut self.source {
+            Source::File(body) => body.read_at_most(bytes),
+            Source::Server(body) => body.read_at_most(bytes),
+            // These are small.
+            Source::Empty | Source::Full(_) | Source::Ahead(_) => {}
+        }
+    }
+
+    /// Reads more while the client takes nothing, which `held` bytes of memory wait for already.
+    pub fn read_ahead(&mut self, cx: &mut Context<'_>, held: usize) {
         if let Source::Server(body) = &mut self.source {
-            body.read_ahead(cx);
+            body.read_ahead(cx, held);
         }
     }
 

@@ -8,7 +8,6 @@ use super::{exchange::poll_rest, response_head::Framing};
 use crate::{
     clock::Clock,
     http1::{
-        buffers::Size,
         chunked::{Chunked, Step},
         moved::{Moved, WORTH_MOVING},
     },
@@ -63,6 +62,8 @@ pub struct ServerBody {
     ahead_bytes: usize,
     /// How much may be taken off ahead of the client.
     limit: usize,
+    /// How much is read at a time.
+    part: usize,
     framing: Rest,
     read_timeout: Duration,
     armed: bool,
@@ -92,14 +93,15 @@ pub(super) type Part = Result<Frame<Bytes>, BodyError>;
 type Frames = Option<Part>;
 
 impl ServerBody {
-    /// The body that follows a head on `connection`; `reusable` as the head says.
+    /// The body that follows a head on `connection`; `reusable` as the head says. Up to `limit` bytes
+    /// are taken off ahead of the client, and no more than `part` at a time.
     pub fn new(
         connection: Connection,
         rest: Option<RequestBody>,
         (framing, reusable): (Framing, bool),
         home: Home,
         read_timeout: Duration,
-        limit: usize,
+        (limit, part): (usize, usize),
     ) -> Self {
         let framing = match framing {
             Framing::Length(length) => Rest::Length(length),
@@ -113,6 +115,7 @@ impl ServerBody {
             ahead: VecDeque::new(),
             ahead_bytes: 0,
             limit,
+            part,
             framing,
             read_timeout,
             armed: false,
@@ -128,6 +131,11 @@ impl ServerBody {
     #[must_use]
     pub fn without(self, edited: EditedNames) -> Self {
         Self { edited, ..self }
+    }
+
+    /// Reads no more than `part` bytes at a time from now on.
+    pub fn read_at_most(&mut self, part: usize) {
+        self.part = part;
     }
 
     /// Whether everything has been handed out.
@@ -165,7 +173,7 @@ impl ServerBody {
             self.ahead_bytes -= size(&frame);
             return Poll::Ready(Some(frame));
         }
-        self.poll_server(cx)
+        self.poll_server(cx, u64::MAX)
     }
 
     /// The next part for the kernel to move to a client that takes it so; `None` where
@@ -201,14 +209,18 @@ impl ServerBody {
     }
 
     /// Takes more off the server while the client takes nothing, so that a slow client holds memory
-    /// instead of a server's connection.
-    pub fn read_ahead(&mut self, cx: &mut Context<'_>) {
+    /// instead of a server's connection: `held` bytes already, and no more than the limit in all.
+    pub fn read_ahead(&mut self, cx: &mut Context<'_>, held: usize) {
         // A client that sends all of its request first takes nothing until it has.
         if let Err(error) = self.send_rest(cx) {
             return hold(&mut self.ahead, Err(error));
         }
-        while self.fits() && self.source.is_some() && self.ahead_bytes < self.limit {
-            let Poll::Ready(Some(frame)) = self.poll_server(cx) else { return };
+        while self.fits() && self.source.is_some() {
+            let room = self.limit.saturating_sub(held + self.ahead_bytes);
+            if room == 0 {
+                return;
+            }
+            let Poll::Ready(Some(frame)) = self.poll_server(cx, room as u64) else { return };
             self.ahead_bytes += size(&frame);
             hold(&mut self.ahead, frame);
         }
@@ -235,7 +247,8 @@ impl ServerBody {
         Ok(())
     }
 
-    fn poll_server(&mut self, cx: &mut Context<'_>) -> Poll<Frames> {
+    /// The next part, of which no more than `most` bytes are read.
+    fn poll_server(&mut self, cx: &mut Context<'_>, most: u64) -> Poll<Frames> {
         if let Err(error) = self.send_rest(cx) {
             return Poll::Ready(Some(Err(error)));
         }
@@ -246,7 +259,7 @@ impl ServerBody {
                 Ok(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
                 Err(error) => return Poll::Ready(Some(Err(self.fail(error)))),
             }
-            match ready!(self.poll_more(cx)) {
+            match ready!(self.poll_more(cx, most)) {
                 Ok(0) if matches!(self.framing, Rest::Close) => {
                     self.finish();
                     return Poll::Ready(None);
@@ -293,13 +306,14 @@ impl ServerBody {
         Ok(frame)
     }
 
-    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, BodyError>> {
+    fn poll_more(&mut self, cx: &mut Context<'_>, most: u64) -> Poll<Result<usize, BodyError>> {
         let Some(source) = &mut self.source else { return Poll::Ready(Ok(0)) };
-        let size = match self.framing {
-            Rest::Length(left) => Size::of(left),
-            _ => Size::Large,
+        let most = match self.framing {
+            Rest::Length(left) => left.min(most),
+            _ => most,
         };
-        let read = source.connection.poll_read(cx, size, false);
+        let want = most.clamp(1, self.part as u64) as usize;
+        let read = source.connection.poll_read(cx, want, false);
         self.within_wait(cx, read)
     }
 
@@ -340,7 +354,7 @@ impl ServerBody {
             if unread >= *left || *left > (self.limit as u64).min(IN_ONE_PIECE) {
                 break;
             }
-            match source.connection.poll_read(cx, Size::of(*left), false) {
+            match source.connection.poll_read(cx, *left as usize, false) {
                 // An end or an error shows again when the body is pulled.
                 Poll::Ready(Ok(0) | Err(_)) => break,
                 Poll::Ready(Ok(_)) => {}
@@ -432,7 +446,7 @@ mod tests {
             clock: Clock::start(),
         };
         let framing = (Framing::Length(4), true);
-        let body = ServerBody::new(connection, None, framing, home, TIME, 1 << 15);
+        let body = ServerBody::new(connection, None, framing, home, TIME, (1 << 15, 1 << 15));
         (body, listener.accept().unwrap().0)
     }
 

@@ -7,7 +7,7 @@
 use super::server::Server;
 use crate::{
     http1::{
-        buffers::{self, Size},
+        buffers::{self, SMALL},
         moved::{self, Moved},
         outgoing::Outgoing,
     },
@@ -38,9 +38,9 @@ pub fn is_ours(error: &io::Error) -> bool {
 #[derive(Debug)]
 pub struct Link {
     stream: TcpStream,
-    /// How large a block the next head is read into: as large as the last response needed.
-    pub first_read: Size,
-    /// The number of requests so far.
+    /// How many bytes the next head is read with: as many as the last response would have needed.
+    pub first_read: usize,
+    /// Requests that it has carried.
     pub requests: u64,
     /// When it was opened, on the process's clock.
     pub opened: u64,
@@ -138,20 +138,20 @@ impl Connection {
         {
             loopback::unpace(&stream);
         }
-        let (first_read, requests, kept_for) = (Size::Small, 0, None);
+        let (first_read, requests, kept_for) = (SMALL, 0, None);
         let link = Link { stream, first_read, requests, opened: now, kept_for, moves };
         Ok(Self { link, gear })
     }
 
-    /// Reads what has arrived into `unread`. If something is `likely` to be there, it reads without
-    /// asking for readiness first.
+    /// Reads what is there into `unread`, for which there is to be room for `want` bytes. If it is
+    /// `likely` that there is something, that is not asked first.
     pub fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
-        size: Size,
+        want: usize,
         likely: bool,
     ) -> Poll<io::Result<usize>> {
-        buffers::poll_fill(cx, &mut self.link.stream, &mut self.gear.unread, size, likely)
+        buffers::poll_fill(cx, &mut self.link.stream, &mut self.gear.unread, want, likely)
     }
 
     /// Takes up to `most` bytes off the socket without reading them; `None` if this is not possible
