@@ -56,6 +56,14 @@ fn ask(address: SocketAddr, path: &str) -> String {
 /// One after the other: the panic hook is the process's.
 #[test]
 fn panics_stay_where_they_happen() {
+    let own = thread::current().id();
+    let usual = std::panic::take_hook();
+    // Those of workers are meant; nobody is to wonder about them.
+    std::panic::set_hook(Box::new(move |panic| {
+        if thread::current().id() == own {
+            usual(panic);
+        }
+    }));
     a_worker_that_dies_is_replaced_and_what_is_queued_is_served();
     a_request_that_panics_ends_its_connection_alone();
 }
@@ -65,7 +73,7 @@ fn a_worker_that_dies_is_replaced_and_what_is_queued_is_served() {
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let level = logging::start("error", false);
+            let level = logging::start("off", false);
             let control = Control::start(Path::new("test.toml"), loaded(), level).await.unwrap();
             tell.send((control.live(), control.listeners())).unwrap();
             control.serve(Signals::new().unwrap()).await;

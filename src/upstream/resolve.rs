@@ -19,30 +19,35 @@ pub async fn resolve(server: &Server) {
         Ok(mut addresses) if !addresses.is_empty() => {
             addresses.sort_unstable();
             addresses.dedup();
-            if **server.addresses() != addresses {
+            let is_news = server.is_found_again();
+            if **server.addresses() != addresses || is_news {
                 tracing::info!(upstream, server = address, ?addresses, "resolved");
+            }
+            if **server.addresses() != addresses {
                 server.set_addresses(addresses);
             }
         }
         answer => {
             let error = answer.err().map_or("no address".to_owned(), |error| error.to_string());
-            if server.is_resolved() {
-                tracing::warn!(
-                    upstream,
-                    server = address,
-                    error,
-                    "does not resolve now; its last addresses are used"
-                );
+            let consequence = if server.is_resolved() {
+                "does not resolve now; its last addresses are used"
             } else {
-                tracing::warn!(
-                    upstream,
-                    server = address,
-                    error,
-                    "does not resolve; it is down until it does"
-                );
+                "does not resolve; it is down until it does"
+            };
+            let failed = server.count_lost();
+            if is_told(failed) {
+                tracing::warn!(upstream, server = address, error, failed, "{consequence}");
+            } else {
+                tracing::debug!(upstream, server = address, error, failed, "{consequence}");
             }
         }
     }
+}
+
+/// Whether the log is told that so many look-ups in a row have failed: once, and then ever more rarely,
+/// for a name that is gone may stay so for weeks.
+fn is_told(failed: u32) -> bool {
+    failed == 1 || failed >= 64 && failed.is_power_of_two()
 }
 
 /// Looks `server`'s name up every `interval`, until dropped; sooner while it has no address at all.

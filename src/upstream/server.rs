@@ -40,6 +40,7 @@ pub struct Server {
     address: Arc<str>,
     addresses: ArcSwap<Vec<SocketAddr>>,
     moves: AtomicU32,
+    lost: AtomicU32,
 }
 
 impl Server {
@@ -56,6 +57,7 @@ impl Server {
             resolved: AtomicBool::new(!addresses.is_empty()),
             addresses: ArcSwap::from_pointee(addresses),
             moves: AtomicU32::new(0),
+            lost: AtomicU32::new(0),
             active: AtomicU8::new(ActiveHealth::Unchecked as u8),
             passive: Passive::default(),
             in_flight: AtomicU32::new(0),
@@ -96,6 +98,16 @@ impl Server {
     /// How often its addresses have been set.
     pub fn moves(&self) -> u32 {
         self.moves.load(Acquire)
+    }
+
+    /// Another look-up found nothing: how many have in a row.
+    pub(super) fn count_lost(&self) -> u32 {
+        self.lost.fetch_add(1, Relaxed).saturating_add(1)
+    }
+
+    /// A look-up found something: whether the one before did not.
+    pub(super) fn is_found_again(&self) -> bool {
+        self.lost.swap(0, Relaxed) > 0
     }
 
     /// Whether the address resolves to anything.
