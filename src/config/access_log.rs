@@ -1,6 +1,6 @@
 //! `[access_log]`: one line a request.
 
-use super::table::Table;
+use super::{table::Table, tree::Text};
 use std::path::PathBuf;
 
 /// A line is up to some KiB.
@@ -37,13 +37,33 @@ pub enum AccessLogFormat {
     Combined,
 }
 
+/// A file that can be there. Whether it can be written, only the daemon's user finds out.
+fn read_path(table: &Table<'_>, text: &Text) -> PathBuf {
+    let path = table.path_in(text);
+    let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
+    let shown = path.display();
+    if text.value.is_empty() {
+        return path;
+    }
+    if path.is_dir() {
+        let hint =
+            format!("write a file in it: `\"{}/access.log\"`", text.value.trim_end_matches('/'));
+        table.error(text.span.clone(), format!("`{shown}` is a directory"), Some(hint));
+    } else if let Some(directory) = directory.filter(|it| !it.is_dir()) {
+        let directory = directory.display();
+        let hint = format!("make it with `mkdir -p {directory}`, or write another path");
+        table.error(text.span.clone(), format!("there is no directory `{directory}`"), Some(hint));
+    }
+    path
+}
+
 impl AccessLog {
     /// Reads `[access_log]`.
     pub(super) fn read(table: &Table<'_>) -> Self {
         let path = table.text("path").filter(|text| text.value != "stdout");
         let formats = [("json", AccessLogFormat::Json), ("combined", AccessLogFormat::Combined)];
         Self {
-            path: path.map(|text| table.path_in(text)),
+            path: path.map(|text| read_path(table, text)),
             format: table.choice("format", AccessLogFormat::Json, &formats),
             buffer: Self::read_buffer(table),
             when_full: table.choice(

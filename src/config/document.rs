@@ -8,6 +8,7 @@ use super::{
     Diagnostic, Severity,
     environment::Lookup,
     nearest::nearest,
+    not_yet,
     shape::{Keys, Shape},
     syntax::{self, Sound},
     table::Table,
@@ -205,14 +206,21 @@ impl<'a> Document<'a> {
     }
 }
 
+fn home(label: &str) -> String {
+    if label.is_empty() { "at the top level".into() } else { format!("in {label}") }
+}
+
 fn stray_hint(stray: &Stray, keys: &Keys) -> String {
+    if let Some(hint) = not_yet::hint(&stray.key, &stray.shape.pattern) {
+        return hint.to_owned();
+    }
     let known = stray.shape.known();
     if let Some(word) = nearest(&stray.key, known.iter().copied()) {
         return format!("did you mean `{word}`?");
     }
-    if let Some(home) = keys.homes.get(stray.key.as_str()) {
-        let home = if home.is_empty() { "at the top level" } else { &format!("in {home}") };
-        return format!("`{}` is known {home}", stray.key);
+    if let Some(homes) = keys.homes.get(stray.key.as_str()) {
+        let homes: Vec<_> = homes.iter().map(|(_, label)| home(label)).collect();
+        return format!("`{}` is known {}", stray.key, homes.join(" and "));
     }
     let known: Vec<_> = known.iter().map(|key| format!("`{key}`")).collect();
     format!("known keys are {}", known.join(", "))

@@ -34,6 +34,11 @@ pub struct StatusRange {
 impl HealthCheck {
     /// Reads `health_check` of an upstream.
     pub(super) fn read(table: &Table<'_>) -> Self {
+        if table.is_empty() {
+            let message = "`health_check` is empty: every server is asked for `/` every 5 s";
+            let hint = "write what to ask for, as `{ path = \"/health\" }`, or leave it out";
+            table.warning(table.span.clone(), message, Some(hint.into()));
+        }
         let path = table.text("path");
         if let Some(text) = path.filter(|it| !it.value.starts_with('/')) {
             let hint = format!("write `\"/{}\"`", text.value);

@@ -1,6 +1,10 @@
 //! `[listener.NAME]`: a socket that we accept on, its TLS, timeouts and limits.
 
-use super::{table::Table, tree::Text};
+use super::{
+    names::{NO_UNIX_SOCKETS, is_unix_socket, without_brackets},
+    table::Table,
+    tree::Text,
+};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
@@ -195,6 +199,10 @@ pub(super) fn socket_address(table: &Table<'_>, text: &Text) -> SocketAddr {
     }
     let port = |text: &str| text.parse::<u16>().is_ok();
     let hint = match written.rsplit_once(':') {
+        _ if is_unix_socket(written) => format!("{NO_UNIX_SOCKETS}: `\"127.0.0.1:8080\"`"),
+        _ if let Some((host, port)) = without_brackets(written) => {
+            format!("an IPv6 address stands in brackets: `\"[{host}]:{port}\"`")
+        }
         Some(("localhost", number)) if port(number) => format!("write `\"127.0.0.1:{number}\"`"),
         Some(("*", number)) if port(number) => format!("write `\":{number}\"`"),
         _ if port(written) => format!("write `\":{written}\"`"),

@@ -103,8 +103,17 @@ fn read_workers(top: &Table<'_>) -> Option<NonZeroUsize> {
 
 fn read_trusted_proxies(top: &Table<'_>) -> Vec<Cidr> {
     let texts = top.texts("trusted_proxies").unwrap_or_default();
-    let ranges = texts.iter().filter_map(|text| match text.value.parse() {
-        Ok(range) => Some(range),
+    let ranges = texts.iter().filter_map(|text| match text.value.parse::<Cidr>() {
+        Ok(range) => {
+            let network = range.network();
+            if network != range {
+                let (address, _) = text.value.split_once('/').unwrap_or((&text.value, ""));
+                let message = format!("`{}` is an address within a range", text.value);
+                let hint = format!("write `\"{network}\"`, or `\"{address}\"` for it alone");
+                top.error(text.span.clone(), message, Some(hint));
+            }
+            Some(network)
+        }
         Err(message) => {
             let hint = Some("write an address or a range, as `\"10.0.0.0/8\"`".into());
             top.error(text.span.clone(), message, hint);

@@ -14,6 +14,9 @@ pub(super) type Refusal = (String, String);
 /// `host:port`, `1.2.3.4:80` or `[::1]:80`.
 pub(super) fn server_address(text: &str) -> Result<(), Refusal> {
     let refuse = |hint: String| Err((format!("`{text}` is no server address"), hint));
+    if is_unix_socket(text) {
+        return refuse(format!("{NO_UNIX_SOCKETS}: `\"127.0.0.1:3001\"`"));
+    }
     if let Some((scheme, rest)) = text.split_once("://") {
         let port = if scheme == "https" { 443 } else { 80 };
         let host = rest.split('/').next().unwrap_or(rest);
@@ -22,6 +25,9 @@ pub(super) fn server_address(text: &str) -> Result<(), Refusal> {
     }
     if let Some((host, _)) = text.split_once('/') {
         return refuse(format!("an address has no path: `\"{host}\"`"));
+    }
+    if let Some((host, port)) = without_brackets(text) {
+        return refuse(format!("an IPv6 address stands in brackets: `\"[{host}]:{port}\"`"));
     }
     if text.parse::<Ipv6Addr>().is_ok() {
         return refuse(format!("write brackets and a port: `\"[{text}]:80\"`"));
@@ -43,6 +49,23 @@ pub(super) fn server_address(text: &str) -> Result<(), Refusal> {
         });
     }
     refuse(format!("`{port}` is no port: write a number from 1 to 65535"))
+}
+
+/// For hints about addresses.
+pub(super) const NO_UNIX_SOCKETS: &str =
+    "Unix sockets are not supported yet: write an IP address and a port";
+
+/// `unix:/run/app.sock` or a path alone.
+pub(super) fn is_unix_socket(text: &str) -> bool {
+    text.starts_with("unix:") || text.starts_with('/')
+}
+
+/// Address and port, where they were meant to be one and the other: `::1:8080` by itself is an address.
+pub(super) fn without_brackets(text: &str) -> Option<(&str, &str)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let is_meant =
+        host.parse::<Ipv6Addr>().is_ok() && port.parse::<u16>().is_ok_and(|port| port > 0);
+    is_meant.then_some((host, port))
 }
 
 fn has_port(host: &str) -> bool {
@@ -124,6 +147,9 @@ pub(super) fn path_pattern(text: &str) -> Result<PathPattern, Refusal> {
             "a suffix is `*`, a dot and letters: `\"*.css\"`".into()
         });
     }
+    if let Some(hint) = as_nginx_has_it(text) {
+        return refuse(hint);
+    }
     if !text.starts_with('/') {
         return refuse(format!("a path starts with `/`: `\"/{text}\"`"));
     }
@@ -170,6 +196,27 @@ pub(super) fn is_comparable(path: &str) -> Result<(), String> {
     }
 }
 
+/// A hint for what stands before a `location` of nginx, and for regular expressions.
+fn as_nginx_has_it(text: &str) -> Option<String> {
+    if let Some(path) = text.strip_prefix("= ") {
+        return Some(format!("without `=` it is exact already: `\"{}\"`", path.trim()));
+    }
+    if let Some(path) = text.strip_prefix("^~") {
+        return Some(format!("write a prefix: `\"{}/*\"`", path.trim().trim_end_matches('/')));
+    }
+    let pattern = text.strip_prefix(['~', '^'])?.trim_start_matches(['*', ' ', '^']);
+    let plain = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_'));
+    let pattern = pattern.trim_end_matches('$');
+    let stem = match pattern.find(plain) {
+        Some(end) => pattern[..end].rsplit_once('/').map_or("", |(whole, _)| whole),
+        None => pattern.trim_end_matches('/'),
+    };
+    let prefix = if stem.starts_with('/') { stem } else { "/api" };
+    Some(format!(
+        "a path is no regular expression: write a prefix or a suffix, as `\"{prefix}/*\"` or `\"*.css\"`"
+    ))
+}
+
 /// A method, as `GET`.
 pub(super) fn method(text: &str) -> Result<Method, Refusal> {
     const STANDARD: [&str; 9] =
@@ -202,6 +249,7 @@ mod tests {
         assert_eq!(hint("app"), "a port is missing: `\"app:80\"`");
         assert_eq!(hint("[::1]"), "a port is missing: `\"[::1]:80\"`");
         assert_eq!(hint("::1"), "write brackets and a port: `\"[::1]:80\"`");
+        assert_eq!(hint("::1:80"), "an IPv6 address stands in brackets: `\"[::1]:80\"`");
         assert_eq!(hint("http://a/b"), "write host and port alone: `\"a:80\"`");
         assert_eq!(hint("https://a:8443"), "write host and port alone: `\"a:8443\"`");
         for wrong in ["", ":80", "a:0", "a:65536", "a:b", "1.2.3:80", "a b:80", "a..b:80", "a:1/x"]

@@ -6,6 +6,7 @@ use super::{
     names::{method, path_pattern},
     site::Taken,
     table::Table,
+    tree::Text,
 };
 use crate::template::Template;
 use http::{HeaderName, Method};
@@ -52,6 +53,21 @@ pub enum PathPattern {
     Prefix(String),
     /// `*.css`, kept as `.css`.
     Suffix(String),
+}
+
+impl PathPattern {
+    /// Whether one of its paths may be `prefix`, or below it.
+    fn may_have(&self, prefix: &str) -> bool {
+        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+        let is_below = |path: &str, prefix: &str| {
+            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        match self {
+            Self::Exact(path) => is_below(path, prefix),
+            Self::Prefix(path) => is_below(path, prefix) || format!("{prefix}/").starts_with(path),
+            Self::Suffix(_) => true,
+        }
+    }
 }
 
 /// What a route does.
@@ -161,9 +177,8 @@ impl Route {
         let base = base.map(|upstream| upstream.retry.clone()).unwrap_or_default();
         Self {
             name,
-            path,
             methods,
-            strip_prefix: read_strip_prefix(table),
+            strip_prefix: read_strip_prefix(table, written),
             rewrite: read_rewrite(table),
             request_headers: HeaderEdits::read_request(&table.table("request_headers")),
             response_headers: HeaderEdits::read_response(&table.table("response_headers")),
@@ -173,6 +188,7 @@ impl Route {
             max_body: table.size("max_body", 10 << 20),
             min_body_rate: table.size("min_body_rate", 500),
             action,
+            path,
         }
     }
 }
@@ -189,8 +205,10 @@ fn read_methods(table: &Table<'_>) -> Vec<Method> {
     methods.collect()
 }
 
-fn read_strip_prefix(table: &Table<'_>) -> Option<String> {
+/// `path` is the route's, as it is written.
+fn read_strip_prefix(table: &Table<'_>, path: Option<&Text>) -> Option<String> {
     let text = table.text("strip_prefix")?;
+    let pattern = path.and_then(|it| path_pattern(&it.value).ok());
     if !text.value.starts_with('/') {
         let hint = format!("write `\"/{}\"`", text.value);
         table.error(text.span.clone(), "`strip_prefix` starts with `/`", Some(hint));
@@ -199,6 +217,10 @@ fn read_strip_prefix(table: &Table<'_>) -> Option<String> {
         table.error(text.span.clone(), "`strip_prefix` has no `*`", Some(hint));
     } else if let Err((_, hint)) = path_pattern(&text.value) {
         table.error(text.span.clone(), "`strip_prefix` would never be cut", Some(hint));
+    } else if let Some((path, _)) = path.zip(pattern).filter(|it| !it.1.may_have(&text.value)) {
+        let message = "`strip_prefix` would never be cut";
+        let hint = format!("no path that `{}` takes begins with it", path.value);
+        table.error(text.span.clone(), message, Some(hint));
     }
     Some(text.value.clone())
 }

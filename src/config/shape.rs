@@ -15,7 +15,7 @@ use std::{
 #[derive(Debug, Default)]
 pub(super) struct Shape {
     /// Such as `upstream.*`. The full name of a key has this before it.
-    pattern: String,
+    pub(super) pattern: String,
     /// For messages, as `[upstream.app]`; empty at the top.
     pub(super) label: String,
     asked: RefCell<Vec<Asked>>,
@@ -52,8 +52,8 @@ pub(super) struct Keys {
     pub(super) asked: BTreeSet<String>,
     /// In the text.
     pub(super) written: BTreeSet<String>,
-    /// The name of the first table that knows a key of this name.
-    pub(super) homes: BTreeMap<&'static str, String>,
+    /// The tables that know a key of this name: of each kind the first, by pattern and label.
+    pub(super) homes: BTreeMap<&'static str, Vec<(String, String)>>,
 }
 
 impl Shape {
@@ -118,7 +118,10 @@ impl Shape {
     /// Everything that was asked for here and below.
     pub(super) fn collect(&self, keys: &mut Keys) {
         for Asked { key, written } in &*self.asked.borrow() {
-            keys.homes.entry(key).or_insert_with(|| self.label.clone());
+            let homes = keys.homes.entry(key).or_default();
+            if !homes.iter().any(|(pattern, _)| *pattern == self.pattern) {
+                homes.push((self.pattern.clone(), self.label.clone()));
+            }
             if *written {
                 keys.written.insert(self.pattern_of(key));
             }

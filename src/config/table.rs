@@ -39,6 +39,11 @@ impl<'d> Table<'d> {
         &self.shape.label
     }
 
+    /// Whether nothing is written in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// The value of a key. From now on the key is a known one.
     pub(super) fn value(&self, key: &'static str) -> Option<&'d Value> {
         let at = self.entries.iter().position(|entry| entry.key == key);

@@ -4,6 +4,7 @@
 //! May touch: [`crate::template`]. Next: the table files call these.
 
 use super::{
+    foreign_variables,
     nearest::did_you_mean,
     table::Table,
     tree::{Kind, Text, Value},
@@ -185,7 +186,16 @@ impl<'d> Table<'d> {
     /// The template in a string, or a finding at the wrong part of it.
     pub(super) fn template_in(&self, text: &Text) -> Option<Template> {
         match Template::parse(&text.value) {
-            Ok(template) => Some(template),
+            Ok(template) => {
+                for (place, ours) in foreign_variables::find(&text.value) {
+                    let theirs = &text.value[place.clone()];
+                    let message =
+                        format!("`{theirs}` is no variable here: it is sent as it stands");
+                    let span = text.part(place.start, place.len());
+                    self.warning(span, message, Some(format!("write `{ours}`")));
+                }
+                Some(template)
+            }
             Err(fault) => {
                 let span = text.part(fault.offset, fault.length);
                 self.error(span, fault.message, fault.hint);

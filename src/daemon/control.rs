@@ -294,7 +294,10 @@ impl Control {
             Err(error) => {
                 metrics.reloads.with_label_values(&["failure"]).inc();
                 metrics.reload_successful.set(0);
-                tracing::error!(cause, "not reloaded, the previous config stays in use:\n{error}");
+                // No field: it would stand behind the last line.
+                tracing::error!(
+                    "not reloaded ({cause}), the previous config stays in use:\n{error}"
+                );
             }
         }
         if let Some(reply) = reply {

@@ -41,7 +41,14 @@ impl fmt::Display for BuildError {
         match self {
             Self::Tls(error) => error.fmt(f),
             Self::AccessLog(path, error) => {
-                write!(f, "the access log {} can't be opened: {error}", path.display())
+                let path = path.display();
+                write!(f, "error: `path` of [access_log], {path}, can't be opened: {error}")?;
+                match error.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        f.write_str("\n  = hint: let the user that sheave runs as write it")
+                    }
+                    _ => Ok(()),
+                }
             }
         }
     }

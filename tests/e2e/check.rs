@@ -76,6 +76,38 @@ fn check_binds_nothing() {
 }
 
 #[test]
+fn a_log_that_cannot_be_there_is_told_by_check_and_run_alike() {
+    for (path, told) in [("no/dir/access.log", "no directory"), ("public", "is a directory")] {
+        let text = format!("{SEED}\n[access_log]\npath = \"{path}\"\n");
+        let (code, printed) = check(&[("bad.toml", &text)]);
+        assert_eq!(code, Some(1), "{printed}");
+        assert!(printed.contains("bad.toml:") && printed.contains("= hint: "), "{printed}");
+        assert!(printed.contains(told) && printed.contains('^'), "{printed}");
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("public")).unwrap();
+        fs::write(dir.path().join("bad.toml"), &text).unwrap();
+        let config = dir.path().join("bad.toml").display().to_string();
+        let output = run_to_end(dir.path(), &["run", "--config", &config]);
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{printed}");
+        assert!(printed.contains(told), "{printed}");
+    }
+}
+
+#[test]
+fn a_name_that_never_resolves_is_warned_of_once() {
+    let upstream = "[upstream.lost]\nservers = [{ address = \"no-such-host.invalid:80\" }]\n\
+                    resolve_interval = \"1s\"\n[[site]]\n[[site.route]]\nupstream = \"lost\"";
+    let daemon = Daemon::start(&Config::bare().rest(upstream));
+    let failed = |line: &str| line.contains("does not resolve");
+    daemon.log.wait_for("the third look-up", |line| failed(line) && line.contains("\"failed\":3"));
+    let lines = daemon.log.lines();
+    let warnings: Vec<_> =
+        lines.iter().filter(|line| failed(line) && line.contains("WARN")).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+}
+
+#[test]
 fn an_unresolvable_server_is_a_warning_and_no_reason_not_to_start() {
     let text = SEED.replace("127.0.0.1:3001", "no-such-host.invalid:3001");
     let (code, printed) = check(&[("seed.toml", &text)]);

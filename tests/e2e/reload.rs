@@ -427,3 +427,18 @@ fn the_series_of_a_listener_go_with_its_last_connection() {
     assert_eq!(daemon.metrics().sum("sheave_connections_open", &[("listener", "more")]), None);
     assert!(daemon.metrics().sum("sheave_connections_open", &[("listener", "http")]).is_some());
 }
+
+#[test]
+fn what_is_wrong_with_a_config_is_the_last_that_its_log_entry_says() {
+    let server = Server::start("1");
+    let daemon = Daemon::start(&Config::to([&server]));
+    daemon.rewrite_config("colour = \"blue\"\n[listener.http]\naddress = \"127.0.0.1:0\"\n");
+    daemon.signal("HUP");
+    let line = daemon.log.wait_for("the failure", |line| line.contains("not reloaded"));
+    let entry: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let fields = entry["fields"].as_object().unwrap();
+    // In a log of text, further fields would stand behind the last hint.
+    assert_eq!(fields.keys().collect::<Vec<_>>(), ["message"], "{line}");
+    let message = fields["message"].as_str().unwrap();
+    assert!(message.starts_with("not reloaded (") && message.contains("= hint:"), "{line}");
+}

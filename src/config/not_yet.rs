@@ -1,0 +1,63 @@
+//! Keys of what sheave cannot do yet, or does by other keys.
+//!
+//! Owns: the words that people look for, and what to tell them. May touch: nothing of ours. Next:
+//! [`super::document`] asks here before it guesses what a key was meant to be.
+
+/// Keys, the tables that they are told about in (by the beginning of [`super::shape::Shape::pattern`];
+/// empty: everywhere), and the hint.
+type Told = (&'static [&'static str], &'static str, &'static str);
+
+const TOLD: [Told; 14] = [
+    (
+        &["tls", "ssl", "https", "sni", "insecure"],
+        "upstream.",
+        "TLS to servers is not supported yet: they are asked by plain HTTP/1.1",
+    ),
+    (
+        &["protocol", "http2", "h2c", "grpc"],
+        "upstream.",
+        "HTTP/2 to servers is not supported yet: they are asked by HTTP/1.1",
+    ),
+    (
+        &["sticky", "session", "affinity"],
+        "upstream.",
+        "write `strategy = \"consistent_hash\"` and `hash_key = \"{cookie.NAME}\"`",
+    ),
+    (
+        &["websocket", "websockets", "upgrade", "tunnel"],
+        "",
+        "WebSockets and other upgrades are not supported yet: `Upgrade` is not passed on",
+    ),
+    (
+        &["gzip", "brotli", "zstd", "compress", "compression", "encode"],
+        "",
+        "compression is not supported yet: what servers compress passes as it is",
+    ),
+    (
+        &["cache", "proxy_cache"],
+        "",
+        "a cache of responses is not supported yet: `files.cache` is for files",
+    ),
+    (&["rate_limit", "ratelimit", "limit_req"], "", "rate limits are not supported yet"),
+    (
+        &["auth", "auth_basic", "basic_auth", "forward_auth", "jwt"],
+        "",
+        "authentication is not supported yet: the server has to ask for it",
+    ),
+    (&["http3", "quic"], "", "HTTP/3 is not supported yet"),
+    (&["proxy_protocol", "send_proxy"], "", "the PROXY protocol is not supported yet"),
+    (&["cors"], "", "write its fields in `response_headers.set`"),
+    (&["mirror", "shadow"], "", "mirrored requests are not supported yet"),
+    (&["include", "includes", "import"], "", "there are no includes: one file has everything"),
+    (
+        &["acme", "letsencrypt", "auto_https"],
+        "",
+        "let an ACME client, as certbot, write the files of `tls.certificates`: changes are noticed",
+    ),
+];
+
+/// What to tell somebody who writes `key` in a table of this `pattern`.
+pub(super) fn hint(key: &str, pattern: &str) -> Option<&'static str> {
+    let fits = |(keys, begins, _): &&Told| keys.contains(&key) && pattern.starts_with(begins);
+    TOLD.iter().find(fits).map(|(_, _, hint)| *hint)
+}
