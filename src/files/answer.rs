@@ -1,4 +1,4 @@
-//! The responses: a file, a part of it, or why not.
+//! The responses: a file, a part of it, or an error.
 //!
 //! Owns: status and headers of every answer, and why there is none. May touch: [`super::conditional`] and
 //! [`super::range`], which decide. Next: the filters, then the connection.
@@ -61,7 +61,7 @@ impl Refused {
         }
     }
 
-    /// 416, telling how long the file is (RFC 9110 §15.5.17).
+    /// 416, with the file's length (RFC 9110 §15.5.17).
     fn range(length: u64) -> Self {
         let refused = Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable");
         match HeaderValue::try_from(format!("bytes */{length}")) {
@@ -106,7 +106,7 @@ pub(super) fn with_document(
     })
 }
 
-/// The range asked for. Only GET has ranges (RFC 9110 §14.2), and several fields are none.
+/// The range asked for. Only GET has ranges (RFC 9110 §14.2); several `Range` fields count as none.
 fn range_of(document: &Document, method: &Method, headers: &HeaderMap) -> Asked {
     let mut fields = headers.get_all(RANGE).iter();
     match (fields.next(), fields.next()) {
@@ -149,7 +149,7 @@ fn part(document: &Document, first: u64, last: u64) -> Answer<FileBody> {
     answer
 }
 
-/// 304: what the client needs to keep what it has, and no more (RFC 9110 §15.4.5).
+/// 304: only the fields that the client needs for the copy that it has (RFC 9110 §15.4.5).
 fn not_modified(document: &Document) -> Answer<FileBody> {
     with_status(StatusCode::NOT_MODIFIED)
         .with(ETAG, document.validators.etag.clone())

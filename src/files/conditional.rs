@@ -1,4 +1,4 @@
-//! Preconditions: does the client already have this, or something else than it thinks?
+//! Preconditions: does the client already have this file, or an older one?
 //!
 //! Owns: the validators of a file and the order of the tests (RFC 9110 §13.2.2). May touch:
 //! nothing of ours. Next: [`super::range`], whose `If-Range` is decided here.
@@ -44,7 +44,7 @@ impl Validators {
     }
 }
 
-/// Text of our own making as a header's value; it is ASCII, so the fallback never shows.
+/// Our own text as a header's value; it is ASCII, so the fallback is never used.
 fn value(text: String) -> HeaderValue {
     HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).unwrap_or(HeaderValue::from_static(""))
 }
@@ -56,12 +56,12 @@ pub(super) enum Verdict {
     Proceed,
     /// 304: the client has it.
     NotModified,
-    /// 412: it is not what the client thinks.
+    /// 412: the file is not the one that the client expects.
     Failed,
 }
 
-/// Weighs the preconditions of a GET or HEAD, in the order of RFC 9110 §13.2.2. Whether there may be
-/// any, [`crate::message::context::Present`] has seen by the same names.
+/// Evaluates the preconditions of a GET or HEAD, in the order of RFC 9110 §13.2.2. Whether a
+/// request may have any is noted by the same names when its head is read.
 pub(super) fn evaluate(headers: &HeaderMap, current: &Validators) -> Verdict {
     // 1 and 2: If-Match, and If-Unmodified-Since only without it.
     let holds = if headers.contains_key(IF_MATCH) {

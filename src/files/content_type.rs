@@ -11,7 +11,7 @@ use http::HeaderValue;
 pub(super) fn of(path: &Path) -> HeaderValue {
     let kind = mime_guess::from_path(path).first_raw().unwrap_or("application/octet-stream");
     match kind {
-        // The frequent ones without allocating, and one name for JavaScript (RFC 9239).
+        // Frequent types without an allocation, and one name for JavaScript (RFC 9239).
         "text/html" => HeaderValue::from_static("text/html; charset=utf-8"),
         "text/css" => HeaderValue::from_static("text/css; charset=utf-8"),
         "text/plain" => HeaderValue::from_static("text/plain; charset=utf-8"),

@@ -1,6 +1,6 @@
-//! A file as it will be sent: where its bytes are, and what the headers say of them.
+//! A file as it will be sent: the place of its bytes, and its header fields.
 //!
-//! Owns: opening and reading, and telling whether a file is still the same. May touch: the file
+//! Owns: opening and reading, and whether a file is still the same. May touch: the file
 //! system, so [`open`] runs in the blocking pool only. Next: [`super::memory`] keeps the small
 //! ones, [`super::answer`] makes a response.
 
@@ -22,8 +22,9 @@ use http::{HeaderValue, header};
 use super::{conditional::Validators, content_type, resolve::Refusal};
 use crate::http1::fields::{Text, write_field, write_length};
 
-/// A change within the same tick of the kernel's clock (10 ms at the coarsest) leaves no trace in
-/// the metadata, so a file that young when it was read is read again at the next check.
+/// Two changes within one tick of the kernel's clock (at most 10 ms) can't be told apart by the
+/// metadata. So a file that was changed this recently when it was read is read again at the next
+/// check.
 const SETTLED: Duration = Duration::from_millis(100);
 
 /// How often a file that changes while it is read is read again.
@@ -50,7 +51,7 @@ pub(super) enum Contents {
     Open(Arc<File>),
 }
 
-/// The file whose bytes are held, kept open: sent from it they need not be copied.
+/// The open file whose bytes are held, so that they can be sent from it without a copy.
 #[derive(Clone, Debug)]
 pub(super) struct Twin {
     file: Arc<File>,
@@ -61,8 +62,8 @@ pub(super) struct Twin {
 /// Files from this size on are kept open while they are held.
 const TWIN_FROM: u64 = 128 * 1024;
 
-/// One of the descriptors that may be kept: a quarter of what the process may have, for it has
-/// connections to serve.
+/// One of the descriptors that may be kept: a quarter of the process's limit, because connections
+/// need the rest.
 #[derive(Debug)]
 struct Place;
 
@@ -133,8 +134,8 @@ fn describe(content_type: &HeaderValue, validators: &Validators, length: u64) ->
     Text { lines: lines.into(), dated: false, length: Some(length), sized: true }
 }
 
-/// What changes when a file does. The status time is part of it because it cannot be set back, and
-/// because it tells that the permissions have changed.
+/// What changes when a file does. The status time is part of it: it cannot be set back, and it
+/// changes with the permissions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -162,8 +163,7 @@ impl Stamp {
     }
 }
 
-/// Opens the file at `path`, which is of the type that `name` tells, and reads it if it has at most
-/// `hold` bytes.
+/// Opens the file at `path`, and reads it if it has at most `hold` bytes. `name` decides its type.
 pub(super) fn open(path: &Path, name: &Path, hold: u64) -> Result<Document, Refusal> {
     let now = SystemTime::now();
     let file = File::open(path)?;
@@ -176,11 +176,11 @@ pub(super) fn open(path: &Path, name: &Path, hold: u64) -> Result<Document, Refu
             break;
         }
         let bytes = read(&file, metadata.len())?;
-        // Half of one state and half of another must not be kept, and not be told as one of them.
+        // A file that changes while it is read must not be kept half old and half new.
         let after = file.metadata()?;
         let whole = bytes.len() as u64 == metadata.len();
         if whole && Stamp::of(&after) == Stamp::of(&metadata) {
-            // Until it has settled, another change may leave no trace in its stamp.
+            // Changed too recently: another change might not be visible in its metadata.
             let stamp = Stamp::of(&metadata);
             let twin = metadata.len() >= TWIN_FROM && stamp.is_settled(now);
             let place = twin.then(Place::take).flatten().map(Arc::new);
@@ -189,7 +189,7 @@ pub(super) fn open(path: &Path, name: &Path, hold: u64) -> Result<Document, Refu
         }
         metadata = after;
     }
-    // Large, or written to without a pause: sent as it is read, and cut off if it shrinks.
+    // Large, or written to all the time: sent while it is read, and cut off if it shrinks.
     Ok(Document::new(name, &metadata, Contents::Open(Arc::new(file)), now)?)
 }
 

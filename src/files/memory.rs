@@ -4,8 +4,8 @@
 //! but memory; [`super::Files`] does the comparing. Shared by all workers.
 //!
 //! A hit costs a hash, a short read lock and three reference counts. When a file's interval is
-//! over, the first request to come gets the [`Check`] and looks at the disk; those that come
-//! meanwhile are served what is kept, so a slow disk delays one request, not all.
+//! over, the next request gets the [`Check`] and looks at the disk. Others are meanwhile served the
+//! kept file, so that a slow disk delays one request, not all.
 
 use std::{
     sync::{
@@ -57,13 +57,13 @@ pub(super) struct Kept {
 pub(super) enum Lookup {
     /// Known to be current.
     Fresh(Arc<Kept>),
-    /// To be compared with the disk by whoever holds this.
+    /// The holder of this must compare it with the disk.
     Due(Check),
     /// Nothing.
     Absent,
 }
 
-/// The right, and the duty, to compare a file with the disk; dropped, the next request gets it.
+/// The task to compare a file with the disk. If it is dropped, the next request gets it.
 #[derive(Debug)]
 pub(super) struct Check {
     pub(super) kept: Arc<Kept>,
@@ -80,7 +80,8 @@ impl Memory {
         // Every shard must have room for some of the largest files, or they would never be kept.
         let fitting = settings.max_size / settings.max_file.saturating_mul(4).max(1);
         let shards = fitting.clamp(1, 16).next_power_of_two();
-        // What a shard never keeps (the library leaves 3 % of it to newcomers) need not be read whole.
+        // A file that a shard would never keep (the library reserves 3 % for new entries) need not
+        // be read whole.
         let largest = (settings.max_size / shards / 100 * 97).saturating_sub(OVERHEAD);
         let options = OptionsBuilder::new()
             .shards(shards as usize)

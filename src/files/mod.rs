@@ -3,7 +3,7 @@
 //! Owns: the order of the steps, and which of them may wait. May touch: the file system, in the
 //! blocking pool only. Next: the filters see the response head. The way of a request:
 //!
-//! 1. Only GET and HEAD have an answer.
+//! 1. Only GET and HEAD are served.
 //! 2. Look in memory; a file known to be current is answered at once, from step 5.
 //! 3. Else find the file below the root, compare it with what is kept, and open it or read it.
 //! 4. A directory is redirected to its name with a slash; what is missing or forbidden ends here.
@@ -30,7 +30,8 @@ use document::Document;
 use memory::{Check, Kept, Lookup, Memory};
 use resolve::{Found, Refusal, Tree};
 
-/// Without a cache, files up to this size are read as they are opened: one hop, not two.
+/// Without a cache, files up to this size are read when they are opened: one trip to the blocking
+/// pool instead of two.
 const READ_AT_ONCE: u64 = 64 * 1024;
 
 /// A directory to serve.
@@ -121,7 +122,7 @@ impl Files {
         }
         match self.look_up(path) {
             Some(Lookup::Fresh(kept)) => answer::with_document(&kept.document, method, conditions),
-            // Boxed, for most need none of its room.
+            // Boxed: most requests do not need this future.
             lookup => {
                 Box::pin(self.serve_from_disk(method, target, conditions, path, lookup)).await
             }
@@ -143,8 +144,8 @@ impl Files {
     ) -> Result<Answer<FileBody>, Refused> {
         let mut answered = self.answer(method, conditions, path, lookup).await?;
         if answered.is_none() && target.path().ends_with('/') {
-            // The route took the slash away (`strip_prefix = "/static/"`) or wrote another path:
-            // a redirect would come back here for ever.
+            // The route removed the slash (`strip_prefix = "/static/"`) or rewrote the path: a
+            // redirect would come back here for ever.
             let path = format!("{path}/");
             answered = self.answer(method, conditions, &path, self.look_up(&path)).await?;
         }
@@ -210,7 +211,7 @@ impl Files {
                 memory.forget(path);
                 Ok(None)
             }
-            // The disk is ill, or we are out of descriptors: what is kept is better than nothing.
+            // The disk fails, or there are no descriptors: the kept file is better than nothing.
             Err(Refusal::Failed(error)) => {
                 tracing::warn!(%error, path, "a file cannot be checked, serving what is kept");
                 Ok(Some(Arc::clone(&check.kept)))
@@ -244,7 +245,7 @@ fn compare(tree: &Tree, path: &str, kept: &Document, hold: u64) -> Result<OnDisk
     }
 }
 
-/// Runs what may wait for the disk where waiting harms nobody.
+/// Runs work that may wait for the disk on a thread where that delays no other request.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {

@@ -30,7 +30,7 @@ pub fn read(value: &[u8], length: u64) -> Asked {
         (Some(first), Some(last)) if first <= last => part(first, last, length),
         (Some(first), None) if last.is_empty() => part(first, u64::MAX, length),
         (None, Some(0)) if first.is_empty() => Asked::Unsatisfiable,
-        // The last bytes of an empty file are all of it; no Content-Range could say so.
+        // The last bytes of an empty file are the whole file, which no Content-Range can express.
         (None, Some(_)) if first.is_empty() && length == 0 => Asked::Whole,
         (None, Some(suffix)) if first.is_empty() => {
             part(length.saturating_sub(suffix), u64::MAX, length)
@@ -52,7 +52,7 @@ fn only_range(value: &[u8]) -> Option<&[u8]> {
     ranges.next().is_none().then_some(range)
 }
 
-/// A number of digits only; one too large for any file is the largest.
+/// A number of digits only; one that does not fit becomes the largest.
 fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;

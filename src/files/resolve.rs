@@ -1,13 +1,12 @@
-//! From a path to a file, and never to one outside.
+//! Finds the file of a path, and never one outside the root.
 //!
 //! Owns: the safety of paths. May touch: the file system, so it runs in the blocking pool only.
 //! Next: [`super::document`] opens what is found here.
 //!
 //! The root is looked up anew each time: it may appear later, or be a link (`current`) that a
-//! deploy points elsewhere. What is found is compared with it after all links are followed, so a
-//! link may lead anywhere within the root and nowhere else. Whoever can write into the root while
-//! we look could still win a race between looking and opening; but they can as well put there what
-//! they want served.
+//! deploy points elsewhere. All links are followed before the result is compared with the root, so
+//! a link may lead anywhere within the root and nowhere else. Somebody who can write into the root
+//! could win a race between this check and the opening; but they could also just put a file there.
 
 use std::{
     fs::{self, Metadata},
@@ -18,8 +17,8 @@ use std::{
 /// What a path names.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// A regular file: its path without links, how it was just now, and the name that it was asked
-    /// by, which tells of what type it is where a link leads to another name.
+    /// A regular file: its path without links, its metadata, and the name that was asked for. The
+    /// name decides the type, also if it is a link to another name.
     File(PathBuf, Box<Metadata>, PathBuf),
     /// A directory asked for without the slash at its end.
     Directory,
@@ -72,7 +71,7 @@ impl Tree {
                 Ok(Found::Directory)
             };
         }
-        // `file/` is no file, and a device or a pipe is none that could be sent.
+        // `file/` is no file, and devices and pipes are not served.
         if path.ends_with('/') || !metadata.is_file() {
             return Err(Refusal::Missing);
         }
@@ -81,12 +80,12 @@ impl Tree {
 
     /// The path below the root, if every segment of it may be served.
     ///
-    /// Only what was asked for is looked at: a link that has a plain name and leads to a hidden one
-    /// was put there to be followed, as Kubernetes does with every mounted `ConfigMap`.
+    /// Only the path that was asked for is checked. A link with a plain name may lead to a hidden
+    /// one: Kubernetes does this with every mounted `ConfigMap`.
     fn relative(&self, path: &str) -> Option<PathBuf> {
         let mut relative = PathBuf::new();
         for segment in path.split('/').filter(|segment| !segment.is_empty()) {
-            // The path is normalised, so most of this cannot be; it costs little to be sure.
+            // The path is normalised, so most of this cannot happen; it costs little to be sure.
             let hidden = segment.starts_with('.') && !self.dotfiles;
             if hidden || matches!(segment, "." | "..") || segment.contains(['\0', '\\']) {
                 return None;
@@ -111,7 +110,7 @@ impl Tree {
     }
 }
 
-/// `path`, below `root`, with its links followed; missing when they lead out.
+/// `path` below `root`, with its links followed; missing if they lead out of it.
 fn inside(root: &Path, path: &Path) -> Result<(PathBuf, Metadata), Refusal> {
     let found = fs::canonicalize(root.join(path))?;
     if !found.starts_with(root) {
