@@ -1,4 +1,4 @@
-//! The rules that a request's head keeps before anything is done with it.
+//! The rules for a request's head, checked before anything else is done with it.
 //!
 //! Owns: `Host`, target and framing rules (RFC 9110 §7, RFC 9112 §3). May touch:
 //! [`crate::http1`], [`crate::message`], the listener's limits and certificates. First step of
@@ -18,18 +18,18 @@ use crate::{
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use std::net::Ipv6Addr;
 
-/// What a registered name is made of, sub-delimiters and escapes included.
+/// The characters of a registered name, with sub-delimiters and escapes.
 const NAME: [bool; 256] = letters_digits_and(b"-._~!$&'()*+,;=%");
 
-/// Checks the head; afterwards `Host` is there once, whatever form the client used, unless it
-/// speaks HTTP/1.0.
+/// Checks the head. Afterwards there is exactly one `Host`, in any form of target; except that an
+/// HTTP/1.0 client need not send one.
 pub fn admit(
     context: &mut Context,
     framed_twice: bool,
     listener: &ListenerParts,
 ) -> Result<(), Refusal> {
     if context.head.method == Method::CONNECT {
-        // We are no forward proxy. Whatever follows would be the tunnel's.
+        // We are no forward proxy. The bytes that follow would belong to the tunnel.
         return Err(Refusal {
             close: true,
             ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "connect_refused")
@@ -53,7 +53,7 @@ pub fn admit(
     host(context)
 }
 
-/// RFC 9112 §6.1: `chunked` once and alone; another coding would have to be undone (§7).
+/// RFC 9112 §6.1: only a single `chunked`; any other coding would have to be undone (§7).
 fn transfer_codings(context: &Context, framed_twice: bool) -> Result<(), Refusal> {
     let Head { fields, present, .. } = &context.head;
     if !present.transfer_encoding {
@@ -137,13 +137,13 @@ fn is_host(host: &[u8]) -> bool {
     !name.is_empty() && port_is_valid
 }
 
-/// RFC 9110 §7.4: 421 where the connection's certificate is not the host's.
+/// RFC 9110 §7.4: 421 if the connection's certificate does not cover the host.
 pub fn is_misdirected(context: &Context, host: &str, certificates: &Certificates) -> bool {
     let Some(sni) = &context.peer.sni else { return false };
     !host.eq_ignore_ascii_case(sni) && !certificates.covers(sni, &host.to_ascii_lowercase())
 }
 
-/// RFC 9110 §7.6.2: whether this OPTIONS or TRACE ends here; else it has one hop less.
+/// RFC 9110 §7.6.2: whether this OPTIONS or TRACE ends here. If not, `Max-Forwards` is decremented.
 pub fn ends_here(context: &mut Context) -> bool {
     let head = &mut context.head;
     if !matches!(head.method, Method::OPTIONS | Method::TRACE) {

@@ -1,7 +1,7 @@
 //! One request and one response head over one connection to a server.
 //!
-//! Owns: sending while listening (a server may answer before it has read everything), the waits of
-//! both, and what may be said of a failure. May touch: [`crate::upstream::connect`],
+//! Owns: sending while reading (a server may answer before it has read everything), the timeouts of
+//! both, and the kind of a failure. May touch: [`crate::upstream::connect`],
 //! [`crate::message`], [`crate::http1`]. The boundary behind which HTTP/1 to servers lives. Next: the body goes to
 //! [`super::server_body`].
 
@@ -73,9 +73,9 @@ enum Wait {
     Head,
 }
 
-/// Sends the head that is in `connection.gear.outgoing` and then `body`, and reads the response's
-/// head. Where the server answers early, the rest of the body is still to be sent: see
-/// [`poll_rest`]. `begun` is the moment just before.
+/// Sends the head in `connection.gear.outgoing` and then `body`, and reads the response's head. If
+/// the server answers early, the rest of the body is still to be sent: see [`poll_rest`]. `begun`
+/// is the moment just before.
 pub async fn exchange(
     connection: &mut Connection,
     body: &mut RequestBody,
@@ -86,13 +86,13 @@ pub async fn exchange(
     connection.link.requests += 1;
     let mut sending = true;
     let mut armed: Option<(Wait, u64)> = None;
-    // Whoever is polled again with nothing left to send has mostly been woken by the answer.
+    // A second poll with nothing left to send usually means that the answer has arrived.
     let mut listened = false;
     poll_fn(|cx| {
         if sending {
             match poll_send(cx, connection, body) {
                 Poll::Ready(Ok(())) => sending = false,
-                // The server may have answered before it closed: what it said counts more.
+                // The server may have answered before it closed: then the answer counts.
                 Poll::Ready(Err(SendError::Write(error))) => {
                     return Poll::Ready(match poll_head(cx, connection, method, forward, false) {
                         Poll::Ready(Ok(head)) => Ok(head),
@@ -165,8 +165,8 @@ fn poll_send(
     }
 }
 
-/// Goes on sending the rest of a request while its response is under way. A server that takes no
-/// more of it has said all it wants to say: the rest is dropped, and `false` given back.
+/// Sends the rest of a request while its response is under way. If the server takes no more of it,
+/// the rest is dropped and `false` is returned.
 pub fn poll_rest(
     cx: &mut Context<'_>,
     rest: &mut Option<RequestBody>,

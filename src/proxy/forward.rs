@@ -1,8 +1,8 @@
-//! Asks servers until one answers: the only loop of the route.
+//! Asks servers until one answers: the only loop on a request's way.
 //!
-//! Owns: attempts, retries and what they tell of a server's health. May touch:
-//! [`crate::upstream`], [`super::exchange`]. Called by [`super::handle`]; the answer's body goes on
-//! by itself.
+//! Owns: attempts, retries, and reporting them to the server's health. May touch:
+//! [`crate::upstream`], [`super::exchange`]. Called by [`super::handle`], which sends the answer's
+//! body.
 
 use super::{
     Proxy,
@@ -47,7 +47,7 @@ struct Choice<'a> {
     upstream: &'a Upstream,
     tried: Tried,
     key: u64,
-    /// One that is ejected has been asked, as all are: not all of them are to be.
+    /// Whether an ejected server has been asked, because all are ejected. One of them is enough.
     opened: bool,
 }
 
@@ -56,7 +56,7 @@ impl<'a> Choice<'a> {
         Self { upstream, tried: Tried::default(), key, opened: false }
     }
 
-    /// The server to be asked next.
+    /// The next server to ask.
     fn take(&mut self, now: u64) -> Result<Lease, Unavailable> {
         if self.opened {
             return self.take_in(now);
@@ -75,8 +75,8 @@ impl<'a> Choice<'a> {
     }
 }
 
-/// Gets an answer from one of the route's servers. `unclean` is the normalised path, where it is
-/// not the one received.
+/// Gets an answer from one of the route's servers. `unclean` is the normalised path, if it differs
+/// from the one received.
 pub async fn forward(
     proxy: &Proxy,
     route: &Route,
@@ -95,12 +95,13 @@ pub async fn forward(
     let group = &*forward.group;
     let key = key(route, forward, facts);
     let mut choice = Choice::new(&group.upstream, key);
-    // Boxed, for it is rare: every request pays for the size of this future.
+    // Boxed: rare, and every request pays for the size of this future.
     let mut last: Option<Box<Refusal>> = None;
     let mut next: Option<Lease> = None;
     // Held while the retry that it allows is under way.
     let mut permit: Option<RetryPermit> = None;
-    // Moments are taken once and handed on: asking the system costs as much as the choice itself.
+    // The clock is read once and the moment passed on: reading it costs as much as choosing a
+    // server.
     let mut begun = facts.context.started;
     loop {
         let now = proxy.live.clock.at(begun);
@@ -119,7 +120,7 @@ pub async fn forward(
                 facts.attempt = Some(report_answer(group, &mut lease, head.status, latency, now));
                 let all_sent = connection.gear.outgoing.is_done();
                 if all_sent && is_unwanted(head.status, &body, forward, facts) {
-                    // The answer is given up only once a server that is in is sure to be asked.
+                    // Give the answer up only when a server that is in will certainly be asked.
                     drop(permit.take());
                     if let Some(another) = try_permit(group, &forward.retry)
                         && let Ok(other) = choice.take_in(now)
@@ -137,7 +138,7 @@ pub async fn forward(
             }
             Err(failed) => {
                 report_failure(proxy, group, &mut lease, &failed, facts);
-                // Given back first: neither is to count among what runs while this waits.
+                // Given back first, so that neither counts as running during the wait.
                 drop((lease, permit.take()));
                 let (refusal, another) = Box::pin(to_retry(forward, facts, &failed, &body)).await?;
                 (permit, last) = (Some(another), Some(Box::new(refusal)));
@@ -158,8 +159,8 @@ fn begin_attempt(facts: &mut Facts, group: &Group, lease: &Lease) {
     }
 }
 
-/// One try at one server, from a moment on. A pooled connection that turns out to be closed is no
-/// failure of the server: the request goes over a fresh one.
+/// One attempt at one server, beginning at a moment. If a pooled connection turns out to be closed,
+/// this is no failure of the server: the request goes over a new one.
 async fn attempt(
     proxy: &Proxy,
     forward: &Forward,
@@ -179,7 +180,7 @@ async fn attempt(
         length: body.length(),
         edited: forward.edited,
     };
-    // What can't be asked again is to meet no connection that has just been closed.
+    // A request that can't be sent twice must not meet a connection that has just been closed.
     let thorough = !method.is_idempotent() || body.outgrows_what_is_kept();
     if let Some(mut connection) = proxy.pool.check_out(server.id(), now, thorough) {
         metrics.pool_hits.inc();
@@ -197,7 +198,7 @@ async fn attempt(
         }
     }
     metrics.pool_misses.inc();
-    // Boxed, for it is rare and large.
+    // Boxed: rare, and large.
     Box::pin(over_a_fresh_one(proxy, forward, facts, server, &forwarding, body, now)).await
 }
 
@@ -269,7 +270,7 @@ fn report_failure(
             report(group, lease, Outcome::Neutral, now);
         }
         _ => {
-            // What went wrong stays in the log line even where another server answers.
+            // The log line keeps what went wrong even if another server answers.
             facts.reason = Some(reason);
             facts.detail = Some(failure.to_string().into());
             tracing::debug!(upstream, server, attempt, reason, %failure, "an attempt failed");
@@ -293,7 +294,7 @@ fn report(group: &Group, lease: &mut Lease, outcome: Outcome, now: u64) {
     }
 }
 
-/// The answer with `head`, which came at `now`.
+/// The answer with `head`, received at `now`.
 fn respond(
     proxy: &Proxy,
     forward: &Forward,
@@ -316,7 +317,7 @@ fn respond(
         }
         _ => SMALL,
     };
-    // Most small responses have come whole, so that nothing is left to be pulled.
+    // Most small responses have arrived whole with their head.
     if let Framing::Length(length) = framing
         && length <= connection.gear.unread.len() as u64
         && all_sent
@@ -356,8 +357,8 @@ async fn take_off(source: &mut Source, facts: &Facts, forward: &Forward) {
     }
 }
 
-/// Whether the request's credentials hold for all that follows on the connection: the next client's
-/// requests would be taken for this one's.
+/// Whether the request's credentials are valid for the whole connection: the next client's requests
+/// on it would be taken for this client's.
 fn authenticates_the_connection(head: &Head) -> bool {
     head.present.authorization
         && head.fields.get(&header::AUTHORIZATION).is_some_and(|value| {
@@ -375,7 +376,7 @@ fn key(route: &Route, forward: &Forward, facts: &Facts) -> u64 {
     }
 }
 
-/// Path and query for the server, where they are not the client's.
+/// Path and query for the server, if they differ from the client's.
 fn target(
     route: &Route,
     forward: &Forward,

@@ -61,7 +61,7 @@ impl Proxy {
     }
 }
 
-/// By which way a request came.
+/// How a request arrived.
 pub struct Arrival<'a> {
     /// The connection.
     pub peer: &'a Arc<Peer>,
@@ -69,11 +69,12 @@ pub struct Arrival<'a> {
     pub listener: usize,
     /// Whether its body was framed in two ways at once.
     pub framed_twice: bool,
-    /// What to go by where the current config lacks the listener: its connections are being drained.
+    /// The snapshot to use if the current config lacks the listener, whose connections then end.
     pub last: &'a ArcSwapOption<Snapshot>,
 }
 
-/// A request begins, now that its head has been read: whatever comes, it is counted and logged.
+/// A request begins, after its head has been read. From now on it is counted and logged in any
+/// case.
 pub fn begin(proxy: &Arc<Proxy>, arrival: &Arrival<'_>, head: Head) -> Box<Record> {
     // 1. One snapshot, to the end.
     let snapshot = proxy.live.load_for(arrival.listener, arrival.last);
@@ -91,11 +92,12 @@ pub async fn handle(mut record: Box<Record>, body: Incoming) -> Answer<ResponseB
         Err(refusal) => refuse(&mut record, &refusal),
     };
     if record.facts.context.head.version == Version::HTTP_10 {
-        // RFC 9112 §9.3: none persists with an HTTP/1.0 client, whose own proxies may not know it.
+        // RFC 9112 §9.3: no persistent connection with an HTTP/1.0 client, because proxies of its
+        // own may not understand it.
         answer.close = true;
     }
     record.facts.status.get_or_insert(answer.status);
-    // 7. What is left happens as the body is sent; its end ends the record.
+    // 7. The rest happens while the body is sent; its end ends the record.
     answer.map(|source| ResponseBody::new(source, record))
 }
 
@@ -107,7 +109,7 @@ async fn route(
 ) -> Result<Answer<Source>, Refusal> {
     let gone = || Refusal::new(StatusCode::NOT_FOUND, "no_listener");
     let listener = snapshot.listener(facts.listener).ok_or_else(gone)?;
-    // 2. The head keeps the rules.
+    // 2. The head is checked.
     admission::admit(&mut facts.context, facts.framed_twice, listener)?;
     let Head { fields, present, .. } = &mut facts.context.head;
     if present.nominates {
@@ -134,7 +136,7 @@ async fn route(
     if let Some(status) = route.filters.request(&mut facts.context, names) {
         return Err(Refusal::new(status, "filtered"));
     }
-    // 5. The action. What waits is boxed: the others need none of its room.
+    // 5. The action. Futures that wait are boxed, so that the other actions do not pay for them.
     let mut answer = match &route.action {
         Action::Respond(action) => respond(action, facts, route),
         Action::Redirect(action) => redirect(action, facts, route)?,
@@ -206,7 +208,7 @@ fn redirect(action: &Redirect, facts: &Facts, route: &Route) -> Result<Answer<So
         return Err(Refusal::malformed("host_missing"));
     }
     let mut to = facts.scope(route).render(&action.to);
-    // Two slashes would name a host, and the client has chosen them.
+    // Two slashes would name a host, which the client could choose.
     if to.starts_with("//") && matches!(action.to.parts(), [Part::Variable(_), ..]) {
         to.replace_range(..to.len() - to.trim_start_matches('/').len(), "/");
     }
@@ -222,7 +224,7 @@ async fn files(
     unclean: Option<&str>,
 ) -> Result<Answer<Source>, Refusal> {
     let Head { fields, present, .. } = &mut facts.context.head;
-    // The filters may have made it so.
+    // A filter may have set it.
     let conditional = present.conditional || !route.filters.is_empty();
     if conditional {
         fields.map();
@@ -252,7 +254,8 @@ fn is_success(action: &Action, status: StatusCode) -> bool {
     }
 }
 
-/// RFC 9110 §7.6.2: we are the final recipient. TRACE would tell what fields we were sent.
+/// RFC 9110 §7.6.2: we are the final recipient. An answer to TRACE would show the client the fields
+/// that proxies in front of us have added.
 fn ends_here(facts: &Facts) -> Result<Answer<Source>, Refusal> {
     if facts.context.head.method == Method::TRACE {
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "trace_refused"));

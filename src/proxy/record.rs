@@ -1,7 +1,7 @@
-//! What is written down of a request when it ends, however it ends.
+//! What is recorded of a request when it ends, in any way.
 //!
-//! Owns: the facts gathered on the way. May touch: [`crate::observe`], [`crate::snapshot`]. Last
-//! step of the route: dropping it counts and logs, so that no request goes unseen.
+//! Owns: the facts gathered on the way. May touch: [`crate::observe`], [`crate::snapshot`]. The
+//! last step: dropping the record counts and logs the request, so that none is missed.
 
 use super::{Arrival, Proxy};
 use crate::{
@@ -31,7 +31,7 @@ const CLIENT_CLOSED: u16 = 499;
 pub struct Record {
     /// Where it runs.
     pub proxy: Arc<Proxy>,
-    /// What it runs by.
+    /// The config that it uses.
     pub snapshot: Arc<Snapshot>,
     /// What is known of it.
     pub facts: Facts,
@@ -67,12 +67,11 @@ pub struct Facts {
     pub reason: Option<&'static str>,
     /// The same in the words of what failed.
     pub detail: Option<Box<str>>,
-    /// When the answer had been sent; `None` lets the clock be asked.
+    /// When the answer had been sent; `None`: ask the clock.
     pub ended: Option<Instant>,
 }
 
-/// mimalloc finds none of its blocks of 384 bytes for what is exactly as large, and takes its slow
-/// way.
+/// For exactly 384 bytes mimalloc takes its slow way.
 const _: () = assert!(size_of::<Record>() != 384);
 
 impl Record {

@@ -33,7 +33,7 @@ impl Refusal {
         Self { status, reason, retry_after: None, field: None, close: false }
     }
 
-    /// The client's fault, and such that what follows on the connection can't be trusted.
+    /// The client's fault; the bytes after it on the connection can't be trusted.
     pub fn malformed(reason: &'static str) -> Self {
         Self { close: true, ..Self::new(StatusCode::BAD_REQUEST, reason) }
     }
@@ -66,8 +66,8 @@ impl Refusal {
         Self { close: true, ..Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large") }
     }
 
-    /// The answer. Its text has the reason, and names the request, so that a user's report leads to
-    /// the log.
+    /// The answer. Its text has the reason and the request's id, so that a user's report leads to
+    /// the line in the log.
     pub fn answer(&self, request_id: &str) -> Answer<Bytes> {
         let Self { status, reason, .. } = self;
         let text = format!("{status}\nreason: {reason}\nrequest id: {request_id}\n");

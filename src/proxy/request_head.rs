@@ -19,7 +19,7 @@ use crate::{
 use http::{HeaderMap, HeaderName, Method, Version, header};
 use std::io::Write;
 
-/// What the writer is told beside the request itself.
+/// What the writer needs beside the request itself.
 pub struct Forwarding<'a> {
     /// Path and query for the server.
     pub target: &'a str,
@@ -33,7 +33,7 @@ pub struct Forwarding<'a> {
     pub edited: Edited,
 }
 
-/// Begins the request: the whole head, its empty line included, and how its body goes out.
+/// Begins the request: writes the whole head, and sets how the body is framed.
 pub fn write(outgoing: &mut Outgoing, context: &Context, forwarding: &Forwarding<'_>) {
     head(outgoing.begin(), context, forwarding);
     if forwarding.length == Length::Unknown {
@@ -71,8 +71,8 @@ fn head(out: &mut Vec<u8>, context: &Context, forwarding: &Forwarding<'_>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// What [`crate::http1::request_head`] has told apart already where the fields are text: they were
-/// not edited, then.
+/// The fields of a map. For fields that are still text, [`crate::http1::request_head`] has already
+/// made the same choice.
 fn mapped_fields(out: &mut Vec<u8>, context: &Context, map: &HeaderMap, edited: Edited) {
     let head = &context.head;
     // HTTP/2 clients may send one field in crumbs, which HTTP/1 needs joined (RFC 9113 §8.2.3).
@@ -83,7 +83,7 @@ fn mapped_fields(out: &mut Vec<u8>, context: &Context, map: &HeaderMap, edited: 
                 true
             }
             Some(Known::Cookie) => !crumbs,
-            // Written below where nobody edits it.
+            // Written below unless the route edits it.
             Some(Known::Forwarded) => edited.forwarded,
             Some(Known::ForwardedFor) => edited.forwarded_for,
             Some(Known::ForwardedProto) => edited.forwarded_proto,
@@ -184,7 +184,7 @@ fn framing_fields(out: &mut Vec<u8>, method: &Method, length: Length) {
     match length {
         Length::Exact(length) => write_length(out, length),
         Length::Unknown => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-        // RFC 9110 §8.6: said where the method gives a body meaning.
+        // RFC 9110 §8.6: sent for methods that give a body meaning.
         Length::None if matches!(*method, Method::POST | Method::PUT | Method::PATCH) => {
             out.extend_from_slice(b"content-length: 0\r\n");
         }
@@ -192,7 +192,7 @@ fn framing_fields(out: &mut Vec<u8>, method: &Method, length: Length) {
     }
 }
 
-/// One field with every value of `source`, and `last`, where there is any.
+/// One field with all values of `source`, and then `last`; nothing if there are none.
 fn joined(
     out: &mut Vec<u8>,
     name: &str,

@@ -1,4 +1,4 @@
-//! The body that goes to a client, whatever it comes from.
+//! The body that goes to a client, from any source.
 //!
 //! Owns: counting bytes, and the [`Record`] until the body's end. May touch: [`super::server_body`],
 //! [`crate::files`].
@@ -63,12 +63,12 @@ pub struct ResponseBody {
 }
 
 impl ResponseBody {
-    /// Ends `record` when it ends itself.
+    /// A body that ends `record` when it ends.
     pub fn new(source: Source, record: Box<Record>) -> Self {
         Self { source, failed: None, record: Some(record) }
     }
 
-    /// The next part for the kernel to move; `None` where it is to be polled for.
+    /// The next part for the kernel to move; `None` if it must be polled for.
     pub fn poll_moved(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Moved, BodyError>>> {
         let moved = match &mut self.source {
             Source::Server(body) => ready!(body.poll_moved(cx)),
@@ -116,12 +116,12 @@ impl ResponseBody {
         }
     }
 
-    /// Lets go of a body that the client is not to have, as after HEAD.
+    /// Drops a body that the client must not get, as after HEAD.
     pub fn discard(&mut self) {
         self.source = Source::Empty;
     }
 
-    /// Notes the moment of its end, for who has it at hand.
+    /// Notes the moment of its end, if the caller knows it already.
     pub fn end_at(&mut self, moment: Instant) {
         if let Some(record) = &mut self.record {
             record.facts.ended = Some(moment);
@@ -154,8 +154,9 @@ impl Body for ResponseBody {
         }
         match frame {
             Some(Err(error)) => {
-                // hyper's HTTP/2 drops what it has not written when a body fails: it gets to write
-                // first, so that the client sees the head, and a body that breaks off.
+                // When a body fails, hyper's HTTP/2 drops what it has not written. So it is given
+                // the time to write first: the client then sees the head, and a body that breaks
+                // off.
                 self.source = Source::Empty;
                 self.failed = Some(error);
                 cx.waker().wake_by_ref();

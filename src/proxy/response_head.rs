@@ -41,11 +41,11 @@ pub struct ResponseHead {
     pub keeps: Option<NonZeroU16>,
 }
 
-/// A head that can't be passed on; says what is wrong with it.
+/// Why a head can't be passed on.
 pub type Malformed = &'static str;
 
-/// The first final head in `unread`, taken out of it; `None` while it is incomplete. Interim
-/// responses are dropped. Of a malformed head nothing is left.
+/// Takes the first final head out of `unread`; `None` while it is incomplete. Interim responses are
+/// dropped. After a malformed head `unread` is empty.
 pub fn parse(
     unread: &mut Bytes,
     method: &Method,
@@ -148,7 +148,8 @@ fn read(fields: &[Field<'_>], block: &Bytes, size: usize) -> Result<Read, Malfor
     read.text.lines = lines.shared(block);
     read.text.sized = read.text.length.is_some();
     if !nominated.is_empty() {
-        // Rare, and they may have stood before `Connection`. The framing isn't theirs to drop.
+        // Rare, and the fields may have come before `Connection`. Framing fields can't be dropped
+        // this way.
         read.text.retain(|name| {
             is(name, b"content-length") || !nominated.iter().any(|it| it.eq_ignore_ascii_case(name))
         });
@@ -171,14 +172,14 @@ impl Read {
 
     fn transfer_encoding(&mut self, value: &[u8]) {
         let chunked = value.trim_ascii().eq_ignore_ascii_case(b"chunked");
-        // Anything before or after a lone `chunked` is a coding that we would have to undo.
+        // Any other coding beside `chunked` is one that we would have to undo.
         self.transfer_encoding = Some(match self.transfer_encoding {
             None if chunked => TransferEncoding::Chunked,
             _ => TransferEncoding::Other,
         });
     }
 
-    /// Says whether it is the first: equal ones count as one (RFC 9112 §6.3).
+    /// Returns whether it is the first one: equal ones count as one (RFC 9112 §6.3).
     fn content_length(&mut self, value: &[u8]) -> Result<bool, Malformed> {
         let length = decimal(value).ok_or("its Content-Length is no number")?;
         match self.text.length.replace(length) {
@@ -217,7 +218,7 @@ impl Read {
             }
         };
         if status == StatusCode::NO_CONTENT {
-            // RFC 9110 §8.6: none in a 204. Who speaks of a body may send one.
+            // RFC 9110 §8.6: a 204 has no length. A server that announces a body may also send it.
             reusable &=
                 self.transfer_encoding.is_none() && matches!(self.text.length, None | Some(0));
             self.text.drop_length();
@@ -228,8 +229,8 @@ impl Read {
     }
 }
 
-/// The `timeout` among the parameters of `Keep-Alive`, in seconds (RFC 2068 §19.7.1.1). Who keeps a
-/// connection longer meets the server's end of it with a request.
+/// The `timeout` among the parameters of `Keep-Alive`, in seconds (RFC 2068 §19.7.1.1). If we kept
+/// a connection longer, a request could meet its end.
 fn timeout(parameters: &[u8]) -> Option<u16> {
     let seconds = parameters.split(|byte| *byte == b',').find_map(|parameter| {
         let (name, seconds) = parameter.trim_ascii().split_at_checked("timeout=".len())?;

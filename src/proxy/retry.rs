@@ -1,7 +1,7 @@
-//! Whether a request may be asked again elsewhere, and when.
+//! Whether a request may be sent to another server, and when.
 //!
-//! Owns: what may be repeated (RFC 9110 §9.2.2), how often, and the wait for the retry budget. May
-//! touch: [`crate::upstream`]. [`super::forward`] asks after every attempt.
+//! Owns: which requests may be repeated (RFC 9110 §9.2.2), how often, and the wait for the retry
+//! budget. May touch: [`crate::upstream`]. [`super::forward`] asks after every failed attempt.
 
 use super::{exchange::Failure, record::Facts, refusal::Refusal};
 use crate::{
@@ -15,10 +15,10 @@ use crate::{
 use http::{Method, StatusCode};
 use std::time::{Duration, Instant};
 
-/// Between two looks whether the retry budget has room.
+/// The time between two tries to get a permit from the retry budget.
 const BUDGET_POLL: Duration = Duration::from_millis(5);
 
-/// A failed attempt, and what may be concluded from how far it came.
+/// A failed attempt, and how far it came.
 pub(super) struct Failed {
     pub(super) failure: Failure,
     /// Whether any byte of the request was written.
@@ -36,8 +36,9 @@ impl Failed {
         Self { failure, sent, answered, reused: connection.link.requests > 1 }
     }
 
-    /// Whether a kept connection turned out to be closed, as every server closes some, or the attempt
-    /// failed for want of something of our own. Neither tells of the server's health.
+    /// Whether a kept connection turned out to be closed, which every server does at times, or the
+    /// attempt failed because we lack something, such as descriptors. Neither says anything about
+    /// the server's health.
     pub(super) fn is_no_fault(&self) -> bool {
         match &self.failure {
             Failure::Reset(_) => self.reused && !self.answered,
@@ -47,7 +48,7 @@ impl Failed {
     }
 }
 
-/// What another try needs after a failed one, or the answer where there is to be none.
+/// A permit for another try after a failed one, or the answer if there must be none.
 pub(super) async fn to_retry(
     forward: &Forward,
     facts: &Facts,
@@ -65,8 +66,8 @@ pub(super) async fn to_retry(
     }
 }
 
-/// Whether a reused connection was closed before the server can have seen the request; where that
-/// is not sure, only what may be repeated is (RFC 9110 §9.2.2).
+/// Whether a reused connection was closed before the server can have seen the request. If that is
+/// not certain, only requests that may be repeated are (RFC 9110 §9.2.2).
 pub(super) fn is_stale(failed: &Failed, body: &RequestBody, method: &Method) -> bool {
     matches!(failed.failure, Failure::Reset(_))
         && !failed.answered
@@ -93,8 +94,8 @@ fn is_repeatable(failed: &Failed, body: &RequestBody, method: &Method, retry: &R
     true
 }
 
-/// Servers that could not be connected to are not counted: they were asked nothing, and with all of
-/// them dead the request is to get to the backup.
+/// Servers that could not be connected to are not counted: no request was sent to them, and if all
+/// of them are down the request should reach the backup.
 fn may_try_again(forward: &Forward, facts: &Facts) -> bool {
     let Retry { tries, timeout, .. } = forward.retry;
     tries > 0
@@ -102,7 +103,7 @@ fn may_try_again(forward: &Forward, facts: &Facts) -> bool {
         && facts.context.started.elapsed() < timeout
 }
 
-/// Whether the config would rather have another server's answer, and the request may be repeated.
+/// Whether the config wants another server's answer instead, and the request may be repeated.
 pub(super) fn is_unwanted(
     status: StatusCode,
     body: &RequestBody,
@@ -115,8 +116,8 @@ pub(super) fn is_unwanted(
         && may_try_again(forward, facts)
 }
 
-/// The budget keeps retries from multiplying an overload. When a server breaks, all its requests
-/// come here at once: those beyond the budget wait for the first to be done, instead of failing.
+/// The budget keeps retries from making an overload worse. When a server breaks, all its requests
+/// come here at once: those beyond the budget wait for the first ones to end, instead of failing.
 async fn await_permit(group: &Group, forward: &Forward, facts: &Facts) -> Option<RetryPermit> {
     let retry = &forward.retry;
     let begun = Instant::now();

@@ -1,8 +1,8 @@
 //! A response's body, pulled from the server as the client takes it.
 //!
-//! Owns: the framing while it lasts, the wait between reads, and where the connection and the lease
-//! go at the end: back, when everything was read and sent; closed otherwise. May touch:
-//! [`super::exchange`], [`crate::upstream`]. Next: [`super::response_body`] hands it to hyper.
+//! Owns: the framing, the time between reads, and the end: the lease goes back, and the connection,
+//! too, if everything was read and sent; otherwise it is closed. May touch: [`super::exchange`],
+//! [`crate::upstream`]. Next: [`super::response_body`] gives it to the client's connection.
 
 use super::{exchange::poll_rest, response_head::Framing};
 use crate::{
@@ -33,13 +33,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A body up to this size is put together before it goes on.
+/// A body up to this size is collected before it is sent on.
 const IN_ONE_PIECE: u64 = 64 * 1024;
-/// How long at most. Servers mostly send a head and its body with two calls, some microseconds
-/// apart; passing them on one by one costs us and the client twice the calls and packets.
+/// For so long at most. Servers mostly send a head and its body with two calls, some microseconds
+/// apart. Sending them on one by one would cost us and the client twice the calls and packets.
 const PATIENCE: Duration = Duration::from_millis(2);
 
-/// Where a connection and a lease belong.
+/// Where a connection and a lease go at the end.
 #[derive(Debug)]
 pub struct Home {
     /// The worker's pool.
@@ -48,7 +48,7 @@ pub struct Home {
     pub limits: Limits,
     /// Held until the body has ended.
     pub lease: Lease,
-    /// For the time of going back.
+    /// For the time when they go back.
     pub clock: Clock,
 }
 
@@ -56,11 +56,11 @@ pub struct Home {
 #[derive(Debug)]
 pub struct ServerBody {
     source: Option<Source>,
-    /// Taken off the server already: mostly one part, and more where the client is slow.
+    /// Parts already taken off the server: mostly one, more if the client is slow.
     taken: Option<Part>,
     ahead: VecDeque<Part>,
     ahead_bytes: usize,
-    /// How much may be taken off ahead of the client.
+    /// How many bytes may be read ahead of the client.
     limit: usize,
     /// How much is read at a time.
     part: usize,
@@ -74,7 +74,7 @@ pub struct ServerBody {
 #[derive(Debug)]
 struct Source {
     connection: Connection,
-    /// The request's body, where the server answered before it had all of it.
+    /// The rest of the request's body, if the server answered before it had all of it.
     rest: Option<RequestBody>,
     reusable: bool,
     home: Home,
@@ -143,12 +143,12 @@ impl ServerBody {
         self.source.is_none() && self.taken.is_none() && self.ahead.is_empty()
     }
 
-    /// Whether the server's part is over, whatever the client has had of it.
+    /// Whether everything has been read from the server; the client may still have to take some.
     pub fn is_off_the_server(&self) -> bool {
         self.source.is_none()
     }
 
-    /// What is known of the length still to come.
+    /// The length still to come, if known.
     pub fn size_hint(&self) -> SizeHint {
         let taken = self.taken.as_ref().and_then(|it| it.as_ref().ok());
         if taken.is_some_and(Frame::is_trailers) {
@@ -176,8 +176,8 @@ impl ServerBody {
         self.poll_server(cx, u64::MAX)
     }
 
-    /// The next part for the kernel to move to a client that takes it so; `None` where
-    /// [`ServerBody::poll_frame`] has it, or has to find out.
+    /// The next part for the kernel to move, for a client that can take it so. `None` if
+    /// [`ServerBody::poll_frame`] must be called instead.
     pub fn poll_moved(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Moved, BodyError>>> {
         let left = match self.framing {
             Rest::Length(left) => left,
@@ -226,7 +226,7 @@ impl ServerBody {
         }
     }
 
-    /// Whether as much may be taken off ahead as there is to come, as far as is known.
+    /// Whether all that is still to come, as far as known, may be read ahead.
     pub fn fits(&self) -> bool {
         let length = self.size_hint().exact();
         self.limit > 0 && length.is_none_or(|length| length <= self.limit as u64)
@@ -237,7 +237,7 @@ impl ServerBody {
         self.source.as_ref().is_some_and(|source| source.rest.is_some())
     }
 
-    /// Goes on sending the request, whose body's failure is this one's, too.
+    /// Goes on sending the request. If its body fails, this body fails, too.
     pub fn send_rest(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {
         let Some(source) = &mut self.source else { return Ok(()) };
         match poll_rest(cx, &mut source.rest, &mut source.connection) {
@@ -317,7 +317,7 @@ impl ServerBody {
         self.within_wait(cx, read)
     }
 
-    /// What came of reading, or that it took too long.
+    /// The result of a read, or a timeout.
     fn within_wait<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -339,8 +339,8 @@ impl ServerBody {
         }
     }
 
-    /// Puts a short body together, so that it goes on with its head and in one piece. What has not
-    /// come within two milliseconds streams.
+    /// Collects a short body, so that it is sent on in one piece with its head. If it has not come
+    /// within two milliseconds, it is streamed.
     pub async fn gather(&mut self) {
         let mut begun = false;
         poll_fn(|cx| self.poll_gather(cx, &mut begun)).await;
@@ -358,7 +358,7 @@ impl ServerBody {
                 // An end or an error shows again when the body is pulled.
                 Poll::Ready(Ok(0) | Err(_)) => break,
                 Poll::Ready(Ok(_)) => {}
-                // A server that still takes the request is not to wait for us.
+                // A server that still reads the request must not have to wait for us.
                 Poll::Pending if source.rest.is_some() => break,
                 Poll::Pending => {
                     if !*begun {
