@@ -1,4 +1,4 @@
-//! What an HTTP/2 connection is doing, and until when it may.
+//! What an HTTP/2 connection is doing, and for how long it may.
 //!
 //! Owns: the moments that the client's timeouts count from. May touch: [`crate::clock`]. Written by
 //! [`super::client_io`] and the service, read by the one alarm of [`super::serve_http2`], so that no
@@ -11,15 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A client that gives up more requests than this in [`WINDOW`] milliseconds, more than it may have
-/// under way at once, and more than half of all, makes work and takes none: the rapid reset of
-/// CVE-2023-44487.
+/// The rapid reset of CVE-2023-44487: a client that gives up more requests than this in [`WINDOW`]
+/// milliseconds, and more than it may have under way at once, and more than half of all.
 const GIVEN_UP: u32 = 100;
 const WINDOW: u64 = 10_000;
-/// Who has waited this long gives up for a reason.
+/// A client that has waited this long may have a good reason to give up: not counted.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// A connection goes on where so many bytes are taken.
+/// A connection makes progress if so many bytes are taken.
 const PROGRESS: u32 = 32 * 1024;
 
 /// What [`Activity::tell`] has noted: nothing, that the stream goes on, or how much it gave, and one.
@@ -30,7 +29,7 @@ const GOES_ON: u64 = 1;
 pub enum Finding {
     /// Nothing before this moment.
     Fine(u64),
-    /// Nothing has been asked for long enough.
+    /// There was no request for too long.
     Idle,
     /// The client takes nothing.
     Stalled,
@@ -38,7 +37,7 @@ pub enum Finding {
     Late,
 }
 
-/// What a connection is doing. Moments are the clock's milliseconds; 0 is "not now".
+/// What a connection is doing. Moments are in the clock's milliseconds; 0 means "not now".
 #[derive(Debug)]
 pub struct Activity {
     /// The process's time.
@@ -59,8 +58,8 @@ pub struct Activity {
     taken: AtomicU64,
     /// Of the stream that is being polled.
     told: AtomicU64,
-    /// Of requests that were given up: how many may be, since when they are counted, how many there
-    /// were, and how many requests had ended before.
+    /// For requests that were given up: how many are allowed, since when they are counted, how many
+    /// there were, and how many requests had ended before.
     may_give_up: u32,
     window_since: AtomicU64,
     given_up: AtomicU32,
@@ -122,7 +121,7 @@ impl Activity {
         self.in_flight.load(Relaxed)
     }
 
-    /// When nothing was under way any more; told while that is so.
+    /// Since when nothing is under way, if so.
     pub fn idle_since(&self) -> u64 {
         self.idle_since.load(Relaxed)
     }
@@ -167,13 +166,13 @@ impl Activity {
         self.floods.load(Relaxed)
     }
 
-    /// The stream that is being polled waits for its client to take the bytes that it `gave`; or, with
-    /// `None`, it goes on.
+    /// Notes that the stream being polled waits for its client to take the bytes that it `gave`;
+    /// or, with `None`, that it goes on.
     pub fn tell(&self, gave: Option<usize>) {
         self.told.store(gave.map_or(GOES_ON, |bytes| GOES_ON + 1 + bytes as u64), Relaxed);
     }
 
-    /// What was told since it was last asked, if anything.
+    /// What was noted since the last call, if anything.
     pub fn take_told(&self) -> Option<Option<u64>> {
         let told = self.told.load(Relaxed);
         if told == 0 {
@@ -215,15 +214,14 @@ impl Activity {
         self.blocked_since.load(Relaxed) != 0
     }
 
-    /// Whether the socket has taken nothing for a while since `moment`: what was written then may not
-    /// have got to the client yet.
+    /// Whether the socket has at some time after `moment` taken nothing: bytes written then may not
+    /// have reached the client yet.
     pub fn was_slow_since(&self, moment: u64) -> bool {
         self.blocked_since.load(Relaxed) != 0 || self.blocked_last.load(Relaxed) > moment
     }
 
     /// How long each of `waiting` streams may wait for its client, in milliseconds. A slow socket is
-    /// another thing than a client that takes nothing: while it is slow, all of them wait; and while
-    /// anything is taken, they take turns.
+    /// not a client that takes nothing: while it is slow all streams wait, and they take turns.
     pub fn patience(&self, waits: &Waits, waiting: u64) -> Option<u64> {
         let moment = self.clock.now().saturating_sub(waits.send);
         if self.was_slow_since(moment) {
@@ -233,7 +231,7 @@ impl Activity {
         Some(waits.send.saturating_mul(if takes_turns { waiting } else { 1 }))
     }
 
-    /// What is overdue now, or when to look again.
+    /// Which timeout is over, or when to check again.
     pub fn look(&self, waits: &Waits) -> Finding {
         let now = self.clock.now();
         let due = |since: u64, wait: u64, finding| {
@@ -249,7 +247,7 @@ impl Activity {
         if head != 0 && now >= since + waits.request_head {
             return Finding::Late;
         }
-        // Whatever begins from now on can't be overdue before the shortest wait.
+        // Anything that begins from now on has at least the shortest timeout.
         let mut soonest = now + waits.shortest();
         if head != 0 {
             soonest = soonest.min(since + waits.request_head);

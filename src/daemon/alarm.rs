@@ -1,7 +1,8 @@
 //! A connection's one timer.
 //!
-//! Owns: when to look next. May touch: nothing of ours. It rings no later than anything can be
-//! overdue, so that requests neither set nor stop it; whoever hears it looks what is overdue.
+//! Owns: when to check next. May touch: nothing of ours. It rings no later than the first timeout
+//! can be over, so that requests neither set nor stop it. When it rings, the connection checks its
+//! timeouts.
 
 use std::{
     pin::Pin,
@@ -33,14 +34,14 @@ impl Alarm {
         self.sleep.as_mut().poll(cx)
     }
 
-    /// Rings again `after` a time.
+    /// Rings again after this time.
     pub fn ring_in(&mut self, after: Duration) {
         self.sleep.as_mut().reset((Instant::now() + after).into());
         self.set = false;
     }
 
-    /// Rings `after` a time at the latest: what has begun now may be overdue before what was waited
-    /// for.
+    /// Rings after this time at the latest: something that begins now may be over earlier than the
+    /// alarm was set for.
     pub fn ring_within(&mut self, after: Duration) {
         let moment = (Instant::now() + after).into();
         if self.sleep.deadline() > moment {

@@ -1,4 +1,4 @@
-//! The connections that the kernel has greeted, and how they are taken from it.
+//! The connections that the kernel has made, and how they are taken from it.
 //!
 //! Owns: one worker's listening socket. May touch: nothing of ours. [`super::listener`] takes from
 //! it.
@@ -18,15 +18,15 @@ use std::{
 use tokio::{io::Interest, net::TcpStream, task::coop::poll_proceed};
 
 sockopt_impl!(
-    /// Seconds that the kernel keeps a connection for itself on which nothing has been said.
+    /// For how many seconds the kernel keeps back a connection on which nothing has been sent.
     DeferAccept, SetOnly, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, u32
 );
 
-/// Lets a listening socket give out connections only once something has been said on them, so that
-/// a request is there when its connection is taken. Whoever stays silent for a second is given out
-/// then: the shortest time that there is, for a balancer may open connections ahead.
+/// Makes a listening socket give out connections only once their client has sent something, so that
+/// the request is there when the connection is taken. A silent connection is given out after a
+/// second, the shortest time possible: a balancer may open connections ahead.
 pub fn defer(socket: &TcpListener, defer: bool) {
-    // Where there is no such option connections come as they always did.
+    // Without this option connections are given out at once.
     let _ = setsockopt(socket, DeferAccept, &u32::from(defer));
 }
 
@@ -35,16 +35,16 @@ pub type Accepted = (TcpStream, SocketAddr);
 
 /// What waits on a listening socket.
 pub struct Backlog {
-    /// The listening socket. tokio's own listener knows that nothing waits only by an accept in
-    /// vain, for which the kernel makes a whole connection before it looks: 3 µs, where asking takes
-    /// 0.2. A stream is what else can be told of readiness, and nothing is read from this one.
+    /// The listening socket. tokio's own listener learns that nothing waits only by an `accept`
+    /// that fails, for which the kernel first allocates a socket: 3 µs, where `poll` takes 0.2.
+    /// tokio's stream type gives access to readiness without that; nothing is read from this one.
     socket: TcpStream,
-    /// Whether something waits for all we know.
+    /// Whether, as far as we know, something waits.
     expected: bool,
 }
 
 impl Backlog {
-    /// Of `socket`, to be called in a runtime.
+    /// The backlog of `socket`; must be called within a runtime.
     pub fn new(socket: TcpListener) -> io::Result<Self> {
         let socket = TcpStream::from_std(StdStream::from(OwnedFd::from(socket)))?;
         Ok(Self { socket, expected: false })
@@ -52,7 +52,7 @@ impl Backlog {
 
     /// Takes the next connection, once there is one.
     pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
-        // Many clients at once must not keep a worker from those that it has.
+        // With many new clients, a worker must still serve those that it has.
         let turn = ready!(poll_proceed(cx));
         loop {
             let expected = std::mem::take(&mut self.expected);
@@ -65,7 +65,7 @@ impl Backlog {
             });
             match accepted {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    // Whoever is polled again has mostly been woken by a connection.
+                    // A second poll usually means that a connection has arrived.
                     self.expected = true;
                     ready!(self.socket.poll_read_ready(cx))?;
                 }
@@ -93,8 +93,8 @@ fn is_waiting(socket: &TcpStream) -> io::Result<bool> {
     }
 }
 
-/// Unlike tokio's streams, one that is accepted here is read only when the reactor has said something
-/// of it: of a connection that is not deferred, the first bytes come later than its greeting.
+/// Unlike with tokio's own `accept`, the stream is first read when the reactor says that it is
+/// ready: without `defer_accept` the first bytes come later than the connection.
 fn accept(socket: &TcpStream) -> io::Result<Accepted> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let (accepted, peer) = acceptfrom_with(socket, flags)?;

@@ -1,8 +1,8 @@
-//! Where in its frames an HTTP/2 client is (RFC 9113 §4.1).
+//! Follows the frames of an HTTP/2 client (RFC 9113 §4.1).
 //!
-//! Owns: whether something has begun that is to be whole soon. May touch: nothing of ours.
-//! [`super::client_io`] shows it what comes; hyper reads the frames themselves, and does not tell of
-//! one that is not whole.
+//! Owns: whether a frame or field block has begun that is not whole yet. May touch: nothing of
+//! ours. [`super::client_io`] shows it the bytes that come. hyper reads the frames themselves, but
+//! does not tell of one that is not whole.
 
 /// A client's first bytes (RFC 9113 §3.4).
 const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
@@ -17,7 +17,7 @@ const END_HEADERS: u8 = 4;
 /// Follows a client's frames.
 #[derive(Debug)]
 pub struct ClientFrames {
-    /// The frame's head, of which so much is there; the one before while there is nothing.
+    /// The frame's head, and how much of it has come; before its first byte it is the previous one.
     head: [u8; HEAD],
     have: usize,
     /// Bytes to come of the frame, or of the preface.
@@ -26,7 +26,7 @@ pub struct ClientFrames {
     in_block: bool,
 }
 
-/// What the bytes that came have shown.
+/// What the received bytes have shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shown {
     /// Something other than DATA has begun and is not whole. DATA belongs to a request, which has
@@ -46,7 +46,7 @@ impl Default for ClientFrames {
 }
 
 impl ClientFrames {
-    /// What `bytes`, which come next, show.
+    /// Follows the next `bytes`.
     pub fn follow(&mut self, mut bytes: &[u8]) -> Shown {
         let (mut was_whole, mut resets) = (false, 0);
         loop {

@@ -1,6 +1,6 @@
 //! A client's socket as hyper's HTTP/2 reads and writes it.
 //!
-//! Owns: what is noted of it, and that it outlives hyper's connection. May touch:
+//! Owns: what it notes of reads and writes; and the socket outlives hyper's connection. May touch:
 //! [`super::activity`], [`super::client_frames`]. The connection's alarm reads what is noted.
 
 use super::{activity::Activity, client_frames::ClientFrames};
@@ -13,7 +13,7 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Where a socket is found once hyper has let go of it: hyper does not give it back.
+/// The place where a socket is left when hyper drops it: hyper does not give it back.
 #[derive(Debug)]
 pub struct Left<S>(Arc<Mutex<Option<S>>>);
 
@@ -35,7 +35,7 @@ impl<S> Left<S> {
 pub struct ClientIo<S> {
     /// There until it is dropped.
     stream: Option<S>,
-    /// Read of it already, and to be read first.
+    /// Bytes that were already read, and come first.
     begun: Bytes,
     frames: ClientFrames,
     activity: Arc<Activity>,
@@ -66,7 +66,7 @@ impl<S> ClientIo<S> {
 
 impl<S: Unpin> ClientIo<S> {
     fn stream(&mut self) -> io::Result<Pin<&mut S>> {
-        // Nobody reads or writes what is being dropped.
+        // No one can read or write it while it is dropped.
         self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }

@@ -22,7 +22,7 @@ pub async fn serve(
     alive: mpsc::Sender<()>,
 ) {
     let listener = open.listener();
-    // It may have been accepted as its listener left the config.
+    // Its listener may have left the config just now.
     let snapshot = proxy.live.load_for(listener.id, &listener.last);
     let Some(parts) = snapshot.listener(listener.id) else { return };
     let settings = Settings::of(parts);

@@ -42,7 +42,7 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-/// After a worker could not be replaced, as with no memory for its thread.
+/// How long to wait after a worker could not be replaced, for example for lack of memory.
 const RESTART: Duration = Duration::from_secs(1);
 
 /// The control thread's state.
@@ -196,7 +196,7 @@ impl Control {
             let tell = self.tell_ended.clone();
             task::spawn(async move {
                 sleep(RESTART).await;
-                // Nobody replaces workers any more once the process ends.
+                // When the process ends, workers are no longer replaced.
                 let _ = tell.send(Ended::Died(worker));
             });
         }
@@ -236,8 +236,8 @@ impl Control {
         Ok(Some((address, task::spawn(serving).abort_handle())))
     }
 
-    /// Loads the config again. Requests under way keep theirs; those that come after get the new
-    /// one; a config that is wrong changes nothing.
+    /// Loads the config again. Requests under way keep the old one, later ones get the new one. A
+    /// config with a mistake changes nothing.
     fn begin_reload(&mut self, asked: Asked) {
         self.stuck = self.stuck.take().filter(|thread| !thread.is_finished());
         let previous = self.live.load();
@@ -311,7 +311,7 @@ impl Control {
         let Prepared { snapshot, listeners, warnings } = prepared;
         let config = Arc::clone(&snapshot.config);
         if self.admin.as_ref().map(|it| it.0) != config.admin.address {
-            // What is built has its series in the metrics already.
+            // The failed build may have made series in the metrics.
             let forget = |_: &_| reload::forget(&self.live, &snapshot, &self.live.load());
             let admin = self.bind_admin(&config).inspect_err(forget)?;
             if let Some((_, old)) = std::mem::replace(&mut self.admin, admin) {
@@ -328,7 +328,7 @@ impl Control {
         tending::resolve_new(&snapshot.groups).await;
         self.tending.update(&snapshot.groups);
         let generation = snapshot.generation;
-        // Their connections go by the snapshot that still has them.
+        // Their connections keep the last snapshot that has them.
         let old = self.live.load();
         for listener in self.listeners.borrow().iter() {
             // One with its name may follow it for now, and go before its last client.
@@ -344,8 +344,8 @@ impl Control {
         Ok(generation)
     }
 
-    /// Says goodbye: first to the load balancer in front, then to new connections, then to those
-    /// that are left. A second signal ends it at once.
+    /// Stops: first the load balancer in front is told (`/ready`), then no new connections are
+    /// taken, then the existing ones end. A second signal ends it at once.
     async fn drain(mut self, mut signals: Signals) {
         let config = Arc::clone(&self.live.load().config);
         self.live.set_phase(Phase::Draining);

@@ -1,6 +1,6 @@
 //! One response on its way to an HTTP/1 client.
 //!
-//! Owns: that as many bytes go out as were announced, and how long a client may take none. May
+//! Owns: sending as many bytes as were announced, and the time that a client may take nothing. May
 //! touch: [`super::http1_socket`], [`crate::proxy::response_body`]. Called by [`super::serve_http1`].
 
 use super::{
@@ -30,14 +30,14 @@ use std::{
 /// A response on its way.
 pub struct Responding {
     body: ResponseBody,
-    /// Bytes still to come, where that was announced.
+    /// Bytes still to come, if the length was announced.
     left: Option<u64>,
     trailers: bool,
-    /// The body broke: what there is of it is sent, and then the connection ends.
+    /// The body broke off: what has come of it is sent, then the connection ends.
     broken: bool,
     /// Whether the connection ends after it.
     pub closes: bool,
-    /// Since when the client takes nothing, and how much it had taken by then.
+    /// Since when the client has taken nothing, and how much it had taken before.
     stalled: Option<(u64, u64)>,
 }
 
@@ -74,7 +74,7 @@ impl Responding {
         self.body.end_at(moment);
     }
 
-    /// Writes it. The rest of the request goes on meanwhile, where a server answered early.
+    /// Writes it. If the server answered early, the rest of the request is sent on meanwhile.
     pub fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -176,7 +176,7 @@ impl Responding {
         Gone
     }
 
-    /// Ready when the client has taken nothing for as long as it may.
+    /// Ready when the client has taken nothing for too long.
     fn poll_stall(
         &mut self,
         cx: &mut Context<'_>,

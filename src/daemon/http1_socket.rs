@@ -1,4 +1,4 @@
-//! A client's socket that speaks HTTP/1, with what was read of it and is to be written.
+//! A client's socket that speaks HTTP/1, with the bytes that were read and those to be written.
 //!
 //! Owns: the two directions. May touch: [`crate::http1`]. [`super::serve_http1`] reads heads from it,
 //! [`super::http1_response`] writes responses to it.
@@ -64,7 +64,8 @@ impl Http1Socket {
         self.stream.hold_at_most(self.part());
     }
 
-    /// Reads what is there. If it is `likely` that there is something, that is not asked first.
+    /// Reads what has arrived. If something is `likely` to be there, it reads without asking for
+    /// readiness first.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>, likely: bool) -> Poll<Result<(), Gone>> {
         let Self { stream, unread, .. } = self;
         match ready!(buffers::poll_fill(cx, stream, unread, SMALL, likely)) {
@@ -73,13 +74,13 @@ impl Http1Socket {
         }
     }
 
-    /// Writes what is to be written.
+    /// Writes the outgoing bytes.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.outgoing.poll_flush(cx, &mut self.stream)
     }
 
-    /// While a request is handled: ready when its body's taker is to be polled again, for a part has
-    /// been handed over, or when the client is gone.
+    /// While a request is handled: ready when a part of its body has been handed over, so that the
+    /// taker must be polled again, or when the client is gone.
     pub fn poll_meanwhile(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,8 +1,8 @@
 //! Listening sockets, and the loop that accepts on one of them.
 //!
-//! Owns: a listener's sockets, one per worker, for as long as the config has it: a worker that dies
-//! leaves them, with what is queued on them, to the next. May touch: [`crate::snapshot`],
-//! [`crate::loopback`]. Next: [`super::connection`].
+//! Owns: a listener's sockets, one per worker, for as long as the config has it. If a worker dies,
+//! the next one takes over its socket with the connections queued on it. May touch:
+//! [`crate::snapshot`], [`crate::loopback`]. Next: [`super::connection`].
 
 use super::{
     backlog::{self, Accepted, Backlog},
@@ -51,9 +51,9 @@ pub struct Listener {
     pub id: usize,
     /// Its name.
     pub name: Arc<str>,
-    /// Where the config wants it.
+    /// Its address in the config.
     pub wanted: SocketAddr,
-    /// Where it is bound: the same, but for port 0.
+    /// The address where it is bound: the same, except for port 0.
     pub address: SocketAddr,
     /// The last snapshot that had it, once it is drained.
     pub last: ArcSwapOption<Snapshot>,
@@ -89,8 +89,9 @@ impl Listener {
         current: &[Arc<Self>],
         metrics: &Arc<Metrics>,
     ) -> io::Result<Arc<Self>> {
-        // With SO_REUSEPORT a second daemon would share the address unnoticed: a plain bind tells.
-        // It can't where the address is ours, of a listener that is about to leave or to move.
+        // With SO_REUSEPORT a second daemon could share the address unnoticed: a plain bind fails
+        // then. It can't be tried if we have the address ourselves, for a listener that is about to
+        // go or to move.
         if !current.iter().any(|it| clash(it.address, wanted)) {
             drop(bound_by(wanted, |address| bind(address, false))?);
         }
@@ -137,8 +138,8 @@ impl Listener {
         })
     }
 
-    /// Lets clients in. Not before somebody is to accept them: beside a listener that is about to
-    /// leave its address, the kernel would send them here, and they would wait, or be lost.
+    /// Lets clients in. Only when workers are about to accept them: while another listener still
+    /// has the address, the kernel would send some clients here, and they would wait or be lost.
     pub fn listen(&self) -> io::Result<()> {
         self.sockets().iter().try_for_each(|socket| SockRef::from(socket).listen(BACKLOG))
     }
@@ -152,27 +153,27 @@ impl Listener {
         sockets[worker].try_clone().map(Some)
     }
 
-    /// Whether its connections come only once something has been said on them.
+    /// Sets whether a connection is given out only once its client has sent something.
     pub fn defer(&self, defer: bool) {
         self.sockets().iter().for_each(|socket| backlog::defer(socket, defer));
     }
 
-    /// Lets no more connections in and those that there are end: its connections may live on for
-    /// long, but the address is free at once.
+    /// Lets no more connections in and tells the existing ones to end. These may take long, but the
+    /// address is free at once.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
         self.drain.notify_waiters();
         self.sockets().clear();
     }
 
-    /// Whether its connections are to end.
+    /// Whether its connections should end.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Waits until its connections are to end.
+    /// Waits until its connections should end.
     pub async fn drained(&self) {
-        // Made before the look: what is told in between is not missed.
+        // Made before the check, so that a notice in between is not missed.
         let told = self.drain.notified();
         if !self.is_draining() {
             told.await;
@@ -184,7 +185,7 @@ impl Listener {
     }
 }
 
-/// What `bind` makes of `address`; where that is every address and the system knows no IPv6, of every
+/// Calls `bind` with `address`. If that is every address and the system has no IPv6, with every
 /// IPv4 address.
 pub fn bound_by<T>(
     address: SocketAddr,
@@ -234,11 +235,11 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
         socket.set_reuse_port(true)?;
     }
     if address.is_ipv6() {
-        // `[::]` means every address, IPv4 too; the config's check counts on it.
+        // `[::]` means every address, also of IPv4; the config's check relies on it.
         socket.set_only_v6(false)?;
     }
-    // Heads and bodies are written whole; waiting to fill segments only delays them. Accepted
-    // sockets inherit it, which spares a call for each.
+    // Heads and bodies are written whole, so waiting for full segments would only delay them.
+    // Accepted sockets inherit this, which saves a call for each.
     socket.set_tcp_nodelay(true)?;
     if address.ip().to_canonical().is_loopback() && loopback::is_paced(&socket) {
         loopback::unpace(&socket);
@@ -262,7 +263,7 @@ pub async fn accept(listener: Arc<Listener>, proxy: Arc<Proxy>, alive: mpsc::Sen
             }
         }
         if is_full(&listener, &proxy) {
-            // One that closes may make room; and a reload may have raised the limit meanwhile.
+            // A connection that closes makes room, and a reload may have raised the limit.
             let closed = timeout(Duration::from_secs(1), listener.closed.notified());
             tokio::select! {
                 biased;
@@ -272,13 +273,13 @@ pub async fn accept(listener: Arc<Listener>, proxy: Arc<Proxy>, alive: mpsc::Sen
         }
         let accepted = poll_fn(|cx| match backlog.poll_accept(cx) {
             Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
-            // Asked only when there is nothing to accept: then the look costs nobody anything.
+            // Checked only when there is nothing to accept, when it delays nobody.
             Poll::Pending => drained.as_mut().poll(cx).map(|()| None),
         });
         let Some(accepted) = accepted.await else { break };
         take(accepted, paced, &listener, &proxy, &alive).await;
     }
-    // Clients that the kernel has already greeted are served, too.
+    // Clients that the kernel has already connected are served, too.
     while let Ok(accepted) = backlog.accept() {
         take(Ok(accepted), paced, &listener, &proxy, &alive).await;
     }
@@ -325,7 +326,7 @@ async fn take(
             }
             let open = Open::new(listener, &proxy.live.seats);
             let (proxy, alive) = (Arc::clone(proxy), alive.clone());
-            // Boxed, so that it is moved no more on its way into the task.
+            // Boxed, so that it is not moved again on its way into the task.
             task::spawn(Box::pin(connection::serve(stream, peer, open, proxy, alive)));
         }
         Err(error) => {

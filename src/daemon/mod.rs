@@ -43,7 +43,7 @@ use std::{fmt, io, net::SocketAddr, path::Path};
 pub enum StartError {
     /// The config is wrong, or can't be read.
     Config(ConfigError),
-    /// What the config asks for can't be had.
+    /// The config is valid but can't be used.
     Build(BuildError),
     /// An address can't be bound.
     Bind {
@@ -141,8 +141,8 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     ended
 }
 
-/// As many files as the system allows: the usual 1024 of a login are for programs that use `select`,
-/// and every connection takes one.
+/// As many descriptors as the system allows. The usual soft limit of 1024 is for programs that use
+/// `select`; here every connection takes one.
 fn raise_file_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current == limit.maximum {

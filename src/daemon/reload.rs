@@ -1,4 +1,4 @@
-//! From a changed config to what runs, or to nothing changed at all.
+//! Takes a changed config into use, or changes nothing at all.
 //!
 //! Owns: the order of a reload: load, build, bind, and only then swap. May touch:
 //! [`crate::snapshot`], [`super::listener`]. Called by [`super::control`].
@@ -28,8 +28,9 @@ use tokio::{
 /// Reading and building take seconds at most; a disk that hangs takes for ever.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The listeners that `snapshot` wants: kept where name and address are the same, with the sockets of
-/// who has the address now, else bound now. An error leaves everything as it was.
+/// The listeners of the new config. One with the same name and address is kept; one whose address
+/// another listener has now takes over its sockets; the others are bound. An error leaves
+/// everything as it was.
 pub fn bind(
     config: &config::Config,
     current: &[Arc<Listener>],
@@ -41,7 +42,7 @@ pub fn bind(
         if let Some(kept) = current.iter().find(is_kept) {
             return Ok(Arc::clone(kept));
         }
-        // No two listeners of a config have one address: who has it now leaves it.
+        // No two listeners of a config have one address, so the one that has it now gives it up.
         match current.iter().find(|it| it.address == wanted.address) {
             Some(old) => old.renamed(id, &wanted.name, &resources.metrics),
             None => Listener::bind(
@@ -62,14 +63,14 @@ pub fn bind(
     config.listeners.iter().map(bind_one).collect()
 }
 
-/// Brings the sockets of what [`bind`] gave to what `config` says of them.
+/// Sets the options of the sockets that [`bind`] returned, by `config`.
 pub fn adjust(config: &config::Config, listeners: &[Arc<Listener>]) {
     for (wanted, listener) in zip(&config.listeners, listeners) {
         listener.defer(wanted.defer_accept);
     }
 }
 
-/// What a new config comes to before anything is changed.
+/// Everything made for a new config, before anything is changed.
 pub struct Prepared {
     /// The next snapshot.
     pub snapshot: Snapshot,
@@ -165,7 +166,7 @@ fn prepare(source: &Source) -> Outcome {
     (Some(seen), build())
 }
 
-/// Takes the series of what the config has no more out of the metrics.
+/// Removes the metric series of everything that the config no longer has.
 pub fn forget(live: &Live, old: &Snapshot, new: &Snapshot) {
     live.metrics.retain_routes(new.router.routes().iter().map(|route| &*route.name));
     for group in &old.groups {

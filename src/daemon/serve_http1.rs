@@ -2,9 +2,9 @@
 //!
 //! Owns: the client's timeouts between requests, and the ways to end: politely while draining, with
 //! 408, or at once. May touch: [`crate::http1`], [`super::service`]. Every request goes to
-//! [`crate::proxy::handle`]; while it is handled the socket is read for its body, or watched for the
-//! client's going away. Next: [`super::http1_response`], or [`super::serve_http2`] where the client
-//! turns out to speak that.
+//! [`crate::proxy::handle`]. Meanwhile the socket is read for the request's body, or watched in
+//! case the client goes away. Next: [`super::http1_response`], or [`super::serve_http2`] if the
+//! client speaks HTTP/2.
 
 use super::{
     alarm::Alarm,
@@ -34,23 +34,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// While draining, an idle connection is left open this many milliseconds for a request that may be
-/// on its way.
+/// While draining, an idle connection stays open for so many milliseconds, for a request that may
+/// be on its way.
 const LAST_CALL: u64 = 1000;
 
-/// What a client of HTTP/2 says first; by no request could it be mistaken (RFC 9113 §3.4).
+/// The first bytes of an HTTP/2 client, which no HTTP/1 request begins with (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// The client went away, or nothing can be said to it any more.
+    /// The client went away, or nothing more can be sent to it.
     Gone,
-    /// Everything has been said.
+    /// Everything has been sent.
     Said,
-    /// Everything has been said, but the client still sends and might not hear it.
+    /// Everything has been sent, but the client still sends and might not read it.
     Interrupting,
-    /// What came is no request.
+    /// The received bytes are no request.
     Refused(StatusCode, &'static str),
     /// It goes on in HTTP/2.
     Http2,
@@ -70,7 +70,7 @@ struct Request {
     expects_continue: bool,
 }
 
-/// A connection and where it stands. Moments are the clock's milliseconds.
+/// A connection and its state. Moments are in the clock's milliseconds.
 pub struct Http1 {
     socket: Http1Socket,
     service: Service,
@@ -79,16 +79,16 @@ pub struct Http1 {
     requests: u64,
     /// Since when it waits for a request.
     idle_since: u64,
-    /// Since when a head is incomplete; 0 while none is.
+    /// Since when a head is incomplete; 0 if there is none.
     head_since: u64,
-    /// When it ends if it stays idle, for it is being drained; 0 while it is not.
+    /// While draining, when it ends if it stays idle; else 0.
     last_call: u64,
     /// Whether the drain knows whom to wake.
     heard: bool,
 }
 
 impl Http1 {
-    /// On `stream`, on which nothing has been said yet.
+    /// On `stream`, on which nothing has been sent yet.
     pub fn new(stream: Stream, service: Service, settings: Settings) -> Self {
         let (proxy, born) = (service.proxy(), Instant::now());
         Self {
@@ -109,12 +109,12 @@ impl Http1 {
         self.end(End::Refused(status, reason)).await;
     }
 
-    /// What is needed to go on in another way: what was read of the stream comes first.
+    /// The stream, and the bytes read from it, to go on with another protocol.
     pub fn into_parts(self) -> (Stream, Bytes, Service) {
         (self.socket.stream, self.socket.unread, self.service)
     }
 
-    /// Serves until one side ends it, or it is to go on in HTTP/2: whether that is so.
+    /// Serves until one side ends it. Returns whether it must go on in HTTP/2.
     pub async fn serve(&mut self) -> bool {
         let listener = Arc::clone(self.service.listener());
         let mut drained = pin!(listener.drained());
@@ -123,14 +123,14 @@ impl Http1 {
                 Ok(request) => request,
                 Err(end) => break end,
             };
-            // Boxed, so that a connection is small while it is idle, and the memory of a request
-            // under way is that of the one before, warm in the cache.
+            // Boxed, so that an idle connection is small, and so that a request uses the memory of
+            // the one before, which is still in the cache.
             if let Err(end) = Box::pin(self.exchange(request)).await {
                 break end;
             }
         };
         if end != End::Gone && (end != End::Said || self.service.is_tls()) {
-            // Boxed, for it is rare and large. A plain socket needs no more than to be dropped.
+            // Boxed: rare, and large. A plain socket is simply dropped.
             Box::pin(self.end(end)).await;
         }
         end == End::Http2
@@ -172,9 +172,10 @@ impl Http1 {
         &mut self,
         mut drained: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<Request, End> {
-        // How much of what is unread was looked at in vain.
+        // How many of the unread bytes have been searched without finding the end of a head.
         let mut seen = 0;
-        // Whoever is polled again has mostly been woken by a request.
+        // A second poll usually means that a request has arrived, so read before asking for
+        // readiness.
         let mut listened = false;
         poll_fn(|cx| {
             loop {
@@ -198,10 +199,10 @@ impl Http1 {
         .await
     }
 
-    /// The request whose head is among what was read, if it is whole.
+    /// The next request, if its whole head has been read.
     fn parse(&mut self, seen: &mut usize) -> Result<Option<Request>, End> {
         let unread = &mut self.socket.unread;
-        // RFC 9112 §2.2: empty lines before a request are no beginning of one.
+        // RFC 9112 §2.2: empty lines before a request are ignored.
         while let [b'\r', b'\n', ..] = unread[..] {
             unread.advance(2);
             (*seen, self.head_since) = (0, 0);
@@ -221,7 +222,7 @@ impl Http1 {
                     self.head_since = 0;
                     return Ok(Some(self.begin(head)));
                 }
-                // By TLS the two sides have agreed on something else.
+                // With TLS the two sides have agreed on HTTP/1.1 (ALPN).
                 Err(_) if self.requests == 0 && !self.service.is_tls() && is_http2(unread) => {
                     if unread.len() >= PREFACE.len() {
                         return Err(End::Http2);
@@ -240,7 +241,8 @@ impl Http1 {
         Ok(None)
     }
 
-    /// Once the listener is drained, the next answer is the last, and there is not long to ask.
+    /// Once the listener drains, the next answer is the last one, and an idle client has little
+    /// time left to ask.
     fn listen_for_drain(
         &mut self,
         cx: &mut Context<'_>,
@@ -257,7 +259,7 @@ impl Http1 {
         }
     }
 
-    /// What the alarm rang for, between requests; else it is set again.
+    /// Which timeout is over, between requests. If none is, the alarm is set again.
     fn overdue(&mut self) -> Option<End> {
         let (now, waits) = (self.now(), &self.settings.waits);
         if self.alarm.is_older_than(self.settings.age) {
@@ -273,7 +275,8 @@ impl Http1 {
         if now >= due {
             return Some(end);
         }
-        // Once an idle time, then. What begins meanwhile, and has less time, sets it itself.
+        // It then rings once per idle time. A head that begins meanwhile sets it to an earlier
+        // time.
         let wait = Duration::from_millis(due - now);
         let ages = self.alarm.ages_in(self.settings.age);
         self.alarm.ring_in(ages.map_or(wait, |ages| ages.min(wait)));
@@ -313,7 +316,7 @@ impl Http1 {
             handled.await.map_err(|Gone| End::Gone)?
         };
         asked.close |= service.is_closing() || service.listener().is_draining();
-        // A body that nobody takes ends the connection, unless it is there already.
+        // A request's body that was not read ends the connection, unless all of it has arrived.
         asked.close |= giver
             .as_mut()
             .is_some_and(|it| !it.is_taken() && !it.skip_what_is_there(&mut socket.unread));
@@ -345,20 +348,20 @@ impl Http1 {
     }
 }
 
-/// When a connection is looked at first, if nothing comes.
+/// When a connection's timeouts are checked first, if nothing comes.
 fn first_ring(settings: &Settings) -> Duration {
     let idle = Duration::from_millis(settings.waits.idle);
     if settings.age.is_zero() { idle } else { idle.min(settings.age) }
 }
 
-/// Whether that is how a client of HTTP/2 begins.
+/// Whether these are the first bytes of an HTTP/2 client.
 fn is_http2(unread: &[u8]) -> bool {
     let length = unread.len().min(PREFACE.len());
     unread[..length] == PREFACE[..length]
 }
 
-/// Whether it is worth to look for a head again, when `seen` bytes were looked at in vain: a client
-/// that sends byte by byte must not make every byte be read as often.
+/// Whether to look for a head again after `seen` bytes without one. If a client sends byte by byte,
+/// the whole head must not be parsed again for each of them.
 fn may_be_whole(unread: &[u8], seen: usize, limit: usize) -> bool {
     if seen == 0 || unread.len() >= 2 * seen || unread.len() >= limit {
         return true;

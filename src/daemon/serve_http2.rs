@@ -31,7 +31,7 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// Enough for a fast download, little enough for many connections.
+/// Enough for a fast upload, and not too much for many connections.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
@@ -56,9 +56,9 @@ enum Event {
     Flood,
 }
 
-/// How a connection came to its end.
+/// How a connection ended.
 enum End {
-    /// There is nothing to be said any more, or nobody who would hear it.
+    /// There is nothing more to send, or the client is gone.
     Silent,
     /// h2 has said GOAWAY, for this reason.
     Told(&'static str),
@@ -154,7 +154,7 @@ async fn run(
     let mut alarm = Alarm::new(Instant::now(), Duration::from_millis(settings.waits.shortest()));
     let (mut draining, mut goodbye) = (false, None::<Goodbye>);
     loop {
-        // The streams are polled at every wake-up; the others only when they have something to say.
+        // The streams are polled at every wake-up, the others only when they are ready.
         let mut heard = false;
         let event = poll_fn(|cx| {
             let polled = about_client(service.client(), || streams.poll(cx, http.as_mut()));
@@ -214,7 +214,7 @@ fn end_stalled(activity: &Activity, settings: &Settings, streams: &mut Streams) 
     }
 }
 
-/// What the alarm rang for; it is set again.
+/// Which timeout is over, if any; sets the alarm again.
 fn look(activity: &Activity, settings: &Settings, alarm: &mut Alarm) -> Finding {
     let finding = activity.look(&settings.waits);
     let wait = match finding {

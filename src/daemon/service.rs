@@ -89,7 +89,7 @@ impl Service {
         &self.proxy.live.metrics
     }
 
-    /// Writes down a request whose head never became whole, or was none, and says what it is answered.
+    /// Records a request without a usable head, and returns the answer to it.
     pub fn refuse_unread(&self, status: StatusCode, reason: &'static str) -> Answer<Bytes> {
         self.refuse_late(status, reason, Duration::ZERO)
     }
@@ -103,7 +103,7 @@ impl Service {
     ) -> Answer<Bytes> {
         self.metrics().reject(reason);
         let (mut head, ()) = Request::new(()).into_parts();
-        // As nginx logs it: there is nothing that could be told.
+        // As in nginx's log: the method and target are not known.
         head.method = Method::from_bytes(b"-").unwrap_or_default();
         head.uri = Uri::from_static("*");
         let head = Head::from(head);
@@ -115,7 +115,7 @@ impl Service {
         Refusal::new(status, reason).answer(record.facts.context.id.as_str())
     }
 
-    /// What a worker serves with.
+    /// The worker's part.
     pub fn proxy(&self) -> &Arc<Proxy> {
         &self.proxy
     }
@@ -133,7 +133,7 @@ impl Service {
         Arrival { peer: &self.peer, listener: listener.id, framed_twice, last: &listener.last }
     }
 
-    /// Answers an HTTP/2 request; what goes wrong is an answer, too.
+    /// Answers an HTTP/2 request; errors are answers, too.
     pub async fn answer(
         self: Arc<Self>,
         activity: Arc<Activity>,
@@ -146,7 +146,8 @@ impl Service {
         let in_flight = InFlight { activity, begun: record.facts.context.started, answered: false };
         let mut answer = handle(record, Incoming::Http2(body)).await;
         if is_bodiless(head_only, answer.status) {
-            // hyper sends what it is given; to a client, DATA after HEAD is a broken stream.
+            // hyper sends the body that it is given, but DATA in an answer to HEAD breaks the
+            // stream.
             answer.body.discard();
         }
         let with_body = |body| {

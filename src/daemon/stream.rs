@@ -1,6 +1,6 @@
 //! A client's socket, plain or TLS.
 //!
-//! Owns: the bytes' way, and the ways to end. May touch: [`crate::http1`].
+//! Owns: reading, writing, and the ways to end. May touch: [`crate::http1`].
 
 use crate::http1::socket::Socket;
 use std::{
@@ -16,9 +16,9 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-/// How long is read after an answer that ends a connection with more to come, in all and while
-/// nothing comes: closing with unread bytes resets the connection, and the client may lose the answer
-/// (RFC 9112 §9.6).
+/// How long to read on after an answer that ends the connection while the client still sends: in
+/// all, and while nothing comes. Closing with unread bytes resets the connection, and the client
+/// may lose the answer (RFC 9112 §9.6).
 const LINGER: Duration = Duration::from_secs(30);
 const LINGER_IDLE: Duration = Duration::from_secs(2);
 
@@ -31,7 +31,7 @@ const TLS_HOLDS: (usize, usize) = (32 * 1024, 64 * 1024);
 pub enum Stream {
     /// Without TLS.
     Plain(TcpStream),
-    /// With TLS; boxed, for it is large.
+    /// With TLS. Boxed: it is large.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
@@ -125,7 +125,7 @@ impl Stream {
             self.write_all(bytes).await?;
             self.flush().await
         };
-        // Whether they were or not, the end is near.
+        // The connection ends in any case.
         let _ = timeout(LINGER_IDLE, saying).await;
     }
 
@@ -145,12 +145,12 @@ impl Stream {
             while timeout(LINGER_IDLE, self.read(&mut buffer)).await?? > 0 {}
             io::Result::Ok(())
         };
-        // Whether it went well or not, the socket is closed now.
+        // The socket is closed in any case.
         let _ = timeout(LINGER, drain).await;
     }
 
-    /// TLS says goodbye, so that the end can't be mistaken for an attack. TCP's own end is enough
-    /// else.
+    /// With TLS, sends `close_notify`, so that the end can't be mistaken for an attack. Without
+    /// TLS, TCP's own end is enough.
     pub async fn close(&mut self) {
         if let Self::Tls(_) = self {
             let _ = timeout(LINGER_IDLE, self.shutdown()).await;

@@ -1,9 +1,8 @@
 //! The streams of one HTTP/2 connection, run in the connection's own task.
 //!
-//! Owns: in which order they and the connection are polled, and the end of those whose client takes
-//! nothing. May touch: [`super::activity`]. With a task for each stream, an answer would wait in the
-//! worker's queue behind all other streams that have become ready, and only then for its
-//! connection's turn to write it.
+//! Owns: the order in which they and the connection are polled, and ending streams whose client
+//! takes nothing. May touch: [`super::activity`]. With a task for each stream, an answer would wait
+//! twice in the worker's queue: for its stream's turn, and then for its connection's turn to write.
 
 use super::activity::Activity;
 use futures_util::{
@@ -23,7 +22,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-/// A client that was given this many bytes of a stream may take as long again for the next.
+/// After each so many bytes of a stream, its client may wait as long again for the next.
 const MUCH: u64 = 1024 * 1024;
 
 type Answering = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -97,8 +96,9 @@ impl Streams {
         self.running.iter().filter(|stream| stream.waiting.is_some()).count() as u64
     }
 
-    /// Ends the streams that have waited for their client for `patience` milliseconds. Who was given
-    /// much may have much to do: some clients with a large window tell only of its halves.
+    /// Ends the streams that have waited for their client for `patience` milliseconds. A stream of
+    /// which much was taken may wait longer: some clients with a large window report only when half
+    /// of it is free.
     pub fn end_those_waiting_for(&mut self, patience: u64) {
         let now = self.activity.clock.now();
         for stream in &mut self.running {
@@ -112,7 +112,7 @@ impl Streams {
         }
     }
 
-    /// Has the connection polled next time, whatever it waits for.
+    /// Makes sure that the connection is polled next time.
     pub fn poll_connection_next(&self) {
         self.doorbell.rung.store(true, SeqCst);
     }
@@ -132,7 +132,7 @@ impl Streams {
                 if polled.is_ready() {
                     return polled;
                 }
-                // It rang for itself: it has more to do, after others had their turn.
+                // It woke itself: it has more to do, after the others had their turn.
                 yields = self.doorbell.rung.load(SeqCst);
                 self.running.extend(self.begun.lock().drain(..).map(|answering| Stream {
                     answering: Some(answering),
@@ -163,7 +163,7 @@ impl Drop for Streams {
     }
 }
 
-/// Wakes the task for the connection, but not while it is there to hear it.
+/// Wakes the connection's task, unless it is running.
 #[derive(Default)]
 struct Doorbell {
     rung: AtomicBool,

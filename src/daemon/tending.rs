@@ -1,7 +1,8 @@
-//! The servers' background work: active checks and name look-ups, one each per server.
+//! The background work for servers: each has a task for its active checks and one for name
+//! look-ups.
 //!
-//! Owns: the tasks, kept across reloads where nothing changed for them. May touch:
-//! [`crate::upstream`]. Runs on the control thread, whatever the number of workers.
+//! Owns: the tasks. A reload keeps those for which nothing changed. May touch: [`crate::upstream`].
+//! Runs on the control thread, independent of the number of workers.
 
 use crate::{
     route::Group,
@@ -21,7 +22,7 @@ use tokio::{
     time::timeout,
 };
 
-/// At the start, names are waited for this long.
+/// How long the start waits for look-ups of names.
 const FIRST_LOOK_UP: Duration = Duration::from_secs(2);
 
 /// The tasks under way.
@@ -43,7 +44,7 @@ enum Kind {
 }
 
 impl Tending {
-    /// Does for `groups` what is to be done, and for no others.
+    /// Runs the tasks that `groups` need, and no others.
     pub fn update(&mut self, groups: &[Arc<Group>]) {
         let mut before = std::mem::take(&mut self.tasks);
         for group in groups {
@@ -69,9 +70,8 @@ impl Tending {
         }
         for group in groups {
             let members = group.upstream.members();
-            // What a check found out once holds no more when nobody checks, as while a server is
-            // `down`; and who waits for its first one waits no more when those that work meanwhile
-            // have gone.
+            // Without checks, as while a server is `down`, an earlier result no longer counts. And
+            // a new server no longer waits for its first check if the servers that worked are gone.
             let unchecked = group.health_check.is_none();
             let alone = !members.iter().any(works);
             for Member { server, down, .. } in members {
@@ -98,7 +98,7 @@ impl Tending {
     }
 }
 
-/// Whether a server is there for requests, as far as its checks tell.
+/// Whether a server may get requests, by its checks.
 fn works(member: &Member) -> bool {
     !member.down && member.weight > 0 && member.server.active().is_usable()
 }
@@ -107,7 +107,7 @@ fn watch(server: &Arc<Server>, check: &Check) -> impl Future<Output = ()> + Send
     active::watch(Arc::clone(server), check.clone())
 }
 
-/// Looks up the names of servers that have no address yet, all at once and not for long.
+/// Looks up the names of servers without an address, all at once and for a limited time.
 pub async fn resolve_new(groups: &[Arc<Group>]) {
     let mut looking = JoinSet::new();
     for member in groups.iter().flat_map(|group| group.upstream.members()) {

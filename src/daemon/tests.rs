@@ -1,5 +1,5 @@
-//! Workers and requests that panic. What a user can do to a daemon is tested from outside, in
-//! `tests/e2e`; a panic is what no user should be able to do, so it is caused from within.
+//! Workers and requests that panic. Everything that users can cause is tested from outside, in
+//! `tests/e2e`. No user should be able to cause a panic, so the tests here do it from within.
 
 use super::{
     control::Control,
@@ -53,7 +53,7 @@ fn ask(address: SocketAddr, path: &str) -> String {
     answer
 }
 
-/// One after the other: the panic hook is the process's.
+/// One after the other, because the panic hook is shared by the process.
 #[test]
 fn panics_stay_where_they_happen() {
     let own = thread::current().id();
@@ -84,8 +84,8 @@ fn a_worker_that_dies_is_replaced_and_what_is_queued_is_served() {
     let address = serving[0].address;
     assert!(ask(address, "/").ends_with("fine"));
 
-    // A listener without sockets: accepting on it panics, and takes the worker along, again and
-    // again until it is gone.
+    // A listener without sockets: accepting on it panics and ends the worker, again and again,
+    // until the listener is gone.
     let broken = Listener::new(7, "broken", address, address, Vec::new(), &live.metrics);
     listeners.send_replace(vec![Arc::clone(&serving[0]), broken]);
     let begun = Instant::now();

@@ -26,9 +26,9 @@ use std::{
 };
 use tokio::{sync::mpsc, time::timeout};
 
-/// Writers often write in several steps.
+/// How long to wait after a change: programs often write in several steps.
 const SETTLE: Duration = Duration::from_millis(200);
-/// Between looks without a hint.
+/// The time between checks without a hint.
 const LOOK: Duration = Duration::from_secs(5);
 /// A look that takes longer is told of.
 const HANGS: Duration = Duration::from_secs(5);
@@ -90,7 +90,7 @@ impl Watch {
         let _ = self.tell.send(Message::Files(self.epoch, files, loaded));
     }
 
-    /// Waits until the files hold something else than what was loaded.
+    /// Waits until the contents of the files differ from those that were loaded.
     pub async fn changed(&mut self) {
         loop {
             match timeout(LOOK, self.changes.recv()).await {
@@ -222,7 +222,7 @@ impl Looker {
     }
 }
 
-/// Reading the files is no change: it would be heard for ever.
+/// Reading a file is no change; otherwise our own reads would be reported for ever.
 fn is_change(kind: EventKind) -> bool {
     !matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
 }
@@ -234,7 +234,7 @@ fn parent(file: &Path) -> PathBuf {
     }
 }
 
-/// Of the content: touching a file without changing it is no change. A missing file has one, too.
+/// A hash of the content, so that touching a file is no change. A missing file has one, too.
 fn fingerprint(file: &Path) -> io::Result<u64> {
     let content = match std::fs::read(file) {
         Err(error) if is_ours(&error) => return Err(error),

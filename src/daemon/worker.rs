@@ -26,9 +26,9 @@ const DISK_THREADS: usize = 64;
 /// What the workers are to do.
 #[derive(Clone)]
 pub struct Orders {
-    /// The listeners to accept on; whoever begins later, as a replacement, sees them all.
+    /// The listeners to accept on. A worker that starts later, as a replacement, sees them all.
     pub listeners: watch::Receiver<Vec<Arc<Listener>>>,
-    /// Set once the workers are to end as soon as their connections have.
+    /// Set when the workers must end as soon as their connections have ended.
     pub stop: watch::Receiver<bool>,
 }
 
@@ -68,12 +68,12 @@ pub fn start(
             worker: index,
         });
         runtime.block_on(work(proxy, orders));
-        // Reads of files that hang must not hold up the end.
+        // A file read that hangs must not delay the end.
         runtime.shutdown_background();
     })
 }
 
-/// Runs `work` on a thread that tells how it ended, even by a panic.
+/// Runs `work` on a thread that reports how it ended, also by a panic.
 fn spawn(
     index: usize,
     ended: mpsc::UnboundedSender<Ended>,
@@ -97,7 +97,7 @@ impl Drop for Watched {
     fn drop(&mut self) {
         let ended =
             if thread::panicking() { Ended::Died(self.index) } else { Ended::Stopped(self.index) };
-        // Nobody listens once the process ends.
+        // Fails only when the process ends.
         let _ = self.ended.send(ended);
     }
 }
@@ -120,7 +120,7 @@ async fn work(proxy: Arc<Proxy>, mut orders: Orders) {
     let mut serving: Vec<Arc<Listener>> = Vec::new();
     let mut accepting = JoinSet::new();
     loop {
-        // Every reload comes by here: connections to servers that are gone need not wait.
+        // After every reload, connections to servers that are gone are closed at once.
         sweep(&proxy);
         let wanted = orders.listeners.borrow_and_update().clone();
         let is_among = |all: &[Arc<Listener>], it: &Arc<Listener>| {
@@ -137,7 +137,7 @@ async fn work(proxy: Arc<Proxy>, mut orders: Orders) {
             changed = orders.listeners.changed() => if changed.is_err() { return },
             _ = orders.stop.wait_for(|stop| *stop) => break,
             Some(Err(error)) = accepting.join_next() => {
-                // A worker that accepts on some listeners only is worse than a new worker.
+                // A worker that accepts on only some listeners is worse than a new worker.
                 if error.is_panic() {
                     std::panic::resume_unwind(error.into_panic());
                 }
