@@ -21,7 +21,7 @@ use x509_parser::{
     prelude::{FromDer, X509Certificate},
 };
 
-/// A certificate that can't be used; says which file and why.
+/// Why a certificate can't be used, with the file.
 #[derive(Debug)]
 pub struct TlsError(String);
 
@@ -38,7 +38,7 @@ impl std::error::Error for TlsError {}
 pub struct Certificates {
     all: Vec<Certificate>,
     exact: HashMap<String, Vec<usize>>,
-    /// By what follows the `*.`.
+    /// By the name after `*.`.
     wildcard: HashMap<String, Vec<usize>>,
 }
 
@@ -146,7 +146,8 @@ impl ResolvesServerCert for Certificates {
         let unknown = named.is_empty();
         let named = if unknown { self.for_strangers() } else { named };
         let named = named.iter().filter_map(|index| self.all.get(*index));
-        // An ECDSA and an RSA certificate may share a name: the first that the client can verify.
+        // An ECDSA and an RSA certificate may have the same name: the first that the client can
+        // verify is taken.
         let usable = |it: &&Certificate| it.key.key.choose_scheme(offered).is_some();
         let found = named.clone().find(usable);
         let any = || if unknown { self.all.iter().find(usable) } else { None };

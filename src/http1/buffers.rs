@@ -1,4 +1,4 @@
-//! What is read from sockets, and the blocks of memory that it is read into.
+//! Reading from sockets, and the blocks of memory that bytes are read into.
 //!
 //! Owns: a thread's free blocks. May touch: nothing of ours. The block used last is used next, for
 //! it is warm in the processor's cache; a connection that waits holds none. A block is free again
@@ -179,7 +179,7 @@ fn poll_fill_now<S: AsyncRead + Socket>(
     likely: bool,
 ) -> Poll<io::Result<usize>> {
     if !likely {
-        // No block is needed to find that there is nothing.
+        // Ask first, so that no block is taken if nothing has arrived.
         ready!(poll_readable(cx, stream))?;
     }
     let before = unread.len();

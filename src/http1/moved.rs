@@ -1,8 +1,8 @@
-//! Bytes that the kernel moves to a socket by itself, out of a pipe or a file: nothing is copied.
+//! Bytes that the kernel moves to a socket from a pipe or a file, without a copy.
 //!
 //! Owns: a thread's pipes, and the calls `splice` and `sendfile`. May touch: nothing of ours. Only
-//! for sockets without TLS, and for bodies that nobody looks at. Whoever has a body offers its next
-//! part this way, or as memory where that can't be; [`super::outgoing`] sends both.
+//! for sockets without TLS, and for bodies whose bytes are not looked at. A body offers its next
+//! part this way if it can, and otherwise as memory; [`super::outgoing`] sends both.
 
 use super::socket::poll_writable;
 use rustix::{
@@ -20,15 +20,15 @@ use std::{
 };
 use tokio::{io::Interest, net::TcpStream};
 
-/// Less than this is copied: the calls would cost more than the copy.
+/// Bodies shorter than this are copied: the calls would cost more than the copy.
 pub const WORTH_MOVING: u64 = 64 * 1024;
 
-/// What a pipe holds, in bytes: what anybody may ask for (`/proc/sys/fs/pipe-max-size`). With the
-/// usual 64 KiB there is nothing to be won.
+/// The size of a pipe in bytes, the most that every user may have (`/proc/sys/fs/pipe-max-size`).
+/// With the usual 64 KiB there is nothing to gain.
 const PIPE_SIZE: usize = 1024 * 1024;
 
-/// Pipes of a thread, used and free, at most; the responses beyond are copied. The kernel lets a
-/// user without privileges have 64 MiB in pipes.
+/// At most so many pipes of a thread, used and free; with more responses at once, the others are
+/// copied. The kernel allows a user without privileges 64 MiB in pipes.
 const MOST_PIPES: usize = 32;
 
 /// How much of a file is sent before it is looked at again; less where the kernel has just begun to
@@ -188,7 +188,7 @@ pub fn poll_fill(
         let Some(pipe) = PIPES.with_borrow_mut(Pipes::take) else { return Poll::Ready(Ok(None)) };
         let most = most.min(PIPE_SIZE as u64) as usize;
         let flags = SpliceFlags::NONBLOCK;
-        // The pipe is empty: if nothing can be moved now, it is for the socket's sake.
+        // The pipe is empty: if nothing can be moved now, that is because of the socket.
         let moved = socket.try_io(Interest::READABLE, || {
             match splice(socket, None, &pipe.write, None, most, flags) {
                 // Not with this socket, or not on this system.
@@ -234,7 +234,7 @@ impl Piped {
 
 impl Drop for Piped {
     fn drop(&mut self) {
-        // What is left in it belongs to nobody any more.
+        // The bytes left in it are no longer wanted.
         give(self.pipe.take().filter(|_| self.left == 0));
     }
 }

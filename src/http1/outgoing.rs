@@ -1,7 +1,7 @@
-//! What is still to be written to a socket: a head, and the body's part that is under way.
+//! Bytes to be written to a socket: a head, and the current part of the body.
 //!
-//! Owns: the chunked coding of what goes out, and writing in as few calls as can be. May touch:
-//! nothing of ours. Requests to servers and responses to clients go out by it alike.
+//! Owns: the chunked coding of outgoing bodies, and writing with as few calls as possible. May
+//! touch: nothing of ours. Used for requests to servers and for responses to clients.
 
 use super::{
     moved::Moved,
@@ -17,10 +17,10 @@ use std::{
 };
 use tokio::io::AsyncWrite;
 
-/// Data up to this size is copied behind the head: one buffer is cheaper for the kernel than two.
+/// Data up to this size is copied after the head: one buffer is cheaper for the kernel than two.
 const COPIED: usize = 2 * 1024;
 
-/// And so are more parts, up to this size: past it the other side has to take some first.
+/// More parts are copied, too, up to this size in all; then the other side has to take some first.
 const PILE: usize = 16 * 1024;
 
 /// Room for most heads.
@@ -69,10 +69,10 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// Begins a message: its head is to be appended to what is given back.
+    /// Begins a message; append its head to the returned vector.
     pub fn begin(&mut self) -> &mut Vec<u8> {
         self.head.clear();
-        // Most heads fit: the memory of a new connection is got once.
+        // Most heads fit, so a new connection allocates once.
         self.head.reserve(HEAD);
         (self.offset, self.data, self.tail, self.sent) = (0, Bytes::new(), b"", 0);
         self.pushed = 0;
@@ -99,7 +99,7 @@ impl Outgoing {
         self.ended && self.is_empty()
     }
 
-    /// How much of the part that was pushed last is not written. Small ones are not told from the head.
+    /// How much of the part that was pushed last is not written. Small parts count as the head.
     pub fn unwritten(&self) -> u64 {
         self.data.len() as u64 + self.moved.as_ref().map_or(0, Moved::left)
     }
@@ -179,7 +179,7 @@ impl Outgoing {
             return;
         }
         if !self.tail.is_empty() && trailers.is_none() {
-            // With the last data, in one write.
+            // In one write with the last data.
             self.tail = b"\r\n0\r\n\r\n";
             return;
         }
@@ -238,7 +238,7 @@ impl Outgoing {
     /// Writes the head and lets the kernel move what follows it.
     fn poll_move<S: Socket>(&mut self, cx: &mut Context<'_>, stream: &S) -> Poll<io::Result<()>> {
         let (Some(moved), Some(socket)) = (&mut self.moved, stream.socket()) else {
-            // Whoever pushes asks first whether there is a socket.
+            // The caller has checked that there is a socket.
             return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
         };
         let head = &self.head[self.offset..];

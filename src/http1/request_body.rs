@@ -1,9 +1,9 @@
-//! A request's body on its way from the client's connection to whoever takes it.
+//! A request's body on its way from the client's connection to its taker.
 //!
-//! Owns: the hand-over. May touch: [`super::chunked`]. The connection has the socket and the taker
-//! has none: the taker says that it wants a part, the connection reads it and hands it over, so that
-//! a client is read from no faster than its body is taken. Both mostly run in one task, where the
-//! connection looks at the wish right after the taker was polled and nobody is woken.
+//! Owns: the hand-over. May touch: [`super::chunked`]. Only the connection has the socket. The
+//! taker asks for a part, and the connection reads it and hands it over, so that a client is read
+//! no faster than its body is taken. Both mostly run in one task: the connection checks for the
+//! wish right after it has polled the taker, and no task is woken.
 
 use super::{
     buffers::{self, Pace},
@@ -43,7 +43,7 @@ fn lock(shared: &Shared) -> MutexGuard<'_, Exchange> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Notes who is to be woken.
+/// Notes whom to wake.
 fn note(waker: &mut Option<Waker>, cx: &Context<'_>) {
     if !waker.as_ref().is_some_and(|it| it.will_wake(cx.waker())) {
         *waker = Some(cx.waker().clone());
@@ -132,12 +132,12 @@ impl Giver {
         self.done
     }
 
-    /// Whether there is somebody who may take more of it.
+    /// Whether the taker is still there.
     pub fn is_taken(&self) -> bool {
         Arc::strong_count(&self.shared) > 1
     }
 
-    /// Ready when a wanted part has been handed over, so that the taker is to be polled again.
+    /// Ready when a wanted part has been handed over, so that the taker must be polled again.
     pub fn poll<S: AsyncRead + AsyncWrite + Socket>(
         &mut self,
         cx: &mut Context<'_>,
@@ -173,7 +173,7 @@ impl Giver {
         exchange
     }
 
-    /// The next part in a pipe; `None` where it has to be read.
+    /// The next part in a pipe; `None` if it has to be read.
     fn poll_moved<S: Socket>(
         &mut self,
         cx: &mut Context<'_>,
@@ -252,7 +252,7 @@ impl Giver {
         }
     }
 
-    /// Drops what has been read already of a body that nobody takes; whether that was all of it.
+    /// Drops what has been read of a body without a taker; returns whether that was all of it.
     pub fn skip_what_is_there(&mut self, unread: &mut Bytes) -> bool {
         while !self.done && matches!(self.take(unread), Ok(Some(_))) {}
         self.done

@@ -1,9 +1,9 @@
-//! A stream that is maybe a socket, and the calls on it.
+//! A stream that may be a plain socket, and the calls on it.
 //!
-//! Owns: how a socket is read and written without asking first, and without the C library, whose
-//! calls are points where a thread may be cancelled: nobody here does, and each call would pay for
-//! it. May touch: nothing of ours. [`super::buffers`] reads by it, [`super::outgoing`] and
-//! [`super::moved`] write.
+//! Owns: reading and writing a socket without asking for readiness first, and without the C
+//! library, whose calls check for the cancellation of threads, which we never use. May touch:
+//! nothing of ours. [`super::buffers`] reads with it, [`super::outgoing`] and [`super::moved`]
+//! write.
 
 use rustix::{
     io::Errno,
@@ -20,7 +20,7 @@ use tokio::{
     task::coop::poll_proceed,
 };
 
-/// A stream that is maybe a socket.
+/// A stream that may be a plain socket.
 pub trait Socket: Unpin {
     /// The socket, if everything read from the stream and written to it goes through it unchanged.
     fn socket(&self) -> Option<&TcpStream> {
@@ -51,8 +51,8 @@ pub fn poll_read<S: Socket + AsyncRead>(
         return Poll::Ready(Ok(room.filled().len()));
     };
     loop {
-        // Less than there was room for is all there was: the reactor is to say when there is more,
-        // which spares a read in vain. `WouldBlock` is how it is told.
+        // A short read means that the socket is empty. `WouldBlock` tells the reactor so, which
+        // saves a read that would find nothing.
         let mut all = None;
         let read = socket.try_io(Interest::READABLE, || {
             let (came, _) = recv(socket, &mut *room, RecvFlags::empty())?;
@@ -86,7 +86,7 @@ pub fn poll_write<S: Socket + AsyncWrite>(
     }
 }
 
-/// The same for several. `sendmsg` because `writev` has a file's way to go first.
+/// The same for several buffers. `sendmsg`, because `writev` first goes through the file layer.
 pub fn poll_write_parts<S: Socket + AsyncWrite>(
     cx: &mut Context<'_>,
     stream: &mut S,
@@ -102,14 +102,14 @@ pub fn poll_write_parts<S: Socket + AsyncWrite>(
     }
 }
 
-/// Nearly always there is room in a socket, so the reactor is asked only if there was none: `None`.
+/// Nearly always a socket has room, so the reactor is asked only if a call found none: `None`.
 fn poll_at_once<S: Socket>(
     cx: &mut Context<'_>,
     stream: &S,
     write: impl FnOnce(&TcpStream) -> Result<usize, Errno>,
 ) -> Poll<Option<io::Result<usize>>> {
     let Some(socket) = stream.socket() else { return Poll::Ready(None) };
-    // Many small parts must not keep a worker from its other connections.
+    // With many small parts, a worker must still serve its other connections.
     let turn = ready!(poll_proceed(cx));
     match socket.try_io(Interest::WRITABLE, || Ok(write(socket)?)) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Ready(None),
@@ -120,7 +120,7 @@ fn poll_at_once<S: Socket>(
     }
 }
 
-/// Writes `head` to a socket as the beginning of more, so that it doesn't go out alone.
+/// Writes `head` to a socket with `MSG_MORE`, so that it isn't sent alone.
 pub fn poll_write_before_more(
     cx: &mut Context<'_>,
     socket: &TcpStream,
