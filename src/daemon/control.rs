@@ -1,7 +1,9 @@
 //! The control thread: signals, reloads, workers that die, the stop.
 //!
 //! Owns: the one loop that changes what runs. May touch: every part of the daemon. No request
-//! passes here.
+//! passes here. [`stop`] is the way out.
+
+mod stop;
 
 use super::{
     StartError, expiry,
@@ -39,7 +41,7 @@ use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot, watch},
     task::AbortHandle,
-    time::{Instant, sleep, timeout_at},
+    time::sleep,
 };
 
 /// How long to wait after a worker could not be replaced, for example for lack of memory.
@@ -342,60 +344,6 @@ impl Control {
         reload::forget(&self.live, &old, &self.live.load());
         self.level.set(&config.log.level);
         Ok(generation)
-    }
-
-    /// Stops: first the load balancer in front is told (`/ready`), then no new connections are
-    /// taken, then the existing ones end. A second signal ends it at once.
-    async fn drain(mut self, mut signals: Signals) {
-        let config = Arc::clone(&self.live.load().config);
-        self.live.set_phase(Phase::Draining);
-        let (delay, limit) = (config.drain_delay, config.shutdown_timeout);
-        tracing::info!(?delay, ?limit, "stopping");
-        // Who asks for one now, or waits for one, is told so.
-        self.reloading = None;
-        self.reloads.close();
-        while self.reloads.try_recv().is_ok() {}
-        let live = Arc::clone(&self.live);
-        let second_signal = async {
-            loop {
-                match signals.next().await {
-                    Told::Stop => return,
-                    Told::ReopenLogs => reopen_logs(&live),
-                    Told::Reload => tracing::warn!("stopping: not reloaded"),
-                }
-            }
-        };
-        tokio::select! {
-            () = self.finish(delay, limit) => {}
-            () = second_signal => tracing::warn!("a second signal: ending at once"),
-        }
-        if let Some(log) = &self.live.load().access_log {
-            log.finish();
-        }
-        tracing::info!("stopped");
-    }
-
-    async fn finish(&mut self, delay: Duration, limit: Duration) {
-        let closing = Instant::now() + delay;
-        while let Ok(Some(ended)) = timeout_at(closing, self.ended.recv()).await {
-            self.replace(&ended);
-        }
-        self.publish(Vec::new());
-        self.stop.send_replace(true);
-        let mut running = self.resources.workers;
-        while running > 0 {
-            if timeout_at(closing + limit, self.ended.recv()).await.is_err() {
-                // What is left may be clients that say nothing.
-                match self.live.metrics.in_flight.get() {
-                    0 => tracing::warn!("shutdown_timeout is over; idle connections were left"),
-                    open => {
-                        tracing::warn!(open, "shutdown_timeout is over; requests were cut short");
-                    }
-                }
-                return;
-            }
-            running -= 1;
-        }
     }
 }
 

@@ -1,0 +1,65 @@
+//! How the daemon stops.
+//!
+//! Owns: the order of a stop, and its time limit. May touch: the control thread's state. Called by
+//! [`Control::serve`](super::Control::serve) when it has been told to stop.
+
+use super::{Control, Signals, Told, reopen_logs};
+use crate::snapshot::live::Phase;
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout_at};
+
+impl Control {
+    /// Stops: first the load balancer in front is told (`/ready`), then no new connections are
+    /// taken, then the existing ones end. A second signal ends it at once.
+    pub(super) async fn drain(mut self, mut signals: Signals) {
+        let config = Arc::clone(&self.live.load().config);
+        self.live.set_phase(Phase::Draining);
+        let (delay, limit) = (config.drain_delay, config.shutdown_timeout);
+        tracing::info!(?delay, ?limit, "stopping");
+        // Who asks for one now, or waits for one, is told so.
+        self.reloading = None;
+        self.reloads.close();
+        while self.reloads.try_recv().is_ok() {}
+        let live = Arc::clone(&self.live);
+        let second_signal = async {
+            loop {
+                match signals.next().await {
+                    Told::Stop => return,
+                    Told::ReopenLogs => reopen_logs(&live),
+                    Told::Reload => tracing::warn!("stopping: not reloaded"),
+                }
+            }
+        };
+        tokio::select! {
+            () = self.finish(delay, limit) => {}
+            () = second_signal => tracing::warn!("a second signal: ending at once"),
+        }
+        if let Some(log) = &self.live.load().access_log {
+            log.finish();
+        }
+        tracing::info!("stopped");
+    }
+
+    async fn finish(&mut self, delay: Duration, limit: Duration) {
+        let closing = Instant::now() + delay;
+        while let Ok(Some(ended)) = timeout_at(closing, self.ended.recv()).await {
+            self.replace(&ended);
+        }
+        self.publish(Vec::new());
+        self.stop.send_replace(true);
+        let mut running = self.resources.workers;
+        while running > 0 {
+            if timeout_at(closing + limit, self.ended.recv()).await.is_err() {
+                // What is left may be clients that say nothing.
+                match self.live.metrics.in_flight.get() {
+                    0 => tracing::warn!("shutdown_timeout is over; idle connections were left"),
+                    open => {
+                        tracing::warn!(open, "shutdown_timeout is over; requests were cut short");
+                    }
+                }
+                return;
+            }
+            running -= 1;
+        }
+    }
+}
