@@ -420,6 +420,33 @@ mod tests {
     }
 
     #[test]
+    fn a_later_minor_version_is_read_as_1_1() {
+        for head in [
+            "GET /a?b HTTP/1.2\r\nHost: a\r\nEmpty:\r\n\r\nrest",
+            "\r\nGET http://a/ HTTP/1.9\nA:  b c \n\n",
+            "GET / HTTP/1.2\r\n\r\n",
+            "GET / HTTP/1.2",
+            "GET / HTTP/1.2\r\nA: b\r\n",
+            "GET / HTTP/1.2\r\nA : b\r\n\r\n",
+        ] {
+            let known = head.replace("1.2", "1.1").replace("1.9", "1.1");
+            let (mut later, mut expected) = (Fields::new(), Fields::new());
+            let read = request_in_any_spelling(head.as_bytes(), MOST, &mut later);
+            let same = request_in_any_spelling(known.as_bytes(), MOST, &mut expected);
+            assert_eq!((read, &later), (same, &expected), "{head:?}");
+        }
+        let (mut fields, answer) = (Fields::new(), b"HTTP/1.3 204 \r\nA : b\r\n\r\n");
+        let read = response(answer, MOST, &mut fields);
+        assert_eq!(read, Ok(Some((StatusLine { status: 204, http11: true }, answer.len()))));
+        assert_eq!((fields[0].name, fields[0].value), (&b"A"[..], &b"b"[..]));
+        for other in ["GET / HTTP/2.0", "GET / HTTP/1.22", "GET / HTTP/0.9", "HTTP/1.2", "\r\n"] {
+            let head = format!("{other}\r\n\r\n");
+            let read = request(head.as_bytes(), MOST, &mut Fields::new());
+            assert!(!matches!(read, Ok(Some(_))), "{head:?}: {read:?}");
+        }
+    }
+
+    #[test]
     fn values_end_at_the_first_control_character() {
         for end in 0..40 {
             for control in (0..0x20).chain([0x7f]) {

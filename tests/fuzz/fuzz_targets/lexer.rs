@@ -20,6 +20,8 @@ fn length<Line>(ours: &Lexed<Line>, theirs: Result<Status<usize>, httparse::Erro
         (Ok(None), Ok(Status::Partial)) => false,
         (Ok(Some((_, length))), Ok(Status::Complete(other))) if *length == other => true,
         (Err(error), Err(other)) if *error == other => false,
+        // RFC 9110 §2.5: HTTP/1.2 to 1.9 are read as HTTP/1.1.
+        (_, Err(httparse::Error::Version)) => false,
         (ours, theirs) => panic!(
             "ours {:?}, theirs {theirs:?}",
             ours.as_ref().map(|it| it.as_ref().map(|(_, length)| *length))
