@@ -8,7 +8,8 @@ mod stop;
 use super::{
     StartError, expiry,
     listener::{Listener, bound_by},
-    reload::{self, Prepared, Preparing, Source},
+    reload::{self, Asked, Prepared, Preparing, Reloading, Source},
+    retired::retire,
     signals::{Signals, Told},
     tending::{self, Tending},
     watch::{Seen, Watch},
@@ -26,9 +27,7 @@ use crate::{
     task,
     upstream::connect::is_ours,
 };
-use serde_json::Value;
 use std::{
-    future::pending,
     io,
     net::TcpListener as StdListener,
     num::NonZeroUsize,
@@ -39,7 +38,7 @@ use std::{
 };
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     task::AbortHandle,
     time::sleep,
 };
@@ -68,25 +67,6 @@ pub struct Control {
     again: bool,
     /// A reload that was given up, whose thread the disk holds up still.
     stuck: Option<JoinHandle<()>>,
-}
-
-/// A reload under way.
-struct Reloading {
-    asked: Asked,
-    preparing: Preparing,
-}
-
-/// Why there is a reload.
-struct Asked {
-    cause: &'static str,
-    /// Who is to be told of the outcome.
-    reply: Option<oneshot::Sender<Result<u64, Value>>>,
-}
-
-impl Asked {
-    fn by(cause: &'static str) -> Self {
-        Self { cause, reply: None }
-    }
 }
 
 /// What the files that changed are called in the log.
@@ -164,7 +144,7 @@ impl Control {
                 Some(Reload { reply }) = self.reloads.recv(), if idle => {
                     self.begin_reload(Asked { cause: "POST /reload", reply: Some(reply) });
                 }
-                (seen, prepared) = outcome(&mut self.reloading) => {
+                (seen, prepared) = reload::outcome(&mut self.reloading) => {
                     self.end_reload(seen, prepared).await;
                 }
                 Some(ended) = self.ended.recv() => self.replace(&ended),
@@ -342,6 +322,7 @@ impl Control {
         reload::adjust(&config, &listeners);
         self.publish(listeners);
         reload::forget(&self.live, &old, &self.live.load());
+        retire(old);
         self.level.set(&config.log.level);
         Ok(generation)
     }
@@ -349,14 +330,6 @@ impl Control {
 
 fn is_among(all: &[Arc<Listener>], it: &Arc<Listener>) -> bool {
     all.iter().any(|other| Arc::ptr_eq(other, it))
-}
-
-/// What comes of the reload under way, if there is one.
-async fn outcome(reloading: &mut Option<Reloading>) -> reload::Outcome {
-    match reloading {
-        Some(reloading) => reloading.preparing.outcome().await,
-        None => pending().await,
-    }
 }
 
 fn reopen_logs(live: &Live) {

@@ -16,6 +16,7 @@ pub mod http1_response;
 pub mod http1_socket;
 pub mod listener;
 pub mod reload;
+pub mod retired;
 pub mod serve_http1;
 pub mod serve_http2;
 pub mod service;

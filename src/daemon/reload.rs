@@ -12,7 +12,9 @@ use crate::{
     config,
     snapshot::{Live, Snapshot, build::build, live::Resources},
 };
+use serde_json::Value;
 use std::{
+    future::pending,
     io,
     iter::zip,
     path::PathBuf,
@@ -164,6 +166,37 @@ fn prepare(source: &Source) -> Outcome {
         Ok(Prepared { snapshot, listeners, warnings })
     };
     (Some(seen), build())
+}
+
+/// A reload under way.
+pub struct Reloading {
+    /// Why.
+    pub asked: Asked,
+    /// What is to become of it.
+    pub preparing: Preparing,
+}
+
+/// Why there is a reload.
+pub struct Asked {
+    /// For the log.
+    pub cause: &'static str,
+    /// Who is to be told of the outcome.
+    pub reply: Option<oneshot::Sender<Result<u64, Value>>>,
+}
+
+impl Asked {
+    /// Nobody waits for it.
+    pub fn by(cause: &'static str) -> Self {
+        Self { cause, reply: None }
+    }
+}
+
+/// What comes of the reload under way, if there is one.
+pub async fn outcome(reloading: &mut Option<Reloading>) -> Outcome {
+    match reloading {
+        Some(reloading) => reloading.preparing.outcome().await,
+        None => pending().await,
+    }
 }
 
 /// Removes the metric series of everything that the config no longer has.
