@@ -1,6 +1,6 @@
-//! Whether a file has a private key that can sign, and what it is if not.
+//! Whether a file has a private key that can sign; if not, what it has instead.
 //!
-//! Owns: what is said about a file that is no such key. May touch: the file system, and rustls for
+//! Owns: the messages about files without such a key. May touch: the file system, and rustls for
 //! parsing. Called by [`super::certificate`].
 
 use rustls::{
@@ -76,7 +76,7 @@ fn foreign(text: &[u8], no_key: bool) -> Option<(&'static str, &'static str)> {
     })
 }
 
-/// Whether DER says that it is longer than it is.
+/// Whether DER is cut off: shorter than it says.
 pub(super) fn is_cut_off(der: &[u8]) -> bool {
     let [_, length, rest @ ..] = der else { return true };
     let told = match length {
@@ -103,7 +103,7 @@ pub(super) fn unreadable(name: &str, fault: &pem::Error) -> Fault {
             (format!("`{name}` cannot be read: {cause}"), "check who may read it".into())
         }
         pem::Error::MissingSectionEnd { end_marker } => {
-            // No more than the label: in a file without line ends, the whole key may follow it.
+            // Quote only the label: in a file without line ends, the whole key may follow it.
             let label = end_marker.split(|byte| *byte == b'-').next().unwrap_or_default();
             let label = String::from_utf8_lossy(label);
             (
@@ -115,7 +115,7 @@ pub(super) fn unreadable(name: &str, fault: &pem::Error) -> Fault {
             format!("`{name}` is damaged: a PEM block in it is no base64"),
             "copy the file again, as a whole".into(),
         ),
-        // Not the line itself: it may have the whole key in it.
+        // Do not quote the line: it may have the whole key in it.
         pem::Error::IllegalSectionStart { .. } => (
             format!("`{name}` is damaged: a PEM block in it does not begin on a line of its own"),
             "copy the file again, with its line ends".into(),

@@ -63,9 +63,9 @@ pub struct Control {
     watch: Watch,
     level: Level,
     reloading: Option<Reloading>,
-    /// Asked for once more meanwhile, by a signal.
+    /// Whether a signal has asked for another reload meanwhile.
     again: bool,
-    /// A reload that was given up, whose thread the disk holds up still.
+    /// The thread of a reload that was given up, if the disk still holds it up.
     stuck: Option<JoinHandle<()>>,
 }
 
@@ -276,14 +276,14 @@ impl Control {
             Err(error) => {
                 metrics.reloads.with_label_values(&["failure"]).inc();
                 metrics.reload_successful.set(0);
-                // No field: it would stand behind the last line.
+                // In the message and not a field, which would come after the last line.
                 tracing::error!(
                     "not reloaded ({cause}), the previous config stays in use:\n{error}"
                 );
             }
         }
         if let Some(reply) = reply {
-            // Whoever asked may have gone.
+            // The one who asked may be gone.
             let _ = reply.send(outcome.map_err(|it| it.to_json()));
         }
     }

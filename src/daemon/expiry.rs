@@ -1,7 +1,7 @@
-//! Certificates that end soon, told every day.
+//! Warns every day of certificates that end soon.
 //!
-//! Owns: when that is told. May touch: the snapshot. At a load the config's check tells it, with the
-//! place in the config; but some run for months without one.
+//! Owns: the times of the warnings. May touch: the snapshot. The config's check warns, too, with
+//! the place in the config, but a daemon may run for months without a reload.
 
 use crate::{
     snapshot::{Live, Snapshot},
@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use tokio::time::sleep;
 
 const DAY: i64 = 24 * 60 * 60;
-/// Seconds before its end from which on a certificate is told of.
+/// From so many seconds before its end a certificate is warned of.
 const SOON: i64 = 14 * DAY;
 
 /// Warns once a day of what ends soon or has ended.
@@ -25,7 +25,7 @@ pub async fn watch(live: Arc<Live>) {
     }
 }
 
-/// What there is to tell, each file once.
+/// The warnings, one for each file.
 fn due(snapshot: &Snapshot, now: i64) -> BTreeMap<&Path, String> {
     let all = snapshot.lifetimes().map(|it| it.1);
     all.filter_map(|it| Some((it.file.as_path(), words(it, now)?))).collect()

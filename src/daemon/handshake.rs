@@ -1,6 +1,6 @@
-//! A TLS handshake with a client, and what is told of one that fails.
+//! A TLS handshake with a client, and the reports of failed ones.
 //!
-//! Owns: its time, and the word for what went wrong. May touch: [`super::listener`], the metrics.
+//! Owns: its time limit, and the reasons of failures. May touch: [`super::listener`], the metrics.
 //! Called by [`super::connection`].
 
 use super::{
@@ -21,11 +21,11 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-/// For what is left of a handshake once the listener is drained: the round trips of a distant client,
-/// which may have a request. Nothing waits longer for one that may never end.
+/// How long a handshake may still take once the listener drains: enough for the round trips of a
+/// distant client, which may have a request for us.
 const LAST: Duration = Duration::from_millis(500);
 
-/// What TLS was agreed on, or that the client speaks HTTP without it.
+/// The result of a handshake: TLS, or a client that speaks plain HTTP.
 pub async fn shake(
     stream: TcpStream,
     config: Arc<ServerConfig>,
@@ -75,10 +75,10 @@ pub async fn shake(
     shaken.ok()?.ok()
 }
 
-/// At a limited rate: strangers decide how many there are.
+/// At a limited rate, because strangers can cause any number of them.
 fn tell(listener: &Listener, client: IpAddr, reason: &'static str, detail: &str) {
     let name = &*listener.name;
-    // Balancers that look whether the port is open come every few seconds.
+    // Load balancers that check whether the port is open connect every few seconds.
     if reason == "closed" {
         tracing::debug!(listener = name, %client, reason, detail, "a TLS handshake failed");
     } else if let Some(kept_back) = listener.failures.may_say(reason, Instant::now()) {
@@ -90,7 +90,7 @@ fn tell(listener: &Listener, client: IpAddr, reason: &'static str, detail: &str)
 fn reason(error: &io::Error) -> &'static str {
     match error.get_ref().and_then(|it| it.downcast_ref::<TlsError>()) {
         None => "closed",
-        // It does not trust the certificate, mostly; the alert is in the log's line.
+        // Mostly the client does not trust the certificate; the alert is in the log's line.
         Some(TlsError::AlertReceived(_)) => "client_refused",
         Some(TlsError::PeerIncompatible(_)) => "incompatible",
         Some(TlsError::NoApplicationProtocol) => "no_common_protocol",
@@ -107,7 +107,7 @@ fn reason(error: &io::Error) -> &'static str {
 }
 
 /// Whether a client begins with a method and not with a TLS record, whose first byte is no letter
-/// (RFC 8446 §5.1). It is told so, for an alert would say nothing to it.
+/// (RFC 8446 §5.1). It gets an HTTP answer, because it could not read a TLS alert.
 async fn is_plain_http(stream: &TcpStream) -> io::Result<bool> {
     let mut first = [0];
     Ok(stream.peek(&mut first).await? > 0 && first[0].is_ascii_uppercase())

@@ -82,7 +82,7 @@ pub struct Prepared {
     pub warnings: Vec<config::Diagnostic>,
 }
 
-/// What a reload draws on.
+/// What a reload needs.
 pub struct Source {
     /// The config.
     pub path: PathBuf,
@@ -96,15 +96,15 @@ pub struct Source {
     pub resources: Arc<Resources>,
 }
 
-/// What came of preparing, and what the files held before they were loaded, if that is known.
+/// The result of preparing, and the contents of the files before they were loaded, if known.
 pub type Outcome = (Option<Seen>, Result<Prepared, StartError>);
 
-/// A config that is being loaded and built, on a thread of its own: the control thread has signals
-/// to hear, and the disk may hang.
+/// A config that is being loaded and built, on a thread of its own: the disk may hang, and the
+/// control thread must go on handling signals.
 pub struct Preparing {
     told: oneshot::Receiver<Outcome>,
-    // A thread that has ended before the next one begins: a pool's threads would take turns, and the
-    // allocator keeps for each of them what its snapshots once needed.
+    // A new thread for each load. A pool's threads would take turns, and the allocator would keep
+    // for each of them the memory that a snapshot once needed.
     thread: Option<JoinHandle<()>>,
     until: Instant,
 }
@@ -114,17 +114,17 @@ impl Preparing {
     pub fn begin(source: Source) -> io::Result<Self> {
         let (tell, told) = oneshot::channel();
         let thread = thread::Builder::new().name("reload".into()).spawn(move || {
-            // Whoever waited may have given up.
+            // The control thread may have given up.
             let _ = tell.send(prepare(&source));
         })?;
         Ok(Self { told, thread: Some(thread), until: Instant::now() + LIMIT })
     }
 
-    /// What came of it.
+    /// The result.
     pub async fn outcome(&mut self) -> Outcome {
         match timeout_at(self.until, &mut self.told).await {
             Ok(told) => {
-                // It has told all it has to tell, so this takes no time; a panic has been logged.
+                // The thread has sent its result, so it ends at once; a panic has been logged.
                 let _ = self.thread.take().map(JoinHandle::join);
                 told.unwrap_or_else(|error| {
                     (None, Err(StartError::System(io::Error::other(error))))
@@ -134,13 +134,13 @@ impl Preparing {
         }
     }
 
-    /// The thread, if the disk holds it up still.
+    /// The thread, if the disk still holds it up.
     pub fn stuck(self) -> Option<JoinHandle<()>> {
         self.thread
     }
 }
 
-/// What is told of a disk that does not answer.
+/// The error for a disk that does not answer.
 pub fn hangs() -> StartError {
     let text = format!(
         "the config and the files that it names could not be read within {} s\n  = hint: does the \
@@ -153,7 +153,7 @@ pub fn hangs() -> StartError {
 /// Loads and builds; touches nothing that runs.
 fn prepare(source: &Source) -> Outcome {
     let Source { path, files, previous, current, resources } = source;
-    // Before the load: what changes during it is another change.
+    // Before the load, so that a change during the load counts as another one.
     let seen = match watch::look(files) {
         Ok(seen) => seen,
         Err(error) => return (None, Err(StartError::System(error))),

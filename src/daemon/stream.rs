@@ -22,8 +22,8 @@ use tokio_rustls::server::TlsStream;
 const LINGER: Duration = Duration::from_secs(30);
 const LINGER_IDLE: Duration = Duration::from_secs(2);
 
-/// How many bytes of what is to be sent TLS holds, at least and at most. It is given all of a part of a
-/// body, whose block is free again by that.
+/// How many outgoing bytes TLS holds, at least and at most. It takes a whole part of a body, so
+/// that the part's block is free again.
 const TLS_HOLDS: (usize, usize) = (32 * 1024, 64 * 1024);
 
 /// A client's socket.

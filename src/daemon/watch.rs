@@ -1,9 +1,9 @@
 //! Notices that the config, or a certificate, has changed on disk.
 //!
-//! Owns: which directories are watched, and what the files held last; a thread of its own, because
-//! a disk may hang. May touch: the file system. Directories, not files: an editor's rename and a
-//! Kubernetes link swap change no file that was open. What the system does not tell, as on NFS, a
-//! look every few seconds finds.
+//! Owns: which directories are watched, and the last contents of the files; it has a thread of its
+//! own, because a disk may hang. May touch: the file system. It watches directories and not files:
+//! an editor's rename or a swapped link in Kubernetes does not change the file that was watched.
+//! Changes that the system does not report, as on NFS, are found by a check every few seconds.
 
 use crate::upstream::connect::is_ours;
 use notify::{
@@ -30,13 +30,14 @@ use tokio::{sync::mpsc, time::timeout};
 const SETTLE: Duration = Duration::from_millis(200);
 /// The time between checks without a hint.
 const LOOK: Duration = Duration::from_secs(5);
-/// A look that takes longer is told of.
+/// A check that takes longer is logged.
 const HANGS: Duration = Duration::from_secs(5);
 
 /// What every file held, by a hash.
 pub type Seen = HashMap<PathBuf, u64>;
 
-/// What the files hold now. An error says that we can't know: for want of descriptors or memory.
+/// The contents of the files now. An error means that they can't be read for lack of descriptors or
+/// memory.
 pub fn look(files: &[PathBuf]) -> io::Result<Seen> {
     files.iter().map(|file| Ok((file.clone(), fingerprint(file)?))).collect()
 }
@@ -82,8 +83,8 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Watches these files from now on, for what differs from `loaded`, or from what was known if
-    /// that is unknown.
+    /// Watches these files from now on, for contents that differ from `loaded`; if that is unknown,
+    /// from those seen last.
     pub fn set(&mut self, files: Vec<PathBuf>, loaded: Option<Seen>) {
         self.epoch += 1;
         // The thread ends no sooner than this.

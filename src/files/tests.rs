@@ -275,7 +275,7 @@ async fn others_are_served_while_one_checks() {
     let memory = files.memory.as_ref().expect("a memory");
     let Lookup::Due(check) = memory.look_up("/docs/") else { panic!("not due") };
     assert!(matches!(memory.look_up("/docs/"), Lookup::Fresh(_)));
-    // Whoever was to check is gone: the next one does.
+    // The request that had the check was dropped, so the next one gets it.
     drop(check);
     assert!(matches!(memory.look_up("/docs/"), Lookup::Due(_)));
 }

@@ -1,10 +1,11 @@
 //! Reading from sockets, and the blocks of memory that bytes are read into.
 //!
-//! Owns: a thread's free blocks. May touch: nothing of ours. The block used last is used next, for
-//! it is warm in the processor's cache; a connection that waits holds none. A block is free again
-//! when the last slice of it is dropped. Blocks come in sizes, and whoever reads gets a larger one only
-//! once it has filled a smaller one, so that a client makes us hold no more than it has sent. They are the thread's, as an allocator's would be, and not
-//! the worker's: what is shared has to be locked, and a request takes and gives four times.
+//! Owns: a thread's free blocks. May touch: nothing of ours. The block that was used last is used
+//! next, because it is still in the processor's cache; a connection that waits holds none. A block
+//! is free again when the last slice of it is dropped. Blocks come in sizes, and a reader gets a
+//! larger one only after it has filled a smaller one, so that a client can't make us hold much more
+//! than it has sent. The free blocks are thread-local and not part of the worker: a shared list
+//! would need a lock, and a request takes and gives back four times.
 
 use super::socket::{Socket, poll_read, poll_readable};
 use bytes::Bytes;
@@ -25,11 +26,11 @@ pub const LARGE: usize = 256 * 1024;
 /// Blocks come in five sizes, each twice the one before.
 const SIZES: usize = 5;
 
-/// Free blocks of each size that are kept, at most: what a busy worker has under way at a time,
-/// which is two for each request with a body.
+/// At most so many free blocks of each size are kept: about as many as a busy worker uses at a
+/// time, two for each request with a body.
 const KEPT: [usize; SIZES] = [128, 32, 16, 16, 16];
 
-/// Which of the sizes has room for so many bytes, or the largest.
+/// The smallest size with room for so many bytes, or the largest of all.
 fn size_for(bytes: usize) -> usize {
     (bytes.min(LARGE).div_ceil(SMALL).next_power_of_two().trailing_zeros()) as usize
 }

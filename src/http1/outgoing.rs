@@ -85,8 +85,8 @@ impl Outgoing {
         self.chunked = true;
     }
 
-    /// Whether the next part of the body is to be pushed. What TLS still has of the last one is to go
-    /// out first: it is as much memory as the part was.
+    /// Whether the next part of the body should be pushed. What TLS still holds of the last one
+    /// goes out first: it takes as much memory as the part did.
     pub fn wants_more(&self) -> bool {
         !self.ended
             && !self.unflushed

@@ -162,8 +162,8 @@ pub struct RequestBody {
     max: u64,
     ended: bool,
     received: Option<Arc<AtomicU64>>,
-    /// How long its client was waited for, in all attempts together; in milliseconds, for every
-    /// request pays for the size of this.
+    /// How long its client was waited for, in all attempts together. In milliseconds, to save
+    /// space: every request has this.
     waited: u32,
     edited: EditedNames,
 }

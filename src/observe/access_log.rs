@@ -2,9 +2,9 @@
 //!
 //! Owns: the bounded buffers between workers and writer. May touch: [`super::access_line`], which
 //! has the line's form, [`super::log_file`], [`super::log_losses`]. A worker never waits for the
-//! writer: each has two buffers, of which the writer holds one at most, and for as long as it takes
-//! to change a pointer. What is full drops the line and counts it, unless the config wants the
-//! worker to wait.
+//! writer: each worker has two buffers, and the writer holds at most one of them. The writer takes a
+//! worker's lock only to exchange them. If the buffers are full, the line is dropped and counted,
+//! unless the config wants the worker to wait.
 
 use super::{
     access_line::{Format, Line, Lines},
@@ -27,19 +27,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Lines are gathered this long before they are written together.
+/// For so long lines are gathered, to be written together.
 const GATHER: Duration = Duration::from_millis(50);
-/// So many bytes of one worker are written at once: more would leave the processor's cache.
+/// At so many bytes of one worker they are written: more would leave the processor's cache.
 const ENOUGH: usize = 256 << 10;
-/// A worker takes its room from what all share in such portions, so that they seldom meet there.
-/// The first is its own.
+/// A worker takes room from the shared limit in portions of this size, so that workers seldom touch
+/// the shared count. Its first portion is its own.
 const PORTION: usize = 16 << 10;
 /// A buffer that has grown beyond this, as behind a slow disk, is given back.
 const KEPT: usize = 1 << 20;
 
-/// Who waits for room looks again after this.
+/// A worker that waits for room checks again after this time.
 const LOOK: Duration = Duration::from_millis(10);
-/// At the end of the process, a reader of the log that takes nothing is waited for this long.
+/// How long the end of the process waits for a reader of the log that takes nothing.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// What the writer is told.
@@ -98,7 +98,7 @@ struct Place([Mutex<Buffer>; 2]);
 #[derive(Default)]
 struct Buffer {
     lines: Lines,
-    /// What it has of the shared room, beside its first portion.
+    /// Its part of the shared room, beside its first portion.
     granted: usize,
 }
 
@@ -190,7 +190,7 @@ impl AccessLog {
         }
     }
 
-    /// Takes no lock, and wakes the writer only if it has not been told the same.
+    /// Takes no lock, and wakes the writer only if it does not know yet.
     fn tell(&self, what: u8) {
         if self.shared.told.fetch_or(what, AcqRel) & what == 0 {
             self.writer.unpark();
@@ -204,7 +204,7 @@ impl Drop for AccessLog {
     }
 }
 
-/// Tells, even by a panic, that nobody writes any more.
+/// Tells that the writer has ended, also by a panic.
 struct Ended<'a>(&'a AtomicBool);
 
 impl Drop for Ended<'_> {
@@ -214,7 +214,8 @@ impl Drop for Ended<'_> {
 }
 
 impl Shared {
-    /// As much of the shared room as the buffer's lines take, and a portion; if there is so much.
+    /// Takes as much of the shared room as the buffer's lines need, and a portion; if there is
+    /// enough.
     fn grant(&self, buffer: &mut Buffer) -> bool {
         let over = buffer.lines.bytes.len() + 1 - PORTION - buffer.granted;
         let wanted = over.next_multiple_of(PORTION);
@@ -224,7 +225,7 @@ impl Shared {
         taken
     }
 
-    /// Whether half of all room is used. Looked at once in a portion.
+    /// Whether half of all room is used. Checked once per portion.
     fn is_half_full(&self, before: usize, after: usize) -> bool {
         before / PORTION != after / PORTION && self.used.load(Relaxed) >= self.limit / 2
     }
@@ -261,7 +262,7 @@ impl Shared {
         }
     }
 
-    /// Waits for something to do, and then a little for more of it.
+    /// Waits for something to do, and then a little longer for more.
     fn wait(&self) -> u8 {
         let mut told = self.told.swap(0, AcqRel);
         while told == 0 {

@@ -1,4 +1,4 @@
-//! What the access log is written to.
+//! The file that the access log is written to.
 //!
 //! Owns: the file, or stdout, and whether its last line has an end. May touch: nothing of ours.
 //! Called by the writer of [`super::access_log`] only.
@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-/// A reader of a pipe that does not block is asked again after this.
+/// After this time another write to a full pipe is tried.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A file that lines are appended to.
@@ -29,7 +29,7 @@ impl LogFile {
     pub fn open(path: Option<&Path>) -> io::Result<Self> {
         let out = match path {
             Some(path) => OpenOptions::new().create(true).append(true).open(path)?,
-            // Not by `io::stdout`, which keeps a part of what it could not write.
+            // Not with `io::stdout`, which keeps a part of the bytes that it could not write.
             None => File::from(io::stdout().as_fd().try_clone_to_owned()?),
         };
         Ok(Self::over(out))
@@ -46,7 +46,7 @@ impl<W: Write> LogFile<W> {
         if lines.is_empty() {
             return 0;
         }
-        // A line that was cut off, as by a full disk, stays alone: none is continued within it.
+        // After a line that was cut off, as by a full disk, the next one begins on a new line.
         if self.torn && self.put(b"\n").1.is_none() {
             self.torn = false;
         }
@@ -68,7 +68,7 @@ impl<W: Write> LogFile<W> {
         memchr::memchr_iter(b'\n', &lines[written..]).count() as u64
     }
 
-    /// Writes as much as can be: how much, and what ended it.
+    /// Writes as much as possible; returns how much, and the error that ended it.
     fn put(&mut self, bytes: &[u8]) -> (usize, Option<io::Error>) {
         let mut written = 0;
         while written < bytes.len() {

@@ -1,7 +1,7 @@
 //! Lines that the access log has lost.
 //!
-//! Owns: their count, and when they were last warned of. May touch: nothing of ours. A disk that
-//! hangs holds up the writer, so the warning comes from the thread that loses the line.
+//! Owns: their count, and the time of the last warning. May touch: nothing of ours. A disk that
+//! hangs also blocks the writer, so the warning comes from the thread that loses the line.
 
 use prometheus::IntCounter;
 use std::{
@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-/// Milliseconds between two warnings; and for so long after a loss `/health` shows it as one.
+/// Milliseconds between two warnings. For as long after a loss `/health` is degraded.
 const WARN_EVERY: u64 = 60_000;
 
 /// Counts lost lines, and warns of them.
@@ -47,7 +47,7 @@ impl Losses {
         self.last.store(now, Relaxed);
         let told = self.told.load(Relaxed);
         let due = told == 0 || now >= told + WARN_EVERY;
-        // Of several threads, one tells.
+        // Only one of several threads warns.
         if due && self.told.compare_exchange(told, now, Relaxed, Relaxed).is_ok() {
             let (lost, total) = (self.untold.swap(0, Relaxed), self.counter.get());
             tracing::warn!(lost, total, "access log lines are lost: {why}");

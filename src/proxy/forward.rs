@@ -311,7 +311,8 @@ fn respond(
     let reusable = reusable && !authenticates_the_connection(&context.head);
     let part = context.peer.part();
     connection.link.first_read = match framing {
-        // What is worth moving is left to the kernel, for a client that takes it so.
+        // A body that is worth moving is left to the kernel, if the client's connection allows
+        // that.
         Framing::Length(length) if !context.takes_moved() || length < WORTH_MOVING => {
             SMALL.max(length.min(part as u64) as usize)
         }

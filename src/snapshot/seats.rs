@@ -1,8 +1,8 @@
 //! How many client connections the process may have.
 //!
 //! Owns: their number, on all listeners together. May touch: nothing of ours. Clients come first and
-//! would take every descriptor; then a request has none left for its server, nor a reload for its
-//! file. So half of what there is stays for those. Asked by `daemon::listener` before it accepts.
+//! would take every descriptor; then none would be left for a request's server or for a reload's
+//! files. So half of the descriptors is kept for those. `daemon::listener` asks before it accepts.
 
 use rustix::process::{Resource, getrlimit};
 use std::{
@@ -14,8 +14,8 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// What the process has open whatever it does: logs, signals, the admin address, files that are
-/// watched; and for a reload and some admin connections.
+/// What the process always has open: logs, signals, the admin address, watched files; and enough
+/// for a reload and some admin connections.
 const OWN: usize = 32;
 /// What a worker has open, and what it has for each listener.
 const PER_WORKER: usize = 4;

@@ -143,8 +143,8 @@ impl Connection {
         Ok(Self { link, gear })
     }
 
-    /// Reads what is there into `unread`, for which there is to be room for `want` bytes. If it is
-    /// `likely` that there is something, that is not asked first.
+    /// Reads what has arrived into `unread`, with room for `want` bytes. If something is `likely`
+    /// to be there, it reads without asking for readiness first.
     pub fn poll_read(
         &mut self,
         cx: &mut Context<'_>,

@@ -337,7 +337,7 @@ fn any_member() -> impl Strategy<Value = (u32, bool, bool, u8, bool, bool)> {
 }
 
 proptest! {
-    /// Whoever may serve is found, and only those; a request never meets a server twice.
+    /// Every server that may serve is found, and no other; a request never gets a server twice.
     #[test]
     fn all_eligible_are_found_and_none_twice(
         plan in prop::collection::vec(any_member(), 1..80), key in any::<u64>(),

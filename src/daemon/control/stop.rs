@@ -16,7 +16,7 @@ impl Control {
         self.live.set_phase(Phase::Draining);
         let (delay, limit) = (config.drain_delay, config.shutdown_timeout);
         tracing::info!(?delay, ?limit, "stopping");
-        // Who asks for one now, or waits for one, is told so.
+        // A reload that is asked for, or under way, is answered with "draining".
         self.reloading = None;
         self.reloads.close();
         while self.reloads.try_recv().is_ok() {}

@@ -1,14 +1,14 @@
 //! Health learnt from the traffic: a sliding window of failures, ejection, and the one probe.
 //!
-//! Owns: the window, the end of an ejection and who probes, for one server, process-wide.
+//! Owns: the window, the end of an ejection and the right to probe, for one server, process-wide.
 //! May touch: nothing of ours. Next: `eligible` reads [`Passive::standing`], `Upstream::report`
 //! writes.
 //!
-//! One word says it all, so that a request decides with one relaxed load: zero while the server is
-//! in, else the end of the ejection, or of the time that its probe has, for a slow client's request
-//! must not keep a server out. Whoever probes keeps the word that it has put there: a verdict that
-//! comes too late finds another. Nothing else hangs on that word, so relaxed ordering is enough; what
-//! must agree with it is behind the window's lock.
+//! The state is one word, so that a request decides with one relaxed load. It is zero while the
+//! server is in; otherwise it is the end of the ejection, or the end of the time that its probe has
+//! (a slow client's request must not keep a server out). A probe remembers the word that it has
+//! written: if its verdict comes too late, it finds another one. No other memory depends on this
+//! word, so relaxed ordering is enough; what must agree with it is behind the window's lock.
 
 use super::tally::Tally;
 use std::{
