@@ -231,7 +231,13 @@ impl Activity {
         Some(waits.send.saturating_mul(if takes_turns { waiting } else { 1 }))
     }
 
-    /// Which timeout is over, or when to check again.
+    /// Whether anything is under way that may become overdue.
+    pub fn is_busy(&self) -> bool {
+        let moments = [&self.head_since, &self.blocked_since];
+        self.in_flight() != 0 || moments.iter().any(|it| it.load(Relaxed) != 0)
+    }
+
+    /// Which timeout is over, or when to check again if nothing begins.
     pub fn look(&self, waits: &Waits) -> Finding {
         let now = self.clock.now();
         let due = |since: u64, wait: u64, finding| {
@@ -246,6 +252,9 @@ impl Activity {
         let since = head.max(self.blocked_last.load(Relaxed));
         if head != 0 && now >= since + waits.request_head {
             return Finding::Late;
+        }
+        if !self.is_busy() {
+            return due(self.idle_since.load(Relaxed), waits.idle, Finding::Idle);
         }
         // Anything that begins from now on has at least the shortest timeout.
         let mut soonest = now + waits.shortest();

@@ -14,6 +14,7 @@ pub mod expiry;
 pub mod handshake;
 pub mod http1_response;
 pub mod http1_socket;
+pub mod http2_patience;
 pub mod listener;
 pub mod reload;
 pub mod retired;

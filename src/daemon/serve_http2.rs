@@ -1,18 +1,18 @@
 //! HTTP/2 with a client, by hyper.
 //!
-//! Owns: flow control's sizes, the client's timeouts, and the polite end. May touch:
-//! [`super::activity`], [`super::service`]. Every request goes to [`crate::proxy::handle`].
+//! Owns: flow control's sizes, and the polite end. May touch: [`super::http2_patience`] for the
+//! client's timeouts, [`super::service`]. Every request goes to [`crate::proxy::handle`].
 //!
 //! What a broken message or frame comes to is mostly h2's to decide: a field that its HPACK decoder
 //! refuses ends the connection, where RFC 9113 §8.1.1 wants the stream to end.
 //! `docs/decisions/http2-errors.md` lists what is h2's and what is ours.
 
 use super::{
-    activity::{Activity, Finding},
-    alarm::Alarm,
+    activity::Activity,
     client_io::{ClientIo, Left},
+    http2_patience::{End, Patience},
     service::Service,
-    settings::{Settings, Waits},
+    settings::Settings,
     stream::Stream,
     streams::{Begun, Streams},
 };
@@ -21,14 +21,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use hyper::{server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{
-    error::Error as _,
-    future::poll_fn,
-    pin::pin,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    task::Poll,
-    time::{Duration, Instant},
-};
+use std::{error::Error as _, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 use tokio::time::timeout;
 
 /// Enough for a fast upload, and not too much for many connections.
@@ -54,47 +47,6 @@ enum Event {
     Last,
     /// The client gives up more than it takes.
     Flood,
-}
-
-/// How a connection ended.
-enum End {
-    /// There is nothing more to send, or the client is gone.
-    Silent,
-    /// h2 has said GOAWAY, for this reason.
-    Told(&'static str),
-    /// The client has done nothing after our goodbye.
-    Unheard,
-    /// The client is sent away for this reason.
-    Refused(StatusCode, &'static str),
-}
-
-/// What was said to a client: that it may ask no more.
-struct Goodbye {
-    /// In the clock's milliseconds.
-    said: u64,
-    /// How many requests there had been when it must have heard it.
-    heard: Option<u64>,
-}
-
-impl Goodbye {
-    /// Whether the client has had its time to hear it, and goes on asking or does nothing. h2 takes
-    /// new streams, and keeps the connection, until the client has answered the PING that follows.
-    fn is_ignored(&mut self, activity: &Activity, waits: &Waits) -> bool {
-        let now = activity.clock.now();
-        if activity.was_slow_since(self.said) {
-            // It lies in the socket's buffer still, or did so until now.
-            self.said = now;
-        }
-        if activity.in_flight() == 0 {
-            // As long as a request on its way to us may take.
-            return now >= self.said.max(activity.idle_since()) + waits.request_head;
-        }
-        if now < self.said + waits.request_head.max(waits.send) {
-            return false;
-        }
-        let requests = activity.requests();
-        *self.heard.get_or_insert(requests) != requests
-    }
 }
 
 fn builder(begun: Begun, settings: &Settings) -> http2::Builder<Begun> {
@@ -151,8 +103,8 @@ async fn run(
     let mut streams = Streams::new(begun, Arc::clone(activity));
     let listener = Arc::clone(service.listener());
     let mut drained = pin!(listener.drained());
-    let mut alarm = Alarm::new(Instant::now(), Duration::from_millis(settings.waits.shortest()));
-    let (mut draining, mut goodbye) = (false, None::<Goodbye>);
+    let mut draining = false;
+    let mut patience = Patience::new(activity, settings);
     loop {
         // The streams are polled at every wake-up, the others only when they are ready.
         let mut heard = false;
@@ -164,14 +116,14 @@ async fn run(
             if activity.floods() {
                 return Poll::Ready(Event::Flood);
             }
-            if alarm.poll(cx).is_ready() {
+            if patience.poll(cx).is_ready() {
                 return Poll::Ready(Event::Alarm);
             }
             if !draining && (!heard || service.listener().is_draining()) {
                 heard = true;
                 draining = drained.as_mut().poll(cx).is_ready();
             }
-            let last = goodbye.is_none() && (draining || service.is_closing());
+            let last = !patience.is_goodbye_said() && (draining || service.is_closing());
             if last { Poll::Ready(Event::Last) } else { Poll::Pending }
         });
         let last = match event.await {
@@ -179,51 +131,18 @@ async fn run(
             Event::Ended(Err(error)) => return end_of(&error, activity),
             Event::Flood => return End::Refused(StatusCode::BAD_REQUEST, "stream_resets"),
             Event::Last => true,
-            Event::Alarm => {
-                end_stalled(activity, settings, &mut streams);
-                let ignored =
-                    goodbye.as_mut().is_some_and(|it| it.is_ignored(activity, &settings.waits));
-                match look(activity, settings, &mut alarm) {
-                    Finding::Stalled => return End::Silent,
-                    Finding::Late => {
-                        return End::Refused(StatusCode::REQUEST_TIMEOUT, "head_timeout");
-                    }
-                    _ if ignored && activity.in_flight() == 0 => return End::Unheard,
-                    _ if ignored => return End::Silent,
-                    Finding::Idle => true,
-                    Finding::Fine(_) => alarm.is_older_than(settings.age),
-                }
-            }
+            Event::Alarm => match patience.look(&mut streams) {
+                Ok(last) => last,
+                Err(end) => return end,
+            },
         };
-        if last && goodbye.is_none() {
-            goodbye = Some(Goodbye { said: activity.clock.now(), heard: None });
+        if last && !patience.is_goodbye_said() {
+            patience.say_goodbye();
             service.close();
             http.as_mut().graceful_shutdown();
             streams.poll_connection_next();
         }
     }
-}
-
-/// Ends the streams of which the client takes nothing, and no others.
-fn end_stalled(activity: &Activity, settings: &Settings, streams: &mut Streams) {
-    if let Some(patience) = activity.patience(&settings.waits, streams.waiting()) {
-        // Whatever is dropped now is so for this reason.
-        activity.stalled.store(true, Relaxed);
-        streams.end_those_waiting_for(patience);
-        activity.stalled.store(false, Relaxed);
-    }
-}
-
-/// Which timeout is over, if any; sets the alarm again.
-fn look(activity: &Activity, settings: &Settings, alarm: &mut Alarm) -> Finding {
-    let finding = activity.look(&settings.waits);
-    let wait = match finding {
-        Finding::Fine(at) => at.saturating_sub(activity.clock.now()).max(1),
-        Finding::Idle | Finding::Stalled | Finding::Late => settings.waits.shortest(),
-    };
-    activity.stalled.store(finding == Finding::Stalled, Relaxed);
-    alarm.ring_in(Duration::from_millis(wait));
-    finding
 }
 
 /// How hyper's connection ended.

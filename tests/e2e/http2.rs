@@ -285,3 +285,27 @@ fn a_client_that_leaves_frees_every_server_it_kept_busy() {
     });
     assert_eq!(scene.daemon.count("sheave_requests_in_flight", &[]), 0);
 }
+
+#[test]
+fn an_idle_http2_connection_wakes_its_worker_once_per_idle_time() {
+    let dir = tempfile::tempdir().unwrap();
+    certs::write(dir.path(), "site", Kind::Ecdsa, &["localhost"]);
+    let server = Server::start("1");
+    let config = Config::to([&server]).workers(1).rest(
+        "[listener.https]\naddress = \"127.0.0.1:0\"\n\
+         timeouts = { request_head = \"20ms\", idle = \"60s\" }\n\
+         tls.certificates = [{ cert = \"site.pem\", key = \"site.key\" }]",
+    );
+    let daemon = Daemon::start_in(dir, &config.text());
+    let mut client = frames::connect(daemon.address("https"), 1 << 16);
+    client.send(frames::request(1, "GET", "/"));
+    assert_eq!(frames::body_length(&mut client, 1).unwrap(), 1);
+    let before = daemon.wakes_of("worker-0");
+    std::thread::sleep(Duration::from_secs(2));
+    let wakes = daemon.wakes_of("worker-0") - before;
+    assert!(wakes < 40, "{wakes} in 2 s: of its own a worker has one a second");
+    // The time for a head counts all the same.
+    client.send(&frames::request(3, "GET", "/")[..20]);
+    frames::until_frame(&mut client, frames::GOAWAY, 0).unwrap();
+    daemon.wait_for_reason("head_timeout");
+}

@@ -1,0 +1,138 @@
+//! How long an HTTP/2 client is waited for.
+//!
+//! Owns: the connection's one alarm, and what is done when it rings. May touch: [`super::activity`],
+//! [`super::streams`]. [`super::serve_http2`] asks.
+
+use super::{
+    activity::{Activity, Finding},
+    alarm::Alarm,
+    settings::{Settings, Waits},
+    streams::Streams,
+};
+use http::StatusCode;
+use std::{
+    sync::atomic::Ordering::Relaxed,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+/// How a connection ended.
+pub enum End {
+    /// There is nothing more to send, or the client is gone.
+    Silent,
+    /// h2 has said GOAWAY, for this reason.
+    Told(&'static str),
+    /// The client has done nothing after our goodbye.
+    Unheard,
+    /// The client is sent away for this reason.
+    Refused(StatusCode, &'static str),
+}
+
+/// What was said to a client: that it may ask no more.
+struct Goodbye {
+    /// In the clock's milliseconds.
+    said: u64,
+    /// How many requests there had been when it must have heard it.
+    heard: Option<u64>,
+}
+
+impl Goodbye {
+    /// Whether the client has had its time to hear it, and goes on asking or does nothing. h2 takes
+    /// new streams, and keeps the connection, until the client has answered the PING that follows.
+    fn is_ignored(&mut self, activity: &Activity, waits: &Waits) -> bool {
+        let now = activity.clock.now();
+        if activity.was_slow_since(self.said) {
+            // It lies in the socket's buffer still, or did so until now.
+            self.said = now;
+        }
+        if activity.in_flight() == 0 {
+            // As long as a request on its way to us may take.
+            return now >= self.said.max(activity.idle_since()) + waits.request_head;
+        }
+        if now < self.said + waits.request_head.max(waits.send) {
+            return false;
+        }
+        let requests = activity.requests();
+        *self.heard.get_or_insert(requests) != requests
+    }
+}
+
+/// How long a client is waited for.
+pub struct Patience<'a> {
+    activity: &'a Activity,
+    settings: &'a Settings,
+    alarm: Alarm,
+    /// Whether the alarm is set to what an idle connection waits for.
+    rests: bool,
+    goodbye: Option<Goodbye>,
+}
+
+impl<'a> Patience<'a> {
+    /// With a connection that begins.
+    pub fn new(activity: &'a Activity, settings: &'a Settings) -> Self {
+        let alarm = Alarm::new(Instant::now(), Duration::from_millis(settings.waits.shortest()));
+        Self { activity, settings, alarm, rests: false, goodbye: None }
+    }
+
+    /// Ready when it is time to [`Patience::look`].
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.rests && self.activity.is_busy() {
+            self.look_soon();
+        }
+        self.alarm.poll(cx)
+    }
+
+    /// Whether the client was told that it may ask no more.
+    pub fn is_goodbye_said(&self) -> bool {
+        self.goodbye.is_some()
+    }
+
+    /// The client is told so now.
+    pub fn say_goodbye(&mut self) {
+        self.goodbye = Some(Goodbye { said: self.activity.clock.now(), heard: None });
+        self.look_soon();
+    }
+
+    /// Ends what has waited for too long: streams, or all. Whether the client should ask no more.
+    pub fn look(&mut self, streams: &mut Streams) -> Result<bool, End> {
+        let Self { activity, settings, .. } = *self;
+        let soon = Duration::from_millis(settings.waits.shortest());
+        self.rests = false;
+        self.alarm.ring_in(soon);
+        self.end_stalled(streams);
+        let goodbye = &mut self.goodbye;
+        let ignored = goodbye.as_mut().is_some_and(|it| it.is_ignored(activity, &settings.waits));
+        let finding = activity.look(&settings.waits);
+        activity.stalled.store(finding == Finding::Stalled, Relaxed);
+        match finding {
+            Finding::Stalled => return Err(End::Silent),
+            Finding::Late => return Err(End::Refused(StatusCode::REQUEST_TIMEOUT, "head_timeout")),
+            _ if ignored && activity.in_flight() == 0 => return Err(End::Unheard),
+            _ if ignored => return Err(End::Silent),
+            Finding::Fine(at) if self.goodbye.is_none() => {
+                let wait = Duration::from_millis(at.saturating_sub(activity.clock.now()).max(1));
+                let left = self.alarm.ages_in(settings.age);
+                self.alarm.ring_in(left.map_or(wait, |left| left.min(wait)));
+                self.rests = !activity.is_busy();
+            }
+            Finding::Fine(_) | Finding::Idle => {}
+        }
+        Ok(finding == Finding::Idle || self.alarm.is_older_than(settings.age))
+    }
+
+    fn look_soon(&mut self) {
+        self.rests = false;
+        self.alarm.ring_within(Duration::from_millis(self.settings.waits.shortest()));
+    }
+
+    /// Ends the streams of which the client takes nothing, and no others.
+    fn end_stalled(&self, streams: &mut Streams) {
+        let Self { activity, settings, .. } = self;
+        if let Some(patience) = activity.patience(&settings.waits, streams.waiting()) {
+            // Whatever is dropped now is so for this reason.
+            activity.stalled.store(true, Relaxed);
+            streams.end_those_waiting_for(patience);
+            activity.stalled.store(false, Relaxed);
+        }
+    }
+}
