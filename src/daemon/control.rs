@@ -1,7 +1,7 @@
 //! The control thread: signals, reloads, workers that die, the stop.
 //!
 //! Owns: the one loop that changes what runs. May touch: every part of the daemon. No request
-//! passes here. [`stop`] is the way out.
+//! passes here. The stop is in `control/stop.rs`.
 
 mod stop;
 
