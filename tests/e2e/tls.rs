@@ -208,6 +208,19 @@ fn a_certificate_that_does_not_match_its_key_changes_nothing() {
 }
 
 #[test]
+fn a_damaged_intermediate_certificate_is_not_taken_into_use() {
+    let scene = scene("");
+    let chain = std::fs::read_to_string(scene.daemon.path("api.pem")).unwrap();
+    let damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    std::fs::write(scene.daemon.path("api.pem"), chain + damaged).unwrap();
+    let refused = scene.daemon.reload();
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    assert!(refused.text().contains("certificate 2 of 2 in"), "{}", refused.text());
+    let (_, agreed) = Handshake::offering(&[]).connect(scene.https(), "api.example.com");
+    assert!(agreed.certificate == scene.api);
+}
+
+#[test]
 fn who_speaks_http_to_a_tls_listener_is_told_and_else_closed() {
     let scene = scene("timeouts = { tls_handshake = \"500ms\" }");
     let mut plain = crate::rig::Client::connect(scene.https());
