@@ -50,8 +50,8 @@ SINCE = {"log": "2026-11-28"}
 
 SYSTEMS = {"sheave": "sheave", "haproxy": "HAProxy"}
 
-# Pixels. The scale is a ratio: `SCALE` pixels are nginx's cost.
-WIDTH, LEFT, SCALE, TOP = 760, 220, 230, 86
+# Pixels. The largest ratio is `LONGEST` wide, and at least 2.0 is.
+WIDTH, LEFT, LONGEST, TOP = 760, 220, 460, 86
 BAR, GAP, BETWEEN, BOTTOM = 11, 2, 12, 40
 
 # The page behind may be light or dark, so the chart has a ground of its own.
@@ -123,9 +123,9 @@ def words(x, y, text, style="", anchor="start"):
     return f'<text{kind} x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def bar(y, system, measured):
+def bar(y, scale, system, measured):
     """One bar, the range in which the true median is likely to be, and the figure."""
-    middle, low, high = (LEFT + value * SCALE for value in measured)
+    middle, low, high = (LEFT + value * scale for value in measured)
     centre = y + BAR / 2
     return [
         f'<rect class="{system}" x="{LEFT}" y="{y}" width="{middle - LEFT:.0f}" height="{BAR}"/>',
@@ -151,22 +151,24 @@ def svg(found):
     """The picture."""
     drawn = rows(found)
     group = 2 * BAR + GAP + BETWEEN
+    most = max(2.0, *(high for _, ratios in drawn for _, _, high in ratios.values()))
+    scale = LONGEST / most
     bottom = TOP + group * len(drawn)
     height = bottom + BOTTOM
     title = "CPU time per request (nginx = 1; shorter is better)"
     body = [words(20, 28, title, "title"), words(20, 47, subtitle(found), "quiet"), *legend()]
-    for tenth in range(0, 21, 5):
-        x = LEFT + tenth / 10 * SCALE
-        body.append(line("nginx" if tenth == 10 else "grid", x, TOP - 4, x, bottom))
-        body.append(words(x, bottom + 17, f"{tenth / 10:.1f}", "quiet", "middle"))
+    for half in range(int(most * 2) + 1):
+        x = LEFT + half / 2 * scale
+        body.append(line("nginx" if half == 2 else "grid", x, TOP - 4, x, bottom))
+        body.append(words(x, bottom + 17, f"{half / 2:.1f}", "quiet", "middle"))
     y = TOP + 2
     for label, ratios in drawn:
         body.append(words(LEFT - 10, y + BAR + 5, label, anchor="end"))
         for place, system in enumerate(SYSTEMS):
             if system in ratios:
-                # A bar alone is in the middle of its row.
-                shift = (BAR + GAP) * place if len(ratios) > 1 else (BAR + GAP) // 2
-                body += bar(y + shift, system, ratios[system])
+                # Where there is no HAProxy, sheave's bar is in the middle of the row.
+                shift = (BAR + GAP) * place if "haproxy" in ratios else (BAR + GAP) // 2
+                body += bar(y + shift, scale, system, ratios[system])
         if "sheave" not in ratios:
             body.append(words(LEFT + 5, y + BAR - 1, "no result", "quiet"))
         y += group
