@@ -118,7 +118,7 @@ mod tests {
                     let shown = frames.follow(part);
                     come += part.len();
                     let cut = come < bytes.len();
-                    // Up to its kind a frame is taken for one of the kind before.
+                    // Until its type is known, a frame counts as one of the type before.
                     if !cut || come > 3 {
                         assert_eq!(shown.is_within, open || cut && *within, "{bytes:?} at {come}");
                     }

@@ -1,7 +1,7 @@
 //! How long an HTTP/2 client is waited for.
 //!
-//! Owns: the connection's one alarm, and what is done when it rings. May touch: [`super::activity`],
-//! [`super::streams`]. [`super::serve_http2`] asks.
+//! Owns: the connection's one alarm, and what happens when it rings. May touch:
+//! [`super::activity`], [`super::streams`]. Used by [`super::serve_http2`].
 
 use super::{
     activity::{Activity, Finding},
@@ -28,25 +28,25 @@ pub enum End {
     Refused(StatusCode, &'static str),
 }
 
-/// What was said to a client: that it may ask no more.
+/// A client has been told that it may send no more requests.
 struct Goodbye {
     /// In the clock's milliseconds.
     said: u64,
-    /// How many requests there had been when it must have heard it.
+    /// How many requests there had been when it must have read this.
     heard: Option<u64>,
 }
 
 impl Goodbye {
-    /// Whether the client has had its time to hear it, and goes on asking or does nothing. h2 takes
-    /// new streams, and keeps the connection, until the client has answered the PING that follows.
+    /// Whether the client has had time to read it, and still asks or does nothing. h2 takes new
+    /// streams, and keeps the connection, until the client has answered the PING that follows.
     fn is_ignored(&mut self, activity: &Activity, waits: &Waits) -> bool {
         let now = activity.clock.now();
         if activity.was_slow_since(self.said) {
-            // It lies in the socket's buffer still, or did so until now.
+            // It is still in the socket's buffer, or was until now.
             self.said = now;
         }
         if activity.in_flight() == 0 {
-            // As long as a request on its way to us may take.
+            // As long as a request may take on its way to us.
             return now >= self.said.max(activity.idle_since()) + waits.request_head;
         }
         if now < self.said + waits.request_head.max(waits.send) {

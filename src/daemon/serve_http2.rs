@@ -32,7 +32,7 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// sent that.
 const SEND_BUFFER: usize = 1;
 
-/// How long is read on, so that a client that has to go gets to read why.
+/// How long the socket is still read, so that a client that is sent away can read why.
 const HEARD: Duration = Duration::from_secs(1);
 
 /// GOAWAY with ENHANCE_YOUR_CALM (RFC 9113 §6.8): nothing more is taken, but all that came may have

@@ -23,7 +23,7 @@ use tokio::{
 /// many clients could have them made by asking for files all at once.
 const DISK_THREADS: usize = 64;
 
-/// What the workers are to do.
+/// What the workers are told.
 #[derive(Clone)]
 pub struct Orders {
     /// The listeners to accept on. A worker that starts later, as a replacement, sees them all.

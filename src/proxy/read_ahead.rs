@@ -43,7 +43,8 @@ impl ReadAhead {
         task::spawn(async move {
             let ending = Ending(shared);
             poll_fn(|cx| fill(&ending.0, &mut body, limit, cx)).await;
-            // Only now: the lease and the connection have gone home when the client sees the end.
+            // Only now, so that the lease and the connection are back before the client sees the
+            // end.
             drop(body);
             drop(ending);
         });
@@ -134,7 +135,7 @@ impl Drop for Ending {
     }
 }
 
-/// Ready when the body has ended, or nobody wants it any more.
+/// Ready when the body has ended, or when it is no longer wanted.
 fn fill(
     shared: &Mutex<Queue>,
     body: &mut ServerBody,

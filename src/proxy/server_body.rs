@@ -211,7 +211,7 @@ impl ServerBody {
     /// Takes more off the server while the client takes nothing, so that a slow client holds memory
     /// instead of a server's connection: `held` bytes already, and no more than the limit in all.
     pub fn read_ahead(&mut self, cx: &mut Context<'_>, held: usize) {
-        // A client that sends all of its request first takes nothing until it has.
+        // Some clients send all of their request before they read anything.
         if let Err(error) = self.send_rest(cx) {
             return hold(&mut self.ahead, Err(error));
         }
@@ -355,7 +355,7 @@ impl ServerBody {
                 break;
             }
             match source.connection.poll_read(cx, *left as usize, false) {
-                // An end or an error shows again when the body is pulled.
+                // An end or an error is seen again when the body is pulled.
                 Poll::Ready(Ok(0) | Err(_)) => break,
                 Poll::Ready(Ok(_)) => {}
                 // A server that still reads the request must not have to wait for us.

@@ -126,7 +126,7 @@ fn a_connection_with_unasked_bytes_on_it_is_not_used_again() {
     );
     assert_eq!(get(daemon.http(), "/talkative").text(), "1");
     gate.open();
-    // Whoever asks before the bytes have come could not tell them from an answer.
+    // A request before the bytes have come could not tell them from its answer.
     until("the connection to be given up", || server.open_connections() == 0);
     for _ in 0..5 {
         assert_eq!(get(daemon.http(), "/").text(), "1");

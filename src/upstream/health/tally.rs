@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-/// Samples in a window: so exact is its beginning.
+/// Samples in a window; the more, the more exact its beginning.
 const SAMPLES: u64 = 16;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,7 +15,7 @@ struct Sample {
     failed: u64,
 }
 
-/// The counts, and what they were.
+/// The counts, and their values at earlier times.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     failed: u64,
@@ -28,7 +28,7 @@ impl Tally {
         self.failed += 1;
     }
 
-    /// What there was until now counts no more.
+    /// Attempts until now no longer count.
     pub(super) fn restart(&mut self, attempts: u64) {
         self.samples.clear();
         self.samples.push_back(Sample { at: 0, attempts, failed: self.failed });
@@ -37,7 +37,7 @@ impl Tally {
     /// Takes a sample; returns when the next is due.
     pub(super) fn sample(&mut self, now: u64, attempts: u64, window_ms: u64) -> u64 {
         let begin = now.saturating_sub(window_ms);
-        // The last one before the window is what it is compared with.
+        // The last sample before the window is kept: the counts are compared with it.
         while self.samples.get(1).is_some_and(|second| second.at <= begin) {
             self.samples.pop_front();
         }
