@@ -14,6 +14,9 @@ const MAX_SLOTS: usize = 65_536;
 /// At most so many steps to compute a schedule: some tens of milliseconds of a reload.
 const MAX_STEPS: usize = 1 << 24;
 
+/// So many draws at least before a server is chosen by weight alone.
+const DRAWS: usize = 32;
+
 /// Servers in turn, in proportion to their weights.
 pub(super) struct RoundRobin {
     /// The order of one period; empty if no server takes turns.
@@ -45,19 +48,37 @@ impl RoundRobin {
 
 impl Strategy for RoundRobin {
     fn pick(&self, candidates: &Candidates<'_>, _key: u64) -> Option<usize> {
-        let scan = || (0..candidates.len()).find(|i| candidates.is_eligible(*i));
-        for turn in 0..self.period() {
-            // A period may be far longer than the group: stop when there is nothing left to find.
-            if turn == candidates.len() && scan().is_none() {
-                return None;
-            }
+        // Where a server with nearly all turns is out, its turns would be drawn one by one.
+        for _ in 0..self.period().min(candidates.len().max(DRAWS)) {
             let i = self.draw();
             if candidates.is_eligible(i) {
                 return Some(i);
             }
         }
-        // Other threads may have drawn all the slots of the only eligible one.
-        scan()
+        self.by_weight(candidates)
+    }
+}
+
+impl RoundRobin {
+    /// One of those that are eligible, in proportion to its weight.
+    fn by_weight(&self, candidates: &Candidates<'_>) -> Option<usize> {
+        let eligible = || {
+            let all = (0..candidates.len()).filter(|i| candidates.is_eligible(*i));
+            all.map(|i| (i, u64::from(candidates.member(i).weight)))
+        };
+        let total: u64 = eligible().map(|(_, weight)| weight).sum();
+        // A multiple of the cursor spreads, whatever the stride of the draws in vain.
+        let spread = self.cursor.load(Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut position = ((u128::from(spread) * u128::from(total)) >> 64) as u64;
+        let mut last = None;
+        for (i, weight) in eligible() {
+            if position < weight {
+                return Some(i);
+            }
+            (position, last) = (position - weight, Some(i));
+        }
+        // One that was eligible a moment ago may not be so any more.
+        last
     }
 }
 
@@ -115,7 +136,9 @@ fn schedule(weights: &[u32]) -> Box<[u32]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::{Member, Server, Tried};
     use proptest::prelude::*;
+    use std::time::Duration;
 
     fn order(weights: &[u32]) -> Vec<u32> {
         schedule(&reduced(weights)).into_vec()
@@ -140,6 +163,45 @@ mod tests {
         assert!(order.len() <= MAX_SLOTS);
         assert!((0..1_000).all(|i| order.contains(&i)));
         assert!(schedule(&reduced(&[u32::MAX, 1])).len() <= MAX_SLOTS);
+    }
+
+    /// A thousand of 1,001 turns are of the one that is out.
+    #[test]
+    fn a_heavy_server_that_is_out_costs_no_pick_its_turns() {
+        let member = |address, weight, down| Member {
+            server: Server::new("app", address),
+            weight,
+            max_fails: 1,
+            fail_timeout: Duration::from_secs(10),
+            fail_share: 0,
+            max_conns: 0,
+            backup: false,
+            down,
+        };
+        let members = [
+            member("10.0.0.1:1", 1000, false),
+            member("10.0.0.2:1", 1, false),
+            member("10.0.0.3:1", 2, false),
+        ];
+        let shares: Vec<Share<'_>> = members
+            .iter()
+            .map(|it| Share { server: &it.server, weight: it.weight, down: it.down })
+            .collect();
+        let turns = RoundRobin::new(&shares, Arc::default());
+        let (group, mut tried) = ([0, 1, 2], Tried::default());
+        tried.insert(0);
+        let mut picks = [0_u32; 3];
+        for _ in 0..3000 {
+            let before = turns.cursor.load(Relaxed);
+            picks[super::Strategy::pick(
+                &turns,
+                &Candidates::new(&members, &group, &tried, 0),
+                0,
+            )
+            .unwrap()] += 1;
+            assert!(turns.cursor.load(Relaxed) - before <= DRAWS as u64);
+        }
+        assert!(picks[0] == 0 && picks[1] > 800 && picks[2] > 1700, "{picks:?}");
     }
 
     proptest! {
