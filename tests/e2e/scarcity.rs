@@ -56,11 +56,11 @@ fn a_listener_without_a_descriptor_in_a_worker_accepts_once_there_is_one() {
     // Once the worker has answered, it has opened all that it needs.
     let mut client = Client::connect(before);
     assert_eq!(client.get("/").text(), "one");
-    let more = saying("one").rest("[listener.more]\naddress = \"127.0.0.1:0\"");
-    daemon.rewrite_config(&more.text());
-    // Before the change is noticed by itself: one for the listener, and none for the worker's.
+    // One for the listener, and none for the worker's; and only then a change.
     let lowest = (0..1000).find(|n| !daemon.has_descriptor(*n)).unwrap();
     daemon.shell(&format!("prlimit --pid $0 --nofile={}:", lowest + 1));
+    let more = saying("one").rest("[listener.more]\naddress = \"127.0.0.1:0\"");
+    daemon.rewrite_config(&more.text());
     daemon.log.wait_for("a refusal", |line| line.contains("can't accept in this worker"));
     daemon.shell("prlimit --pid $0 --nofile=1024:");
     assert_eq!(get(daemon.address("more"), "/").text(), "one");
