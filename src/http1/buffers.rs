@@ -50,7 +50,7 @@ impl Parts {
     /// Without TLS, by HTTP/1: nothing else holds what the socket does not take.
     pub const PLAIN: Self = Self { least: 64 * 1024, most: LARGE, share: 32 };
     /// With TLS, which holds what it was given, too.
-    pub const TLS: Self = Self { least: SMALL, most: LARGE, share: 128 };
+    pub const TLS: Self = Self { least: SMALL, most: LARGE, share: 256 };
     /// By HTTP/2, of what the connection has taken: each of a hundred streams may hold a part that hyper
     /// asked for before the client's window had room for it, and the one before within h2.
     pub const HTTP2: Self = Self { least: SMALL, most: LARGE, share: 256 };

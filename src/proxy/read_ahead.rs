@@ -13,7 +13,7 @@ use std::{
     future::poll_fn,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 /// The client's end of the queue.
@@ -93,10 +93,13 @@ impl Drop for ReadAhead {
 }
 
 impl Queue {
-    /// Whether the client is to take some first. hyper asks for a part once it has given the one before
-    /// to h2: when it waits, it holds only that one.
-    fn is_full(&self, limit: usize) -> bool {
-        self.reader.is_none() && self.bytes + self.handed[0] + self.handed[1] >= limit
+    /// How many bytes may be read now. hyper asks for a part once it has given the one before to h2: while
+    /// it waits, it holds only that one.
+    fn room(&self, limit: usize) -> u64 {
+        if self.reader.is_some() && self.frames.is_empty() {
+            return u64::MAX;
+        }
+        limit.saturating_sub(self.bytes + self.handed[0] + self.handed[1]) as u64
     }
 
     fn wake_writer(&mut self) {
@@ -143,21 +146,18 @@ fn fill(
     cx: &mut Context<'_>,
 ) -> Poll<()> {
     loop {
-        {
+        let room = {
             let mut queue = lock(shared);
             // Also wakes a task that waits for the server when the client goes away.
             queue.writer = Some(cx.waker().clone());
             if queue.abandoned {
                 return Poll::Ready(());
             }
-            if queue.is_full(limit) {
-                // A client that sends all of its request first takes nothing until it has.
-                let Err(error) = body.send_rest(cx) else { return Poll::Pending };
-                queue.push(Err(error));
-                return Poll::Ready(());
-            }
-        }
-        let Some(frame) = std::task::ready!(body.poll_frame(cx)) else { return Poll::Ready(()) };
+            queue.room(limit)
+        };
+        // Without room the request is still sent: some clients take nothing until they have sent all.
+        let frame = ready!(body.poll_within(cx, room));
+        let Some(frame) = frame else { return Poll::Ready(()) };
         let failed = frame.is_err();
         lock(shared).push(frame);
         if failed || body.is_ended() {

@@ -166,6 +166,11 @@ impl ServerBody {
 
     /// The next part.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Frames> {
+        self.poll_within(cx, u64::MAX)
+    }
+
+    /// The next part, for which no more than `most` bytes are read: with 0 it is one that is there.
+    pub fn poll_within(&mut self, cx: &mut Context<'_>, most: u64) -> Poll<Frames> {
         if let Some(taken) = self.taken.take() {
             return Poll::Ready(Some(taken));
         }
@@ -173,7 +178,7 @@ impl ServerBody {
             self.ahead_bytes -= size(&frame);
             return Poll::Ready(Some(frame));
         }
-        self.poll_server(cx, u64::MAX)
+        self.poll_server(cx, most)
     }
 
     /// The next part for the kernel to move, for a client that can take it so. `None` if
@@ -216,10 +221,8 @@ impl ServerBody {
             return hold(&mut self.ahead, Err(error));
         }
         while self.fits() && self.source.is_some() {
+            // Without room, what has been read already is still taken out of its block.
             let room = self.limit.saturating_sub(held + self.ahead_bytes);
-            if room == 0 {
-                return;
-            }
             let Poll::Ready(Some(frame)) = self.poll_server(cx, room as u64) else { return };
             self.ahead_bytes += size(&frame);
             hold(&mut self.ahead, frame);
@@ -247,7 +250,6 @@ impl ServerBody {
         Ok(())
     }
 
-    /// The next part, of which no more than `most` bytes are read.
     fn poll_server(&mut self, cx: &mut Context<'_>, most: u64) -> Poll<Frames> {
         if let Err(error) = self.send_rest(cx) {
             return Poll::Ready(Some(Err(error)));
@@ -258,6 +260,9 @@ impl ServerBody {
                 Ok(None) => {}
                 Ok(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
                 Err(error) => return Poll::Ready(Some(Err(self.fail(error)))),
+            }
+            if most == 0 {
+                return Poll::Pending;
             }
             match ready!(self.poll_more(cx, most)) {
                 Ok(0) if matches!(self.framing, Rest::Close) => {
@@ -312,7 +317,7 @@ impl ServerBody {
             Rest::Length(left) => left.min(most),
             _ => most,
         };
-        let want = most.clamp(1, self.part as u64) as usize;
+        let want = most.min(self.part as u64) as usize;
         let read = source.connection.poll_read(cx, want, false);
         self.within_wait(cx, read)
     }

@@ -28,6 +28,7 @@ mod http2;
 mod http2_abuse;
 mod limits;
 mod logs;
+mod memory;
 mod pools;
 mod reload;
 mod responses;
