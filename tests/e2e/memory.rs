@@ -54,7 +54,7 @@ fn scene() -> Scene {
             "[listener.https]\naddress = \"127.0.0.1:0\"\n\
              tls.certificates = [{ cert = \"site.pem\", key = \"site.key\" }]",
         );
-    let daemon = Daemon::start_in(dir, &config.text());
+    let daemon = Daemon::start_frugal(dir, &config.text());
     let (http, https) = (daemon.http(), daemon.address("https"));
     Scene { daemon, _server: server, http, https }
 }

@@ -29,8 +29,6 @@ pub fn command(dir: &Path, arguments: &[&str]) -> Command {
 
 fn prepare<'a>(command: &'a mut Command, dir: &Path, arguments: &[&str]) -> &'a mut Command {
     command.args(arguments).current_dir(dir).stdin(Stdio::null()).env_remove("RUST_LOG");
-    // What is measured is in use, and counted in pages, not in pieces of 2 MiB.
-    command.env("MIMALLOC_ALLOW_THP", "0").env("MIMALLOC_PURGE_DELAY", "0");
     command.stdout(Stdio::piped()).stderr(Stdio::piped())
 }
 
@@ -87,6 +85,14 @@ impl Daemon {
         let mut limited = Command::new("prlimit");
         limited.args([limit, env!("CARGO_BIN_EXE_sheave")]);
         Self::launch(limited, dir, &config.text()).until_ready()
+    }
+
+    /// Starts with an allocator that gives free memory back at once, page by page: what the process has
+    /// is in use.
+    pub fn start_frugal(dir: TempDir, config: &str) -> Self {
+        let mut frugal = Command::new(env!("CARGO_BIN_EXE_sheave"));
+        frugal.env("MIMALLOC_ALLOW_THP", "0").env("MIMALLOC_PURGE_DELAY", "0");
+        Self::launch(frugal, dir, config).until_ready()
     }
 
     /// Starts, and does not wait.
