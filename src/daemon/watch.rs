@@ -152,8 +152,9 @@ struct Looker {
 impl Looker {
     fn run(mut self, messages: &Receiver<Message>) {
         let (mut epoch, mut told) = (0, false);
+        let mut next = None;
         loop {
-            match messages.recv_timeout(LOOK) {
+            match next.take().unwrap_or_else(|| messages.recv_timeout(LOOK)) {
                 Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(Message::Files(number, files, loaded)) => {
                     self.busy(|it| it.set(files, loaded));
@@ -161,8 +162,12 @@ impl Looker {
                     if number == 1 {
                         continue;
                     }
-                    // What has changed since they were loaded may have been hinted at before.
-                    thread::sleep(SETTLE);
+                    // What has changed since they were loaded may have been hinted at before. Where
+                    // reloads follow each other faster, only the last one needs the look.
+                    next = messages.recv_timeout(SETTLE).ok().map(Ok);
+                    if next.is_some() {
+                        continue;
+                    }
                 }
                 Ok(Message::Hint) => {
                     thread::sleep(SETTLE);
