@@ -104,12 +104,18 @@ def rows(found):
     return made
 
 
+def versions(found, system):
+    """Of all rows that have the system, most rows' first."""
+    seen = [str(machine.get(system, "")).split(" ")[0].split("-")[0]
+            for name, (_, machine, rounds) in found.items() if name in ROWS and rounds.get(system)]
+    return " and ".join(sorted(set(seen), key=seen.count, reverse=True))
+
+
 def subtitle(found):
     days = sorted({found[name][0] for name in ROWS if name in found})
     machine = found[max(found, key=lambda name: found[name][0])][1]
     when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
-    nginx, haproxy = (str(machine.get(it, "")).split(" ")[0].split("-")[0]
-                      for it in ("nginx", "haproxy"))
+    nginx, haproxy = versions(found, "nginx"), versions(found, "haproxy")
     beside = f"nginx {nginx}" + (f", HAProxy {haproxy}" if haproxy else "")
     return f"{beside}; {machine['cpu']}, one core for the proxy; {when}"
 
