@@ -18,7 +18,7 @@ fuzz_target!(|fields: Vec<Vec<u8>>| {
     }
     let there_are_some = !headers.is_empty();
     let fields = RequestFields::Map(headers.into());
-    let client = client_ip(&fields, &trusted, peer);
+    let (client, _) = client_ip(&fields, &trusted, peer);
     // Nothing was said, or something was: the peer itself only where it is the best guess.
     assert!(client == peer || there_are_some);
     let _ = is_trusted(&trusted, client);
