@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     http1::{
+        buffers,
         request_body::hand_over,
         request_head::{self, Framing, Limits, RequestHead},
         response_head::{self, Asked},
@@ -187,6 +188,7 @@ impl Http1 {
                     Poll::Pending => break,
                 }
             }
+            buffers::settle(&mut self.socket.unread);
             listened = true;
             self.listen_for_drain(cx, drained.as_mut());
             loop {

@@ -164,21 +164,6 @@ pub fn poll_fill<S: AsyncRead + Socket>(
     want: usize,
     likely: bool,
 ) -> Poll<io::Result<usize>> {
-    let filled = poll_fill_now(cx, stream, unread, want, likely);
-    if filled.is_pending() && !unread.is_empty() {
-        // Nobody knows how long it waits for the rest, and it is no more than a slice of its block.
-        *unread = Bytes::copy_from_slice(unread);
-    }
-    filled
-}
-
-fn poll_fill_now<S: AsyncRead + Socket>(
-    cx: &mut Context<'_>,
-    stream: &mut S,
-    unread: &mut Bytes,
-    want: usize,
-    likely: bool,
-) -> Poll<io::Result<usize>> {
     if !likely {
         // Ask first, so that no block is taken if nothing has arrived.
         ready!(poll_readable(cx, stream))?;
@@ -196,6 +181,14 @@ fn poll_fill_now<S: AsyncRead + Socket>(
         }
         came
     })
+}
+
+/// Copies what is `unread` out of its block, which is free by that. For a client that has sent a
+/// beginning, and may take long to send the rest.
+pub fn settle(unread: &mut Bytes) {
+    if !unread.is_empty() {
+        *unread = Bytes::copy_from_slice(unread);
+    }
 }
 
 /// Has a block of one of the sizes read into behind its first `before` bytes.
@@ -221,7 +214,7 @@ fn read_block(
     }
 }
 
-/// Has up to `most` bytes read into a block at once, which may be large for a while.
+/// Has up to `most` bytes read into a block by a call that does not wait.
 pub fn read_up_to(
     most: usize,
     read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
@@ -266,6 +259,51 @@ mod tests {
         assert_eq!(free(), 1);
         assert_eq!(fill(&mut stream, &mut unread), 0, "the end");
         assert_eq!(free(), 1, "an end keeps no block");
+    }
+
+    #[test]
+    fn blocks_that_nobody_needed_between_two_trims_are_given_back() {
+        let free = || FREE.with_borrow(|free| free[0].blocks.len());
+        FREE.take();
+        [take(0), take(0), take(0)].into_iter().for_each(give);
+        trim();
+        assert_eq!(free(), 3, "they have just been needed");
+        give(take(0));
+        trim();
+        assert_eq!(free(), 1, "one of them was needed");
+        trim();
+        assert_eq!(free(), 0);
+    }
+
+    #[test]
+    fn a_body_is_read_with_more_room_only_once_it_has_filled_the_room_before() {
+        let (mut pace, mut came) = (Pace::default(), 0);
+        for read in [1, SMALL, 100, 2 * SMALL, 4 * SMALL, 8 * SMALL, LARGE, LARGE] {
+            assert!(pace.next(u64::MAX) <= came + SMALL, "{came} bytes came");
+            pace.came(read);
+            came += read;
+        }
+        assert_eq!((pace.next(u64::MAX), pace.next(9)), (LARGE, 9));
+    }
+
+    #[test]
+    fn parts_are_a_share_of_what_was_taken_within_limits() {
+        for parts in [Parts::PLAIN, Parts::TLS, Parts::HTTP2] {
+            assert_eq!((parts.after(0), parts.after(u64::MAX)), (parts.least, parts.most));
+            let share = parts.share as usize;
+            assert_eq!(parts.after(100_000 * parts.share), 100_000, "a {share}th");
+        }
+    }
+
+    #[test]
+    fn what_is_settled_holds_no_block() {
+        let free = || FREE.with_borrow(|free| free[0].blocks.len());
+        FREE.take();
+        let mut unread = Bytes::new();
+        fill(&mut &b"GET / HT"[..], &mut unread);
+        assert_eq!(free(), 0);
+        settle(&mut unread);
+        assert_eq!((&unread[..], free()), (&b"GET / HT"[..], 1));
     }
 
     #[test]

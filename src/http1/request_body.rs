@@ -214,7 +214,11 @@ impl Giver {
                 Rest::Length(left) => left,
                 Rest::Chunked(_) => u64::MAX,
             });
-            match ready!(buffers::poll_fill(cx, stream, unread, want, false))? {
+            let filled = buffers::poll_fill(cx, stream, unread, want, false);
+            if filled.is_pending() {
+                buffers::settle(unread);
+            }
+            match ready!(filled)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
                 came => self.pace.came(came),
             }

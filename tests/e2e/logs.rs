@@ -131,14 +131,20 @@ fn sigusr1_reopens_the_file() {
     assert!(old.contains("/before") && !old.contains("/after"), "{old}");
 }
 
-#[test]
-fn an_aborted_download_is_logged_with_what_was_sent_of_it() {
+/// A request whose server has closed in the middle of its response.
+fn with_half_a_response() -> (Server, Daemon) {
     let server = Server::start("1");
     server.set(Behaviour::half_body());
     let daemon = Daemon::start(&Config::to([&server]));
     let mut client = Client::connect(daemon.http());
     client.send(request("GET", "/half", "", ""));
     assert!(client.try_response("GET").is_err());
+    (server, daemon)
+}
+
+#[test]
+fn an_aborted_download_is_logged_with_what_was_sent_of_it() {
+    let (_server, daemon) = with_half_a_response();
     let line = daemon.wait_for_reason("response_truncated");
     assert_eq!((&line["status"], &line["bytes_sent"]), (&200.into(), &11.into()), "{line}");
 }
@@ -294,12 +300,7 @@ fn lines_for_a_full_disk_are_counted() {
 
 #[test]
 fn an_attempt_whose_body_breaks_is_counted_once() {
-    let server = Server::start("1");
-    server.set(Behaviour::half_body());
-    let daemon = Daemon::start(&Config::to([&server]));
-    let mut client = Client::connect(daemon.http());
-    client.send(request("GET", "/half", "", ""));
-    assert!(client.try_response("GET").is_err());
+    let (_server, daemon) = with_half_a_response();
     let attempts =
         |outcome| daemon.count("sheave_upstream_attempts_total", &[("outcome", outcome)]);
     until("the attempt to be counted", || attempts("response_truncated") == 1);
