@@ -42,26 +42,23 @@ impl RequestId {
 
 /// Makes ids that do not repeat and that nobody can guess who has seen others; one per worker.
 ///
-/// Each half is `SipHash` of a counter, with a key of its own that never leaves the process. A mere mix
-/// would do for telling requests apart, but it can be computed backwards: two ids would give away all
-/// others, and how many requests there were between them.
+/// Each half is a keyed hash of a counter, as the standard library has it against clients that choose
+/// a map's keys: SipHash-1-3, with a random key that never leaves the process. A mere mix would do for
+/// telling requests apart, but it can be computed backwards: two ids would give away all others, and how
+/// many requests there were between them.
 #[derive(Debug)]
 pub struct RequestIds {
-    high: Key,
-    low: Key,
+    high: RandomState,
+    low: RandomState,
     next: AtomicU64,
 }
-
-type Key = [u64; 2];
 
 impl RequestIds {
     /// A new sequence with random keys.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
-        // Its keys are the system's random numbers, and what it makes of them gives none away.
-        let random = || RandomState::new().hash_one(std::process::id());
-        let key = || [random(), random()];
-        Self { high: key(), low: key(), next: AtomicU64::new(random()) }
+        let next = RandomState::new().hash_one(std::process::id());
+        Self { high: RandomState::new(), low: RandomState::new(), next: AtomicU64::new(next) }
     }
 
     /// The client's id where there is one, short and printable, else a new one.
@@ -75,8 +72,8 @@ impl RequestIds {
         let count = self.next.load(Ordering::Relaxed);
         self.next.store(count.wrapping_add(1), Ordering::Relaxed);
         let mut digits = [0; 32];
-        write_hex(sip(self.high, count), &mut digits[..16]);
-        write_hex(sip(self.low, count), &mut digits[16..]);
+        write_hex(self.high.hash_one(count), &mut digits[..16]);
+        write_hex(self.low.hash_one(count), &mut digits[16..]);
         RequestId::Made(digits)
     }
 }
@@ -85,37 +82,6 @@ fn sane(value: &[u8]) -> Option<&str> {
     let is_sane =
         !value.is_empty() && value.len() <= LONGEST && value.iter().all(u8::is_ascii_graphic);
     is_sane.then(|| std::str::from_utf8(value).ok()).flatten()
-}
-
-/// SipHash-1-3 of the eight bytes of `word`, as the standard library's maps have it (theirs takes twice
-/// as long for so little).
-fn sip(key: Key, word: u64) -> u64 {
-    let mut state = [
-        key[0] ^ 0x736f_6d65_7073_6575,
-        key[1] ^ 0x646f_7261_6e64_6f6d,
-        key[0] ^ 0x6c79_6765_6e65_7261,
-        key[1] ^ 0x7465_6462_7974_6573,
-    ];
-    for word in [word, 8 << 56] {
-        state[3] ^= word;
-        sip_round(&mut state);
-        state[0] ^= word;
-    }
-    state[2] ^= 0xff;
-    (0..3).for_each(|_| sip_round(&mut state));
-    state[0] ^ state[1] ^ state[2] ^ state[3]
-}
-
-fn sip_round(v: &mut [u64; 4]) {
-    v[0] = v[0].wrapping_add(v[1]);
-    v[2] = v[2].wrapping_add(v[3]);
-    v[1] = v[1].rotate_left(13) ^ v[0];
-    v[3] = v[3].rotate_left(16) ^ v[2];
-    v[0] = v[0].rotate_left(32).wrapping_add(v[3]);
-    v[2] = v[2].wrapping_add(v[1]);
-    v[3] = v[3].rotate_left(21) ^ v[0];
-    v[1] = v[1].rotate_left(17) ^ v[2];
-    v[2] = v[2].rotate_left(32);
 }
 
 /// Eight digits at a time: each nibble in a byte of its own, and then all made digits at once.
@@ -145,17 +111,6 @@ mod tests {
     }
 
     /// The standard library hashes with keys of zero; its hasher is SipHash-1-3.
-    #[test]
-    fn halves_are_siphash() {
-        for word in [0, 1, 0x0706_0504_0302_0100, u64::MAX] {
-            let mut map = std::collections::hash_map::DefaultHasher::new();
-            std::hash::Hasher::write_u64(&mut map, word);
-            assert_eq!(sip([0, 0], word), std::hash::Hasher::finish(&map));
-        }
-    }
-
-    /// What was a bijection of a counter is none: ids of neighbours have nothing in common that the
-    /// finaliser of splitmix64, run backwards, would show.
     #[test]
     fn two_ids_do_not_give_away_a_third() {
         let unmix = |mut x: u64| {
