@@ -33,8 +33,8 @@ pub enum Finding {
     Idle,
     /// The client takes nothing.
     Stalled,
-    /// A head has begun and does not end.
-    Late,
+    /// A head has begun and does not end, for so many milliseconds now.
+    Late(u64),
 }
 
 /// What a connection is doing. Moments are in the clock's milliseconds; 0 means "not now".
@@ -251,7 +251,7 @@ impl Activity {
         // While the socket takes nothing, h2 may read nothing, either.
         let since = head.max(self.blocked_last.load(Relaxed));
         if head != 0 && now >= since + waits.request_head {
-            return Finding::Late;
+            return Finding::Late(now - head);
         }
         if !self.is_busy() {
             return due(self.idle_since.load(Relaxed), waits.idle, Finding::Idle);
@@ -325,12 +325,13 @@ mod tests {
         let waits = |request_head| Waits { request_head, idle: 3_600_000, send: 3_600_000 };
         assert!(matches!(activity.look(&waits(0)), Finding::Fine(_)));
         activity.came(Shown { is_within: true, was_whole: false, resets: 0 });
-        assert_eq!(activity.look(&waits(0)), Finding::Late);
+        assert!(matches!(activity.look(&waits(0)), Finding::Late(..60_000)));
         let Finding::Fine(at) = activity.look(&waits(3_000_000)) else { panic!("late") };
         assert!(at >= now + 3_000_000);
         activity.head_since.store(1, Relaxed);
         activity.came(Shown { is_within: true, was_whole: false, resets: 0 });
-        assert_eq!(activity.look(&waits(now - 1)), Finding::Late, "it is the same head");
+        let same = activity.look(&waits(now - 1));
+        assert!(matches!(same, Finding::Late(waited) if waited >= now - 1), "it is the same head");
         activity.came(Shown { is_within: true, was_whole: true, resets: 0 });
         assert!(matches!(activity.look(&waits(now - 1)), Finding::Fine(_)), "it is another");
         activity.came(Shown { is_within: false, was_whole: true, resets: 0 });

@@ -24,8 +24,8 @@ pub enum End {
     Told(&'static str),
     /// The client has done nothing after our goodbye.
     Unheard,
-    /// The client is sent away for this reason.
-    Refused(StatusCode, &'static str),
+    /// The client is sent away for this reason, after it was waited for so long.
+    Refused(StatusCode, &'static str, Duration),
 }
 
 /// A client has been told that it may send no more requests.
@@ -106,7 +106,10 @@ impl<'a> Patience<'a> {
         activity.stalled.store(finding == Finding::Stalled, Relaxed);
         match finding {
             Finding::Stalled => return Err(End::Silent),
-            Finding::Late => return Err(End::Refused(StatusCode::REQUEST_TIMEOUT, "head_timeout")),
+            Finding::Late(waited) => {
+                let waited = Duration::from_millis(waited);
+                return Err(End::Refused(StatusCode::REQUEST_TIMEOUT, "head_timeout", waited));
+            }
             _ if ignored && activity.in_flight() == 0 => return Err(End::Unheard),
             _ if ignored => return Err(End::Silent),
             Finding::Fine(at) if self.goodbye.is_none() => {

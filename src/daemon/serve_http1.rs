@@ -25,7 +25,7 @@ use crate::{
     proxy::{handle, record::Record},
 };
 use bytes::{Buf, Bytes};
-use http::StatusCode;
+use http::{StatusCode, Version};
 use std::{
     future::poll_fn,
     mem::take,
@@ -146,7 +146,9 @@ impl Http1 {
             End::Interrupting => socket.stream.linger().await,
             End::Refused(status, reason) => {
                 let waited = Duration::from_millis(waited);
-                let Answer { fields, body, .. } = service.refuse_late(status, reason, waited);
+                let refused = (status, reason);
+                let Answer { fields, body, .. } =
+                    service.refuse_unread(Version::HTTP_11, refused, waited);
                 let (out, length) = (socket.outgoing.begin(), Some(body.len() as u64));
                 let date = || service.proxy().date();
                 response_head::write(out, status, &fields, length, Asked::UNREAD, date);

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{http1::buffers::Parts, observe::foreign::about_client};
 use bytes::Bytes;
-use http::StatusCode;
+use http::{StatusCode, Version};
 use hyper::{server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{error::Error as _, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
@@ -70,10 +70,13 @@ pub async fn serve(stream: Stream, begun: Bytes, service: Service, settings: Set
     let left = Left::default();
     let io = ClientIo::new(stream, begun, Arc::clone(&activity), &left);
     let end = run(io, &service, &settings, &activity).await;
-    match end {
-        End::Refused(status, reason) => drop(service.refuse_unread(status, reason)),
-        End::Told(reason) => drop(service.refuse_unread(StatusCode::BAD_REQUEST, reason)),
-        End::Unheard | End::Silent => {}
+    let refused = match end {
+        End::Refused(status, reason, waited) => Some(((status, reason), waited)),
+        End::Told(reason) => Some(((StatusCode::BAD_REQUEST, reason), Duration::ZERO)),
+        End::Unheard | End::Silent => None,
+    };
+    if let Some((refused, waited)) = refused {
+        service.refuse_unread(Version::HTTP_2, refused, waited);
     }
     let Some(mut stream) = left.take() else { return };
     match end {
@@ -129,7 +132,9 @@ async fn run(
         let last = match event.await {
             Event::Ended(Ok(())) => return End::Silent,
             Event::Ended(Err(error)) => return end_of(&error, activity),
-            Event::Flood => return End::Refused(StatusCode::BAD_REQUEST, "stream_resets"),
+            Event::Flood => {
+                return End::Refused(StatusCode::BAD_REQUEST, "stream_resets", Duration::ZERO);
+            }
             Event::Last => true,
             Event::Alarm => match patience.look(&mut streams) {
                 Ok(last) => last,

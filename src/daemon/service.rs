@@ -21,7 +21,7 @@ use crate::{
     },
 };
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 use std::{
     convert::Infallible,
@@ -89,22 +89,18 @@ impl Service {
         &self.proxy.live.metrics
     }
 
-    /// Records a request without a usable head, and returns the answer to it.
-    pub fn refuse_unread(&self, status: StatusCode, reason: &'static str) -> Answer<Bytes> {
-        self.refuse_late(status, reason, Duration::ZERO)
-    }
-
-    /// The same of a head that has been coming for a while.
-    pub fn refuse_late(
+    /// Records a request without a usable head, which was waited for, and returns the answer to it.
+    pub fn refuse_unread(
         &self,
-        status: StatusCode,
-        reason: &'static str,
+        version: Version,
+        (status, reason): (StatusCode, &'static str),
         waited: Duration,
     ) -> Answer<Bytes> {
         self.metrics().reject(reason);
         let (mut head, ()) = Request::new(()).into_parts();
         // As in nginx's log: the method and target are not known.
         head.method = Method::from_bytes(b"-").unwrap_or_default();
+        head.version = version;
         head.uri = Uri::from_static("*");
         let head = Head::from(head);
         let mut record = begin(&self.proxy, &self.arrival(false), head);

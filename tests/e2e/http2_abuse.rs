@@ -171,7 +171,9 @@ fn a_head_that_does_not_end_is_late() {
         crate::rig::secure::Handshake::offering(&["h2"]).connect(https, "localhost");
     client.send(b"PRI * HTTP");
     assert!(frames::until_frame(&mut client, GOAWAY, 0).is_ok());
-    assert_eq!(daemon.wait_for_reason("head_timeout")["status"], 408);
+    let line = daemon.wait_for_reason("head_timeout");
+    assert_eq!((&line["status"], &line["protocol"]), (&408.into(), &"HTTP/2.0".into()));
+    assert!(line["duration_ms"].as_f64().unwrap() >= 500.0, "{line}");
     assert_eq!(server.request_count(), 0);
 }
 
