@@ -16,10 +16,8 @@ use sheave::{
         forwarded::Edited,
         request_id::RequestIds,
     },
-    proxy::{
-        request_head::{self, Forwarding},
-        response_head,
-    },
+    origin::response_head,
+    proxy::request_head::{self, Forwarding},
 };
 use std::{hint::black_box, net::Ipv4Addr, sync::Arc, time::Instant};
 

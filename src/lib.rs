@@ -4,20 +4,20 @@
 //!
 //! | step | where |
 //! |---|---|
-//! | a connection is accepted | [`daemon::listener`] |
-//! | TLS | [`daemon::connection`] |
-//! | HTTP/1, or hyper's HTTP/2 | [`daemon::serve_http1`], [`daemon::serve_http2`] |
+//! | a connection is accepted | [`client::listener`] |
+//! | TLS | [`client::connection`] |
+//! | HTTP/1, or hyper's HTTP/2 | [`client::http1`], [`client::http2`] |
 //! | one snapshot, one context | [`proxy::begin`] |
 //! | the head keeps the rules | [`proxy::admission`] |
 //! | site and route | [`route::Router`] |
 //! | the filters see the request | [`filter::Chain`] |
 //! | respond, redirect, files or forward | [`route::Action`] |
 //! | a server is chosen | [`upstream::Upstream::pick`] |
-//! | a connection, pooled or new | [`upstream::pool`], [`upstream::connect`] |
-//! | the request goes out, the head comes in | [`mod@proxy::exchange`] |
+//! | a connection, pooled or new | [`origin::pool`], [`origin::connect`] |
+//! | the request goes out, the head comes in | [`mod@origin::exchange`] |
 //! | the verdict; another try goes back to the choice | [`mod@proxy::forward`] |
 //! | the filters see the response | [`filter::Chain`] |
-//! | the body flows; its end returns lease and connection | [`proxy::server_body`] |
+//! | the body flows; its end returns lease and connection | [`origin::body`] |
 //! | counted and logged | [`proxy::record`] |
 //!
 //! # Who owns what
@@ -30,14 +30,16 @@
 //! | [`upstream::Server`] | in-flight count, health, addresses | across reloads |
 //! | [`proxy::Proxy`] | a worker's connections to servers, and its blocks of memory | its worker |
 //!
-//! Imports go strictly down: `cli` → `demo` → `daemon`, `health` → `admin`, `proxy` → `snapshot` →
-//! `route` → `filter`, `files`, `upstream` → `observe` → `message`, `tls`, `task` → `config`,
-//! `http1` → `template`, `path`, `cidr`, `clock`, `loopback`. Rooms between two arrows do not know each other.
+//! Imports go strictly down: `cli` → `demo` → `daemon`, `health` → `client` → `admin`, `proxy` →
+//! `snapshot` → `route` → `filter`, `files`, `origin` → `upstream` → `observe` → `message`, `tls`,
+//! `task` → `config`, `http1` → `template`, `path`, `cidr`, `clock`, `loopback`. Rooms between two
+//! arrows do not know each other.
 //! `tests/layering.rs` reads this and holds it.
 
 pub mod admin;
 pub mod cidr;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod daemon;
@@ -49,6 +51,7 @@ pub mod http1;
 pub mod loopback;
 pub mod message;
 pub mod observe;
+pub mod origin;
 pub mod path;
 pub mod proxy;
 pub mod route;

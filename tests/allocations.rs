@@ -28,7 +28,7 @@ const BACKGROUND: f64 = 0.1;
 /// Of every request, read off a profile of this test:
 /// - `http1::buffers`: the owner of the block that was read into;
 /// - `http1::request_head`: the fields' text, and the target with its host;
-/// - `daemon::serve_http1`: the exchange's future, which is boxed;
+/// - `client::http1`: the exchange's future, which is boxed;
 /// - `proxy::record`: the record.
 const REQUEST: f64 = 5.0;
 /// And of a proxied one: the future of the action (`proxy`) and the owner of the block with the

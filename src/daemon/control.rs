@@ -7,7 +7,6 @@ mod stop;
 
 use super::{
     StartError, expiry,
-    listener::{Listener, bound_by},
     reload::{self, Asked, Prepared, Preparing, Reloading, Source},
     retired::retire,
     signals::{Signals, Told},
@@ -17,15 +16,16 @@ use super::{
 };
 use crate::{
     admin::{self, Reload},
+    client::listener::{Listener, bound_by},
     config::{Config, Loaded},
     observe::logging::{self, Level},
+    origin::connect::is_ours,
     snapshot::{
         Live,
         build::build,
         live::{Phase, Resources},
     },
     task,
-    upstream::connect::is_ours,
 };
 use std::{
     io,

@@ -3,28 +3,11 @@
 //! Owns: the order of starting and stopping. May touch: everything below. [`run`] is what the
 //! command line calls; the thread that calls it becomes the control thread.
 
-pub mod activity;
-pub mod alarm;
-pub mod backlog;
-pub mod client_frames;
-pub mod client_io;
-pub mod connection;
 pub mod control;
 pub mod expiry;
-pub mod handshake;
-pub mod http1_response;
-pub mod http1_socket;
-pub mod http2_patience;
-pub mod listener;
 pub mod reload;
 pub mod retired;
-pub mod serve_http1;
-pub mod serve_http2;
-pub mod service;
-pub mod settings;
 pub mod signals;
-pub mod stream;
-pub mod streams;
 pub mod tending;
 #[cfg(test)]
 mod tests;

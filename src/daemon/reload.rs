@@ -1,14 +1,14 @@
 //! Takes a changed config into use, or changes nothing at all.
 //!
 //! Owns: the order of a reload: load, build, bind, and only then swap. May touch:
-//! [`crate::snapshot`], [`super::listener`]. Called by [`super::control`].
+//! [`crate::snapshot`], [`crate::client::listener`]. Called by [`super::control`].
 
 use super::{
     StartError,
-    listener::Listener,
     watch::{self, Seen},
 };
 use crate::{
+    client::listener::Listener,
     config,
     snapshot::{Live, Snapshot, build::build, live::Resources},
 };

@@ -5,13 +5,14 @@
 //! Runs on the control thread, independent of the number of workers.
 
 use crate::{
+    origin::probe,
     route::Group,
     task,
     upstream::{
         Member, Server,
         health::{
             ActiveHealth::{Checking, Unchecked},
-            active::{self, Check},
+            active::Check,
         },
         resolve,
     },
@@ -104,7 +105,7 @@ fn works(member: &Member) -> bool {
 }
 
 fn watch(server: &Arc<Server>, check: &Check) -> impl Future<Output = ()> + Send + 'static {
-    active::watch(Arc::clone(server), check.clone())
+    probe::watch(Arc::clone(server), check.clone())
 }
 
 /// Looks up the names of servers without an address, all at once and for a limited time.

@@ -3,11 +3,11 @@
 
 use super::{
     control::Control,
-    listener::Listener,
     signals::Signals,
     worker::{self, Orders},
 };
 use crate::{
+    client::listener::Listener,
     config,
     filter::{Chain, Filter, Names},
     http1::fields::Text,

@@ -1,10 +1,10 @@
 //! Worker threads: one runtime each, on one core each; the only place that knows of cores.
 //!
-//! Owns: the threads, and their replacement when one dies. May touch: [`super::listener`],
+//! Owns: the threads, and their replacement when one dies. May touch: [`crate::client::listener`],
 //! [`crate::proxy::Proxy`]. The listening sockets belong to the listeners, not to the threads.
 
-use super::listener::{self, Listener};
 use crate::{
+    client::listener::{self, Listener},
     http1::{buffers, date::Date},
     message::request_id::RequestIds,
     proxy::Proxy,

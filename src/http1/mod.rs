@@ -2,8 +2,8 @@
 //!
 //! Owns: reading into a worker's blocks, the heads of requests that come in and of responses that
 //! go out, chunks, and the queue of bytes to be written. May touch: nothing of ours. The client's
-//! connection ([`crate::daemon::serve_http1`]) and the exchange with a server
-//! ([`mod@crate::proxy::exchange`]) use it.
+//! connection ([`crate::client::http1`]) and the exchange with a server
+//! ([`mod@crate::origin::exchange`]) use it.
 //!
 //! HTTP/1 to clients is ours and not hyper's because it is most of what a request costs: a small
 //! proxied request took 26,000 instructions with hyper's server; `benches/results/LOG.md` has the

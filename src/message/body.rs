@@ -1,7 +1,7 @@
 //! A request's body on its way to a server, and what can go wrong with bodies.
 //!
 //! Owns: counting, the size limit, and the copy that another try replays. May touch:
-//! [`crate::http1`]. [`mod@crate::proxy::exchange`] pulls it.
+//! [`crate::http1`]. [`mod@crate::origin::exchange`] pulls it.
 
 use super::{
     hop_by_hop::{EditedNames, end_to_end},

@@ -1,42 +1,41 @@
 //! Asks servers until one answers: the only loop on a request's way.
 //!
 //! Owns: attempts, retries, and reporting them to the server's health. May touch:
-//! [`crate::upstream`], [`super::exchange`]. Called by [`super::handle`], which sends the answer's
+//! [`crate::upstream`], [`crate::origin::exchange`]. Called by [`super::handle`], which sends the answer's
 //! body.
 
 use super::{
     Proxy,
-    exchange::{Failure, exchange},
     read_ahead::ReadAhead,
     record::Facts,
-    refusal::{Refusal, outcome},
+    refusal::Refusal,
     request_head::{self, Forwarding},
     response_body::Source,
-    response_head::{Framing, ResponseHead},
     retry::{Failed, is_stale, is_unwanted, to_retry, try_permit},
-    server_body::{Home, ServerBody},
+    verdict::{report_answer, report_failure},
 };
 use crate::{
     http1::{buffers::SMALL, moved::WORTH_MOVING, request::Head},
     message::{
         answer::Answer,
-        body::{BodyError, Incoming, RequestBody},
+        body::{Incoming, RequestBody},
     },
     observe::outcome::Outcome as Count,
+    origin::{
+        body::{Home, ServerBody},
+        connect::Connection,
+        exchange::{Failure, exchange},
+        response_head::{Framing, ResponseHead},
+    },
     route::{Forward, Group, Key, Route},
     upstream::{
-        Lease, Outcome, Reported, RetryPermit, Server, Tried, Unavailable, Upstream,
-        connect::Connection,
+        Lease, RetryPermit, Server, Tried, Unavailable, Upstream,
         strategy::{consistent_hash, ip_hash},
     },
 };
 use bytes::Bytes;
-use http::{StatusCode, Version, header};
-use std::{
-    io,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use http::{Version, header};
+use std::{io, sync::Arc, time::Instant};
 
 /// A body up to this size is copied out of its block for an HTTP/2 client, whose stream may hold it
 /// for long.
@@ -185,7 +184,15 @@ async fn attempt(
     if let Some(mut connection) = proxy.pool.check_out(server.id(), now, thorough) {
         metrics.pool_hits.inc();
         request_head::write(&mut connection.gear.outgoing, &facts.context, &forwarding);
-        match exchange(&mut connection, body, method, forward, begun).await {
+        match exchange(
+            &mut connection,
+            body,
+            method,
+            (&forward.timeouts, forward.group.response),
+            begun,
+        )
+        .await
+        {
             Ok(head) => return Ok((head, connection)),
             Err(failure) => {
                 let failed = Failed::on(&connection, failure);
@@ -222,75 +229,17 @@ async fn over_a_fresh_one(
     })?;
     request_head::write(&mut connection.gear.outgoing, &facts.context, forwarding);
     let (method, begun) = (&facts.context.head.method, Instant::now());
-    match exchange(&mut connection, body, method, forward, begun).await {
+    match exchange(
+        &mut connection,
+        body,
+        method,
+        (&forward.timeouts, forward.group.response),
+        begun,
+    )
+    .await
+    {
         Ok(head) => Ok((head, connection)),
         Err(failure) => Err(Failed::on(&connection, failure)),
-    }
-}
-
-fn report_answer(
-    group: &Group,
-    lease: &mut Lease,
-    status: StatusCode,
-    latency: Duration,
-    now: u64,
-) -> Count {
-    if group.fail_on.contains(&status) {
-        report(group, lease, Outcome::Failure("http_status"), now);
-        Count::Status
-    } else {
-        report(group, lease, Outcome::Success { latency_us: latency.as_micros() as u64 }, now);
-        Count::Success
-    }
-}
-
-fn report_failure(
-    proxy: &Proxy,
-    group: &Group,
-    lease: &mut Lease,
-    failed: &Failed,
-    facts: &mut Facts,
-) {
-    let failure = &failed.failure;
-    let count = outcome(failure);
-    facts.attempt = Some(count);
-    facts.count_attempt(group);
-    let now = proxy.live.clock.now();
-    facts.unconnected += u32::from(matches!(count, Count::ConnectFailed | Count::ConnectTimeout));
-    let (upstream, server) = (group.upstream.name(), lease.server().address());
-    let (reason, attempt) = (count.name(), facts.attempts);
-    match failure {
-        Failure::Client(error) => {
-            if !matches!(error, BodyError::TooLarge) {
-                tracing::debug!(upstream, server, %error, "the client's body broke");
-            }
-            report(group, lease, Outcome::Neutral, now);
-        }
-        Failure::ClientTimeout => {
-            report(group, lease, Outcome::Neutral, now);
-        }
-        _ => {
-            // The log line keeps what went wrong even if another server answers.
-            facts.reason = Some(reason);
-            facts.detail = Some(failure.to_string().into());
-            tracing::debug!(upstream, server, attempt, reason, %failure, "an attempt failed");
-            let no_fault = failed.is_no_fault();
-            let outcome = if no_fault { Outcome::Neutral } else { Outcome::Failure(reason) };
-            report(group, lease, outcome, now);
-        }
-    }
-}
-
-fn report(group: &Group, lease: &mut Lease, outcome: Outcome, now: u64) {
-    let reported = group.upstream.report(lease, outcome, now);
-    let (upstream, server) = (group.upstream.name(), lease.server().address());
-    match reported {
-        Reported::Noted => {}
-        Reported::Ejected { for_ms } => {
-            group.metrics.ejected(lease.index());
-            tracing::warn!(upstream, server, for_ms, ?outcome, "server ejected: max_fails reached");
-        }
-        Reported::Readmitted => tracing::info!(upstream, server, "server is back in"),
     }
 }
 

@@ -1,20 +1,18 @@
 //! One request, from its head to the end of its answer.
 //!
 //! Owns: the order of the steps, all of them in [`begin`] and [`handle`]. May touch: every room
-//! below. Called by [`crate::daemon::service`] and [`crate::daemon::serve_http1`]; nothing below
+//! below. Called by [`crate::client::service`] and [`crate::client::http1`]; nothing below
 //! calls back up.
 
 pub mod admission;
-pub mod exchange;
 pub mod forward;
 pub mod read_ahead;
 pub mod record;
 pub mod refusal;
 pub mod request_head;
 pub mod response_body;
-pub mod response_head;
 mod retry;
-pub mod server_body;
+mod verdict;
 
 use crate::{
     files,
@@ -27,11 +25,11 @@ use crate::{
         hop_by_hop::{remove_ambiguous, remove_claims, remove_nominated},
         request_id::RequestIds,
     },
+    origin::pool::Pool,
     path::normalise,
     route::{Action, FilesRoute, Redirect, Respond, Route, Wording},
     snapshot::{ListenerParts, Live, Snapshot},
     template::{Part, Variable},
-    upstream::pool::Pool,
 };
 use arc_swap::ArcSwapOption;
 use http::{HeaderValue, Method, StatusCode, Version, header};

@@ -1,11 +1,11 @@
 //! Reads a response from its server ahead of a slow HTTP/2 client.
 //!
 //! Owns: a bounded queue between a task that reads and the body that hyper pulls. May touch:
-//! [`super::server_body`]. hyper pulls a body no faster than the client's window allows. Without
+//! [`crate::origin::body`]. hyper pulls a body no faster than the client's window allows. Without
 //! the queue the server's connection would be held as long, or a request that is still being sent
 //! would stop. Used only for bodies that fit into the queue and have not come whole with the head.
 
-use super::server_body::{Part, ServerBody, hold, size};
+use crate::origin::body::{Part, ServerBody, hold, size};
 use crate::{message::body::BodyError, task};
 use http_body::SizeHint;
 use std::{

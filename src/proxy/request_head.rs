@@ -1,7 +1,7 @@
 //! The head of a request as a server gets it, written straight from the client's.
 //!
 //! Owns: which fields pass, which are replaced, and the forwarded fields. May touch:
-//! [`crate::http1`], [`crate::message`]. One buffer, no second header map. Next: [`super::exchange`] sends it.
+//! [`crate::http1`], [`crate::message`]. One buffer, no second header map. Next: [`crate::origin::exchange`] sends it.
 
 use crate::{
     http1::{

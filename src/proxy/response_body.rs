@@ -1,10 +1,12 @@
 //! The body that goes to a client, from any source.
 //!
-//! Owns: counting bytes, and the [`Record`] until the body's end. May touch: [`super::server_body`],
+//! Owns: counting bytes, and the [`Record`] until the body's end. May touch: [`crate::origin::body`],
 //! [`crate::files`].
 
-use super::{read_ahead::ReadAhead, record::Record, server_body::ServerBody};
-use crate::{files::FileBody, http1::moved::Moved, message::body::BodyError};
+use super::{read_ahead::ReadAhead, record::Record};
+use crate::{
+    files::FileBody, http1::moved::Moved, message::body::BodyError, origin::body::ServerBody,
+};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::{

@@ -3,14 +3,15 @@
 //! Owns: which requests may be repeated (RFC 9110 §9.2.2), how often, and the wait for the retry
 //! budget. May touch: [`crate::upstream`]. [`super::forward`] asks after every failed attempt.
 
-use super::{exchange::Failure, record::Facts, refusal::Refusal};
+use super::{record::Facts, refusal::Refusal};
 use crate::{
     message::body::RequestBody,
-    route::{Forward, Group, Retry},
-    upstream::{
-        RetryPermit,
+    origin::{
         connect::{Connection, is_ours},
+        exchange::Failure,
     },
+    route::{Forward, Group, Retry},
+    upstream::RetryPermit,
 };
 use http::{Method, StatusCode};
 use std::time::{Duration, Instant};

@@ -6,8 +6,9 @@ use crate::{
     http1::{fields::Text, request_head::Limits},
     message::hop_by_hop::EditedNames,
     observe::metrics::UpstreamMetrics,
+    origin::{pool, timeouts::Timeouts},
     template::Template,
-    upstream::{Upstream, pool},
+    upstream::Upstream,
 };
 use bytes::Bytes;
 use http::StatusCode;
@@ -112,40 +113,6 @@ pub enum Key {
     Text(Template),
 }
 
-/// The server's side of the waits.
-#[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
-    /// For a connection.
-    pub connect: Duration,
-    /// Between two writes.
-    pub send: Duration,
-    /// For a response's head once the request is sent.
-    pub response_head: Duration,
-    /// Between two reads of a response.
-    pub read: Duration,
-    /// Between two parts of the client's body.
-    pub body_idle: Duration,
-    /// Bytes a second of the client's body, on average; 0 = any.
-    pub min_body_rate: u64,
-}
-
-/// For so long a client's body may come at any rate.
-const GRACE: Duration = Duration::from_secs(10);
-
-impl Timeouts {
-    /// How long to wait for the client's next part, after `waited` in all and `received` bytes of
-    /// its body. Only waits for the client count: it is not the client's fault if the server takes
-    /// the body slowly.
-    pub fn client(&self, waited: Duration, received: u64) -> Duration {
-        if self.min_body_rate == 0 {
-            return self.body_idle;
-        }
-        let earned = Duration::from_millis(received.saturating_mul(1000) / self.min_body_rate);
-        let all = GRACE.min(self.body_idle).saturating_add(earned);
-        all.saturating_sub(waited).min(self.body_idle)
-    }
-}
-
 /// When another server is tried.
 #[derive(Clone, Debug)]
 pub struct Retry {
@@ -178,41 +145,4 @@ pub struct RetryOn {
     pub timeout: bool,
     /// These statuses.
     pub statuses: Vec<StatusCode>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn timeouts(body_idle: u64, min_body_rate: u64) -> Timeouts {
-        let long = Duration::from_secs(60);
-        let body_idle = Duration::from_secs(body_idle);
-        Timeouts {
-            connect: long,
-            send: long,
-            response_head: long,
-            read: long,
-            body_idle,
-            min_body_rate,
-        }
-    }
-
-    #[test]
-    fn a_client_is_waited_for_as_long_as_it_has_earned() {
-        let of = |timeouts: Timeouts, waited, received| {
-            timeouts.client(Duration::from_secs(waited), received).as_secs()
-        };
-        // Ten seconds at first, one more for each 500 bytes, and never more than thirty at once.
-        assert_eq!(of(timeouts(30, 500), 0, 0), 10);
-        assert_eq!(of(timeouts(30, 500), 9, 0), 1);
-        assert_eq!(of(timeouts(30, 500), 11, 499), 0);
-        assert_eq!(of(timeouts(30, 500), 11, 1000), 1);
-        assert_eq!(of(timeouts(30, 500), 0, 1 << 20), 30);
-        assert_eq!(of(timeouts(30, 500), 100_000, u64::MAX), 30);
-        // With `body_idle` of a second there are no ten seconds at first.
-        assert_eq!(of(timeouts(1, 500), 0, 0), 1);
-        assert_eq!(of(timeouts(1, 500), 2, 0), 0);
-        // No rate.
-        assert_eq!(of(timeouts(30, 0), 100_000, 0), 30);
-    }
 }

@@ -10,7 +10,7 @@ pub mod router;
 mod target;
 
 pub use action::{
-    Action, FilesRoute, Forward, Group, Key, Redirect, Respond, Retry, RetryOn, Timeouts, Wording,
+    Action, FilesRoute, Forward, Group, Key, Redirect, Respond, Retry, RetryOn, Wording,
 };
 pub use matcher::{PathMatcher, RouteMatcher};
 pub use router::{Router, Sites};

@@ -16,12 +16,12 @@ use crate::{
         access_line::Format,
         access_log::{AccessLog, Options},
     },
+    origin::pool,
     route::{Group, Router, Sites},
     tls::{self, Certificates, TlsError},
     upstream::{
         ActiveHealth, Member, Server, StrategyKind, Upstream,
         health::active::{Check, StatusRange},
-        pool,
     },
 };
 use http::StatusCode;

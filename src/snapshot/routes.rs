@@ -13,9 +13,10 @@ use crate::{
     },
     http1::fields::{Text, write_field},
     message::{forwarded::Edited, hop_by_hop::EditedNames},
+    origin::timeouts::Timeouts,
     route::{
         Action, FilesRoute, Forward, Group, Key, PathMatcher, Redirect, Respond, Retry, RetryOn,
-        Route, RouteMatcher, Target, Timeouts, Wording,
+        Route, RouteMatcher, Target, Wording,
     },
 };
 use http::{HeaderValue, StatusCode, header};

@@ -2,7 +2,7 @@
 //!
 //! Owns: their number, on all listeners together. May touch: nothing of ours. Clients come first and
 //! would take every descriptor; then none would be left for a request's server or for a reload's
-//! files. So half of the descriptors is kept for those. `daemon::listener` asks before it accepts.
+//! files. So half of the descriptors is kept for those. `client::listener` asks before it accepts.
 
 use rustix::process::{Resource, getrlimit};
 use std::{

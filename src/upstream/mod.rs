@@ -7,11 +7,9 @@
 //! Every `now` is in monotonic milliseconds since process start, and comes from the caller.
 
 mod budget;
-pub mod connect;
 pub mod eligible;
 pub mod health;
 mod lease;
-pub mod pool;
 pub mod resolve;
 pub mod server;
 pub mod strategy;

@@ -9,7 +9,7 @@ use sheave::{
         chunked::{Chunked, Step},
         request_head::Limits,
     },
-    proxy::response_head::{Framing, parse},
+    origin::response_head::{Framing, parse},
 };
 
 const LIMITS: Limits = Limits { head: 64 * 1024, fields: 200 };

@@ -111,7 +111,8 @@ impl Listener {
         Ok(Self::new(id, name, self.address, self.address, sockets, metrics))
     }
 
-    pub(super) fn new(
+    /// With `sockets` that are bound to `address`; the config says `wanted`.
+    pub fn new(
         id: usize,
         name: &str,
         wanted: SocketAddr,

@@ -4,10 +4,8 @@
 //! [`super::connect`]. A pool is used by its worker's thread only; the lock is there because the
 //! type must be `Sync`.
 
-use super::{
-    connect::{Connection, Gear, Link},
-    server::Server,
-};
+use super::connect::{Connection, Gear, Link};
+use crate::upstream::Server;
 use foldhash::fast::FixedState;
 use std::{
     collections::HashMap,

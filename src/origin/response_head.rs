@@ -1,7 +1,7 @@
 //! A server's response head: read strictly, hop-by-hop fields left behind.
 //!
 //! Owns: parsing, and how the body is framed (RFC 9112 §6.3). May touch: [`crate::http1`].
-//! [`super::exchange`] calls it until a head is whole.
+//! [`crate::origin::exchange`] calls it until a head is whole.
 
 use crate::http1::{
     fields::{Fields, Text},

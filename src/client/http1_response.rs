@@ -1,7 +1,7 @@
 //! One response on its way to an HTTP/1 client.
 //!
 //! Owns: sending as many bytes as were announced, and the time that a client may take nothing. May
-//! touch: [`super::http1_socket`], [`crate::proxy::response_body`]. Called by [`super::serve_http1`].
+//! touch: [`super::http1_socket`], [`crate::proxy::response_body`]. Called by [`super::http1`].
 
 use super::{
     alarm::Alarm,

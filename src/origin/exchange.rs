@@ -1,15 +1,18 @@
 //! One request and one response head over one connection to a server.
 //!
 //! Owns: sending while reading (a server may answer before it has read everything), the timeouts of
-//! both, and the kind of a failure. May touch: [`crate::upstream::connect`],
+//! both, and the kind of a failure. May touch: [`crate::origin::connect`],
 //! [`crate::message`], [`crate::http1`]. The boundary behind which HTTP/1 to servers lives. Next: the body goes to
-//! [`super::server_body`].
+//! [`crate::origin::body`].
 
-use super::response_head::{self, Malformed, ResponseHead};
+use super::{
+    connect::Connection,
+    response_head::{self, Malformed, ResponseHead},
+    timeouts::Timeouts,
+};
 use crate::{
+    http1::request_head::Limits,
     message::body::{BodyError, RequestBody},
-    route::Forward,
-    upstream::connect::Connection,
 };
 use http::Method;
 use std::{
@@ -80,7 +83,7 @@ pub async fn exchange(
     connection: &mut Connection,
     body: &mut RequestBody,
     method: &Method,
-    forward: &Forward,
+    (timeouts, limits): (&Timeouts, Limits),
     begun: Instant,
 ) -> Result<ResponseHead, Failure> {
     connection.link.requests += 1;
@@ -94,7 +97,7 @@ pub async fn exchange(
                 Poll::Ready(Ok(())) => sending = false,
                 // The server may have answered before it closed: then the answer counts.
                 Poll::Ready(Err(SendError::Write(error))) => {
-                    return Poll::Ready(match poll_head(cx, connection, method, forward, false) {
+                    return Poll::Ready(match poll_head(cx, connection, method, limits, false) {
                         Poll::Ready(Ok(head)) => Ok(head),
                         _ => Err(Failure::Reset(error)),
                     });
@@ -105,7 +108,7 @@ pub async fn exchange(
                 Poll::Pending => {}
             }
         }
-        if let Poll::Ready(head) = poll_head(cx, connection, method, forward, listened) {
+        if let Poll::Ready(head) = poll_head(cx, connection, method, limits, listened) {
             return Poll::Ready(head);
         }
         listened = !sending;
@@ -122,9 +125,9 @@ pub async fn exchange(
             }
             armed = Some((wait, sent));
             let timeout = match wait {
-                Wait::Send => forward.timeouts.send,
-                Wait::Client => forward.timeouts.client(body.waited(), body.received_bytes()),
-                Wait::Head => forward.timeouts.response_head,
+                Wait::Send => timeouts.send,
+                Wait::Client => timeouts.client(body.waited(), body.received_bytes()),
+                Wait::Head => timeouts.response_head,
             };
             connection.arm(now, timeout);
         }
@@ -186,7 +189,7 @@ fn poll_head(
     cx: &mut Context<'_>,
     connection: &mut Connection,
     method: &Method,
-    forward: &Forward,
+    limits: Limits,
     mut likely: bool,
 ) -> Poll<Result<ResponseHead, Failure>> {
     loop {
@@ -196,7 +199,7 @@ fn poll_head(
             Ok(0) => return Poll::Ready(Err(Failure::Reset(io::ErrorKind::UnexpectedEof.into()))),
             Ok(_) => {}
         }
-        match response_head::parse(&mut connection.gear.unread, method, forward.group.response) {
+        match response_head::parse(&mut connection.gear.unread, method, limits) {
             Ok(Some(head)) => {
                 connection.link.kept_for = head.keeps.or(connection.link.kept_for);
                 return Poll::Ready(Ok(head));

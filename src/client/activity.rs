@@ -1,10 +1,10 @@
 //! What an HTTP/2 connection is doing, and for how long it may.
 //!
 //! Owns: the moments that the client's timeouts count from. May touch: [`crate::clock`]. Written by
-//! [`super::client_io`] and the service, read by the one alarm of [`super::serve_http2`], so that no
+//! [`super::io`] and the service, read by the one alarm of [`super::http2`], so that no
 //! request starts or stops a timer.
 
-use super::{client_frames::Shown, settings::Waits};
+use super::{frames::Shown, settings::Waits};
 use crate::{clock::Clock, http1::buffers::Parts};
 use std::{
     sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},

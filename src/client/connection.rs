@@ -1,11 +1,11 @@
 //! One client connection, from its first byte to its last.
 //!
 //! Owns: the choice of HTTP version. May touch: [`crate::proxy`]. Next: [`super::handshake`], then
-//! [`super::serve_http1`] or [`super::serve_http2`].
+//! [`super::http1`] or [`super::http2`].
 
 use super::{
-    handshake, listener::Open, serve_http1::Http1, serve_http2, service::Service,
-    settings::Settings, stream::Stream,
+    handshake, http1::Http1, http2, listener::Open, service::Service, settings::Settings,
+    stream::Stream,
 };
 use crate::{message::context::Peer, proxy::Proxy};
 use bytes::Bytes;
@@ -41,7 +41,7 @@ pub async fn serve(
             stream
         }
     };
-    let (secure, sni, http2) = match &stream {
+    let (secure, sni, speaks_http2) = match &stream {
         Stream::Plain(_) => (false, None, false),
         Stream::Tls(stream) => {
             let (_, tls) = stream.get_ref();
@@ -51,15 +51,15 @@ pub async fn serve(
     };
     let peer = Peer::new(ip, listener, secure, sni);
     let service = Service::new(proxy, open, peer, settings.limits.requests_per_connection);
-    if http2 {
-        Box::pin(serve_http2::serve(stream, Bytes::new(), service, settings)).await;
+    if speaks_http2 {
+        Box::pin(http2::serve(stream, Bytes::new(), service, settings)).await;
     } else {
         let mut http1 = Http1::new(stream, service, settings);
         if expects_tls && !secure {
             Box::pin(http1.refuse(StatusCode::BAD_REQUEST, "http_on_https_port")).await;
         } else if http1.serve().await {
             let (stream, begun, service) = http1.into_parts();
-            Box::pin(serve_http2::serve(stream, begun, service, settings)).await;
+            Box::pin(http2::serve(stream, begun, service, settings)).await;
         }
     }
     drop(alive);

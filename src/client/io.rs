@@ -1,9 +1,9 @@
 //! A client's socket as hyper's HTTP/2 reads and writes it.
 //!
 //! Owns: what it notes of reads and writes; and the socket outlives hyper's connection. May touch:
-//! [`super::activity`], [`super::client_frames`]. The connection's alarm reads what is noted.
+//! [`super::activity`], [`super::frames`]. The connection's alarm reads what is noted.
 
-use super::{activity::Activity, client_frames::ClientFrames};
+use super::{activity::Activity, frames::ClientFrames};
 use bytes::Bytes;
 use std::{
     io::{self, IoSlice},
@@ -130,8 +130,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
 mod tests {
     use super::*;
     use crate::{
+        client::{activity::Finding, settings::Waits},
         clock::Clock,
-        daemon::{activity::Finding, settings::Waits},
     };
     use std::task::Waker;
 

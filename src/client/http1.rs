@@ -3,7 +3,7 @@
 //! Owns: the client's timeouts between requests, and the ways to end: politely while draining, with
 //! 408, or at once. May touch: [`crate::http1`], [`super::service`]. Every request goes to
 //! [`crate::proxy::handle`]. Meanwhile the socket is read for the request's body, or watched in
-//! case the client goes away. Next: [`super::http1_response`], or [`super::serve_http2`] if the
+//! case the client goes away. Next: [`super::http1_response`], or [`super::http2`] if the
 //! client speaks HTTP/2.
 
 use super::{

@@ -1,10 +1,9 @@
 //! A connection to a server.
 //!
 //! Owns: one socket for as long as it lives and, while it is in use, its buffers and one timer. May
-//! touch: [`super::server`], [`crate::http1`], [`crate::loopback`]. [`super::pool`] keeps sockets
-//! and buffers between requests; [`mod@crate::proxy::exchange`] uses them.
+//! touch: [`crate::upstream`], [`crate::http1`], [`crate::loopback`]. [`super::pool`] keeps sockets
+//! and buffers between requests; [`mod@crate::origin::exchange`] uses them.
 
-use super::server::Server;
 use crate::{
     http1::{
         buffers::{self, SMALL},
@@ -12,6 +11,7 @@ use crate::{
         outgoing::Outgoing,
     },
     loopback,
+    upstream::Server,
 };
 use bytes::Bytes;
 use rustix::io::Errno;

@@ -9,12 +9,12 @@
 
 use super::{
     activity::Activity,
-    client_io::{ClientIo, Left},
     http2_patience::{End, Patience},
+    http2_streams::{Begun, Streams},
+    io::{ClientIo, Left},
     service::Service,
     settings::Settings,
     stream::Stream,
-    streams::{Begun, Streams},
 };
 use crate::{http1::buffers::Parts, observe::foreign::about_client};
 use bytes::Bytes;

@@ -1,10 +1,15 @@
 //! A response's body, pulled from the server as the client takes it.
 //!
 //! Owns: the framing, the time between reads, and the end: the lease goes back, and the connection,
-//! too, if everything was read and sent; otherwise it is closed. May touch: [`super::exchange`],
+//! too, if everything was read and sent; otherwise it is closed. May touch: [`crate::origin::exchange`],
 //! [`crate::upstream`]. Next: [`super::response_body`] gives it to the client's connection.
 
-use super::{exchange::poll_rest, response_head::Framing};
+use super::{
+    connect::Connection,
+    exchange::poll_rest,
+    pool::{Limits, Pool},
+    response_head::Framing,
+};
 use crate::{
     clock::Clock,
     http1::{
@@ -16,11 +21,7 @@ use crate::{
         hop_by_hop::{EditedNames, end_to_end},
         pile::{compact, join},
     },
-    upstream::{
-        Lease,
-        connect::Connection,
-        pool::{Limits, Pool},
-    },
+    upstream::Lease,
 };
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -88,7 +89,7 @@ enum Rest {
 }
 
 /// A part of a body, or why there is none.
-pub(super) type Part = Result<Frame<Bytes>, BodyError>;
+pub(crate) type Part = Result<Frame<Bytes>, BodyError>;
 
 type Frames = Option<Part>;
 
@@ -395,12 +396,12 @@ impl ServerBody {
 }
 
 /// The bytes of data in a part.
-pub(super) fn size(frame: &Part) -> usize {
+pub(crate) fn size(frame: &Part) -> usize {
     frame.as_ref().ok().and_then(Frame::data_ref).map_or(0, Bytes::len)
 }
 
 /// Queues a part for a client that takes nothing now.
-pub(super) fn hold(queue: &mut VecDeque<Part>, mut part: Part) {
+pub(crate) fn hold(queue: &mut VecDeque<Part>, mut part: Part) {
     if let Ok(frame) = &mut part
         && let Some(data) = frame.data_mut()
     {
@@ -418,7 +419,10 @@ pub(super) fn hold(queue: &mut VecDeque<Part>, mut part: Part) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::{Member, Server, StrategyKind, Tried, Upstream, connect::Gear};
+    use crate::{
+        origin::connect::Gear,
+        upstream::{Member, Server, StrategyKind, Tried, Upstream},
+    };
     use std::{
         io::Write as _,
         net::{TcpListener, TcpStream},

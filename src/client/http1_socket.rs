@@ -1,6 +1,6 @@
 //! A client's socket that speaks HTTP/1, with the bytes that were read and those to be written.
 //!
-//! Owns: the two directions. May touch: [`crate::http1`]. [`super::serve_http1`] reads heads from it,
+//! Owns: the two directions. May touch: [`crate::http1`]. [`super::http1`] reads heads from it,
 //! [`super::http1_response`] writes responses to it.
 
 use super::stream::Stream;

@@ -1,13 +1,13 @@
 //! How long an HTTP/2 client is waited for.
 //!
 //! Owns: the connection's one alarm, and what happens when it rings. May touch:
-//! [`super::activity`], [`super::streams`]. Used by [`super::serve_http2`].
+//! [`super::activity`], [`super::http2_streams`]. Used by [`super::http2`].
 
 use super::{
     activity::{Activity, Finding},
     alarm::Alarm,
+    http2_streams::Streams,
     settings::{Settings, Waits},
-    streams::Streams,
 };
 use http::StatusCode;
 use std::{

@@ -1,0 +1,23 @@
+//! Connections from clients: accepting, TLS, HTTP/1 and HTTP/2.
+//!
+//! Owns: everything that knows which protocol a client speaks. May touch: [`crate::proxy`] and what
+//! is below it. [`listener`] accepts, [`connection`] chooses the protocol, and every request goes to
+//! [`crate::proxy::handle`].
+
+pub mod activity;
+pub mod alarm;
+pub mod backlog;
+pub mod connection;
+pub mod frames;
+pub mod handshake;
+pub mod http1;
+pub mod http1_response;
+pub mod http1_socket;
+pub mod http2;
+pub mod http2_patience;
+pub mod http2_streams;
+pub mod io;
+pub mod listener;
+pub mod service;
+pub mod settings;
+pub mod stream;
