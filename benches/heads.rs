@@ -16,8 +16,9 @@ use sheave::{
         forwarded::Edited,
         request_id::RequestIds,
     },
-    origin::response_head,
-    proxy::request_head::{self, Forwarding},
+    origin::{Asking, response_head},
+    proxy::request_head::Forwarding,
+    upstream::Server,
 };
 use std::{hint::black_box, net::Ipv4Addr, sync::Arc, time::Instant};
 
@@ -71,11 +72,11 @@ const LIMITS: Limits = Limits { head: 32 * 1024, fields: 100 };
 
 fn request(criterion: &mut Criterion) {
     let context = context();
+    let server = Server::new("app", "127.0.0.1:3001");
     let forwarding = Forwarding {
-        server: "127.0.0.1:3001",
+        context: &context,
         target: "/products/shoes?size=42&colour=blue",
         edits_host: false,
-        length: Length::None,
         edited: Edited::default(),
     };
     criterion.bench_function("request_head/parse", |bencher| bencher.iter(parse));
@@ -83,7 +84,7 @@ fn request(criterion: &mut Criterion) {
     let mut out = Outgoing::default();
     criterion.bench_function("request_head/write", |bencher| {
         bencher.iter(|| {
-            request_head::write(&mut out, black_box(&context), &forwarding);
+            black_box(&forwarding).write_http1(&mut out, &server, Length::None);
             out.is_empty()
         });
     });

@@ -21,7 +21,7 @@ use crate::{
         request_head::{self, Framing, Limits, RequestHead},
         response_head::{self, Asked},
     },
-    message::{answer::Answer, body::Incoming},
+    message::{answer::Answer, body::Body},
     proxy::{handle, record::Record},
 };
 use bytes::{Buf, Bytes};
@@ -301,14 +301,14 @@ impl Http1 {
         let proxy = service.proxy();
         let Request { record, mut asked, framing, expects_continue } = request;
         let length = if let Framing::Length(length) = framing { Some(length) } else { None };
-        let (mut giver, incoming) = if framing == Framing::None {
-            (None, Incoming::None)
+        let (mut giver, body) = if framing == Framing::None {
+            (None, Body::Empty)
         } else {
-            let (giver, body) = hand_over(length, expects_continue, &mut socket.unread);
-            (Some(giver), Incoming::Http1(body))
+            let (giver, taken) = hand_over(length, expects_continue, &mut socket.unread);
+            (Some(giver), Body::Http1(taken))
         };
         let response = {
-            let mut handling = pin!(handle(record, incoming));
+            let mut handling = pin!(handle(record, body));
             let handled = poll_fn(|cx| {
                 loop {
                     if let Poll::Ready(response) = handling.as_mut().poll(cx) {

@@ -1,7 +1,7 @@
 //! One response on its way to an HTTP/1 client.
 //!
 //! Owns: sending as many bytes as were announced, and the time that a client may take nothing. May
-//! touch: [`super::http1_socket`], [`crate::proxy::response_body`]. Called by [`super::http1`].
+//! touch: [`super::http1_socket`], [`crate::proxy::delivery`]. Called by [`super::http1`].
 
 use super::{
     alarm::Alarm,
@@ -16,20 +16,18 @@ use crate::{
         response_head::{self, Asked, Framing},
         socket::Socket as _,
     },
-    message::{answer::Answer, body::BodyError},
-    proxy::response_body::ResponseBody,
+    message::{answer::Answer, body::Want},
+    proxy::delivery::Delivery,
 };
-use http_body::Body as _;
 use std::{
     io,
-    pin::Pin,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
 /// A response on its way.
 pub struct Responding {
-    body: ResponseBody,
+    body: Delivery,
     /// Bytes still to come, if the length was announced.
     left: Option<u64>,
     trailers: bool,
@@ -44,14 +42,14 @@ pub struct Responding {
 impl Responding {
     /// Begins: the head is queued.
     pub fn begin(
-        answer: Answer<ResponseBody>,
+        answer: Answer<Delivery>,
         mut asked: Asked,
         outgoing: &mut Outgoing,
         date: impl FnOnce() -> [u8; 29],
     ) -> Self {
-        let Answer { status, fields, mut body, close } = answer;
+        let Answer { status, fields, mut body, close, .. } = answer;
         asked.close |= close;
-        let length = body.size_hint().exact();
+        let length = body.length().exact();
         let (framing, closes) =
             response_head::write(outgoing.begin(), status, &fields, length, asked, date);
         let mut left = None;
@@ -71,7 +69,7 @@ impl Responding {
 
     /// Notes the moment of its end.
     pub fn end_at(&mut self, moment: Instant) {
-        self.body.end_at(moment);
+        self.body.record.facts.ended = Some(moment);
     }
 
     /// Writes it. If the server answered early, the rest of the request is sent on meanwhile.
@@ -108,7 +106,7 @@ impl Responding {
                     return Poll::Ready(Err(self.gone(socket)));
                 }
                 Poll::Pending => {
-                    self.body.read_ahead(cx, socket.outgoing.held());
+                    self.body.take_ahead(cx, socket.outgoing.held());
                     // The server may have taken what it had of the request, and want more of it.
                     let giving = giver.as_deref_mut().filter(|giver| !giver.is_done());
                     if giving.is_some() && socket.poll_meanwhile(cx, giving).is_ready() {
@@ -122,10 +120,8 @@ impl Responding {
 
     /// Queues the next part of the body.
     fn pull(&mut self, cx: &mut Context<'_>, socket: &mut Http1Socket) {
-        self.body.read_at_most(socket.part());
-        let Poll::Ready(part) = self.poll_part(cx, socket.stream.socket().is_some()) else {
-            return;
-        };
+        let want = Want { most: socket.part(), may_move: socket.stream.socket().is_some() };
+        let Poll::Ready(part) = self.body.poll_part(cx, want) else { return };
         let outgoing = &mut socket.outgoing;
         match part {
             Some(Ok(part)) => {
@@ -140,25 +136,13 @@ impl Responding {
                 if !dropped {
                     outgoing.push(part);
                 }
-                if self.body.is_end_stream() {
+                if self.body.is_ended() {
                     self.end(outgoing);
                 }
             }
             Some(Err(_)) => self.broken = true,
             None => self.end(outgoing),
         }
-    }
-
-    fn poll_part(
-        &mut self,
-        cx: &mut Context<'_>,
-        moves: bool,
-    ) -> Poll<Option<Result<Part, BodyError>>> {
-        if moves && let Some(moved) = ready!(self.body.poll_moved(cx)) {
-            return Poll::Ready(Some(moved.map(Part::Moved)));
-        }
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        Poll::Ready(frame.map(|it| it.map(Part::Frame)))
     }
 
     fn end(&mut self, outgoing: &mut Outgoing) {
@@ -172,7 +156,7 @@ impl Responding {
 
     /// What was taken from the body for the client and never left is not counted as sent.
     fn gone(&mut self, socket: &Http1Socket) -> Gone {
-        self.body.take_back(socket.outgoing.unwritten());
+        self.body.unsent(socket.outgoing.unwritten());
         Gone
     }
 

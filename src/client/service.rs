@@ -8,23 +8,25 @@ use super::{
     listener::{Listener, Open},
 };
 use crate::{
-    http1::{request::Head, response_head::is_bodiless},
+    http1::{
+        outgoing::Part,
+        request::{Head, is_padded},
+        response_head::is_bodiless,
+    },
     message::{
         answer::Answer,
-        body::{BodyError, Incoming},
+        body::{Body, BodyError, Length, Polled, Source, Want},
         context::Peer,
     },
     observe::metrics::Metrics,
-    proxy::{
-        Arrival, Proxy, begin, handle, record::Record, refusal::Refusal,
-        response_body::ResponseBody,
-    },
+    proxy::{Arrival, Proxy, begin, delivery::Delivery, handle, record::Record, refusal::Refusal},
 };
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, Uri, Version};
-use http_body::{Body, Frame, SizeHint};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http_body::{Body as _, Frame, SizeHint};
 use std::{
     convert::Infallible,
+    io,
     mem::take,
     net::IpAddr,
     pin::Pin,
@@ -32,7 +34,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
@@ -140,7 +142,8 @@ impl Service {
         let head_only = head.method == Method::HEAD;
         let record = self.begin(count, false, head.into());
         let in_flight = InFlight { activity, begun: record.facts.context.started, answered: false };
-        let mut answer = handle(record, Incoming::Http2(body)).await;
+        let body = if body.is_end_stream() { Body::Empty } else { Body::stream(Received(body)) };
+        let mut answer = handle(record, body).await;
         if is_bodiless(head_only, answer.status) {
             // hyper sends the body that it is given, but DATA in an answer to HEAD breaks the
             // stream.
@@ -148,7 +151,7 @@ impl Service {
         }
         let with_body = |body| {
             in_flight.activity.tell(Some(0));
-            ConnectionBody { body, left: Bytes::new(), in_flight }
+            ConnectionBody { body, left: Bytes::new(), failed: None, in_flight }
         };
         Ok(answer.map(with_body).into_http2())
     }
@@ -170,23 +173,26 @@ impl Drop for InFlight {
 
 /// An HTTP/2 response's body, which ends its request for the connection when it ends.
 pub struct ConnectionBody {
-    body: ResponseBody,
+    body: Delivery,
     /// Of the part that is being handed out.
     left: Bytes,
+    /// Why the body broke off, until hyper has written what came before.
+    failed: Option<BodyError>,
     in_flight: InFlight,
 }
 
 impl Drop for ConnectionBody {
     fn drop(&mut self) {
         self.in_flight.answered |= self.is_end_stream();
-        self.body.take_back(self.left.len() as u64);
+        let left = self.left.len() as u64;
+        self.body.unsent(left);
         if self.in_flight.activity.stalled.load(Relaxed) {
             self.body.abandon("send_timeout");
         }
     }
 }
 
-impl Body for ConnectionBody {
+impl http_body::Body for ConnectionBody {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -194,11 +200,23 @@ impl Body for ConnectionBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Self { body, left, in_flight } = &mut *self;
+        let Self { body, left, failed, in_flight } = &mut *self;
         let part = in_flight.activity.part();
-        let mut polled = if left.is_empty() {
-            body.read_at_most(part);
-            Pin::new(body).poll_frame(cx)
+        let mut polled = if let Some(error) = failed.take() {
+            Poll::Ready(Some(Err(error)))
+        } else if left.is_empty() {
+            match ready!(body.poll_part(cx, Want { most: part, may_move: false })) {
+                // When a body fails, hyper's HTTP/2 drops what it has not written. So it is given
+                // the time to write first: the client then sees the head, and a body that breaks
+                // off.
+                Some(Err(error)) => {
+                    *failed = Some(error);
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Some(Ok(Part::Frame(frame))) => Poll::Ready(Some(Ok(frame))),
+                Some(Ok(Part::Moved(_))) | None => Poll::Ready(None),
+            }
         } else {
             Poll::Ready(Some(Ok(Frame::data(take(left)))))
         };
@@ -217,16 +235,44 @@ impl Body for ConnectionBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left.is_empty() && self.body.is_end_stream()
+        self.left.is_empty() && self.failed.is_none() && self.body.is_ended()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let (body, left) = (self.body.size_hint(), self.left.len() as u64);
-        let mut hint = SizeHint::new();
-        hint.set_lower(body.lower() + left);
-        if let Some(upper) = body.upper() {
-            hint.set_upper(upper + left);
+        match self.body.length().exact() {
+            Some(_) if self.failed.is_some() => SizeHint::default(),
+            Some(length) => SizeHint::with_exact(length + self.left.len() as u64),
+            None => SizeHint::default(),
         }
-        hint
+    }
+}
+
+/// A request's body by HTTP/2.
+struct Received(hyper::body::Incoming);
+
+impl Source for Received {
+    fn poll_part(&mut self, cx: &mut Context<'_>, _: Want) -> Polled {
+        let is_padded = |value: &HeaderValue| is_padded(value.as_bytes());
+        let failed = |error| Poll::Ready(Some(Err(BodyError::Client(error))));
+        match ready!(Pin::new(&mut self.0).poll_frame(cx)) {
+            // hyper takes a reset without an error for an end, and so would the server.
+            None if !self.0.is_end_stream() => failed(io::ErrorKind::UnexpectedEof.into()),
+            None => Poll::Ready(None),
+            // RFC 9113 §8.2.1.
+            Some(Ok(frame))
+                if frame.trailers_ref().is_some_and(|it| it.values().any(is_padded)) =>
+            {
+                failed(io::ErrorKind::InvalidData.into())
+            }
+            Some(Ok(frame)) => Poll::Ready(Some(Ok(Part::Frame(frame)))),
+            Some(Err(error)) => failed(io::Error::other(error)),
+        }
+    }
+
+    fn length(&self) -> Length {
+        if self.0.is_end_stream() {
+            return Length::None;
+        }
+        self.0.size_hint().exact().map_or(Length::Unknown, Length::Exact)
     }
 }

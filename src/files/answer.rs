@@ -12,11 +12,11 @@ use http::{
 
 use crate::{
     http1::{fields::Fields, target::Target},
-    message::answer::Answer,
+    message::{answer::Answer, body::Body},
 };
 
 use super::{
-    body::FileBody,
+    body::{from_file, held},
     conditional::{self, Verdict},
     document::{Contents, Document},
     range::{self, Asked},
@@ -91,7 +91,7 @@ pub(super) fn with_document(
     document: &Document,
     method: &Method,
     conditions: Option<&HeaderMap>,
-) -> Result<Answer<FileBody>, Refused> {
+) -> Result<Answer<Body>, Refused> {
     let Some(headers) = conditions else { return Ok(whole(document, method)) };
     Ok(match conditional::evaluate(headers, &document.validators) {
         Verdict::Proceed => match range_of(document, method, headers) {
@@ -121,13 +121,13 @@ fn range_of(document: &Document, method: &Method, headers: &HeaderMap) -> Asked 
 }
 
 /// 200, with the body if it is a GET.
-fn whole(document: &Document, method: &Method) -> Answer<FileBody> {
+fn whole(document: &Document, method: &Method) -> Answer<Body> {
     let body = if method == Method::HEAD {
-        FileBody::Empty
+        Body::Empty
     } else {
         match &document.contents {
-            Contents::Held(bytes, twin) => FileBody::held(bytes, twin.as_ref(), 0, document.length),
-            Contents::Open(file) => FileBody::from_file(Arc::clone(file), 0, document.length),
+            Contents::Held(bytes, twin) => held(bytes, twin.as_ref(), 0, document.length),
+            Contents::Open(file) => from_file(Arc::clone(file), 0, document.length),
         }
     };
     let fields = Fields::Text(document.description.clone());
@@ -135,11 +135,11 @@ fn whole(document: &Document, method: &Method) -> Answer<FileBody> {
 }
 
 /// 206.
-fn part(document: &Document, first: u64, last: u64) -> Answer<FileBody> {
+fn part(document: &Document, first: u64, last: u64) -> Answer<Body> {
     let length = last - first + 1;
     let body = match &document.contents {
-        Contents::Held(bytes, twin) => FileBody::held(bytes, twin.as_ref(), first, length),
-        Contents::Open(file) => FileBody::from_file(Arc::clone(file), first, length),
+        Contents::Held(bytes, twin) => held(bytes, twin.as_ref(), first, length),
+        Contents::Open(file) => from_file(Arc::clone(file), first, length),
     };
     let fields = Fields::Text(document.description.clone());
     let mut answer = Answer { fields, ..Answer::new(StatusCode::PARTIAL_CONTENT, body) };
@@ -150,7 +150,7 @@ fn part(document: &Document, first: u64, last: u64) -> Answer<FileBody> {
 }
 
 /// 304: only the fields that the client needs for the copy that it has (RFC 9110 §15.4.5).
-fn not_modified(document: &Document) -> Answer<FileBody> {
+fn not_modified(document: &Document) -> Answer<Body> {
     with_status(StatusCode::NOT_MODIFIED)
         .with(ETAG, document.validators.etag.clone())
         .with(LAST_MODIFIED, document.validators.last_modified.clone())
@@ -160,7 +160,7 @@ fn not_modified(document: &Document) -> Answer<FileBody> {
 ///
 /// The client is sent to the path that it asked for, with its prefix, its escapes and its query,
 /// and never to another host: a path that began with two slashes would name one.
-pub(super) fn to_directory(target: &Target) -> Answer<FileBody> {
+pub(super) fn to_directory(target: &Target) -> Answer<Body> {
     let path = target.path().trim_start_matches('/');
     let mut answer = with_status(StatusCode::MOVED_PERMANENTLY);
     let location = match target.query() {
@@ -171,8 +171,8 @@ pub(super) fn to_directory(target: &Target) -> Answer<FileBody> {
     answer
 }
 
-fn with_status(status: StatusCode) -> Answer<FileBody> {
-    Answer::new(status, FileBody::Empty)
+fn with_status(status: StatusCode) -> Answer<Body> {
+    Answer::new(status, Body::Empty)
 }
 
 /// Inserts a value made of digits or of a URI, which no header can refuse.

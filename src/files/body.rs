@@ -1,46 +1,53 @@
 //! The body of a response with a file.
 //!
 //! Owns: sending exactly as many bytes as were announced, in bounded memory. May touch: the open
-//! file, in the blocking pool. Next: the connection, which polls it.
+//! file, in the blocking pool. Next: the connection, which pulls it.
 
+use super::document::Twin;
+use crate::{
+    http1::{
+        buffers,
+        moved::{self, InFile, Moved, WORTH_MOVING},
+        outgoing::Part,
+    },
+    message::body::{Body, BodyError, Length, Polled, Source, Want},
+};
+use bytes::{Buf as _, Bytes};
+use http_body::Frame;
 use std::{
     fs::File,
     io,
+    mem::take,
     os::unix::fs::FileExt as _,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
-
-use super::document::Twin;
-use crate::http1::{
-    buffers::{self, SMALL},
-    moved::{self, InFile, Moved, WORTH_MOVING},
-};
-use bytes::{Buf as _, Bytes};
-use http_body::{Body, Frame, SizeHint};
 use tokio::task::JoinHandle;
 
-/// How much is read at a time, until the connection says otherwise.
-const CHUNK: u64 = SMALL as u64;
-
-/// The body of a response with a file.
-#[derive(Debug, Default)]
-pub enum FileBody {
-    /// Nothing, or nothing more.
-    #[default]
-    Empty,
-    /// From memory.
-    Full(Bytes),
-    /// From memory, or moved by the kernel out of the file that it was read from.
-    Twin(Box<Twinned>),
-    /// From the disk.
-    Reader(Reader),
+/// The `length` bytes from `start` on of a file that is held in memory.
+pub(super) fn held(bytes: &Bytes, twin: Option<&Twin>, start: u64, length: u64) -> Body {
+    let bytes = bytes.slice(start as usize..(start + length) as usize);
+    match twin {
+        Some(twin) if length >= WORTH_MOVING => {
+            Body::stream(Twinned { bytes, twin: twin.clone(), at: start })
+        }
+        _ => bytes.into(),
+    }
 }
 
-/// The rest of a file that is held in memory and open, too.
+/// The `length` bytes of `file` from `start` on.
+pub(super) fn from_file(file: Arc<File>, start: u64, length: u64) -> Body {
+    if length == 0 {
+        return Body::Empty;
+    }
+    Body::stream(Reader { file, next: start, left: length, reading: None })
+}
+
+/// The rest of a file that is held in memory and open, too: from memory, or moved by the kernel out
+/// of the file that it was read from.
 #[derive(Debug)]
-pub struct Twinned {
+struct Twinned {
     bytes: Bytes,
     twin: Twin,
     /// Where in the file `bytes` begin.
@@ -57,99 +64,32 @@ impl Twinned {
     }
 }
 
-impl FileBody {
-    /// The `length` bytes from `start` on of a file that is held.
-    pub(super) fn held(bytes: &Bytes, twin: Option<&Twin>, start: u64, length: u64) -> Self {
-        let bytes = bytes.slice(start as usize..(start + length) as usize);
-        match twin {
-            Some(twin) if length >= WORTH_MOVING => {
-                Self::Twin(Box::new(Twinned { bytes, twin: twin.clone(), at: start }))
-            }
-            _ => bytes.into(),
+impl Source for Twinned {
+    fn poll_part(&mut self, _: &mut Context<'_>, want: Want) -> Polled {
+        if self.bytes.is_empty() {
+            return Poll::Ready(None);
         }
-    }
-
-    /// The next part for the kernel to move, if it can be had without waiting for a disk.
-    pub fn moved(&mut self) -> Option<Moved> {
-        let (moved, left) = match self {
-            Self::Twin(twinned) => (twinned.moved()?, twinned.bytes.len() as u64),
-            Self::Reader(reader) => (reader.moved()?, reader.left),
-            Self::Empty | Self::Full(_) => return None,
-        };
-        if left == 0 {
-            *self = Self::Empty;
+        if want.may_move
+            && let Some(moved) = self.moved()
+        {
+            return Poll::Ready(Some(Ok(Part::Moved(moved))));
         }
-        Some(moved)
+        Poll::Ready(Some(Ok(Part::Frame(Frame::data(take(&mut self.bytes))))))
     }
 
-    /// Reads no more than `bytes` at a time from now on.
-    pub fn read_at_most(&mut self, bytes: usize) {
-        if let Self::Reader(reader) = self {
-            reader.chunk = bytes as u64;
-        }
-    }
-
-    /// The `length` bytes of `file` from `start` on.
-    pub(super) fn from_file(file: Arc<File>, start: u64, length: u64) -> Self {
-        if length == 0 {
-            return Self::Empty;
-        }
-        Self::Reader(Reader { file, next: start, left: length, chunk: CHUNK, reading: None })
-    }
-}
-
-impl From<Bytes> for FileBody {
-    fn from(bytes: Bytes) -> Self {
-        if bytes.is_empty() { Self::Empty } else { Self::Full(bytes) }
-    }
-}
-
-impl Body for FileBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        if let Self::Reader(reader) = &mut *self {
-            let read = ready!(reader.poll_read(context));
-            if read.is_err() || reader.left == 0 {
-                *self = Self::Empty;
-            }
-            return Poll::Ready(Some(read.map(Frame::data)));
-        }
-        match std::mem::take(&mut *self) {
-            Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
-            Self::Twin(twinned) => Poll::Ready(Some(Ok(Frame::data(twinned.bytes)))),
-            _ => Poll::Ready(None),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Empty)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(match self {
-            Self::Empty => 0,
-            Self::Full(bytes) => bytes.len() as u64,
-            Self::Twin(twinned) => twinned.bytes.len() as u64,
-            Self::Reader(reader) => reader.left,
-        })
+    fn length(&self) -> Length {
+        still_to_come(self.bytes.len() as u64)
     }
 }
 
 /// A part of a file, read as it is taken.
 #[derive(Debug)]
-pub struct Reader {
+struct Reader {
     file: Arc<File>,
     /// Where the next read starts.
     next: u64,
     /// Announced and not yet given out.
     left: u64,
-    /// How many bytes are read at a time.
-    chunk: u64,
     /// The chunk being read, where it has to come from the disk.
     reading: Option<JoinHandle<io::Result<Bytes>>>,
 }
@@ -166,15 +106,15 @@ impl Reader {
         Some(moved)
     }
 
-    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
-        let size = self.left.min(self.chunk) as usize;
+    fn poll_read(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Bytes>> {
+        let size = self.left.min(most as u64) as usize;
         let at_hand = if self.reading.is_none() { self.read_at_hand(size) } else { None };
         let read = if let Some(read) = at_hand {
             read
         } else {
             let reading = self.reading.take().unwrap_or_else(|| self.start(size));
             let reading = self.reading.insert(reading);
-            ready!(Pin::new(reading).poll(context)).map_err(io::Error::other)?
+            ready!(Pin::new(reading).poll(cx)).map_err(io::Error::other)?
         };
         self.reading = None;
         let chunk = read?;
@@ -205,11 +145,59 @@ impl Reader {
     }
 }
 
+impl Source for Reader {
+    fn poll_part(&mut self, cx: &mut Context<'_>, want: Want) -> Polled {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        if want.may_move
+            && let Some(moved) = self.moved()
+        {
+            return Poll::Ready(Some(Ok(Part::Moved(moved))));
+        }
+        if want.most == 0 {
+            return Poll::Pending;
+        }
+        let read = ready!(self.poll_read(cx, want.most));
+        if read.is_err() {
+            self.left = 0;
+        }
+        let part = read.map(|bytes| Part::Frame(Frame::data(bytes)));
+        Poll::Ready(Some(part.map_err(BodyError::File)))
+    }
+
+    fn length(&self) -> Length {
+        still_to_come(self.left)
+    }
+}
+
+fn still_to_come(left: u64) -> Length {
+    if left == 0 { Length::None } else { Length::Exact(left) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http_body_util::BodyExt;
-    use std::io::Write;
+    use std::{future::poll_fn, io::Write};
+
+    const CHUNK: u64 = 16 * 1024;
+
+    async fn next(body: &mut Body) -> Option<Result<Bytes, BodyError>> {
+        let want = Want { most: CHUNK as usize, may_move: false };
+        let part = poll_fn(|cx| body.poll_part(cx, want)).await?;
+        Some(part.map(|part| match part {
+            Part::Frame(frame) => frame.into_data().expect("data"),
+            Part::Moved(_) => panic!("nobody asked for it"),
+        }))
+    }
+
+    async fn collected(mut body: Body) -> Vec<u8> {
+        let mut all = Vec::new();
+        while let Some(part) = next(&mut body).await {
+            all.extend_from_slice(&part.expect("read"));
+        }
+        all
+    }
 
     /// A file of `size` bytes that are all different from their neighbours.
     fn file(size: u64) -> (File, Vec<u8>) {
@@ -231,10 +219,10 @@ mod tests {
             (9, 3 * CHUNK - 2),
             (3, 0),
         ] {
-            let body = FileBody::from_file(Arc::clone(&file), start, length);
-            assert_eq!(body.size_hint().exact(), Some(length));
-            assert_eq!(body.is_end_stream(), length == 0);
-            let sent = body.collect().await.expect("sent").to_bytes();
+            let body = from_file(Arc::clone(&file), start, length);
+            assert_eq!(body.length().exact(), Some(length));
+            assert_eq!(body.is_ended(), length == 0);
+            let sent = collected(body).await;
             assert!(sent == bytes[start as usize..(start + length) as usize], "{start}+{length}");
         }
     }
@@ -242,56 +230,47 @@ mod tests {
     #[tokio::test]
     async fn chunks_held_by_others_are_not_overwritten() {
         let (file, bytes) = file(8 * CHUNK);
-        let mut body = FileBody::from_file(Arc::new(file), 0, 8 * CHUNK);
+        let mut body = from_file(Arc::new(file), 0, 8 * CHUNK);
         let mut held = Vec::new();
-        while let Some(frame) = body.frame().await {
-            let chunk = frame.expect("read").into_data().expect("data");
+        while let Some(chunk) = next(&mut body).await {
+            let chunk = chunk.expect("read");
             assert!(chunk.len() as u64 <= CHUNK);
             // Every other one is let go, to be used again.
             held.push(if held.len() % 2 == 0 { Some(chunk) } else { None });
-            assert_eq!(body.size_hint().exact(), Some((8 - held.len() as u64) * CHUNK));
+            assert_eq!(body.length().exact(), Some((8 - held.len() as u64) * CHUNK));
         }
         for (at, chunk) in held.iter().enumerate().filter_map(|(at, c)| Some((at, c.as_ref()?))) {
             let start = at * CHUNK as usize;
             assert!(*chunk == bytes[start..start + chunk.len()], "chunk {at}");
         }
-        assert!(body.is_end_stream() && body.frame().await.is_none());
+        assert!(body.is_ended() && next(&mut body).await.is_none());
     }
 
     #[tokio::test]
     async fn a_file_that_shrinks_is_an_error() {
         let (file, _) = file(3 * CHUNK);
         let file = Arc::new(file);
-        let mut body = FileBody::from_file(Arc::clone(&file), 0, 3 * CHUNK);
-        assert!(body.frame().await.expect("a chunk").is_ok());
+        let mut body = from_file(Arc::clone(&file), 0, 3 * CHUNK);
+        assert!(next(&mut body).await.expect("a chunk").is_ok());
         file.set_len(CHUNK / 2).expect("cut");
         let mut sent = CHUNK;
         let error = loop {
-            match body.frame().await.expect("never an end that looks whole") {
-                Ok(frame) => sent += frame.data_ref().expect("data").len() as u64,
+            match next(&mut body).await.expect("never an end that looks whole") {
+                Ok(chunk) => sent += chunk.len() as u64,
                 Err(error) => break error,
             }
         };
+        let BodyError::File(error) = error else { panic!("{error}") };
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
         assert!(sent < 3 * CHUNK);
-        assert!(body.frame().await.is_none());
+        assert!(next(&mut body).await.is_none());
     }
 
     #[tokio::test]
     async fn a_file_that_grows_is_cut_where_announced() {
         let (mut file, bytes) = file(10);
         file.write_all(b"more").expect("written");
-        let body = FileBody::from_file(Arc::new(file), 0, 10);
-        assert_eq!(body.collect().await.expect("sent").to_bytes(), bytes);
-    }
-
-    #[tokio::test]
-    async fn memory_is_sent_in_one_piece() {
-        let mut body = FileBody::from(Bytes::from_static(b"abc"));
-        assert_eq!(body.size_hint().exact(), Some(3));
-        let frame = body.frame().await.expect("one").expect("read");
-        assert_eq!(frame.into_data().expect("data"), "abc");
-        assert!(body.is_end_stream() && body.frame().await.is_none());
-        assert!(FileBody::from(Bytes::new()).is_end_stream());
+        let body = from_file(Arc::new(file), 0, 10);
+        assert_eq!(collected(body).await, bytes);
     }
 }

@@ -22,10 +22,12 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method};
 
-use crate::{http1::target::Target, message::answer::Answer};
+use crate::{
+    http1::target::Target,
+    message::{answer::Answer, body::Body},
+};
 
 pub use answer::Refused;
-pub use body::{FileBody, Reader};
 use document::Document;
 use memory::{Check, Kept, Lookup, Memory};
 use resolve::{Found, Refusal, Tree};
@@ -116,7 +118,7 @@ impl Files {
         target: &Target,
         conditions: Option<&HeaderMap>,
         path: &str,
-    ) -> Result<Answer<FileBody>, Refused> {
+    ) -> Result<Answer<Body>, Refused> {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return Err(Refused::method(method));
         }
@@ -141,7 +143,7 @@ impl Files {
         conditions: Option<&HeaderMap>,
         path: &str,
         lookup: Option<Lookup>,
-    ) -> Result<Answer<FileBody>, Refused> {
+    ) -> Result<Answer<Body>, Refused> {
         let mut answered = self.answer(method, conditions, path, lookup).await?;
         if answered.is_none() && target.path().ends_with('/') {
             // The route removed the slash (`strip_prefix = "/static/"`) or rewrote the path: a
@@ -159,7 +161,7 @@ impl Files {
         conditions: Option<&HeaderMap>,
         path: &str,
         lookup: Option<Lookup>,
-    ) -> Result<Option<Answer<FileBody>>, Refused> {
+    ) -> Result<Option<Answer<Body>>, Refused> {
         let with = |document: &Document| answer::with_document(document, method, conditions);
         let answered = match (&self.memory, lookup) {
             (Some(memory), Some(lookup)) => {

@@ -1,10 +1,11 @@
 //! Whole answers from a real directory.
 use super::*;
+use crate::message::body::pulled::Pulled;
 use crate::path::normalise;
 use http::Response;
 use http::{HeaderName, StatusCode, Uri, header};
-use http_body_util::BodyExt;
-use std::{fs, os::unix::fs::symlink, path::Path};
+use http_body::Body as _;
+use std::{fs, future::poll_fn, os::unix::fs::symlink, path::Path, pin::Pin};
 
 const CACHE: CacheSettings =
     CacheSettings { max_size: 1 << 20, max_file: 64 << 10, check_interval: Duration::from_secs(1) };
@@ -33,7 +34,7 @@ fn files(place: &Path, cache: Option<CacheSettings>) -> Files {
     Files::new(settings)
 }
 
-async fn ask(files: &Files, method: &str, raw: &str, lines: &[(&str, &str)]) -> Response<FileBody> {
+async fn ask(files: &Files, method: &str, raw: &str, lines: &[(&str, &str)]) -> Response<Body> {
     let mut headers = HeaderMap::new();
     for (name, value) in lines {
         let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
@@ -47,9 +48,9 @@ async fn ask(files: &Files, method: &str, raw: &str, lines: &[(&str, &str)]) -> 
 }
 
 /// As the proxy answers, but for the words.
-fn told(answer: Result<Answer<FileBody>, Refused>) -> Response<FileBody> {
+fn told(answer: Result<Answer<Body>, Refused>) -> Response<Body> {
     let answer = answer.unwrap_or_else(|refused| {
-        let answer = Answer::new(refused.status, FileBody::Empty);
+        let answer = Answer::new(refused.status, Body::Empty);
         match refused.field.map(|it| *it) {
             Some((name, value)) => answer.with(name, value),
             None => answer,
@@ -62,12 +63,15 @@ fn target(uri: &Uri) -> Target {
     Target::new(uri.clone(), "")
 }
 
-async fn text(response: Response<FileBody>) -> String {
-    let bytes = response.into_body().collect().await.expect("sent").to_bytes();
-    String::from_utf8(bytes.to_vec()).expect("text")
+async fn text(response: Response<Body>) -> String {
+    let (mut body, mut all) = (Pulled(response.into_body()), Vec::new());
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        all.extend_from_slice(&frame.expect("sent").into_data().expect("data"));
+    }
+    String::from_utf8(all).expect("text")
 }
 
-fn header(response: &Response<FileBody>, name: HeaderName) -> &str {
+fn header(response: &Response<Body>, name: HeaderName) -> &str {
     response.headers().get(name).map_or("", |value| value.to_str().expect("ascii"))
 }
 
@@ -90,13 +94,13 @@ async fn a_file_is_served_with_all_it_needs() {
             let head = ask(&files, "HEAD", "/a%20b.txt", &[("range", "bytes=0-1")]).await;
             assert_eq!(head.status(), StatusCode::OK);
             assert_eq!(header(&head, header::CONTENT_LENGTH), "10");
-            assert!(matches!(head.body(), FileBody::Empty));
+            assert!(matches!(head.body(), Body::Empty));
 
             for lines in [[("if-none-match", etag.as_str())], [("if-modified-since", &date)]] {
                 let unchanged = ask(&files, "GET", "/a%20b.txt", &lines).await;
                 assert_eq!(unchanged.status(), StatusCode::NOT_MODIFIED);
                 assert_eq!(header(&unchanged, header::ETAG), etag);
-                assert!(matches!(unchanged.body(), FileBody::Empty));
+                assert!(matches!(unchanged.body(), Body::Empty));
             }
             let other = ask(&files, "GET", "/a%20b.txt", &[("if-match", "\"x\"")]).await;
             assert_eq!(other.status(), StatusCode::PRECONDITION_FAILED);
@@ -116,7 +120,7 @@ async fn ranges_are_cut_from_memory_and_from_disk() {
 
     let large = ask(&kept, "GET", "/large.bin", &[("range", "bytes=-300000")]).await;
     assert_eq!(header(&large, header::CONTENT_RANGE), "bytes 400000-699999/700000");
-    assert!(matches!(large.body(), FileBody::Reader(_)));
+    assert!(matches!(large.body(), Body::Stream(_)));
     assert_eq!(text(large).await.len(), 300_000);
 
     let beyond = ask(&kept, "GET", "/a%20b.txt", &[("range", "bytes=10-")]).await;
@@ -304,9 +308,10 @@ async fn on_the_wire(files: &Files, request: &str, meanwhile: impl FnOnce()) -> 
     let service = hyper::service::service_fn(async |request: http::Request<_>| {
         let _: &hyper::body::Incoming = request.body();
         let (method, uri) = (request.method(), request.uri());
-        Ok::<_, io::Error>(told(
-            files.serve(method, &target(uri), Some(request.headers()), uri.path()).await,
-        ))
+        Ok::<_, io::Error>(
+            told(files.serve(method, &target(uri), Some(request.headers()), uri.path()).await)
+                .map(Pulled),
+        )
     });
     let serving = hyper::server::conn::http1::Builder::new()
         .serve_connection(hyper_util::rt::TokioIo::new(server), service);
@@ -356,5 +361,5 @@ fn the_future_may_move() {
     fn is_send<T: Send>(_: T) {}
     let files = files(Path::new("/nowhere"), None);
     is_send(files.serve(&Method::GET, &target(&Uri::from_static("/")), None, "/"));
-    is_send(FileBody::Empty);
+    is_send(Body::Empty);
 }

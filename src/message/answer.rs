@@ -14,12 +14,14 @@ pub struct Answer<B> {
     pub body: B,
     /// Whether an HTTP/1 connection can't go on after it.
     pub close: bool,
+    /// How many bytes of the body may be taken ahead of a slow client; 0 if nothing waits for it.
+    pub ahead: usize,
 }
 
 impl<B> Answer<B> {
     /// With a body, and no fields yet.
     pub fn new(status: StatusCode, body: B) -> Self {
-        Self { status, fields: Fields::default(), body, close: false }
+        Self { status, fields: Fields::default(), body, close: false, ahead: 0 }
     }
 
     /// With one more field, in place of any of that name.
@@ -31,8 +33,8 @@ impl<B> Answer<B> {
 
     /// The same with another body.
     pub fn map<C>(self, change: impl FnOnce(B) -> C) -> Answer<C> {
-        let Self { status, fields, body, close } = self;
-        Answer { status, fields, body: change(body), close }
+        let Self { status, fields, body, close, ahead } = self;
+        Answer { status, fields, body: change(body), close, ahead }
     }
 
     /// As hyper's HTTP/2 takes it.

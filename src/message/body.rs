@@ -1,25 +1,15 @@
-//! A request's body on its way to a server, and what can go wrong with bodies.
+//! The one body: what flows from a client to a server and back, from any source.
 //!
-//! Owns: counting, the size limit, and the copy that another try replays. May touch:
-//! [`crate::http1`]. [`mod@crate::origin::exchange`] pulls it.
+//! Owns: the kinds of bodies, how they are pulled, and what can go wrong with them. May touch:
+//! [`crate::http1`]. A [`Source`] makes one, its taker pulls it part by part.
 
-use super::{
-    hop_by_hop::{EditedNames, end_to_end},
-    pile::join,
-};
-use crate::http1::{outgoing::Part, request::is_padded, request_body};
+use crate::http1::{outgoing::Part, request_body};
 use bytes::Bytes;
-use http::HeaderValue;
-use http_body::{Body as _, Frame};
+use http_body::Frame;
 use std::{
     fmt, io,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    mem::take,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 /// Why a body ended early.
@@ -80,234 +70,162 @@ impl std::error::Error for BodyError {
     }
 }
 
-/// How long a request's body is.
+/// How long a body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
-    /// There is none.
+    /// There is none, or nothing more of it.
     None,
-    /// This many bytes.
+    /// This many bytes are still to come.
     Exact(u64),
     /// Told by its end.
     Unknown,
 }
 
-/// A body as it comes from the client.
-#[derive(Debug, Default)]
-pub enum Incoming {
-    /// There is none.
+impl Length {
+    /// The number of bytes, if it is known.
+    pub fn exact(self) -> Option<u64> {
+        match self {
+            Self::None => Some(0),
+            Self::Exact(length) => Some(length),
+            Self::Unknown => None,
+        }
+    }
+}
+
+/// What a body's taker can take now.
+#[derive(Clone, Copy, Debug)]
+pub struct Want {
+    /// No more bytes than this are read for the next part; one that is in memory already may be
+    /// larger. 0: the taker can take nothing now. It is then given only what is in memory, and what
+    /// must not wait for it goes on, as the rest of a request that is still being sent.
+    pub most: usize,
+    /// The taker does not look at the bytes: the kernel may move them.
+    pub may_move: bool,
+}
+
+impl Want {
+    /// Whatever comes, in memory.
+    pub const ALL: Self = Self { most: usize::MAX, may_move: false };
+}
+
+/// The next part, an error, or the end.
+pub type Polled = Poll<Option<Result<Part, BodyError>>>;
+
+/// What makes a body.
+pub trait Source: Send + Sync {
+    /// The next part. After an error or `None` there is nothing more. Dropping the source early
+    /// tells whoever sends it that the rest is not wanted.
+    fn poll_part(&mut self, cx: &mut Context<'_>, want: Want) -> Polled;
+
+    /// What is still to come.
+    fn length(&self) -> Length;
+}
+
+/// A body.
+#[derive(Default)]
+pub enum Body {
+    /// Nothing, or nothing more.
     #[default]
-    None,
-    /// By HTTP/1.
+    Empty,
+    /// In memory.
+    Full(Bytes),
+    /// From a client, by HTTP/1.
     Http1(request_body::Body),
-    /// By HTTP/2.
-    Http2(hyper::body::Incoming),
+    /// From anything else: another kind of connection, a file, something around another body.
+    Stream(Box<dyn Source>),
 }
 
-impl Incoming {
-    /// Its length as announced.
+impl Body {
+    /// From a source.
+    pub fn stream(source: impl Source + 'static) -> Self {
+        Self::Stream(Box::new(source))
+    }
+
+    /// The next part.
+    pub fn poll_part(&mut self, cx: &mut Context<'_>, want: Want) -> Polled {
+        match self {
+            Self::Empty => Poll::Ready(None),
+            Self::Full(bytes) => {
+                let bytes = take(bytes);
+                *self = Self::Empty;
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Part::Frame(Frame::data(bytes)))))
+            }
+            Self::Http1(body) => {
+                let part = ready!(body.poll_part(cx, want.may_move));
+                Poll::Ready(part.map(|it| it.map_err(BodyError::Client)))
+            }
+            Self::Stream(source) => source.poll_part(cx, want),
+        }
+    }
+
+    /// What is still to come. Of an HTTP/1 client's body it is what was announced.
     pub fn length(&self) -> Length {
-        let exact = |length: Option<u64>| length.map_or(Length::Unknown, Length::Exact);
         match self {
-            Self::None => Length::None,
-            Self::Http1(body) => exact(body.length()),
-            Self::Http2(body) if body.is_end_stream() => Length::None,
-            Self::Http2(body) => exact(body.size_hint().exact()),
+            Self::Empty => Length::None,
+            Self::Full(bytes) if bytes.is_empty() => Length::None,
+            Self::Full(bytes) => Length::Exact(bytes.len() as u64),
+            Self::Http1(body) => body.length().map_or(Length::Unknown, Length::Exact),
+            Self::Stream(source) => source.length(),
         }
     }
 
-    fn is_ended(&self) -> bool {
-        match self {
-            Self::None => true,
-            Self::Http1(body) => body.is_ended(),
-            Self::Http2(body) => body.is_end_stream(),
-        }
-    }
-
-    /// The next part. One that is `unseen` may be for the kernel to move.
-    fn poll_part(&mut self, cx: &mut Context<'_>, unseen: bool) -> Poll<Option<io::Result<Part>>> {
-        match self {
-            Self::None => Poll::Ready(None),
-            Self::Http1(body) => body.poll_part(cx, unseen),
-            Self::Http2(body) => match ready!(Pin::new(&mut *body).poll_frame(cx)) {
-                // hyper takes a reset without an error for an end, and so would the server.
-                None if !body.is_end_stream() => {
-                    Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())))
-                }
-                Some(Ok(frame)) if has_padded_trailers(&frame) => {
-                    Poll::Ready(Some(Err(io::ErrorKind::InvalidData.into())))
-                }
-                frame => Poll::Ready(frame.map(|it| it.map(Part::Frame).map_err(io::Error::other))),
-            },
-        }
-    }
-}
-
-/// Whether they are such as no HTTP/2 message may have.
-fn has_padded_trailers(frame: &Frame<Bytes>) -> bool {
-    let is_padded = |value: &HeaderValue| is_padded(value.as_bytes());
-    frame.trailers_ref().is_some_and(|trailers| trailers.values().any(is_padded))
-}
-
-/// A request's body, with the copy of its beginning that another try replays.
-#[derive(Debug)]
-pub struct RequestBody {
-    incoming: Incoming,
-    length: Length,
-    /// Frames passed on so far, while they fit `keep_limit`.
-    kept: Vec<Bytes>,
-    keep_limit: u32,
-    /// Set once something was passed on that is not kept.
-    lost: bool,
-    replay_at: u32,
-    max: u64,
-    ended: bool,
-    received: Option<Arc<AtomicU64>>,
-    /// How long its client was waited for, in all attempts together. In milliseconds, to save
-    /// space: every request has this.
-    waited: u32,
-    edited: EditedNames,
-}
-
-impl RequestBody {
-    /// `max` bytes are let through (0 = all), `keep_limit` bytes are kept for another try, and of the
-    /// trailers those that are not `edited`.
-    pub fn new(incoming: Incoming, max: u64, keep_limit: usize, edited: &EditedNames) -> Self {
-        let length = incoming.length();
-        Self {
-            incoming,
-            length,
-            kept: Vec::new(),
-            keep_limit: u32::try_from(keep_limit).unwrap_or(u32::MAX),
-            lost: false,
-            replay_at: 0,
-            max: if max == 0 { u64::MAX } else { max },
-            ended: length == Length::None,
-            received: (length != Length::None).then(Arc::default),
-            waited: 0,
-            edited: edited.clone(),
-        }
-    }
-
-    /// Its length as announced.
-    pub fn length(&self) -> Length {
-        self.length
-    }
-
-    /// Whether the announced length already breaks the limit.
-    pub fn is_too_large(&self) -> bool {
-        matches!(self.length, Length::Exact(length) if length > self.max)
-    }
-
-    /// Whether another try may lack what was passed on.
-    pub fn outgrows_what_is_kept(&self) -> bool {
-        match self.length {
-            Length::None => false,
-            Length::Exact(length) => length > self.keep_limit.into(),
-            Length::Unknown => true,
-        }
-    }
-
-    /// The count of bytes received from the client, which outlives the body.
-    pub fn received(&self) -> Option<Arc<AtomicU64>> {
-        self.received.clone()
-    }
-
-    /// Its client was waited for once more.
-    pub fn waited_for(&mut self, time: Duration) {
-        let millis = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
-        self.waited = self.waited.saturating_add(millis);
-    }
-
-    /// How long its client was waited for.
-    pub fn waited(&self) -> Duration {
-        Duration::from_millis(self.waited.into())
-    }
-
-    /// How many bytes came from the client so far.
-    pub fn received_bytes(&self) -> u64 {
-        self.received.as_ref().map_or(0, |it| it.load(Ordering::Relaxed))
-    }
-
-    /// Whether [`RequestBody::rewind`] can bring back all that was passed on.
-    pub fn can_replay(&self) -> bool {
-        !self.lost
-    }
-
-    /// Whether everything has been passed on.
+    /// Whether nothing more is to come.
     pub fn is_ended(&self) -> bool {
-        self.replay_at as usize >= self.kept.len() && (self.ended || self.incoming.is_ended())
-    }
-
-    /// Starts again from the first byte.
-    pub fn rewind(&mut self) {
-        self.replay_at = 0;
-    }
-
-    /// The next part: data, or trailers at the end.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, BodyError>>> {
-        if let Some(data) = self.kept.get(self.replay_at as usize) {
-            self.replay_at += 1;
-            return Poll::Ready(Some(Ok(Part::Frame(Frame::data(data.clone())))));
+        match self {
+            Self::Http1(body) => body.is_ended(),
+            body => body.length() == Length::None,
         }
-        if self.ended {
-            return Poll::Ready(None);
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        if bytes.is_empty() { Self::Empty } else { Self::Full(bytes) }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Body").field(&self.length()).finish()
+    }
+}
+
+#[cfg(test)]
+pub mod pulled {
+    //! Any body for tests that use hyper.
+
+    use super::*;
+    use http_body::SizeHint;
+    use std::pin::Pin;
+
+    /// A body as hyper takes it.
+    pub struct Pulled(pub Body);
+
+    impl http_body::Body for Pulled {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            let want = Want { most: 16 * 1024, may_move: false };
+            let part = ready!(self.0.poll_part(cx, want));
+            Poll::Ready(part.map(|part| match part? {
+                Part::Frame(frame) => Ok(frame),
+                Part::Moved(_) => panic!("nobody asked for it"),
+            }))
         }
-        // What won't be kept for another try is looked at by nobody.
-        let unseen = self.lost || self.length != Length::Unknown && self.outgrows_what_is_kept();
-        match ready!(self.incoming.poll_part(cx, unseen)) {
-            None => {
-                self.ended = true;
-                Poll::Ready(None)
+
+        fn is_end_stream(&self) -> bool {
+            self.0.is_ended()
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            match self.0.length() {
+                Length::Unknown => SizeHint::default(),
+                length => SizeHint::with_exact(length.exact().unwrap_or_default()),
             }
-            Some(Err(error)) => Poll::Ready(Some(Err(BodyError::Client(error)))),
-            Some(Ok(part)) => {
-                self.count(part.size())?;
-                let frame = match part {
-                    Part::Frame(frame) => frame,
-                    moved @ Part::Moved(_) => {
-                        self.lose();
-                        return Poll::Ready(Some(Ok(moved)));
-                    }
-                };
-                if let Some(data) = frame.data_ref() {
-                    self.keep(data);
-                    return Poll::Ready(Some(Ok(Part::Frame(frame))));
-                }
-                // Trailers are not kept: a try after them is not worth a second copy.
-                self.lost = true;
-                let trailers = frame.into_trailers().unwrap_or_default();
-                Poll::Ready(Some(Ok(Part::Frame(Frame::trailers(end_to_end(
-                    trailers,
-                    &self.edited,
-                ))))))
-            }
         }
-    }
-
-    fn count(&self, size: u64) -> Result<(), BodyError> {
-        let Some(received) = &self.received else { return Ok(()) };
-        let before = received.fetch_add(size, Ordering::Relaxed);
-        if before + size > self.max { Err(BodyError::TooLarge) } else { Ok(()) }
-    }
-
-    fn keep(&mut self, data: &Bytes) {
-        // Until something is lost, all that was received is kept.
-        if !self.lost && self.received_bytes() <= self.keep_limit.into() {
-            // The first is mostly the only one.
-            let part = match self.kept.last_mut() {
-                Some(last) => join(last, data.clone()),
-                None => Some(data.clone()),
-            };
-            self.kept.extend(part);
-            self.replay_at = self.kept.len() as u32;
-        } else {
-            self.lose();
-        }
-    }
-
-    fn lose(&mut self) {
-        self.lost = true;
-        self.kept = Vec::new();
-        self.replay_at = 0;
     }
 }

@@ -1,7 +1,7 @@
 //! Parts of an HTTP message that every step shares.
 //!
 //! Owns: bodies, what a request knows of itself, and the rules for single fields. May touch:
-//! [`crate::template`], [`crate::cidr`], [`crate::files`] bodies. No step of a request's way is
+//! [`crate::http1`], [`crate::template`], [`crate::cidr`]. No step of a request's way is
 //! here.
 
 pub mod answer;
@@ -11,3 +11,4 @@ pub mod forwarded;
 pub mod hop_by_hop;
 pub mod pile;
 pub mod request_id;
+pub mod upload;

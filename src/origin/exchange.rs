@@ -1,66 +1,27 @@
-//! One request and one response head over one connection to a server.
+//! One request and one response head over one HTTP/1 connection to a server.
 //!
-//! Owns: sending while reading (a server may answer before it has read everything), the timeouts of
-//! both, and the kind of a failure. May touch: [`crate::origin::connect`],
-//! [`crate::message`], [`crate::http1`]. The boundary behind which HTTP/1 to servers lives. Next: the body goes to
-//! [`crate::origin::body`].
+//! Owns: sending while reading (a server may answer before it has read everything), and the timeouts
+//! of both. May touch: [`super::connect`], [`crate::message`], [`crate::http1`]. Next: the body goes
+//! to [`super::http1_body`].
 
 use super::{
     connect::Connection,
-    response_head::{self, Malformed, ResponseHead},
-    timeouts::Timeouts,
+    failure::Failure,
+    fetch::Terms,
+    response_head::{self, ResponseHead},
 };
 use crate::{
     http1::request_head::Limits,
-    message::body::{BodyError, RequestBody},
+    message::{body::BodyError, upload::Upload},
 };
 use http::Method;
 use std::{
-    fmt,
     future::poll_fn,
     io,
     mem::take,
     task::{Context, Poll, ready},
     time::Instant,
 };
-
-/// Why an attempt failed before there was a response head.
-#[derive(Debug)]
-pub enum Failure {
-    /// No connection.
-    Connect(io::Error),
-    /// No connection in time.
-    ConnectTimeout,
-    /// The server took no bytes for too long.
-    SendTimeout,
-    /// The connection ended or broke.
-    Reset(io::Error),
-    /// No head in time.
-    ResponseTimeout,
-    /// A head that can't be passed on.
-    BadResponse(Malformed),
-    /// The client's body ended early: not the server's doing.
-    Client(BodyError),
-    /// The client sent nothing of its body for too long.
-    ClientTimeout,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ConnectTimeout => f.write_str("no connection within `timeouts.connect`"),
-            Self::SendTimeout => f.write_str("it took nothing for `timeouts.send`"),
-            Self::Reset(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                f.write_str("it closed the connection without a whole response head")
-            }
-            Self::Connect(error) | Self::Reset(error) => write!(f, "{error}"),
-            Self::ResponseTimeout => f.write_str("no response within `timeouts.response_head`"),
-            Self::BadResponse(malformed) => f.write_str(malformed),
-            Self::Client(error) => write!(f, "{error}"),
-            Self::ClientTimeout => f.write_str("the client's body came too slowly"),
-        }
-    }
-}
 
 /// Why sending stopped.
 enum SendError {
@@ -81,11 +42,12 @@ enum Wait {
 /// is the moment just before.
 pub async fn exchange(
     connection: &mut Connection,
-    body: &mut RequestBody,
+    body: &mut Upload,
     method: &Method,
-    (timeouts, limits): (&Timeouts, Limits),
+    terms: Terms<'_>,
     begun: Instant,
 ) -> Result<ResponseHead, Failure> {
+    let Terms { timeouts, head: limits, .. } = terms;
     connection.link.requests += 1;
     let mut sending = true;
     let mut armed: Option<(Wait, u64)> = None;
@@ -145,7 +107,7 @@ pub async fn exchange(
 fn poll_send(
     cx: &mut Context<'_>,
     connection: &mut Connection,
-    body: &mut RequestBody,
+    body: &mut Upload,
 ) -> Poll<Result<(), SendError>> {
     loop {
         let outgoing = &mut connection.gear.outgoing;
@@ -172,7 +134,7 @@ fn poll_send(
 /// the rest is dropped and `false` is returned.
 pub fn poll_rest(
     cx: &mut Context<'_>,
-    rest: &mut Option<RequestBody>,
+    rest: &mut Option<Upload>,
     connection: &mut Connection,
 ) -> Result<bool, BodyError> {
     let Some(body) = rest else { return Ok(true) };

@@ -1,12 +1,17 @@
 //! How a server is asked: connections, their pool, and one request over one of them.
 //!
 //! Owns: everything that knows which protocol a server speaks. May touch: [`crate::upstream`],
-//! [`crate::http1`], [`crate::message`]. [`crate::proxy::forward`] calls it.
+//! [`crate::http1`], [`crate::message`]. It knows no record of a client's request: whoever has a
+//! head, a body and a lease can [`fetch`].
 
-pub mod body;
 pub mod connect;
 pub mod exchange;
+pub mod failure;
+pub mod fetch;
+pub mod http1_body;
 pub mod pool;
 pub mod probe;
 pub mod response_head;
 pub mod timeouts;
+
+pub use fetch::{Asking, Fetched, Home, Reply, Taker, Terms, Way, fetch};

@@ -9,33 +9,24 @@ use super::{
     read_ahead::ReadAhead,
     record::Facts,
     refusal::Refusal,
-    request_head::{self, Forwarding},
-    response_body::Source,
-    retry::{Failed, is_stale, is_unwanted, to_retry, try_permit},
+    request_head::Forwarding,
+    retry::{is_unwanted, to_retry, try_permit},
     verdict::{report_answer, report_failure},
 };
 use crate::{
-    http1::{buffers::SMALL, moved::WORTH_MOVING, request::Head},
-    message::{
-        answer::Answer,
-        body::{Incoming, RequestBody},
-    },
+    http1::request::Head,
+    message::{answer::Answer, body::Body, upload::Upload},
     observe::outcome::Outcome as Count,
-    origin::{
-        body::{Home, ServerBody},
-        connect::Connection,
-        exchange::{Failure, exchange},
-        response_head::{Framing, ResponseHead},
-    },
+    origin::{Fetched, Home, Reply, Taker, Way, fetch},
     route::{Forward, Group, Key, Route},
     upstream::{
-        Lease, RetryPermit, Server, Tried, Unavailable, Upstream,
+        Lease, RetryPermit, Tried, Unavailable, Upstream,
         strategy::{consistent_hash, ip_hash},
     },
 };
 use bytes::Bytes;
 use http::{Version, header};
-use std::{io, sync::Arc, time::Instant};
+use std::{mem::take, sync::Arc, time::Instant};
 
 /// A body up to this size is copied out of its block for an HTTP/2 client, whose stream may hold it
 /// for long.
@@ -81,11 +72,11 @@ pub async fn forward(
     route: &Route,
     forward: &Forward,
     facts: &mut Facts,
-    incoming: Incoming,
+    body: Body,
     unclean: Option<&str>,
-) -> Result<Answer<Source>, Refusal> {
+) -> Result<Answer<Body>, Refusal> {
     let (most, kept) = (route.max_body, forward.retry.max_body);
-    let mut body = RequestBody::new(incoming, most, kept, &forward.edited_in_requests);
+    let mut body = Upload::new(body, most, kept, &forward.edited_in_requests);
     if body.is_too_large() {
         return Err(Refusal::too_large());
     }
@@ -108,17 +99,22 @@ pub async fn forward(
         let mut lease = picked
             .map_err(|none| last.take().map_or_else(|| Refusal::unavailable(&none), |it| *it))?;
         begin_attempt(facts, group, &lease);
-        match attempt(proxy, forward, facts, &lease, target.as_deref(), &mut body, (begun, now))
-            .await
-        {
-            Ok((head, connection)) => {
+        let asking = Forwarding {
+            context: &facts.context,
+            target: target.as_deref().unwrap_or(facts.context.head.target.path_and_query()),
+            edits_host: forward.edits_host,
+            edited: forward.edited,
+        };
+        let terms = forward.terms((begun, now));
+        let Fetched { reply, way } =
+            fetch(&proxy.pool, lease.server(), &asking, &mut body, terms).await;
+        count_way(proxy, group, &lease, way);
+        match reply {
+            Ok(reply) => {
                 let answered = Instant::now();
-                let latency = answered.saturating_duration_since(begun);
-                facts.upstream_time = Some(latency);
                 let now = proxy.live.clock.at(answered);
-                facts.attempt = Some(report_answer(group, &mut lease, head.status, latency, now));
-                let all_sent = connection.gear.outgoing.is_done();
-                if all_sent && is_unwanted(head.status, &body, forward, facts) {
+                report_answer(group, &mut lease, facts, reply.status, (answered - begun, now));
+                if reply.is_sent() && is_unwanted(reply.status, &body, forward, facts) {
                     // Give the answer up only when a server that is in will certainly be asked.
                     drop(permit.take());
                     if let Some(another) = try_permit(group, &forward.retry)
@@ -130,10 +126,7 @@ pub async fn forward(
                     }
                     facts.reason = Some("http_status");
                 }
-                let answer = (head, connection);
-                let mut answer = respond(proxy, forward, facts, answer, body, lease, now);
-                take_off(&mut answer.body, facts, forward).await;
-                return Ok(answer);
+                return Ok(respond(proxy, forward, facts, reply, body, lease, now).await);
             }
             Err(failed) => {
                 report_failure(proxy, group, &mut lease, &failed, facts);
@@ -158,153 +151,58 @@ fn begin_attempt(facts: &mut Facts, group: &Group, lease: &Lease) {
     }
 }
 
-/// One attempt at one server, beginning at a moment. If a pooled connection turns out to be closed,
-/// this is no failure of the server: the request goes over a new one.
-async fn attempt(
-    proxy: &Proxy,
-    forward: &Forward,
-    facts: &Facts,
-    lease: &Lease,
-    target: Option<&str>,
-    body: &mut RequestBody,
-    (begun, now): (Instant, u64),
-) -> Result<(ResponseHead, Connection), Failed> {
+fn count_way(proxy: &Proxy, group: &Group, lease: &Lease, way: Way) {
     let metrics = &proxy.live.metrics;
-    let server = lease.server();
-    let method = &facts.context.head.method;
-    let forwarding = Forwarding {
-        target: target.unwrap_or(facts.context.head.target.path_and_query()),
-        server: server.address(),
-        edits_host: forward.edits_host,
-        length: body.length(),
-        edited: forward.edited,
-    };
-    // A request that can't be sent twice must not meet a connection that has just been closed.
-    let thorough = !method.is_idempotent() || body.outgrows_what_is_kept();
-    if let Some(mut connection) = proxy.pool.check_out(server.id(), now, thorough) {
+    if way != Way::Fresh {
         metrics.pool_hits.inc();
-        request_head::write(&mut connection.gear.outgoing, &facts.context, &forwarding);
-        match exchange(
-            &mut connection,
-            body,
-            method,
-            (&forward.timeouts, forward.group.response),
-            begun,
-        )
-        .await
-        {
-            Ok(head) => return Ok((head, connection)),
-            Err(failure) => {
-                let failed = Failed::on(&connection, failure);
-                if !is_stale(&failed, body, method) {
-                    return Err(failed);
-                }
-                forward.group.metrics.attempt(lease.index(), Count::StaleConnection);
-                body.rewind();
-            }
-        }
     }
-    metrics.pool_misses.inc();
-    // Boxed: rare, and large.
-    Box::pin(over_a_fresh_one(proxy, forward, facts, server, &forwarding, body, now)).await
-}
-
-async fn over_a_fresh_one(
-    proxy: &Proxy,
-    forward: &Forward,
-    facts: &Facts,
-    server: &Server,
-    forwarding: &Forwarding<'_>,
-    body: &mut RequestBody,
-    now: u64,
-) -> Result<(ResponseHead, Connection), Failed> {
-    let gear = proxy.pool.gear();
-    let opened = Connection::open(server, forward.timeouts.connect, now, gear).await;
-    let mut connection = opened.map_err(|error| {
-        let failure = match error.kind() {
-            io::ErrorKind::TimedOut => Failure::ConnectTimeout,
-            _ => Failure::Connect(error),
-        };
-        Failed { failure, sent: false, answered: false, reused: false }
-    })?;
-    request_head::write(&mut connection.gear.outgoing, &facts.context, forwarding);
-    let (method, begun) = (&facts.context.head.method, Instant::now());
-    match exchange(
-        &mut connection,
-        body,
-        method,
-        (&forward.timeouts, forward.group.response),
-        begun,
-    )
-    .await
-    {
-        Ok(head) => Ok((head, connection)),
-        Err(failure) => Err(Failed::on(&connection, failure)),
+    if way != Way::Kept {
+        metrics.pool_misses.inc();
+    }
+    if way == Way::Stale {
+        group.metrics.attempt(lease.index(), Count::StaleConnection);
     }
 }
 
-/// The answer with `head`, received at `now`.
-fn respond(
+/// The body of `reply`, which came at `now`, on its way to the client.
+async fn respond(
     proxy: &Proxy,
     forward: &Forward,
     facts: &Facts,
-    (head, mut connection): (ResponseHead, Connection),
-    body: RequestBody,
+    mut reply: Reply,
+    upload: Upload,
     lease: Lease,
     now: u64,
-) -> Answer<Source> {
-    let ResponseHead { status, fields, framing, reusable, .. } = head;
-    let answer = |body| Answer { status, fields, body, close: false };
-    let all_sent = connection.gear.outgoing.is_done();
-    let context = &facts.context;
-    let reusable = reusable && !authenticates_the_connection(&context.head);
-    let part = context.peer.part();
-    connection.link.first_read = match framing {
-        // A body that is worth moving is left to the kernel, if the client's connection allows
-        // that.
-        Framing::Length(length) if !context.takes_moved() || length < WORTH_MOVING => {
-            SMALL.max(length.min(part as u64) as usize)
-        }
-        _ => SMALL,
-    };
-    // Most small responses have arrived whole with their head.
-    if let Framing::Length(length) = framing
-        && length <= connection.gear.unread.len() as u64
-        && all_sent
-    {
-        let mut data = connection.gear.unread.split_to(length as usize);
-        if context.head.version == Version::HTTP_2 && data.len() <= COPIED {
-            data = Bytes::copy_from_slice(&data);
-        }
-        if reusable {
-            proxy.pool.check_in(lease.server().id(), connection, &forward.group.pool, now);
-        }
-        return answer(Source::Full(data));
-    }
+) -> Answer<Body> {
+    let (status, fields) = (reply.status, take(&mut reply.fields));
+    let (context, sending) = (&facts.context, !reply.is_sent());
     let home = Home {
         pool: Arc::clone(&proxy.pool),
         limits: forward.group.pool,
         lease,
         clock: proxy.live.clock,
     };
-    let rest = (!all_sent).then_some(body);
-    let (read, limit) = (forward.timeouts.read, forward.response_buffer);
-    let body = ServerBody::new(connection, rest, (framing, reusable), home, read, (limit, part))
-        .without(forward.edited_in_responses.clone());
-    answer(Source::Server(Box::new(body)))
-}
-
-/// Takes a short body off its server.
-async fn take_off(source: &mut Source, facts: &Facts, forward: &Forward) {
-    let Source::Server(body) = source else { return };
-    body.gather().await;
+    let taker = Taker {
+        part: context.peer.part(),
+        may_move: context.takes_moved(),
+        ahead: forward.response_buffer,
+        edited: forward.edited_in_responses.clone(),
+        personal: authenticates_the_connection(&context.head),
+        read: forward.timeouts.read,
+        now,
+    };
+    let mut body = reply.into_body(upload, home, taker).await;
+    let ahead = forward.response_buffer;
     // HTTP/2 pulls a body no faster than the client's window allows.
-    if facts.context.head.version == Version::HTTP_2
-        && (body.is_sending() || body.fits() && !body.is_off_the_server())
-        && let Source::Server(body) = std::mem::replace(source, Source::Empty)
-    {
-        *source = Source::Ahead(ReadAhead::new(*body, forward.response_buffer.max(1)));
+    if context.head.version == Version::HTTP_2 {
+        let fits = ahead > 0 && body.length().exact().is_none_or(|it| it <= ahead as u64);
+        body = match body {
+            Body::Full(data) if data.len() <= COPIED => Body::Full(Bytes::copy_from_slice(&data)),
+            Body::Stream(_) if sending || fits => Body::stream(ReadAhead::new(body, ahead.max(1))),
+            body => body,
+        };
     }
+    Answer { status, fields, body, close: false, ahead }
 }
 
 /// Whether the request's credentials are valid for the whole connection: the next client's requests

@@ -5,12 +5,12 @@
 //! calls back up.
 
 pub mod admission;
+pub mod delivery;
 pub mod forward;
 pub mod read_ahead;
 pub mod record;
 pub mod refusal;
 pub mod request_head;
-pub mod response_body;
 mod retry;
 mod verdict;
 
@@ -20,7 +20,7 @@ use crate::{
     http1::{date::Date, fields::Fields, request::Head},
     message::{
         answer::Answer,
-        body::Incoming,
+        body::Body,
         context::{Context, Peer, site_name},
         hop_by_hop::{remove_ambiguous, remove_claims, remove_nominated},
         request_id::RequestIds,
@@ -32,10 +32,10 @@ use crate::{
     template::{Part, Variable},
 };
 use arc_swap::ArcSwapOption;
+use delivery::Delivery;
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use record::{Facts, Record, client_closed};
 use refusal::Refusal;
-use response_body::{ResponseBody, Source};
 use std::{borrow::Cow, sync::Arc};
 
 /// What one worker serves requests with.
@@ -80,7 +80,7 @@ pub fn begin(proxy: &Arc<Proxy>, arrival: &Arrival<'_>, head: Head) -> Box<Recor
 }
 
 /// The way of a request.
-pub async fn handle(mut record: Box<Record>, body: Incoming) -> Answer<ResponseBody> {
+pub async fn handle(mut record: Box<Record>, body: Body) -> Answer<Delivery> {
     let answer = {
         let Record { proxy, snapshot, facts } = &mut *record;
         route(proxy, snapshot, facts, body).await
@@ -96,15 +96,16 @@ pub async fn handle(mut record: Box<Record>, body: Incoming) -> Answer<ResponseB
     }
     record.facts.status.get_or_insert(answer.status);
     // 7. The rest happens while the body is sent; its end ends the record.
-    answer.map(|source| ResponseBody::new(source, record))
+    let ahead = answer.ahead;
+    answer.map(|body| Delivery::new(body, ahead, record))
 }
 
 async fn route(
     proxy: &Proxy,
     snapshot: &Snapshot,
     facts: &mut Facts,
-    body: Incoming,
-) -> Result<Answer<Source>, Refusal> {
+    body: Body,
+) -> Result<Answer<Body>, Refusal> {
     let gone = || Refusal::new(StatusCode::NOT_FOUND, "no_listener");
     let listener = snapshot.listener(facts.listener).ok_or_else(gone)?;
     // 2. The head is checked.
@@ -191,16 +192,16 @@ fn find(
     })
 }
 
-fn respond(action: &Respond, facts: &Facts, route: &Route) -> Answer<Source> {
+fn respond(action: &Respond, facts: &Facts, route: &Route) -> Answer<Body> {
     let body = match &action.body {
         Wording::Fixed(bytes) => bytes.clone(),
         Wording::Template(template) => facts.scope(route).render(template).into(),
     };
     let fields = Fields::Text(action.fields.clone());
-    Answer { fields, ..Answer::new(action.status, Source::Full(body)) }
+    Answer { fields, ..Answer::new(action.status, Body::Full(body)) }
 }
 
-fn redirect(action: &Redirect, facts: &Facts, route: &Route) -> Result<Answer<Source>, Refusal> {
+fn redirect(action: &Redirect, facts: &Facts, route: &Route) -> Result<Answer<Body>, Refusal> {
     if facts.context.head.target.host().is_empty() && action.to.uses(&Variable::Host) {
         // Of HTTP/1.0, where a request may have none.
         return Err(Refusal::malformed("host_missing"));
@@ -212,7 +213,7 @@ fn redirect(action: &Redirect, facts: &Facts, route: &Route) -> Result<Answer<So
     }
     let location = HeaderValue::try_from(to);
     let location = location.map_err(|_| Refusal::malformed("redirect_invalid"))?;
-    Ok(Answer::new(action.status, Source::Empty).with(header::LOCATION, location))
+    Ok(Answer::new(action.status, Body::Empty).with(header::LOCATION, location))
 }
 
 async fn files(
@@ -220,7 +221,7 @@ async fn files(
     facts: &mut Facts,
     route: &Route,
     unclean: Option<&str>,
-) -> Result<Answer<Source>, Refusal> {
+) -> Result<Answer<Body>, Refusal> {
     let Head { fields, present, .. } = &mut facts.context.head;
     // A filter may have set it.
     let conditional = present.conditional || !route.filters.is_empty();
@@ -233,7 +234,7 @@ async fn files(
     let looked_up = action.target.path(path, &facts.scope(route));
     let answer = action.files.serve(&head.method, &head.target, conditions, &looked_up).await;
     match answer {
-        Ok(answer) => Ok(answer.map(Source::File)),
+        Ok(answer) => Ok(answer),
         Err(files::Refused { status, reason, detail, field }) => {
             facts.detail = detail.map(Into::into);
             Err(Refusal { field, ..Refusal::new(status, reason) })
@@ -254,14 +255,14 @@ fn is_success(action: &Action, status: StatusCode) -> bool {
 
 /// RFC 9110 §7.6.2: we are the final recipient. An answer to TRACE would show the client the fields
 /// that proxies in front of us have added.
-fn ends_here(facts: &Facts) -> Result<Answer<Source>, Refusal> {
+fn ends_here(facts: &Facts) -> Result<Answer<Body>, Refusal> {
     if facts.context.head.method == Method::TRACE {
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "trace_refused"));
     }
-    Ok(Answer::new(StatusCode::NO_CONTENT, Source::Empty))
+    Ok(Answer::new(StatusCode::NO_CONTENT, Body::Empty))
 }
 
-fn refuse(record: &mut Record, refusal: &Refusal) -> Answer<Source> {
+fn refuse(record: &mut Record, refusal: &Refusal) -> Answer<Body> {
     record.facts.reason = Some(refusal.reason);
     if refusal.reason == "client_aborted" {
         // Gone in the middle of its upload: nobody is there to be refused anything. The answer is for
@@ -271,7 +272,7 @@ fn refuse(record: &mut Record, refusal: &Refusal) -> Answer<Source> {
         record.proxy.live.metrics.reject(refusal.reason);
     }
     let Record { snapshot, facts, .. } = record;
-    let mut answer = refusal.answer(facts.context.id.as_str()).map(Source::Full);
+    let mut answer = refusal.answer(facts.context.id.as_str()).map(Body::Full);
     let route = facts.route.map(|it| snapshot.route(it)).filter(|it| !it.filters.is_empty());
     if let Some(route) = route {
         route.filters.response(answer.fields.map(), false, &facts.scope(route));

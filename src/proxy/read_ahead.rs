@@ -1,13 +1,15 @@
 //! Reads a response from its server ahead of a slow HTTP/2 client.
 //!
 //! Owns: a bounded queue between a task that reads and the body that hyper pulls. May touch:
-//! [`crate::origin::body`]. hyper pulls a body no faster than the client's window allows. Without
+//! any body. hyper pulls a body no faster than the client's window allows. Without
 //! the queue the server's connection would be held as long, or a request that is still being sent
 //! would stop. Used only for bodies that fit into the queue and have not come whole with the head.
 
-use crate::origin::body::{Part, ServerBody, hold, size};
-use crate::{message::body::BodyError, task};
-use http_body::SizeHint;
+use super::delivery::{Taken, hold};
+use crate::{
+    message::body::{Body, BodyError, Length, Polled, Source, Want},
+    task,
+};
 use std::{
     collections::VecDeque,
     future::poll_fn,
@@ -24,7 +26,7 @@ pub struct ReadAhead {
 
 #[derive(Default)]
 struct Queue {
-    frames: VecDeque<Part>,
+    frames: VecDeque<Taken>,
     bytes: usize,
     /// Of the two parts that were handed out last, which HTTP/2 may still hold.
     handed: [usize; 2],
@@ -36,8 +38,8 @@ struct Queue {
 
 impl ReadAhead {
     /// Reads `body` from now on, holding up to `limit` bytes (one read more at most).
-    pub fn new(mut body: ServerBody, limit: usize) -> Self {
-        let length = body.size_hint().exact();
+    pub fn new(mut body: Body, limit: usize) -> Self {
+        let length = body.length().exact();
         let queue = Arc::new(Mutex::new(Queue::default()));
         let shared = Arc::clone(&queue);
         task::spawn(async move {
@@ -51,8 +53,7 @@ impl ReadAhead {
         Self { queue, length }
     }
 
-    /// The next part.
-    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Part>> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Polled {
         let mut queue = lock(&self.queue);
         let Some(frame) = queue.frames.pop_front() else {
             if queue.ended {
@@ -71,16 +72,19 @@ impl ReadAhead {
         queue.wake_writer();
         Poll::Ready(Some(frame))
     }
+}
 
-    /// Whether everything has been handed out.
-    pub fn is_ended(&self) -> bool {
-        let queue = lock(&self.queue);
-        queue.frames.is_empty() && (queue.ended || self.length == Some(0))
+impl Source for ReadAhead {
+    fn poll_part(&mut self, cx: &mut Context<'_>, _: Want) -> Polled {
+        self.poll_frame(cx)
     }
 
-    /// What is known of the length still to come.
-    pub fn size_hint(&self) -> SizeHint {
-        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
+    fn length(&self) -> Length {
+        let queue = lock(&self.queue);
+        if queue.frames.is_empty() && (queue.ended || self.length == Some(0)) {
+            return Length::None;
+        }
+        self.length.map_or(Length::Unknown, Length::Exact)
     }
 }
 
@@ -95,11 +99,11 @@ impl Drop for ReadAhead {
 impl Queue {
     /// How many bytes may be read now. hyper asks for a part once it has given the one before to h2: while
     /// it waits, it holds only that one.
-    fn room(&self, limit: usize) -> u64 {
+    fn room(&self, limit: usize) -> usize {
         if self.reader.is_some() && self.frames.is_empty() {
-            return u64::MAX;
+            return usize::MAX;
         }
-        limit.saturating_sub(self.bytes + self.handed[0] + self.handed[1]) as u64
+        limit.saturating_sub(self.bytes + self.handed[0] + self.handed[1])
     }
 
     fn wake_writer(&mut self) {
@@ -108,7 +112,7 @@ impl Queue {
         }
     }
 
-    fn push(&mut self, frame: Part) {
+    fn push(&mut self, frame: Taken) {
         self.bytes += size(&frame);
         hold(&mut self.frames, frame);
         if let Some(reader) = self.reader.take() {
@@ -139,12 +143,7 @@ impl Drop for Ending {
 }
 
 /// Ready when the body has ended, or when it is no longer wanted.
-fn fill(
-    shared: &Mutex<Queue>,
-    body: &mut ServerBody,
-    limit: usize,
-    cx: &mut Context<'_>,
-) -> Poll<()> {
+fn fill(shared: &Mutex<Queue>, body: &mut Body, limit: usize, cx: &mut Context<'_>) -> Poll<()> {
     loop {
         let room = {
             let mut queue = lock(shared);
@@ -156,7 +155,7 @@ fn fill(
             queue.room(limit)
         };
         // Without room the request is still sent: some clients take nothing until they have sent all.
-        let frame = ready!(body.poll_within(cx, room));
+        let frame = ready!(body.poll_part(cx, Want { most: room, may_move: false }));
         let Some(frame) = frame else { return Poll::Ready(()) };
         let failed = frame.is_err();
         lock(shared).push(frame);
@@ -164,6 +163,11 @@ fn fill(
             return Poll::Ready(());
         }
     }
+}
+
+/// The bytes of a part.
+fn size(part: &Taken) -> usize {
+    part.as_ref().map_or(0, |part| part.size() as usize)
 }
 
 fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {

@@ -1,12 +1,12 @@
 //! Answers of our own when a request can't be served, and the one place that gives errors a status.
 //!
-//! Owns: status, reason and text. May touch: [`crate::origin::exchange`] errors. [`super::handle`] turns a
+//! Owns: status, reason and text. May touch: [`crate::origin::failure`]. [`super::handle`] turns a
 //! [`Refusal`] into an [`Answer`].
 
-use crate::origin::exchange::Failure;
 use crate::{
     message::{answer::Answer, body::BodyError},
     observe::outcome::Outcome,
+    origin::failure::Failure,
     upstream::Unavailable,
 };
 use bytes::Bytes;

@@ -15,33 +15,39 @@ use crate::{
         context::Context,
         forwarded::{Edited, X_FORWARDED_FOR, X_FORWARDED_HOST},
     },
+    origin::Asking,
+    upstream::Server,
 };
 use http::{HeaderMap, HeaderName, Method, Version, header};
 use std::io::Write;
 
 /// What the writer needs beside the request itself.
 pub struct Forwarding<'a> {
+    /// The request.
+    pub context: &'a Context,
     /// Path and query for the server.
     pub target: &'a str,
-    /// The server's address, as the config has it.
-    pub server: &'a str,
     /// Whether the route's edits may have replaced `Host`.
     pub edits_host: bool,
-    /// The body's length.
-    pub length: Length,
     /// What the route's edits decide.
     pub edited: Edited,
 }
 
-/// Begins the request: writes the whole head, and sets how the body is framed.
-pub fn write(outgoing: &mut Outgoing, context: &Context, forwarding: &Forwarding<'_>) {
-    head(outgoing.begin(), context, forwarding);
-    if forwarding.length == Length::Unknown {
-        outgoing.set_chunked();
+impl Asking for Forwarding<'_> {
+    fn method(&self) -> &Method {
+        &self.context.head.method
+    }
+
+    fn write_http1(&self, outgoing: &mut Outgoing, server: &Server, length: Length) {
+        head(outgoing.begin(), self, server, length);
+        if length == Length::Unknown {
+            outgoing.set_chunked();
+        }
     }
 }
 
-fn head(out: &mut Vec<u8>, context: &Context, forwarding: &Forwarding<'_>) {
+fn head(out: &mut Vec<u8>, forwarding: &Forwarding<'_>, server: &Server, length: Length) {
+    let context = forwarding.context;
     let head = &context.head;
     let edited = forwarding.edited;
     out.extend_from_slice(head.method.as_str().as_bytes());
@@ -52,7 +58,7 @@ fn head(out: &mut Vec<u8>, context: &Context, forwarding: &Forwarding<'_>) {
     // best guess: many refuse an empty one.
     let edited_host = if forwarding.edits_host { head.fields.get(&header::HOST) } else { None };
     let host = match edited_host.unwrap_or(head.target.host().as_bytes()) {
-        b"" => forwarding.server.as_bytes(),
+        b"" => server.address().as_bytes(),
         host => host,
     };
     write_known(out, b"host: ", host);
@@ -67,7 +73,7 @@ fn head(out: &mut Vec<u8>, context: &Context, forwarding: &Forwarding<'_>) {
         out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
     }
     forwarded_fields(out, context, forwarding);
-    framing_fields(out, &head.method, forwarding.length);
+    framing_fields(out, &head.method, length);
     out.extend_from_slice(b"\r\n");
 }
 

@@ -5,11 +5,8 @@
 
 use super::{record::Facts, refusal::Refusal};
 use crate::{
-    message::body::RequestBody,
-    origin::{
-        connect::{Connection, is_ours},
-        exchange::Failure,
-    },
+    message::upload::Upload,
+    origin::failure::{Failed, Failure},
     route::{Forward, Group, Retry},
     upstream::RetryPermit,
 };
@@ -19,42 +16,12 @@ use std::time::{Duration, Instant};
 /// The time between two tries to get a permit from the retry budget.
 const BUDGET_POLL: Duration = Duration::from_millis(5);
 
-/// A failed attempt, and how far it came.
-pub(super) struct Failed {
-    pub(super) failure: Failure,
-    /// Whether any byte of the request was written.
-    pub(super) sent: bool,
-    /// Whether any byte of a response was read.
-    pub(super) answered: bool,
-    /// Whether the connection had carried requests before.
-    pub(super) reused: bool,
-}
-
-impl Failed {
-    pub(super) fn on(connection: &Connection, failure: Failure) -> Self {
-        let sent = connection.gear.outgoing.sent > 0;
-        let answered = !connection.gear.unread.is_empty();
-        Self { failure, sent, answered, reused: connection.link.requests > 1 }
-    }
-
-    /// Whether a kept connection turned out to be closed, which every server does at times, or the
-    /// attempt failed because we lack something, such as descriptors. Neither says anything about
-    /// the server's health.
-    pub(super) fn is_no_fault(&self) -> bool {
-        match &self.failure {
-            Failure::Reset(_) => self.reused && !self.answered,
-            Failure::Connect(error) => is_ours(error),
-            _ => false,
-        }
-    }
-}
-
 /// A permit for another try after a failed one, or the answer if there must be none.
 pub(super) async fn to_retry(
     forward: &Forward,
     facts: &Facts,
     failed: &Failed,
-    body: &RequestBody,
+    body: &Upload,
 ) -> Result<(Refusal, RetryPermit), Refusal> {
     let refusal = Refusal::failed(&failed.failure);
     let method = &facts.context.head.method;
@@ -67,17 +34,8 @@ pub(super) async fn to_retry(
     }
 }
 
-/// Whether a reused connection was closed before the server can have seen the request. If that is
-/// not certain, only requests that may be repeated are (RFC 9110 §9.2.2).
-pub(super) fn is_stale(failed: &Failed, body: &RequestBody, method: &Method) -> bool {
-    matches!(failed.failure, Failure::Reset(_))
-        && !failed.answered
-        && body.can_replay()
-        && (!failed.sent || method.is_idempotent())
-}
-
 /// Whether the request may be sent to another server after this failure.
-fn is_repeatable(failed: &Failed, body: &RequestBody, method: &Method, retry: &Retry) -> bool {
+fn is_repeatable(failed: &Failed, body: &Upload, method: &Method, retry: &Retry) -> bool {
     let wanted = match failed.failure {
         Failure::Connect(_) | Failure::ConnectTimeout => retry.on.connect,
         Failure::Reset(_) | Failure::BadResponse(_) => retry.on.reset,
@@ -107,7 +65,7 @@ fn may_try_again(forward: &Forward, facts: &Facts) -> bool {
 /// Whether the config wants another server's answer instead, and the request may be repeated.
 pub(super) fn is_unwanted(
     status: StatusCode,
-    body: &RequestBody,
+    body: &Upload,
     forward: &Forward,
     facts: &Facts,
 ) -> bool {

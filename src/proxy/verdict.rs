@@ -3,33 +3,36 @@
 //! Owns: which outcome is a success, a failure, or neither. May touch: [`crate::upstream`].
 //! [`super::forward`] calls it after every attempt.
 
-use super::{Proxy, record::Facts, refusal::outcome, retry::Failed};
+use super::{Proxy, record::Facts, refusal::outcome};
 use crate::{
     message::body::BodyError,
     observe::outcome::Outcome as Count,
-    origin::exchange::Failure,
+    origin::failure::{Failed, Failure},
     route::Group,
     upstream::{Lease, Outcome, Reported},
 };
 use http::StatusCode;
 use std::time::Duration;
 
+/// It answered with `status`, after a time and at a moment.
 pub(super) fn report_answer(
     group: &Group,
     lease: &mut Lease,
+    facts: &mut Facts,
     status: StatusCode,
-    latency: Duration,
-    now: u64,
-) -> Count {
-    if group.fail_on.contains(&status) {
+    (latency, now): (Duration, u64),
+) {
+    facts.upstream_time = Some(latency);
+    facts.attempt = Some(if group.fail_on.contains(&status) {
         report(group, lease, Outcome::Failure("http_status"), now);
         Count::Status
     } else {
         report(group, lease, Outcome::Success { latency_us: latency.as_micros() as u64 }, now);
         Count::Success
-    }
+    });
 }
 
+/// It did not answer.
 pub(super) fn report_failure(
     proxy: &Proxy,
     group: &Group,

@@ -6,13 +6,16 @@ use crate::{
     http1::{fields::Text, request_head::Limits},
     message::hop_by_hop::EditedNames,
     observe::metrics::UpstreamMetrics,
-    origin::{pool, timeouts::Timeouts},
+    origin::{Terms, pool, timeouts::Timeouts},
     template::Template,
     upstream::Upstream,
 };
 use bytes::Bytes;
 use http::StatusCode;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// What a route does.
 pub enum Action {
@@ -83,6 +86,13 @@ pub struct Forward {
     pub edited_in_responses: EditedNames,
     /// Whether an edit may replace `Host`, so that the client's must be kept.
     pub edits_host: bool,
+}
+
+impl Forward {
+    /// For an attempt that begins at a moment, told twice: also in the clock's milliseconds.
+    pub fn terms(&self, begun: (Instant, u64)) -> Terms<'_> {
+        Terms { timeouts: &self.timeouts, head: self.group.response, begun }
+    }
 }
 
 /// An upstream with what belongs to it in this process.

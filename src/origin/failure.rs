@@ -1,0 +1,77 @@
+//! Why an attempt at a server failed before there was a response head.
+//!
+//! Owns: the kinds of failures, and how far an attempt came. May touch: [`crate::message`]. The
+//! caller of [`super::fetch`] decides what follows from one.
+
+use super::{connect::is_ours, response_head::Malformed};
+use crate::message::body::BodyError;
+use std::{fmt, io};
+
+/// Why an attempt failed before there was a response head.
+#[derive(Debug)]
+pub enum Failure {
+    /// No connection.
+    Connect(io::Error),
+    /// No connection in time.
+    ConnectTimeout,
+    /// The server took no bytes for too long.
+    SendTimeout,
+    /// The connection ended or broke.
+    Reset(io::Error),
+    /// No head in time.
+    ResponseTimeout,
+    /// A head that can't be passed on.
+    BadResponse(Malformed),
+    /// The client's body ended early: not the server's doing.
+    Client(BodyError),
+    /// The client sent nothing of its body for too long.
+    ClientTimeout,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConnectTimeout => f.write_str("no connection within `timeouts.connect`"),
+            Self::SendTimeout => f.write_str("it took nothing for `timeouts.send`"),
+            Self::Reset(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                f.write_str("it closed the connection without a whole response head")
+            }
+            Self::Connect(error) | Self::Reset(error) => write!(f, "{error}"),
+            Self::ResponseTimeout => f.write_str("no response within `timeouts.response_head`"),
+            Self::BadResponse(malformed) => f.write_str(malformed),
+            Self::Client(error) => write!(f, "{error}"),
+            Self::ClientTimeout => f.write_str("the client's body came too slowly"),
+        }
+    }
+}
+
+/// A failed attempt, and how far it came.
+#[derive(Debug)]
+pub struct Failed {
+    /// What went wrong.
+    pub failure: Failure,
+    /// Whether any byte of the request was written.
+    pub sent: bool,
+    /// Whether any byte of a response was read.
+    pub answered: bool,
+    /// Whether the connection had carried requests before.
+    pub reused: bool,
+}
+
+impl Failed {
+    /// Before anything was sent.
+    pub fn unsent(failure: Failure) -> Self {
+        Self { failure, sent: false, answered: false, reused: false }
+    }
+
+    /// Whether a kept connection turned out to be closed, which every server does at times, or the
+    /// attempt failed because we lack something, such as descriptors. Neither says anything about
+    /// the server's health.
+    pub fn is_no_fault(&self) -> bool {
+        match &self.failure {
+            Failure::Reset(_) => self.reused && !self.answered,
+            Failure::Connect(error) => is_ours(error),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! An answer's body on its way to the client, with the request's record.
+//!
+//! Owns: what a slow client has not taken yet, counting bytes, and the [`Record`] until the body's
+//! end. May touch: any [`Body`]. The client's connection pulls it.
+
+use super::record::Record;
+use crate::{
+    http1::outgoing::Part,
+    message::{
+        body::{Body, BodyError, Length, Polled, Want},
+        pile::{compact, join},
+    },
+};
+use bytes::Bytes;
+use std::{
+    collections::VecDeque,
+    task::{Context, Poll, ready},
+};
+
+/// A part, or why there is none.
+pub(super) type Taken = Result<Part, BodyError>;
+
+/// An answer's body on its way.
+pub struct Delivery {
+    body: Body,
+    /// Taken off the body ahead of the client.
+    pile: VecDeque<Taken>,
+    piled: usize,
+    /// How many bytes may be taken ahead.
+    ahead: usize,
+    /// The request, which ends with its answer's body.
+    pub record: Box<Record>,
+}
+
+impl Delivery {
+    /// Of `body`, of which `ahead` bytes may be taken before the client takes them.
+    pub fn new(body: Body, ahead: usize, record: Box<Record>) -> Self {
+        Self { body, pile: VecDeque::new(), piled: 0, ahead, record }
+    }
+
+    /// The next part.
+    pub fn poll_part(&mut self, cx: &mut Context<'_>, want: Want) -> Polled {
+        let part = if let Some(part) = self.pile.pop_front() {
+            self.piled -= part.as_ref().map_or(0, |part| part.size() as usize);
+            Some(part)
+        } else {
+            ready!(self.body.poll_part(cx, want))
+        };
+        match &part {
+            Some(Ok(part)) => self.record.facts.sent += part.size(),
+            Some(Err(error)) => self.failed(error),
+            None => {}
+        }
+        Poll::Ready(part)
+    }
+
+    fn failed(&mut self, error: &BodyError) {
+        tracing::debug!(%error, "a response ended early");
+        self.record.body_failed(error);
+        self.body = Body::Empty;
+    }
+
+    /// While the client takes nothing, for which `held` bytes wait already, takes more of a body that
+    /// fits: so a slow client holds memory instead of a server's connection.
+    pub fn take_ahead(&mut self, cx: &mut Context<'_>, held: usize) {
+        while !self.body.is_ended() {
+            let length = self.body.length().exact();
+            let fits = length.is_none_or(|left| left + self.piled as u64 <= self.ahead as u64);
+            // Without room, what has been read already is still taken out of its block.
+            let room = self.ahead.saturating_sub(held + self.piled);
+            let want = Want { most: if fits { room } else { 0 }, may_move: false };
+            let Poll::Ready(Some(part)) = self.body.poll_part(cx, want) else { return };
+            if let Ok(part) = &part {
+                self.piled += part.size() as usize;
+            }
+            let failed = part.is_err();
+            hold(&mut self.pile, part);
+            if failed {
+                self.body = Body::Empty;
+            }
+        }
+    }
+
+    /// What is still to come.
+    pub fn length(&self) -> Length {
+        match (self.piled as u64, self.body.length()) {
+            // Trailers, or an error.
+            (0, Length::None) if !self.pile.is_empty() => Length::Unknown,
+            (0, length) => length,
+            (piled, length) => {
+                length.exact().map_or(Length::Unknown, |it| Length::Exact(piled + it))
+            }
+        }
+    }
+
+    /// Whether nothing more is to come.
+    pub fn is_ended(&self) -> bool {
+        self.pile.is_empty() && self.body.is_ended()
+    }
+
+    /// Drops a body that the client must not get, as after HEAD.
+    pub fn discard(&mut self) {
+        (self.body, self.piled) = (Body::Empty, 0);
+        self.pile.clear();
+    }
+
+    /// So many bytes of what was handed out were not sent.
+    pub fn unsent(&mut self, bytes: u64) {
+        let sent = &mut self.record.facts.sent;
+        *sent = sent.saturating_sub(bytes);
+    }
+
+    /// Notes why the client will not have the body to its end.
+    pub fn abandon(&mut self, reason: &'static str) {
+        self.record.facts.reason.get_or_insert(reason);
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        if !self.is_ended() {
+            self.abandon("client_aborted");
+        }
+    }
+}
+
+/// Queues a part for a client that takes nothing now.
+pub(super) fn hold(queue: &mut VecDeque<Taken>, mut part: Taken) {
+    if let Ok(Part::Frame(frame)) = &mut part
+        && let Some(data) = frame.data_mut()
+    {
+        let last = match queue.back_mut() {
+            Some(Ok(Part::Frame(last))) => last.data_mut(),
+            _ => None,
+        };
+        let held: Option<Bytes> = match last {
+            Some(last) => join(last, std::mem::take(data)),
+            None => Some(compact(std::mem::take(data))),
+        };
+        let Some(held) = held else { return };
+        *data = held;
+    }
+    queue.push_back(part);
+}
