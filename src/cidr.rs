@@ -1,4 +1,4 @@
-//! An address range: `10.0.0.0/8`, `::1`.
+//! An address range: `10.0.0.0/8`, `::1`; and sets of them.
 //!
 //! Owns: the notation and the test. May touch: nothing of ours.
 
@@ -43,6 +43,28 @@ impl Cidr {
             }
         };
         Self { network, ..*self }
+    }
+}
+
+/// Some addresses: ranges of them, and everything that comes by a Unix socket, which has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddressSet {
+    /// The ranges.
+    pub ranges: Vec<Cidr>,
+    /// Whether Unix sockets are in it.
+    pub unix: bool,
+}
+
+impl AddressSet {
+    /// What Unix sockets are called.
+    pub const UNIX: &str = "unix:";
+
+    /// Whether `address`, or a Unix socket for `None`, is in it.
+    pub fn contains(&self, address: Option<IpAddr>) -> bool {
+        match address {
+            Some(address) => self.ranges.iter().any(|range| range.contains(address)),
+            None => self.unix,
+        }
     }
 }
 

@@ -49,6 +49,17 @@ pub enum Variable {
     Header(HeaderName),
     /// `{cookie.NAME}`: a cookie's value, or empty.
     Cookie(String),
+    /// `{proxy_protocol.NAME}`: what the PROXY protocol's header says of the connection, or empty.
+    Announced(Tlv),
+}
+
+/// A value in the PROXY protocol's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tlv {
+    /// The value of this type.
+    Top(u8),
+    /// The value of this type among those about the client's TLS.
+    Tls(u8),
 }
 
 /// Why a text cannot be parsed as a template.
@@ -77,6 +88,16 @@ const NAMED: [(&str, Variable); 11] = [
     ("upstream", Variable::Upstream),
     ("server", Variable::Server),
     ("request_id", Variable::RequestId),
+];
+
+/// What stands after `proxy_protocol.`; the numbers are the protocol's.
+const ANNOUNCED: [(&str, Tlv); 6] = [
+    ("alpn", Tlv::Top(0x01)),
+    ("authority", Tlv::Top(0x02)),
+    ("unique_id", Tlv::Top(0x05)),
+    ("ssl_version", Tlv::Tls(0x21)),
+    ("ssl_cn", Tlv::Tls(0x22)),
+    ("ssl_cipher", Tlv::Tls(0x23)),
 ];
 
 impl Template {
@@ -156,6 +177,13 @@ fn variable(name: &str) -> Result<Variable, (String, Option<String>)> {
     if let Some(cookie) = name.strip_prefix("cookie.") {
         return Ok(Variable::Cookie(cookie.to_owned()));
     }
+    if let Some(announced) = name.strip_prefix("proxy_protocol.") {
+        return announced_value(announced).map(Variable::Announced).ok_or_else(|| {
+            let all: Vec<_> = ANNOUNCED.iter().map(|(known, _)| *known).collect();
+            let hint = format!("known are {}, and tlv.0xEA for any other type", all.join(", "));
+            (format!("unknown variable `{{{name}}}`"), Some(hint))
+        });
+    }
     let nearest = NAMED
         .iter()
         .map(|(known, _)| (strsim::damerau_levenshtein(known, name), *known))
@@ -163,9 +191,18 @@ fn variable(name: &str) -> Result<Variable, (String, Option<String>)> {
         .filter(|(distance, _)| *distance <= 2)
         .map(|(_, known)| format!("did you mean `{{{known}}}`?"));
     let all = NAMED.iter().map(|(known, _)| format!("{{{known}}}")).collect::<Vec<_>>().join(" ");
-    let hint =
-        nearest.unwrap_or_else(|| format!("known are {all} {{header.NAME}} {{cookie.NAME}}"));
+    let others = "{header.NAME} {cookie.NAME} {proxy_protocol.NAME}";
+    let hint = nearest.unwrap_or_else(|| format!("known are {all} {others}"));
     Err((format!("unknown variable `{{{name}}}`"), Some(hint)))
+}
+
+/// `authority`, or `tlv.0xEA`.
+fn announced_value(name: &str) -> Option<Tlv> {
+    let named = ANNOUNCED.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+    named.or_else(|| {
+        let digits = name.strip_prefix("tlv.0x").filter(|it| it.len() == 2)?;
+        u8::from_str_radix(digits, 16).ok().map(Tlv::Top)
+    })
 }
 
 #[cfg(test)]
@@ -195,5 +232,18 @@ mod tests {
         assert_eq!(error.hint.as_deref(), Some("did you mean `{client_ip}`?"));
         assert_eq!(Template::parse("a}").expect_err("lone").offset, 1);
         assert_eq!(Template::parse("{host").expect_err("lone").offset, 0);
+        for name in ["tlv.0x", "tlv.0x+1", "tlv.0x1", "tlv.EA", "tlv.0xEAA", "ssl"] {
+            let error = Template::parse(&format!("{{proxy_protocol.{name}}}")).expect_err(name);
+            assert!(error.hint.is_some_and(|it| it.contains("authority")), "{name}");
+        }
+    }
+
+    #[test]
+    fn values_of_the_proxy_protocol() {
+        let parsed = |text| Template::parse(text).expect(text).parts().to_vec();
+        let value = |tlv| [Part::Variable(Variable::Announced(tlv))];
+        assert_eq!(parsed("{proxy_protocol.authority}"), value(Tlv::Top(2)));
+        assert_eq!(parsed("{proxy_protocol.ssl_cn}"), value(Tlv::Tls(0x22)));
+        assert_eq!(parsed("{proxy_protocol.tlv.0xeA}"), value(Tlv::Top(0xEA)));
     }
 }

@@ -157,6 +157,7 @@ fn the_optional_tables_of_full_toml_are_the_defaults() {
         .replace(
             "[upstream.app]",
             "tls.certificates = [{ cert = \"tls/site.pem\", key = \"tls/site.key\" }]\n\
+             proxy_protocol.from = [\"10.0.0.0/8\"]\n\
              [upstream.app]\nhealth_check = { host = \"app.internal\" }\n\
              strategy = \"consistent_hash\"",
         )

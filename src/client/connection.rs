@@ -1,13 +1,17 @@
 //! One client connection, from its first byte to its last.
 //!
-//! Owns: the choice of HTTP version. May touch: [`crate::proxy`]. Next: [`super::handshake`], then
+//! Owns: the choice of HTTP version. May touch: [`crate::proxy`]. Next: [`super::announcement`] and
+//! [`super::handshake`], then
 //! [`super::http1`] or [`super::http2`].
 
 use super::{
-    handshake, http1::Http1, http2, listener::Open, service::Service, settings::Settings,
-    stream::Stream,
+    announcement, handshake, http1::Http1, http2, listener::Open, service::Service,
+    settings::Settings, stream::Stream,
 };
-use crate::{message::context::Peer, proxy::Proxy};
+use crate::{
+    message::{context::Peer, proxy_protocol::Origin},
+    proxy::Proxy,
+};
 use bytes::Bytes;
 use http::StatusCode;
 use std::{net::SocketAddr, sync::Arc};
@@ -28,8 +32,19 @@ pub async fn serve(
     let settings = Settings::of(parts);
     let tls = parts.tls.as_ref().map(|tls| Arc::clone(&tls.server));
     let limit = parts.timeouts.tls_handshake;
+    let mut ip = peer.ip().to_canonical();
+    let expected = parts.proxy_protocol.as_ref().filter(|it| it.from.contains(Some(ip)));
+    let header_limit = expected.map(|it| it.timeout);
     drop(snapshot);
-    let ip = peer.ip().to_canonical();
+    let mut announced = None;
+    if let Some(limit) = header_limit {
+        let reading = Box::pin(announcement::read(&stream, peer, limit, &open, &proxy));
+        let Some(header) = reading.await else { return };
+        if let Origin::Ip { source, .. } = header.origin {
+            ip = source.ip();
+        }
+        announced = Some(Box::new(header));
+    }
     let listener = Arc::clone(&open.listener().name);
     let expects_tls = tls.is_some();
     let stream = match tls {
@@ -49,7 +64,8 @@ pub async fn serve(
             (true, sni, tls.alpn_protocol() == Some(b"h2"))
         }
     };
-    let peer = Peer::new(ip, listener, secure, sni);
+    let mut peer = Peer::new(ip, listener, secure, sni);
+    peer.announced = announced;
     let service = Service::new(proxy, open, peer, settings.limits.requests_per_connection);
     if speaks_http2 {
         Box::pin(http2::serve(stream, Bytes::new(), service, settings)).await;

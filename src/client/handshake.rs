@@ -21,9 +21,9 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-/// How long a handshake may still take once the listener drains: enough for the round trips of a
-/// distant client, which may have a request for us.
-const LAST: Duration = Duration::from_millis(500);
+/// How long a connection may still take to begin once the listener drains: enough for the round
+/// trips of a distant client, which may have a request for us.
+pub(super) const LAST: Duration = Duration::from_millis(500);
 
 /// The result of a handshake: TLS, or a client that speaks plain HTTP.
 pub async fn shake(

@@ -6,6 +6,7 @@
 
 pub mod activity;
 pub mod alarm;
+pub mod announcement;
 pub mod backlog;
 pub mod connection;
 pub mod frames;

@@ -1,6 +1,7 @@
 //! `[listener.NAME]`: a socket that we accept on, its TLS, timeouts and limits.
 
 use super::{
+    ProxyProtocol,
     names::{NO_UNIX_SOCKETS, is_unix_socket, without_brackets},
     table::Table,
     tree::Text,
@@ -21,6 +22,8 @@ pub struct Listener {
     /// `defer_accept`: a connection is accepted once its client has sent something, or after about a
     /// second (Linux's `TCP_DEFER_ACCEPT`), default true.
     pub defer_accept: bool,
+    /// Whose connections begin with the PROXY protocol's header; `None`: nobody's.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// `None`: without TLS.
     pub tls: Option<Tls>,
     /// The client's side of the timeouts.
@@ -92,6 +95,9 @@ impl Listener {
             name,
             address: address.map_or(NOWHERE, |text| socket_address(table, text)),
             defer_accept: table.boolean("defer_accept", true),
+            proxy_protocol: table
+                .optional_table("proxy_protocol")
+                .map(|announced| ProxyProtocol::read(&announced)),
             tls: table.optional_table("tls").map(|tls| Tls::read(&tls)),
             timeouts: ListenerTimeouts::read(&table.table("timeouts")),
             limits: ListenerLimits::read(&table.table("limits")),

@@ -5,13 +5,13 @@
 
 use super::{
     AccessLog, Admin, Config, ConfigError, Diagnostic, Listener, Log, Severity, Site, Upstream,
+    addresses::address_set,
     check::check,
     document::{Document, Finished},
     site::Names,
     table::Table,
     tree::Kind,
 };
-use crate::cidr::Cidr;
 use std::{collections::BTreeSet, num::NonZeroUsize, path::Path, time::Duration};
 
 /// A config that may run.
@@ -73,7 +73,7 @@ fn read(top: &Table<'_>) -> Config {
         workers: read_workers(top),
         shutdown_timeout: top.duration("shutdown_timeout", Duration::from_secs(30)),
         drain_delay: top.duration("drain_delay", Duration::ZERO),
-        trusted_proxies: read_trusted_proxies(top),
+        trusted_proxies: address_set(top, "trusted_proxies"),
         listeners,
         upstreams,
         sites,
@@ -99,26 +99,4 @@ fn read_workers(top: &Table<'_>) -> Option<NonZeroUsize> {
             NonZeroUsize::new(usize::try_from(workers).ok()?)
         }
     }
-}
-
-fn read_trusted_proxies(top: &Table<'_>) -> Vec<Cidr> {
-    let texts = top.texts("trusted_proxies").unwrap_or_default();
-    let ranges = texts.iter().filter_map(|text| match text.value.parse::<Cidr>() {
-        Ok(range) => {
-            let network = range.network();
-            if network != range {
-                let (address, _) = text.value.split_once('/').unwrap_or((&text.value, ""));
-                let message = format!("`{}` is an address within a range", text.value);
-                let hint = format!("write `\"{network}\"`, or `\"{address}\"` for it alone");
-                top.error(text.span.clone(), message, Some(hint));
-            }
-            Some(network)
-        }
-        Err(message) => {
-            let hint = Some("write an address or a range, as `\"10.0.0.0/8\"`".into());
-            top.error(text.span.clone(), message, hint);
-            None
-        }
-    });
-    ranges.collect()
 }

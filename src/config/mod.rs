@@ -5,6 +5,7 @@
 //! share; no tokio, no sockets. Next: [`crate::snapshot::build`] turns a [`Config`] into what runs.
 
 mod access_log;
+mod addresses;
 mod admin;
 mod certificate;
 mod check;
@@ -22,6 +23,7 @@ mod names;
 mod nearest;
 mod not_yet;
 mod private_key;
+mod proxy_protocol;
 mod retry;
 mod route;
 mod server;
@@ -44,13 +46,14 @@ pub use health_check::{HealthCheck, StatusRange};
 pub use listener::{Certificate, Listener, ListenerLimits, ListenerTimeouts, Tls};
 pub use load::{Loaded, load, parse};
 pub use log::{Log, LogFormat};
+pub use proxy_protocol::ProxyProtocol;
 pub use retry::{Retry, RetryOn};
 pub use route::{Action, HeaderEdits, PathPattern, Redirect, Respond, Route, RouteTimeouts};
 pub use server::Server;
 pub use site::{HostPattern, Site};
 pub use upstream::{Strategy, Upstream, WhenAllDown};
 
-use crate::cidr::Cidr;
+use crate::cidr::AddressSet;
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 /// One whole configuration, valid in itself.
@@ -63,7 +66,7 @@ pub struct Config {
     /// How long `/ready` says 503 before a stop closes the listeners.
     pub drain_delay: Duration,
     /// Who may speak for a client with `X-Forwarded-*`.
-    pub trusted_proxies: Vec<Cidr>,
+    pub trusted_proxies: AddressSet,
     /// In the order of the file.
     pub listeners: Vec<Listener>,
     /// In the order of the file.

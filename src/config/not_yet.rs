@@ -7,7 +7,7 @@
 /// empty: everywhere), and the hint.
 type Told = (&'static [&'static str], &'static str, &'static str);
 
-const TOLD: [Told; 14] = [
+const TOLD: [Told; 15] = [
     (
         &["tls", "ssl", "https", "sni", "insecure"],
         "upstream.",
@@ -45,7 +45,16 @@ const TOLD: [Told; 14] = [
         "authentication is not supported yet: the server has to ask for it",
     ),
     (&["http3", "quic"], "", "HTTP/3 is not supported yet"),
-    (&["proxy_protocol", "send_proxy"], "", "the PROXY protocol is not supported yet"),
+    (
+        &["proxy_protocol", "accept_proxy"],
+        "listener.",
+        "write `proxy_protocol.from = [\"10.0.0.0/8\"]`: whose connections begin with its header",
+    ),
+    (
+        &["proxy_protocol", "send_proxy"],
+        "upstream.",
+        "the PROXY protocol is read from clients, and not written to servers yet",
+    ),
     (&["cors"], "", "write its fields in `response_headers.set`"),
     (&["mirror", "shadow"], "", "mirrored requests are not supported yet"),
     (&["include", "includes", "import"], "", "there are no includes: one file has everything"),

@@ -4,17 +4,18 @@
 //! [`crate::http1::request`], [`crate::template`]. Made once
 //! per request by [`crate::proxy::begin`].
 
-use super::request_id::RequestId;
+use super::{proxy_protocol::Announcement, request_id::RequestId};
 use crate::{
     http1::{
         buffers::Parts,
         request::{Head, RequestFields},
     },
-    template::{Part, Template, Variable},
+    template::{Part, Template, Tlv, Variable},
 };
 use http::{HeaderName, HeaderValue, Version, header};
 use std::{
     borrow::Cow,
+    fmt::Write as _,
     net::{IpAddr, Ipv6Addr},
     ops::Range,
     sync::{
@@ -38,6 +39,8 @@ pub struct Peer {
     pub tls: bool,
     /// The server name of the TLS handshake, lower case.
     pub sni: Option<String>,
+    /// What the PROXY protocol's header says of it, if there was one.
+    pub announced: Option<Box<Announcement>>,
     part: AtomicUsize,
 }
 
@@ -55,7 +58,16 @@ impl Peer {
         lines.push_str("\r\nx-forwarded-proto: ");
         lines.push_str(if tls { "https\r\n" } else { "http\r\n" });
         let parts = if tls { Parts::TLS } else { Parts::PLAIN };
-        Self { ip, lines, ip_text, listener, tls, sni, part: parts.after(0).into() }
+        Self {
+            ip,
+            lines,
+            ip_text,
+            listener,
+            tls,
+            sni,
+            announced: None,
+            part: parts.after(0).into(),
+        }
     }
 
     /// How many bytes of a body are taken at a time for the client, which may then take none of them
@@ -197,6 +209,11 @@ impl Scope<'_> {
             Variable::Cookie(name) => {
                 text.push_str(cookie(&head.fields, name).unwrap_or_default());
             }
+            Variable::Announced(tlv) => {
+                if let Some(announced) = &self.context.peer.announced {
+                    push_tlv(announced, *tlv, text);
+                }
+            }
         }
     }
 }
@@ -228,6 +245,26 @@ fn push_cookies(head: &Head, text: &mut String) {
             text.push_str("; ");
         }
         text.push_str(&String::from_utf8_lossy(crumb));
+    }
+}
+
+/// A value as it is; bytes that are no text as hexadecimal digits.
+fn push_tlv(announced: &Announcement, tlv: Tlv, text: &mut String) {
+    const TLS: u8 = 0x20;
+    /// Flags and a result, before what is told of TLS.
+    const VERDICT: usize = 5;
+    let value = match tlv {
+        Tlv::Top(kind) => announced.tlv(kind),
+        Tlv::Tls(kind) => announced.tlv_within(TLS, VERDICT, kind),
+    };
+    match std::str::from_utf8(value.unwrap_or_default()) {
+        Ok(value) => text.push_str(value),
+        Err(_) => {
+            for byte in value.into_iter().flatten() {
+                // Writing to a string can't fail.
+                let _ = write!(text, "{byte:02x}");
+            }
+        }
     }
 }
 

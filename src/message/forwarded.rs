@@ -4,7 +4,7 @@
 //! request head's ([`crate::proxy::request_head`]).
 
 use super::request_id::X_REQUEST_ID;
-use crate::{cidr::Cidr, http1::request::RequestFields};
+use crate::{cidr::AddressSet, http1::request::RequestFields};
 use http::{HeaderName, header};
 use std::net::IpAddr;
 
@@ -54,14 +54,14 @@ impl Edited {
 }
 
 /// Whether `address` may speak for a client.
-pub fn is_trusted(trusted: &[Cidr], address: IpAddr) -> bool {
-    trusted.iter().any(|range| range.contains(address))
+pub fn is_trusted(trusted: &AddressSet, address: IpAddr) -> bool {
+    trusted.contains(Some(address))
 }
 
 /// The client's address: seen from us, the first in `X-Forwarded-For` that is no trusted proxy; and
 /// how many stand right of it. What stands left of it is the client's own claim. `peer` must be
 /// trusted.
-pub fn client_ip(fields: &RequestFields, trusted: &[Cidr], peer: IpAddr) -> (IpAddr, usize) {
+pub fn client_ip(fields: &RequestFields, trusted: &AddressSet, peer: IpAddr) -> (IpAddr, usize) {
     let (mut client, mut read) = (peer, 0_usize);
     let values: Vec<_> = fields.values(&X_FORWARDED_FOR).collect();
     for value in values.into_iter().rev() {
@@ -111,7 +111,7 @@ mod tests {
         for value in values {
             headers.append(X_FORWARDED_FOR, value.parse().unwrap());
         }
-        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        let trusted = AddressSet { ranges: vec!["10.0.0.0/8".parse().unwrap()], unix: false };
         client_ip(&RequestFields::Map(headers.into()), &trusted, "10.0.0.1".parse().unwrap())
             .0
             .to_string()

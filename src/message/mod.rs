@@ -10,5 +10,6 @@ pub mod context;
 pub mod forwarded;
 pub mod hop_by_hop;
 pub mod pile;
+pub mod proxy_protocol;
 pub mod request_id;
 pub mod upload;

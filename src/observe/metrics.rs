@@ -37,6 +37,9 @@ pub const HANDSHAKE_FAILURES: [&str; 8] = [
     "timeout",
 ];
 
+/// Why a header of the PROXY protocol was not read, as the label `reason`.
+pub const ANNOUNCEMENT_FAILURES: [&str; 4] = ["broken", "closed", "missing", "timeout"];
+
 /// All that is counted.
 pub struct Metrics {
     registry: Registry,
@@ -70,6 +73,8 @@ pub struct Metrics {
     pub connections_max: IntGauge,
     /// `sheave_connections_total`.
     pub connections: IntCounterVec,
+    /// `sheave_proxy_protocol_failures_total`.
+    pub announcement_failures: IntCounterVec,
     /// `sheave_tls_handshakes_total`.
     pub tls_handshakes: IntCounterVec,
     /// `sheave_tls_handshake_failures_total`.
@@ -192,6 +197,11 @@ impl Metrics {
                 "sheave_connections_total",
                 "Client connections accepted.",
                 &["listener"],
+            ),
+            announcement_failures: make.counters(
+                "sheave_proxy_protocol_failures_total",
+                "Connections without the PROXY protocol's header that they had to begin with.",
+                &["listener", "reason"],
             ),
             tls_handshakes: make.counters(
                 "sheave_tls_handshakes_total",
@@ -323,6 +333,9 @@ impl Metrics {
         listeners.remove(name);
         let _ = self.connections_open.remove_label_values(&[name]);
         let _ = self.connections.remove_label_values(&[name]);
+        for reason in ANNOUNCEMENT_FAILURES {
+            let _ = self.announcement_failures.remove_label_values(&[name, reason]);
+        }
         for result in HANDSHAKES {
             let _ = self.tls_handshakes.remove_label_values(&[name, result]);
         }

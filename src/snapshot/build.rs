@@ -115,6 +115,7 @@ fn listener_parts(
         sites,
         limits: listener.limits,
         timeouts: listener.timeouts.clone(),
+        proxy_protocol: listener.proxy_protocol.clone(),
         tls,
     })
 }

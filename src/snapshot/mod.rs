@@ -12,7 +12,7 @@ pub mod seats;
 pub use live::Live;
 
 use crate::{
-    cidr::Cidr,
+    cidr::AddressSet,
     config,
     files::Files,
     observe::access_log::AccessLog,
@@ -31,7 +31,7 @@ pub struct Snapshot {
     /// All sites' routes.
     pub router: Router,
     /// Who may speak for a client.
-    pub trusted_proxies: Vec<Cidr>,
+    pub trusted_proxies: AddressSet,
     /// Every upstream once, in the order of the config.
     pub groups: Vec<Arc<Group>>,
     /// Where requests are logged.
@@ -50,6 +50,8 @@ pub struct ListenerParts {
     pub limits: config::ListenerLimits,
     /// The client's side of the waits.
     pub timeouts: config::ListenerTimeouts,
+    /// Whose connections begin with the PROXY protocol's header.
+    pub proxy_protocol: Option<config::ProxyProtocol>,
     /// Its TLS side.
     pub tls: Option<TlsParts>,
 }

@@ -30,6 +30,7 @@ mod limits;
 mod logs;
 mod memory;
 mod pools;
+mod proxy_protocol;
 mod reload;
 mod responses;
 mod retry;

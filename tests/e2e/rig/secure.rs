@@ -14,6 +14,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::io::AsyncWriteExt;
 
 /// The client's side of a TLS handshake.
 #[derive(Clone)]
@@ -59,9 +60,14 @@ impl Handshake {
     }
 
     pub fn try_connect(&self, address: SocketAddr, name: &str) -> io::Result<(TlsClient, Agreed)> {
-        let mut tcp = TcpStream::connect_timeout(&address, PATIENCE)?;
+        let tcp = TcpStream::connect_timeout(&address, PATIENCE)?;
         tcp.set_read_timeout(Some(PATIENCE))?;
         tcp.set_nodelay(true)?;
+        self.try_over(tcp, name)
+    }
+
+    /// On a connection on which something may have been sent already.
+    pub fn try_over(&self, mut tcp: TcpStream, name: &str) -> io::Result<(TlsClient, Agreed)> {
         let name = ServerName::try_from(name.to_owned()).expect("a server name");
         let mut tls =
             ClientConnection::new(Arc::clone(&self.config), name).map_err(io::Error::other)?;
@@ -117,6 +123,15 @@ impl Http2 {
     pub fn connect_plain(address: SocketAddr) -> Self {
         Self::over(1 << 20, async {
             tokio::net::TcpStream::connect(address).await.expect("a connection")
+        })
+    }
+
+    /// The same on a connection on which something has been sent already.
+    pub fn connect_behind(address: SocketAddr, sent: &[u8]) -> Self {
+        Self::over(1 << 20, async {
+            let mut tcp = tokio::net::TcpStream::connect(address).await.expect("a connection");
+            tcp.write_all(sent).await.expect("the daemon takes what is sent");
+            tcp
         })
     }
 

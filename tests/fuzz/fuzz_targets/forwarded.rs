@@ -3,12 +3,14 @@
 
 use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
+use sheave::cidr::AddressSet;
 use sheave::http1::request::RequestFields;
 use sheave::message::forwarded::{X_FORWARDED_FOR, client_ip, is_trusted};
 use std::net::{IpAddr, Ipv4Addr};
 
 fuzz_target!(|fields: Vec<Vec<u8>>| {
-    let trusted = ["10.0.0.0/8".parse().expect("a range"), "fd00::/8".parse().expect("a range")];
+    let ranges = ["10.0.0.0/8", "fd00::/8"].map(|it| it.parse().expect("a range"));
+    let trusted = AddressSet { ranges: ranges.into(), unix: false };
     let peer = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
     let mut headers = HeaderMap::new();
     for field in fields {
