@@ -3,11 +3,12 @@
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use sheave::upstream::{Member, Server, StrategyKind, Tried, Upstream, strategy};
-use std::{hint::black_box, time::Duration};
+use std::{hint::black_box, sync::Arc, time::Duration};
 
 fn upstream(kind: StrategyKind, count: usize) -> Upstream {
     let member = |i: usize| Member {
         server: Server::new("app", &format!("10.0.{}.{}:8080", i / 256, i % 256)),
+        reach: Arc::default(),
         weight: 1 + (i % 3) as u32,
         max_fails: 3,
         fail_timeout: Duration::from_secs(10),

@@ -105,8 +105,12 @@ fn servers(document: &Document<'_>, upstream: &Upstream) {
     let at = |index: usize| document.value_at(&format!("{path}[{index}].address"));
     let mut seen = HashMap::new();
     for (index, server) in upstream.servers.iter().enumerate() {
-        let address = server.address.to_lowercase();
-        if address.is_empty() {
+        // Only host names don't tell small letters from capital ones.
+        let address = match &server.socket {
+            Some(socket) => format!("unix:{}", socket.display()),
+            None => server.address.to_lowercase(),
+        };
+        if server.address.is_empty() {
             continue;
         }
         if let Some(first) = seen.insert(address, index) {

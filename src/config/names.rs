@@ -14,8 +14,8 @@ pub(super) type Refusal = (String, String);
 /// `host:port`, `1.2.3.4:80` or `[::1]:80`.
 pub(super) fn server_address(text: &str) -> Result<(), Refusal> {
     let refuse = |hint: String| Err((format!("`{text}` is no server address"), hint));
-    if is_unix_socket(text) {
-        return refuse(format!("{NO_UNIX_SOCKETS}: `\"127.0.0.1:3001\"`"));
+    if text.starts_with('/') {
+        return refuse(format!("a Unix socket is written `\"unix:{text}\"`"));
     }
     if let Some((scheme, rest)) = text.split_once("://") {
         let port = if scheme == "https" { 443 } else { 80 };

@@ -19,7 +19,7 @@ use crate::{
     client::listener::{Listener, bound_by},
     config::{Config, Loaded},
     observe::logging::{self, Level},
-    origin::connect::is_ours,
+    origin::dial::is_ours,
     snapshot::{
         Live,
         build::build,

@@ -9,7 +9,7 @@ use crate::{
     route::Group,
     task,
     upstream::{
-        Member, Server,
+        Member,
         health::{
             ActiveHealth::{Checking, Unchecked},
             active::Check,
@@ -59,10 +59,12 @@ impl Tending {
                     });
                 }
                 if let Some(check) = group.health_check.as_ref().filter(|_| !member.down) {
-                    // Any change of the check starts it anew.
-                    let work =
-                        Work { server: server.id(), kind: Kind::Check(format!("{check:?}")) };
-                    self.keep(&mut before, work, || watch(server, check));
+                    // Any change of the check, or of how the server is reached, starts it anew.
+                    let work = Work {
+                        server: server.id(),
+                        kind: Kind::Check(format!("{} {check:?}", member.reach.key())),
+                    };
+                    self.keep(&mut before, work, || watch(member, check));
                 }
             }
         }
@@ -104,8 +106,8 @@ fn works(member: &Member) -> bool {
     !member.down && member.weight > 0 && member.server.active().is_usable()
 }
 
-fn watch(server: &Arc<Server>, check: &Check) -> impl Future<Output = ()> + Send + 'static {
-    probe::watch(Arc::clone(server), check.clone())
+fn watch(member: &Member, check: &Check) -> impl Future<Output = ()> + Send + 'static {
+    probe::watch(Arc::clone(&member.server), Arc::clone(&member.reach), check.clone())
 }
 
 /// Looks up the names of servers without an address, all at once and for a limited time.

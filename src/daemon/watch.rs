@@ -5,7 +5,7 @@
 //! an editor's rename or a swapped link in Kubernetes does not change the file that was watched.
 //! Changes that the system does not report, as on NFS, are found by a check every few seconds.
 
-use crate::origin::connect::is_ours;
+use crate::origin::dial::is_ours;
 use notify::{
     Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
     event::{AccessKind, AccessMode},

@@ -115,8 +115,8 @@ impl Upload {
         self.replay_at = 0;
     }
 
-    /// The next part: data, or trailers at the end.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Polled {
+    /// The next part: data, or trailers at the end. If it `may_move`, bytes that the kernel moves.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>, may_move: bool) -> Polled {
         if let Some(data) = self.kept.get(self.replay_at as usize) {
             self.replay_at += 1;
             return Poll::Ready(Some(Ok(Part::Frame(Frame::data(data.clone())))));
@@ -126,7 +126,7 @@ impl Upload {
         }
         // What won't be kept for another try is looked at by nobody.
         let unseen = self.lost || self.length != Length::Unknown && self.outgrows_what_is_kept();
-        let want = Want { may_move: unseen, ..Want::ALL };
+        let want = Want { may_move: may_move && unseen, ..Want::ALL };
         match ready!(self.body.poll_part(cx, want)) {
             None => {
                 self.ended = true;

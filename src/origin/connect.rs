@@ -1,43 +1,38 @@
 //! A connection to a server.
 //!
-//! Owns: one socket for as long as it lives and, while it is in use, its buffers and one timer. May
-//! touch: [`crate::upstream`], [`crate::http1`], [`crate::loopback`]. [`super::pool`] keeps sockets
-//! and buffers between requests; [`mod@crate::origin::exchange`] uses them.
+//! Owns: one wire for as long as it lives and, while it is in use, its buffers and one timer. May
+//! touch: [`crate::upstream`], [`crate::http1`], [`super::dial`]. [`super::pool`] keeps wires and
+//! buffers between requests; [`mod@crate::origin::exchange`] uses them.
 
+use super::{
+    dial::{Destination, Unconnected, dial},
+    wire::Wire,
+};
 use crate::{
     http1::{
         buffers::{self, SMALL},
         moved::{self, Moved},
         outgoing::Outgoing,
+        socket::Socket,
     },
-    loopback,
     upstream::Server,
 };
 use bytes::Bytes;
-use rustix::io::Errno;
-use socket2::SockRef;
 use std::{
     io,
-    mem::MaybeUninit,
-    net::SocketAddr,
     num::NonZeroU16,
     pin::Pin,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
-use tokio::{net::TcpStream, time::Sleep};
+use tokio::time::Sleep;
 
-/// Whether a connection failed because we lack something, such as descriptors: this must not count
-/// against the server. A lack of ports can't be told from an address that is not reachable.
-pub fn is_ours(error: &io::Error) -> bool {
-    let ours = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    error.raw_os_error().is_some_and(|code| ours.iter().any(|it| it.raw_os_error() == code))
-}
-
-/// A socket to a server: all that is kept of a connection between two requests.
+/// What is kept of a connection between two requests.
 #[derive(Debug)]
 pub struct Link {
-    stream: TcpStream,
+    wire: Wire,
+    /// How the server was reached: [`Reach::key`](crate::upstream::Reach::key).
+    pub key: u64,
     /// How many bytes the next head is read with: as many as the last response would have needed.
     pub first_read: usize,
     /// Requests that it has carried.
@@ -98,48 +93,35 @@ impl Link {
             return false;
         }
         self.moves = moves;
-        !self.stream.peer_addr().is_ok_and(|peer| server.addresses().contains(&peer))
+        !self.wire.peer().is_none_or(|peer| server.addresses().contains(&peer))
     }
 
     /// Whether the server has closed it, or sent something without a request. Uses only what the
     /// reactor already knows; `thorough` also asks the kernel, for requests that must not be sent
     /// twice.
-    pub fn is_dead(&self, thorough: bool) -> bool {
-        if thorough {
-            let mut byte = [MaybeUninit::uninit(); 1];
-            let peeked = SockRef::from(&self.stream).peek(&mut byte);
-            return !is_would_block(&peeked);
-        }
-        !is_would_block(&self.stream.try_read(&mut [0]))
+    pub fn is_dead(&mut self, thorough: bool) -> bool {
+        self.wire.is_dead(thorough)
     }
 }
 
 impl Connection {
     /// Connects to one of the server's addresses, each tried once, within `timeout` in all.
     pub async fn open(
-        server: &Server,
+        to: &Destination<'_>,
         timeout: Duration,
         now: u64,
         mut gear: Box<Gear>,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, Unconnected> {
         gear.deadline.as_mut().reset(tokio::time::Instant::now() + timeout);
-        let moves = server.moves();
-        let addresses = server.addresses().clone();
-        let connecting = connect_any(&addresses, server.requests() as usize, timeout);
-        let stream = tokio::select! {
+        let moves = to.server.moves();
+        let wire = tokio::select! {
             biased;
-            stream = connecting => stream?,
-            () = gear.deadline.as_mut() => return Err(io::ErrorKind::TimedOut.into()),
+            wire = dial(to, timeout) => wire?,
+            () = gear.deadline.as_mut() => return Err(Unconnected::Timeout),
         };
-        // Heads and bodies are written whole, so waiting for full segments would only delay them.
-        stream.set_nodelay(true)?;
-        if loopback::is_paced(&stream)
-            && loopback::is_local(stream.local_addr()?.ip(), stream.peer_addr()?.ip())
-        {
-            loopback::unpace(&stream);
-        }
         let (first_read, requests, kept_for) = (SMALL, 0, None);
-        let link = Link { stream, first_read, requests, opened: now, kept_for, moves };
+        let key = to.reach.key();
+        let link = Link { wire, key, first_read, requests, opened: now, kept_for, moves };
         Ok(Self { link, gear })
     }
 
@@ -151,7 +133,7 @@ impl Connection {
         want: usize,
         likely: bool,
     ) -> Poll<io::Result<usize>> {
-        buffers::poll_fill(cx, &mut self.link.stream, &mut self.gear.unread, want, likely)
+        buffers::poll_fill(cx, &mut self.link.wire, &mut self.gear.unread, want, likely)
     }
 
     /// Takes up to `most` bytes off the socket without reading them; `None` if this is not possible
@@ -161,13 +143,19 @@ impl Connection {
         cx: &mut Context<'_>,
         most: u64,
     ) -> Poll<io::Result<Option<Moved>>> {
-        let piped = ready!(moved::poll_fill(cx, &self.link.stream, most))?;
+        let Some(socket) = self.link.wire.socket() else { return Poll::Ready(Ok(None)) };
+        let piped = ready!(moved::poll_fill(cx, socket, most))?;
         Poll::Ready(Ok(piped.map(Moved::Piped)))
+    }
+
+    /// Whether the kernel can move bytes to it.
+    pub fn takes_moved(&self) -> bool {
+        self.link.wire.socket().is_some()
     }
 
     /// Writes the rest of the outgoing bytes.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.gear.outgoing.poll_flush(cx, &mut self.link.stream)
+        self.gear.outgoing.poll_flush(cx, &mut self.link.wire)
     }
 
     /// Lets the wait that begins `now` end after `timeout`.
@@ -185,34 +173,4 @@ impl Connection {
     pub fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.gear.deadline.as_mut().poll(cx)
     }
-}
-
-fn is_would_block(read: &io::Result<usize>) -> bool {
-    matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-}
-
-/// An address that does not answer leaves the others their share of the time.
-async fn connect_any(
-    addresses: &[SocketAddr],
-    first: usize,
-    timeout: Duration,
-) -> io::Result<TcpStream> {
-    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address yet");
-    let deadline = Instant::now() + timeout;
-    for turn in 0..addresses.len() {
-        let connecting = TcpStream::connect(addresses[(first + turn) % addresses.len()]);
-        let left = addresses.len() - turn;
-        let connected = if left == 1 {
-            connecting.await
-        } else {
-            let share = deadline.saturating_duration_since(Instant::now()) / left as u32;
-            let connected = tokio::time::timeout(share, connecting).await;
-            connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-        };
-        match connected {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failed = error,
-        }
-    }
-    Err(failed)
 }

@@ -110,10 +110,11 @@ fn poll_send(
     body: &mut Upload,
 ) -> Poll<Result<(), SendError>> {
     loop {
+        let may_move = connection.takes_moved();
         let outgoing = &mut connection.gear.outgoing;
         // A body's first part goes out with the head, in one write.
         if outgoing.wants_more() {
-            match body.poll_next(cx) {
+            match body.poll_next(cx, may_move) {
                 Poll::Ready(Some(frame)) => outgoing.push(frame.map_err(SendError::Body)?),
                 Poll::Ready(None) => outgoing.end(None),
                 Poll::Pending if outgoing.is_empty() => return Poll::Pending,

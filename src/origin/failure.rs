@@ -3,7 +3,10 @@
 //! Owns: the kinds of failures, and how far an attempt came. May touch: [`crate::message`]. The
 //! caller of [`super::fetch`] decides what follows from one.
 
-use super::{connect::is_ours, response_head::Malformed};
+use super::{
+    dial::{Unconnected, is_ours},
+    response_head::Malformed,
+};
 use crate::message::body::BodyError;
 use std::{fmt, io};
 
@@ -41,6 +44,15 @@ impl fmt::Display for Failure {
             Self::BadResponse(malformed) => f.write_str(malformed),
             Self::Client(error) => write!(f, "{error}"),
             Self::ClientTimeout => f.write_str("the client's body came too slowly"),
+        }
+    }
+}
+
+impl From<Unconnected> for Failure {
+    fn from(unconnected: Unconnected) -> Self {
+        match unconnected {
+            Unconnected::Io(error) => Self::Connect(error),
+            Unconnected::Timeout => Self::ConnectTimeout,
         }
     }
 }

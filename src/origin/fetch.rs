@@ -6,6 +6,7 @@
 
 use super::{
     connect::Connection,
+    dial::Destination,
     exchange::exchange,
     failure::{Failed, Failure},
     http1_body::ServerBody,
@@ -28,7 +29,6 @@ use crate::{
 };
 use http::{Method, StatusCode};
 use std::{
-    io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -115,11 +115,11 @@ pub struct Taker {
     pub now: u64,
 }
 
-/// Asks `server` once. If a kept connection turns out to be closed, this is no failure of the
+/// Asks the server there once. If a kept connection turns out to be closed, this is no failure of the
 /// server: the request goes over a new one.
 pub async fn fetch(
     pool: &Pool,
-    server: &Server,
+    to: &Destination<'_>,
     asking: &impl Asking,
     body: &mut Upload,
     terms: Terms<'_>,
@@ -128,8 +128,8 @@ pub async fn fetch(
     // A request that can't be sent twice must not meet a connection that has just been closed.
     let thorough = !asking.method().is_idempotent() || body.outgrows_what_is_kept();
     let mut way = Way::Fresh;
-    if let Some(mut connection) = pool.check_out(server.id(), now, thorough) {
-        asking.write_http1(&mut connection.gear.outgoing, server, body.length());
+    if let Some(mut connection) = pool.check_out(to, now, thorough) {
+        asking.write_http1(&mut connection.gear.outgoing, to.server, body.length());
         match exchange(&mut connection, body, asking.method(), terms, begun).await {
             Ok(head) => return Fetched { reply: Ok(Reply::new(head, connection)), way: Way::Kept },
             Err(failure) => {
@@ -143,25 +143,20 @@ pub async fn fetch(
         }
     }
     // Boxed: rare, and large.
-    let reply = Box::pin(over_a_fresh_one(pool, server, asking, body, terms)).await;
+    let reply = Box::pin(over_a_fresh_one(pool, to, asking, body, terms)).await;
     Fetched { reply, way }
 }
 
 async fn over_a_fresh_one(
     pool: &Pool,
-    server: &Server,
+    to: &Destination<'_>,
     asking: &impl Asking,
     body: &mut Upload,
     terms: Terms<'_>,
 ) -> Result<Reply, Failed> {
-    let opened = Connection::open(server, terms.timeouts.connect, terms.begun.1, pool.gear()).await;
-    let mut connection = opened.map_err(|error| {
-        Failed::unsent(match error.kind() {
-            io::ErrorKind::TimedOut => Failure::ConnectTimeout,
-            _ => Failure::Connect(error),
-        })
-    })?;
-    asking.write_http1(&mut connection.gear.outgoing, server, body.length());
+    let opened = Connection::open(to, terms.timeouts.connect, terms.begun.1, pool.gear()).await;
+    let mut connection = opened.map_err(|error| Failed::unsent(error.into()))?;
+    asking.write_http1(&mut connection.gear.outgoing, to.server, body.length());
     match exchange(&mut connection, body, asking.method(), terms, Instant::now()).await {
         Ok(head) => Ok(Reply::new(head, connection)),
         Err(failure) => Err(how_far(&connection, failure)),
@@ -199,9 +194,10 @@ impl Reply {
         let all_sent = self.is_sent();
         let Self { framing, reusable, mut connection, .. } = self;
         let reusable = reusable && !taker.personal;
+        let may_move = taker.may_move && connection.takes_moved();
         connection.link.first_read = match framing {
             // A body that is worth moving is left to the kernel, if its taker allows that.
-            Framing::Length(length) if !taker.may_move || length < WORTH_MOVING => {
+            Framing::Length(length) if !may_move || length < WORTH_MOVING => {
                 SMALL.max(length.min(taker.part as u64) as usize)
             }
             _ => SMALL,
@@ -227,6 +223,6 @@ impl Reply {
 impl Home {
     /// Keeps a connection on which everything was read and sent.
     pub(super) fn keep(self, connection: Connection, now: u64) {
-        self.pool.check_in(self.lease.server().id(), connection, &self.limits, now);
+        self.pool.check_in(connection, &self.limits, now);
     }
 }

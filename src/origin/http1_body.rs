@@ -312,7 +312,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::Clock,
-        origin::{connect::Gear, pool::Limits},
+        origin::{Destination, connect::Gear, pool::Limits},
         upstream::{Member, Server, StrategyKind, Tried, Upstream},
     };
     use std::{
@@ -328,18 +328,9 @@ mod tests {
     async fn four_bytes() -> (ServerBody, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Server::new("app", &listener.local_addr().unwrap().to_string());
-        let connection = Connection::open(&server, TIME, 0, Gear::new()).await.unwrap();
-        let (weight, max_fails, fail_timeout, max_conns) = (1, 1, TIME, 0);
-        let member = Member {
-            server,
-            weight,
-            max_fails,
-            fail_timeout,
-            fail_share: 0,
-            max_conns,
-            backup: false,
-            down: false,
-        };
+        let member = Member::new(server);
+        let to = Destination { server: &member.server, reach: &member.reach };
+        let connection = Connection::open(&to, TIME, 0, Gear::new()).await.unwrap();
         let upstream = Upstream::new("app", StrategyKind::RoundRobin, vec![member], true, None);
         let home = Home {
             pool: Arc::default(),

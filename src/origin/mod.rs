@@ -5,6 +5,7 @@
 //! head, a body and a lease can [`fetch`].
 
 pub mod connect;
+pub mod dial;
 pub mod exchange;
 pub mod failure;
 pub mod fetch;
@@ -13,5 +14,7 @@ pub mod pool;
 pub mod probe;
 pub mod response_head;
 pub mod timeouts;
+pub mod wire;
 
+pub use dial::Destination;
 pub use fetch::{Asking, Fetched, Home, Reply, Taker, Terms, Way, fetch};

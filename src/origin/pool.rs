@@ -4,7 +4,10 @@
 //! [`super::connect`]. A pool is used by its worker's thread only; the lock is there because the
 //! type must be `Sync`.
 
-use super::connect::{Connection, Gear, Link};
+use super::{
+    connect::{Connection, Gear, Link},
+    dial::Destination,
+};
 use crate::upstream::Server;
 use foldhash::fast::FixedState;
 use std::{
@@ -34,7 +37,8 @@ pub struct Pool {
 
 #[derive(Debug, Default)]
 struct Kept {
-    by_server: HashMap<u64, Vec<Idle>, FixedState>,
+    /// By [`Reach::key`](crate::upstream::Reach::key).
+    by_reach: HashMap<u64, Vec<Idle>, FixedState>,
     /// The most recently used one is last.
     #[expect(clippy::vec_box, reason = "a connection's gear is boxed: it changes hands often")]
     gears: Vec<Box<Gear>>,
@@ -53,12 +57,12 @@ struct Idle {
 }
 
 impl Pool {
-    /// The most recently used connection to `server` that is alive, if any.
-    pub fn check_out(&self, server: u64, now: u64, thorough: bool) -> Option<Connection> {
+    /// The most recently used connection that leads there and is alive, if any.
+    pub fn check_out(&self, to: &Destination<'_>, now: u64, thorough: bool) -> Option<Connection> {
         let mut kept = self.lock();
-        let idle = kept.by_server.get_mut(&server)?;
+        let idle = kept.by_reach.get_mut(&to.reach.key())?;
         loop {
-            let Idle { link, expires } = idle.pop()?;
+            let Idle { mut link, expires } = idle.pop()?;
             if now < expires && !link.is_dead(thorough) {
                 return Some(Connection { link, gear: gear(&mut kept) });
             }
@@ -72,7 +76,7 @@ impl Pool {
 
     /// Keeps `connection` for another request, within `limits`, if everything on it was read and
     /// sent.
-    pub fn check_in(&self, server: u64, connection: Connection, limits: &Limits, now: u64) {
+    pub fn check_in(&self, connection: Connection, limits: &Limits, now: u64) {
         let Connection { link, gear } = connection;
         if !gear.is_clean() {
             return;
@@ -92,7 +96,7 @@ impl Pool {
         });
         let old = if limits.age == 0 { u64::MAX } else { link.opened + limits.age };
         let expires = (now + timeout - jitter(timeout, &link)).min(old);
-        let idle = kept.by_server.entry(server).or_default();
+        let idle = kept.by_reach.entry(link.key).or_default();
         if idle.len() >= limits.idle {
             // The one that was used longest ago would be closed soonest.
             idle.remove(0);
@@ -100,11 +104,11 @@ impl Pool {
         idle.push(Idle { link, expires });
     }
 
-    /// Drops connections that have expired or ended, and those to servers other than `current` or
-    /// to addresses that they no longer have. Called once a second.
+    /// Drops connections that have expired or ended, those that lead to no `current` server or lead
+    /// there in another way than now, and those to addresses that a server no longer has. Called once a second.
     pub fn sweep(&self, now: u64, current: &HashMap<u64, &Server>) {
-        self.lock().by_server.retain(|id, idle| {
-            let Some(server) = current.get(id) else { return false };
+        self.lock().by_reach.retain(|key, idle| {
+            let Some(server) = current.get(key) else { return false };
             idle.retain_mut(|it| {
                 now < it.expires && !it.link.is_dead(false) && !it.link.is_astray(server)
             });
@@ -130,6 +134,7 @@ fn jitter(timeout: u64, link: &Link) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::Reach;
     use std::{net::TcpListener, time::Duration};
 
     #[tokio::test]
@@ -138,23 +143,25 @@ mod tests {
         let addresses = listeners.each_ref().map(|it| it.local_addr().unwrap());
         let server = Server::new("app", "name:80");
         let limits = Limits { idle: 9, idle_timeout: 1000, requests: 0, age: 0 };
-        let (pool, current) = (Pool::default(), HashMap::from([(server.id(), &*server)]));
+        let reach = Reach::default();
+        let to = Destination { server: &server, reach: &reach };
+        let (pool, current) = (Pool::default(), HashMap::from([(reach.key(), &*server)]));
         for address in addresses {
             server.set_addresses(vec![address]);
-            let opened = Connection::open(&server, Duration::from_secs(9), 0, Gear::new()).await;
+            let opened = Connection::open(&to, Duration::from_secs(9), 0, Gear::new()).await;
             let mut connection = opened.unwrap();
             connection.gear.outgoing.begin();
             connection.gear.outgoing.end(None);
-            pool.check_in(server.id(), connection, &limits, 0);
+            pool.check_in(connection, &limits, 0);
         }
-        let kept = || pool.lock().by_server.get(&server.id()).map_or(0, Vec::len);
+        let kept = || pool.lock().by_reach.get(&reach.key()).map_or(0, Vec::len);
         server.set_addresses(addresses.to_vec());
         pool.sweep(1, &current);
         assert_eq!(kept(), 2);
         server.set_addresses(vec![addresses[1]]);
         pool.sweep(1, &current);
         assert_eq!(kept(), 1);
-        assert!(pool.check_out(server.id(), 1, true).is_some());
+        assert!(pool.check_out(&to, 1, true).is_some());
         pool.sweep(1, &HashMap::new());
         assert_eq!(kept(), 0);
     }

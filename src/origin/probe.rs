@@ -3,15 +3,14 @@
 //! Owns: one probe, and when the next one is due. May touch: [`crate::upstream`]. The control thread
 //! runs one [`watch`] per server, however many workers there are.
 
-use super::connect::is_ours;
+use super::dial::{Destination, Place, Places, Unconnected, dial_at, is_ours};
 use crate::upstream::{
-    ActiveHealth, Server,
+    ActiveHealth, Reach, Server,
     health::active::{Check, Tally},
 };
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     time::{sleep, timeout},
 };
 
@@ -20,14 +19,14 @@ use tokio::{
 const LONGEST: usize = 8 * 1024;
 
 /// Probes `server` until dropped.
-pub async fn watch(server: Arc<Server>, check: Check) {
+pub async fn watch(server: Arc<Server>, reach: Arc<Reach>, check: Check) {
     let mut tally = Tally::default();
     let mut turn = server.id();
     // Servers that are added together must not all be asked at the same moment.
     sleep(spread(check.interval.min(Duration::from_secs(1)), turn, 100)).await;
     loop {
         let outcome = if server.is_resolved() {
-            probe(&server, &check).await
+            probe(&Destination { server: &server, reach: &reach }, &check).await
         } else {
             Err(Failed::There("its name does not resolve".to_owned()))
         };
@@ -80,12 +79,12 @@ impl fmt::Display for Failed {
 }
 
 /// One request to each of the server's addresses, until one answers well; says why it failed.
-async fn probe(server: &Server, check: &Check) -> Result<(), Failed> {
-    let addresses = server.addresses().clone();
-    let share = check.timeout / addresses.len().max(1) as u32;
+async fn probe(to: &Destination<'_>, check: &Check) -> Result<(), Failed> {
+    let places = Places::of(to);
+    let share = check.timeout / places.count().max(1) as u32;
     let mut outcome = Err(Failed::There("its name has no address".to_owned()));
-    for address in addresses.iter() {
-        outcome = probe_at(*address, server, check, share).await;
+    for turn in 0..places.count() {
+        outcome = probe_at(places.at(turn), to, check, share).await;
         if outcome.is_ok() {
             break;
         }
@@ -94,14 +93,14 @@ async fn probe(server: &Server, check: &Check) -> Result<(), Failed> {
 }
 
 async fn probe_at(
-    address: SocketAddr,
-    server: &Server,
+    place: Place<'_>,
+    to: &Destination<'_>,
     check: &Check,
     within: Duration,
 ) -> Result<(), Failed> {
-    let status = match timeout(within, ask(address, server, check)).await {
+    let status = match timeout(within, ask(place, to, check)).await {
         Ok(Ok(status)) => status,
-        Ok(Err(error)) if is_ours(&error) => return Err(Failed::Here(error)),
+        Ok(Err(Unconnected::Io(error))) if is_ours(&error) => return Err(Failed::Here(error)),
         Ok(Err(error)) => return Err(Failed::There(error.to_string())),
         Err(_) => return Err(Failed::There(format!("no answer within {within:?}"))),
     };
@@ -112,9 +111,9 @@ async fn probe_at(
     }
 }
 
-async fn ask(address: SocketAddr, server: &Server, check: &Check) -> io::Result<u16> {
-    let mut stream = TcpStream::connect(address).await?;
-    let host = check.host.as_deref().unwrap_or(server.address());
+async fn ask(place: Place<'_>, to: &Destination<'_>, check: &Check) -> Result<u16, Unconnected> {
+    let mut stream = dial_at(place, to).await?;
+    let host = check.host.as_deref().unwrap_or(to.server.host());
     let request = format!(
         "GET {} HTTP/1.1\r\nhost: {host}\r\nuser-agent: sheave-health-check\r\nconnection: close\r\n\r\n",
         check.path
@@ -123,13 +122,13 @@ async fn ask(address: SocketAddr, server: &Server, check: &Check) -> io::Result<
     let mut head = Vec::with_capacity(256);
     loop {
         if stream.read_buf(&mut head).await? == 0 {
-            return Err(io::Error::other("it closed before the end of its status line"));
+            return Err(io::Error::other("it closed before the end of its status line").into());
         }
         if let Some(status) = final_status(&mut head)? {
             return Ok(status);
         }
         if head.len() > LONGEST {
-            return Err(io::Error::other("its status line has no end"));
+            return Err(io::Error::other("its status line has no end").into());
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     http1::request::Head,
     message::{answer::Answer, body::Body, upload::Upload},
     observe::outcome::Outcome as Count,
-    origin::{Fetched, Home, Reply, Taker, Way, fetch},
+    origin::{Destination, Fetched, Home, Reply, Taker, Way, fetch},
     route::{Forward, Group, Key, Route},
     upstream::{
         Lease, RetryPermit, Tried, Unavailable, Upstream,
@@ -106,8 +106,8 @@ pub async fn forward(
             edited: forward.edited,
         };
         let terms = forward.terms((begun, now));
-        let Fetched { reply, way } =
-            fetch(&proxy.pool, lease.server(), &asking, &mut body, terms).await;
+        let to = Destination { server: lease.server(), reach: group.upstream.reach(&lease) };
+        let Fetched { reply, way } = fetch(&proxy.pool, &to, &asking, &mut body, terms).await;
         count_way(proxy, group, &lease, way);
         match reply {
             Ok(reply) => {

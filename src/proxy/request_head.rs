@@ -58,7 +58,7 @@ fn head(out: &mut Vec<u8>, forwarding: &Forwarding<'_>, server: &Server, length:
     // best guess: many refuse an empty one.
     let edited_host = if forwarding.edits_host { head.fields.get(&header::HOST) } else { None };
     let host = match edited_host.unwrap_or(head.target.host().as_bytes()) {
-        b"" => server.address().as_bytes(),
+        b"" => server.host().as_bytes(),
         host => host,
     };
     write_known(out, b"host: ", host);

@@ -20,7 +20,7 @@ use crate::{
     route::{Group, Router, Sites},
     tls::{self, Certificates, TlsError},
     upstream::{
-        ActiveHealth, Member, Server, StrategyKind, Upstream,
+        ActiveHealth, Means, Member, Reach, Server, StrategyKind, Upstream,
         health::active::{Check, StatusRange},
     },
 };
@@ -173,7 +173,10 @@ fn group(wanted: &config::Upstream, previous: Option<&Snapshot>, resources: &Res
     let members = wanted.servers.iter().map(|it| {
         let kept = known.iter().find(|old| old.server.address() == it.address);
         let server = kept.map(|old| Arc::clone(&old.server));
-        member(it, server.unwrap_or_else(|| new_server(&wanted.name, it, checked)))
+        let means = Means { socket: it.socket.clone() };
+        let same = kept.map(|old| &old.reach).filter(|old| old.means == means);
+        let reach = same.map_or_else(|| Arc::new(Reach::new(means)), Arc::clone);
+        member(it, server.unwrap_or_else(|| new_server(&wanted.name, it, checked)), reach)
     });
     let members = members.collect();
     let kind = match wanted.strategy {
@@ -204,9 +207,10 @@ fn group(wanted: &config::Upstream, previous: Option<&Snapshot>, resources: &Res
     }
 }
 
-fn member(wanted: &config::Server, server: Arc<Server>) -> Member {
+fn member(wanted: &config::Server, server: Arc<Server>, reach: Arc<Reach>) -> Member {
     Member {
         server,
+        reach,
         weight: wanted.weight,
         max_fails: wanted.max_fails,
         fail_timeout: wanted.fail_timeout,

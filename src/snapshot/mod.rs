@@ -86,10 +86,10 @@ impl Snapshot {
         self.router.route(index)
     }
 
-    /// Every server, by its id.
+    /// Every server, by the key of the connections to it.
     pub fn servers(&self) -> HashMap<u64, &Server> {
         let members = self.groups.iter().flat_map(|group| group.upstream.members());
-        members.map(|member| (member.server.id(), &*member.server)).collect()
+        members.map(|member| (member.reach.key(), &*member.server)).collect()
     }
 
     /// Look-ups that the directories' memory could answer, and those that it could not.

@@ -4,7 +4,7 @@
 //! May touch: `server`, `health`, `tried`. Next: a strategy chooses among the candidates.
 
 use super::{
-    Tried,
+    Reach, Tried,
     health::passive::{Limits, Standing},
     server::Server,
 };
@@ -21,6 +21,8 @@ const RETRY_AFTER_UNKNOWN_MS: u64 = 1000;
 pub struct Member {
     /// The server.
     pub server: Arc<Server>,
+    /// How it is reached.
+    pub reach: Arc<Reach>,
     /// Its share of the requests; 0 gets none.
     pub weight: u32,
     /// Failures within `fail_timeout` that eject it; 0 = never.
@@ -38,6 +40,21 @@ pub struct Member {
 }
 
 impl Member {
+    /// A server with the settings that a config has by default.
+    pub fn new(server: Arc<Server>) -> Self {
+        Self {
+            server,
+            reach: Arc::default(),
+            weight: 1,
+            max_fails: 3,
+            fail_timeout: Duration::from_secs(10),
+            fail_share: 5,
+            max_conns: 0,
+            backup: false,
+            down: false,
+        }
+    }
+
     /// When failures eject it.
     pub fn limits(&self) -> Limits {
         let &Self { max_fails, fail_timeout, fail_share, .. } = self;

@@ -10,6 +10,7 @@ mod budget;
 pub mod eligible;
 pub mod health;
 mod lease;
+mod reach;
 pub mod resolve;
 pub mod server;
 pub mod strategy;
@@ -22,6 +23,7 @@ pub use budget::RetryPermit;
 pub use eligible::{Member, Unavailable};
 pub use health::ActiveHealth;
 pub use lease::Lease;
+pub use reach::{Means, Reach};
 pub use server::{Server, ServerState, ServerStatus};
 pub use strategy::StrategyKind;
 pub use tried::Tried;
@@ -206,6 +208,11 @@ impl Upstream {
     /// The servers, in the order of the config.
     pub fn members(&self) -> &[Member] {
         &self.members
+    }
+
+    /// How the server of a lease is reached.
+    pub fn reach(&self, lease: &Lease) -> &Reach {
+        &self.members[lease.index()].reach
     }
 
     /// The name in the config.

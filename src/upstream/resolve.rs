@@ -67,5 +67,5 @@ pub async fn watch(server: Arc<Server>, interval: Duration) {
 
 /// Whether `server` has a name that must be looked up.
 pub fn has_name(server: &Server) -> bool {
-    server.address().parse::<SocketAddr>().is_err()
+    !server.is_unix() && server.address().parse::<SocketAddr>().is_err()
 }

@@ -44,17 +44,18 @@ pub struct Server {
 }
 
 impl Server {
-    /// A new server of `upstream`. An `address` that is an IP address and port is resolved at once,
-    /// any other waits for [`Self::set_addresses`].
+    /// A new server of `upstream`. An `address` that is an IP address and port or a Unix socket is
+    /// resolved at once, any other waits for [`Self::set_addresses`].
     pub fn new(upstream: &str, address: &str) -> Arc<Self> {
         // Only makes a number that is unique in the process.
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let addresses: Vec<SocketAddr> = address.parse().into_iter().collect();
+        let resolved = !addresses.is_empty() || is_unix(address);
         Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Relaxed),
             upstream: upstream.into(),
             address: address.into(),
-            resolved: AtomicBool::new(!addresses.is_empty()),
+            resolved: AtomicBool::new(resolved),
             addresses: ArcSwap::from_pointee(addresses),
             moves: AtomicU32::new(0),
             lost: AtomicU32::new(0),
@@ -80,6 +81,16 @@ impl Server {
     /// The address as written in the config.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Whether it is a Unix socket, which has no IP address.
+    pub fn is_unix(&self) -> bool {
+        is_unix(&self.address)
+    }
+
+    /// What it is called in a request that names no host.
+    pub fn host(&self) -> &str {
+        if self.is_unix() { "localhost" } else { &self.address }
     }
 
     /// What the address resolves to; may have become empty after a pick.
@@ -204,6 +215,10 @@ impl Server {
             ejected_for_ms,
         }
     }
+}
+
+fn is_unix(address: &str) -> bool {
+    address.starts_with("unix:")
 }
 
 /// A server's state, with details.

@@ -2,7 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 const KINDS: [StrategyKind; 5] = [
     StrategyKind::RoundRobin,
@@ -15,16 +15,8 @@ const OK: Outcome = Outcome::Success { latency_us: 100 };
 const FAILED: Outcome = Outcome::Failure("refused");
 
 fn member(number: usize, weight: u32) -> Member {
-    Member {
-        server: Server::new("app", &format!("10.0.{}.{}:8080", number / 256, number % 256)),
-        weight,
-        max_fails: 1,
-        fail_timeout: Duration::from_secs(10),
-        fail_share: 5,
-        max_conns: 0,
-        backup: false,
-        down: false,
-    }
+    let address = format!("10.0.{}.{}:8080", number / 256, number % 256);
+    Member { weight, max_fails: 1, ..Member::new(Server::new("app", &address)) }
 }
 
 fn members(weights: &[u32]) -> Vec<Member> {

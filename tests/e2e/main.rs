@@ -39,3 +39,4 @@ mod routes;
 mod scarcity;
 mod stop;
 mod tls;
+mod unix;

@@ -170,6 +170,7 @@ mod tests {
     fn a_heavy_server_that_is_out_costs_no_pick_its_turns() {
         let member = |address, weight, down| Member {
             server: Server::new("app", address),
+            reach: Arc::default(),
             weight,
             max_fails: 1,
             fail_timeout: Duration::from_secs(10),

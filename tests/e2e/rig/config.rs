@@ -33,9 +33,14 @@ impl Config {
     }
 
     /// A server with more keys, such as `weight = 3`.
-    pub fn server(mut self, server: &Server, keys: &str) -> Self {
+    pub fn server(self, server: &Server, keys: &str) -> Self {
+        self.address(&server.to_string(), keys)
+    }
+
+    /// A server by its address, with more keys.
+    pub fn address(mut self, address: &str, keys: &str) -> Self {
         let comma = if keys.is_empty() { "" } else { ", " };
-        self.servers.push(format!("  {{ address = \"{server}\"{comma}{keys} }},"));
+        self.servers.push(format!("  {{ address = \"{address}\"{comma}{keys} }},"));
         self
     }
 

@@ -11,6 +11,7 @@ pub mod client;
 pub mod config;
 pub mod daemon;
 pub mod frames;
+pub mod front;
 pub mod load;
 pub mod log_book;
 pub mod metrics;

@@ -1,0 +1,156 @@
+//! Opens what the bytes of a connection to a server go through.
+//!
+//! Owns: the order of the addresses, and each one's share of the time. May touch:
+//! [`crate::upstream`], [`crate::loopback`]. Called by [`super::connect`] for requests and by
+//! [`super::probe`] for checks.
+
+use super::wire::{Bare, Wire};
+use crate::{
+    loopback,
+    upstream::{Reach, Server},
+};
+use rustix::io::Errno;
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    net::{TcpStream, UnixStream},
+    time::{sleep, timeout},
+};
+
+/// Where a connection leads to.
+#[derive(Clone, Copy)]
+pub struct Destination<'a> {
+    /// The server.
+    pub server: &'a Server,
+    /// How it is reached.
+    pub reach: &'a Reach,
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum Unconnected {
+    /// It was refused, or broke.
+    Io(io::Error),
+    /// It was not there in time.
+    Timeout,
+}
+
+impl fmt::Display for Unconnected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::Timeout => f.write_str("no connection in time"),
+        }
+    }
+}
+
+impl From<io::Error> for Unconnected {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Whether a connection failed because we lack something, such as descriptors: this must not count
+/// against the server. A lack of ports can't be told from an address that is not reachable.
+pub fn is_ours(error: &io::Error) -> bool {
+    let ours = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    error.raw_os_error().is_some_and(|code| ours.iter().any(|it| it.raw_os_error() == code))
+}
+
+/// One place that a server can be reached at.
+#[derive(Clone, Copy, Debug)]
+pub enum Place<'a> {
+    /// An address.
+    Inet(SocketAddr),
+    /// A socket on this machine.
+    Unix(&'a Path),
+}
+
+/// All places that a server can be reached at now.
+pub struct Places<'a> {
+    socket: Option<&'a Path>,
+    addresses: Arc<Vec<SocketAddr>>,
+}
+
+impl<'a> Places<'a> {
+    /// Of this server.
+    pub fn of(to: &Destination<'a>) -> Self {
+        Self { socket: to.reach.means.socket.as_deref(), addresses: to.server.addresses().clone() }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        if self.socket.is_some() { 1 } else { self.addresses.len() }
+    }
+
+    /// One of them, round and round.
+    pub fn at(&self, turn: usize) -> Place<'a> {
+        match self.socket {
+            Some(path) => Place::Unix(path),
+            None => Place::Inet(self.addresses[turn % self.addresses.len()]),
+        }
+    }
+}
+
+/// Connects to one of a server's places, each tried once. One that does not answer leaves the others
+/// their share of the time. The caller ends the whole.
+pub async fn dial(to: &Destination<'_>, within: Duration) -> Result<Wire, Unconnected> {
+    let places = Places::of(to);
+    let first = to.server.requests() as usize % places.count().max(1);
+    let nowhere = io::Error::new(io::ErrorKind::NotFound, "the name has no address yet");
+    let mut failed = Unconnected::Io(nowhere);
+    let deadline = Instant::now() + within;
+    for turn in 0..places.count() {
+        let dialing = dial_at(places.at(first + turn), to);
+        let left = places.count() - turn;
+        let dialed = if left == 1 {
+            dialing.await
+        } else {
+            let share = deadline.saturating_duration_since(Instant::now()) / left as u32;
+            timeout(share, dialing).await.unwrap_or(Err(Unconnected::Timeout))
+        };
+        match dialed {
+            Ok(wire) => return Ok(wire),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+/// Connects to one place.
+pub async fn dial_at(place: Place<'_>, _to: &Destination<'_>) -> Result<Wire, Unconnected> {
+    let bare = match place {
+        Place::Inet(address) => Bare::Tcp(tcp(address).await?),
+        Place::Unix(path) => Bare::Unix(unix(path).await?),
+    };
+    Ok(Wire::Plain(bare))
+}
+
+async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    // Heads and bodies are written whole, so waiting for full segments would only delay them.
+    stream.set_nodelay(true)?;
+    if loopback::is_paced(&stream)
+        && loopback::is_local(stream.local_addr()?.ip(), stream.peer_addr()?.ip())
+    {
+        loopback::unpace(&stream);
+    }
+    Ok(stream)
+}
+
+/// Where TCP would wait for room in the server's queue, a Unix socket says at once that there is none.
+async fn unix(path: &Path) -> io::Result<UnixStream> {
+    let mut wait = Duration::from_millis(1);
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(wait).await,
+            connected => return connected,
+        }
+        wait = (wait * 2).min(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,177 @@
+//! What the bytes of a connection to a server go through.
+//!
+//! Owns: TCP and Unix sockets as one type. May touch: [`crate::http1`]. [`super::connect`] opens one.
+
+use crate::http1::socket::Socket;
+use socket2::SockRef;
+use std::{
+    io::{self, IoSlice},
+    mem::MaybeUninit,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpStream, UnixStream},
+};
+
+/// A socket to a server.
+#[derive(Debug)]
+pub enum Bare {
+    /// TCP.
+    Tcp(TcpStream),
+    /// On this machine.
+    Unix(UnixStream),
+}
+
+/// What the bytes of a connection to a server go through.
+#[derive(Debug)]
+pub enum Wire {
+    /// The socket alone.
+    Plain(Bare),
+}
+
+impl Wire {
+    /// The socket below.
+    fn bare(&self) -> &Bare {
+        match self {
+            Self::Plain(bare) => bare,
+        }
+    }
+
+    /// The other end's address, over TCP.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        match self.bare() {
+            Bare::Tcp(stream) => stream.peer_addr().ok(),
+            Bare::Unix(_) => None,
+        }
+    }
+
+    /// Whether the server has closed it, or sent something without a request. Uses only what the
+    /// reactor already knows; `thorough` also asks the kernel.
+    pub fn is_dead(&mut self, thorough: bool) -> bool {
+        let peeked = match self {
+            _ if thorough => peek(self.bare()),
+            Self::Plain(Bare::Tcp(stream)) => stream.try_read(&mut [0]),
+            Self::Plain(Bare::Unix(stream)) => stream.try_read(&mut [0]),
+        };
+        !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+fn peek(bare: &Bare) -> io::Result<usize> {
+    let mut byte = [MaybeUninit::uninit(); 1];
+    match bare {
+        Bare::Tcp(stream) => SockRef::from(stream).peek(&mut byte),
+        Bare::Unix(stream) => SockRef::from(stream).peek(&mut byte),
+    }
+}
+
+impl Socket for Wire {
+    fn socket(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Plain(Bare::Tcp(stream)) => Some(stream),
+            Self::Plain(Bare::Unix(_)) => None,
+        }
+    }
+}
+
+/// Passes a call on to whichever stream it is.
+macro_rules! pass {
+    ($self:ident, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            Bare::Tcp($stream) => $call,
+            Bare::Unix($stream) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Bare {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        pass!(self, stream => Pin::new(stream).poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Bare {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        pass!(self, stream => Pin::new(stream).poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        pass!(self, stream => Pin::new(stream).poll_write_vectored(cx, parts))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        pass!(self, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        pass!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
+
+/// Passes a call on to whatever the bytes go through first.
+macro_rules! through {
+    ($self:ident, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            Wire::Plain($stream) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        through!(self, stream => Pin::new(stream).poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        through!(self, stream => Pin::new(stream).poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        through!(self, stream => Pin::new(stream).poll_write_vectored(cx, parts))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        through!(self, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        through!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}

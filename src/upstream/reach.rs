@@ -1,0 +1,45 @@
+//! How a server is reached, as one config has it.
+//!
+//! Owns: [`Reach`], and the key of the connections that are made by it. May touch: nothing of ours.
+//! [`crate::origin::dial`] opens connections by it.
+
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+/// How a server is reached, as one config has it.
+#[derive(Debug)]
+pub struct Reach {
+    key: u64,
+    /// What the config says.
+    pub means: Means,
+}
+
+/// The means to reach a server. By default it is TCP and nothing else.
+#[derive(Debug, Default, PartialEq)]
+pub struct Means {
+    /// Its Unix socket, in place of the addresses that its name has.
+    pub socket: Option<PathBuf>,
+}
+
+impl Reach {
+    /// By these means.
+    pub fn new(means: Means) -> Self {
+        // Only makes a number that is unique in the process.
+        static NEXT_KEY: AtomicU64 = AtomicU64::new(1);
+        Self { key: NEXT_KEY.fetch_add(1, Relaxed), means }
+    }
+
+    /// Unique in the process, also over time: the key of connection pools. A config with other
+    /// means to reach a server makes another one, so that no old connection is used again.
+    pub fn key(&self) -> u64 {
+        self.key
+    }
+}
+
+impl Default for Reach {
+    fn default() -> Self {
+        Self::new(Means::default())
+    }
+}
