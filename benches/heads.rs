@@ -60,7 +60,7 @@ fn context() -> Context {
     Context {
         id: RequestIds::new().take(&head.fields, false),
         head,
-        peer: Arc::new(Peer::new(ip, "https".into(), true, None)),
+        peer: Arc::new(Peer::new(ip, "https".into(), Some(Box::default()))),
         forwarded_ip: None,
         forwarded_https: None,
         trusted: false,

@@ -32,7 +32,7 @@
 //!
 //! Imports go strictly down: `cli` → `demo` → `daemon`, `health` → `client` → `admin`, `proxy` →
 //! `snapshot` → `route` → `filter`, `files`, `origin` → `upstream` → `observe` → `message`, `tls`,
-//! `task` → `config`, `http1` → `template`, `path`, `cidr`, `clock`, `loopback`. Rooms between two
+//! `task` → `config`, `http1` → `template`, `path`, `cidr`, `clock`, `loopback`, `credentials`. Rooms between two
 //! arrows do not know each other.
 //! `tests/layering.rs` reads this and holds it.
 
@@ -42,6 +42,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod credentials;
 pub mod daemon;
 pub mod demo;
 pub mod files;

@@ -51,6 +51,8 @@ pub enum Variable {
     Cookie(String),
     /// `{proxy_protocol.NAME}`: what the PROXY protocol's header says of the connection, or empty.
     Announced(Tlv),
+    /// `{tls.…}`: of the client's connection; empty without TLS.
+    Tls(TlsFact),
 }
 
 /// A value in the PROXY protocol's header.
@@ -60,6 +62,27 @@ pub enum Tlv {
     Top(u8),
     /// The value of this type among those about the client's TLS.
     Tls(u8),
+}
+
+/// What is known of a TLS connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsFact {
+    /// `{tls.version}`: `TLSv1.3`.
+    Version,
+    /// `{tls.cipher}`: `TLS_AES_256_GCM_SHA384`.
+    Cipher,
+    /// `{tls.sni}`: the name that the client asked for, or empty.
+    ServerName,
+    /// `{tls.client.subject}`, like those below, is empty without a client certificate.
+    Subject,
+    /// `{tls.client.issuer}`.
+    Issuer,
+    /// `{tls.client.serial}`.
+    Serial,
+    /// `{tls.client.fingerprint}`.
+    Fingerprint,
+    /// `{tls.client.san}`: its other names.
+    AlternativeNames,
 }
 
 /// Why a text cannot be parsed as a template.
@@ -76,7 +99,7 @@ pub struct TemplateError {
 }
 
 /// The variables without an argument, by name.
-const NAMED: [(&str, Variable); 11] = [
+const NAMED: [(&str, Variable); 19] = [
     ("client_ip", Variable::ClientIp),
     ("host", Variable::Host),
     ("uri", Variable::Uri),
@@ -88,6 +111,14 @@ const NAMED: [(&str, Variable); 11] = [
     ("upstream", Variable::Upstream),
     ("server", Variable::Server),
     ("request_id", Variable::RequestId),
+    ("tls.version", Variable::Tls(TlsFact::Version)),
+    ("tls.cipher", Variable::Tls(TlsFact::Cipher)),
+    ("tls.sni", Variable::Tls(TlsFact::ServerName)),
+    ("tls.client.subject", Variable::Tls(TlsFact::Subject)),
+    ("tls.client.issuer", Variable::Tls(TlsFact::Issuer)),
+    ("tls.client.serial", Variable::Tls(TlsFact::Serial)),
+    ("tls.client.fingerprint", Variable::Tls(TlsFact::Fingerprint)),
+    ("tls.client.san", Variable::Tls(TlsFact::AlternativeNames)),
 ];
 
 /// What stands after `proxy_protocol.`; the numbers are the protocol's.
@@ -201,6 +232,8 @@ fn announced_value(name: &str) -> Option<Tlv> {
     let named = ANNOUNCED.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
     named.or_else(|| {
         let digits = name.strip_prefix("tlv.0x").filter(|it| it.len() == 2)?;
+        // `from_str_radix` takes a sign.
+        let digits = Some(digits).filter(|it| it.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
         u8::from_str_radix(digits, 16).ok().map(Tlv::Top)
     })
 }

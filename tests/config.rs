@@ -45,8 +45,32 @@ fn surroundings() -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("directory");
     certificate(&directory.path().join("tls"), "site", 2099);
     certificate(&directory.path().join("tls"), "shop", 2099);
+    files_of_tls(&directory.path().join("tls"));
     fs::create_dir(directory.path().join("public")).expect("public");
     directory
+}
+
+/// What TLS names beside certificates: authorities of clients, their list, an OCSP response, keys.
+fn files_of_tls(directory: &Path) {
+    let write = |name: &str, text: &[u8]| fs::write(directory.join(name), text).expect(name);
+    let key = rcgen::KeyPair::generate().expect("key");
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).expect("no names");
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    authority.distinguished_name.push(rcgen::DnType::CommonName, "clients");
+    write("clients.pem", authority.self_signed(&key).expect("certificate").pem().as_bytes());
+    let list = rcgen::CertificateRevocationListParams {
+        this_update: rcgen::date_time_ymd(2026, 1, 1),
+        next_update: rcgen::date_time_ymd(2099, 1, 1),
+        crl_number: rcgen::SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    let list = list.signed_by(&rcgen::Issuer::new(authority, key)).expect("list");
+    write("revoked.pem", list.pem().expect("PEM").as_bytes());
+    write("ticket.keys", "5a".repeat(32).as_bytes());
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(directory.join("ticket.keys"), private).expect("permissions");
 }
 
 fn parse_in(directory: &Path, text: &str) -> Result<Loaded, ConfigError> {
@@ -156,7 +180,10 @@ fn the_optional_tables_of_full_toml_are_the_defaults() {
     let minimal = MINIMAL
         .replace(
             "[upstream.app]",
-            "tls.certificates = [{ cert = \"tls/site.pem\", key = \"tls/site.key\" }]\n\
+            "tls.certificates = \
+             [{ cert = \"tls/site.pem\", key = \"tls/site.key\", ocsp = \"tls/site.ocsp\" }]\n\
+             tls.ticket_keys = \"tls/ticket.keys\"\n\
+             tls.client = { ca = \"tls/clients.pem\", crl = \"tls/revoked.pem\" }\n\
              proxy_protocol.from = [\"10.0.0.0/8\"]\n\
              [upstream.app]\nhealth_check = { host = \"app.internal\" }\n\
              strategy = \"consistent_hash\"",
@@ -166,7 +193,7 @@ fn the_optional_tables_of_full_toml_are_the_defaults() {
     assert_eq!(full.listeners, minimal.listeners);
     assert_eq!(full.upstreams, minimal.upstreams);
     assert_eq!(full.watched, minimal.watched);
-    assert_eq!(full.watched.len(), 2);
+    assert_eq!(full.watched.len(), 6);
 }
 
 #[test]
@@ -432,6 +459,74 @@ fn what_is_no_private_key_is_called_what_it_is() {
         let found = found_with(directory.path(), &cert, &key);
         assert_eq!(found, format!("Error: `tls/some.key` {what}"));
     }
+}
+
+#[test]
+fn the_files_of_client_certificates_are_tried_before_they_are_needed() {
+    let directory = surroundings();
+    let tls = directory.path().join("tls");
+    let write = |name: &str, text: &str| fs::write(tls.join(name), text).expect(name);
+    let read = |name: &str| fs::read_to_string(tls.join(name)).expect(name);
+    let found = || {
+        let text = "[listener.a]\naddress = \":0\"\n\
+             tls.certificates = [{ cert = \"tls/site.pem\", key = \"tls/site.key\" }]\n\
+             tls.client = { ca = \"tls/clients.pem\", crl = \"tls/revoked.pem\" }\n\
+             [[site]]\nroute = [{ respond = {} }]\n";
+        let found = match parse_in(directory.path(), text) {
+            Ok(loaded) => loaded.warnings,
+            Err(error) => error.diagnostics,
+        };
+        let all = found.iter().map(|it| format!("{:?}: {}", it.severity, it.message));
+        let here = format!("{}/", directory.path().display());
+        all.collect::<Vec<_>>().join("; ").replace(&here, "")
+    };
+    assert_eq!(found(), "");
+    let (ca, list) = (read("clients.pem"), read("revoked.pem"));
+    write("revoked.pem", "none");
+    assert_eq!(found(), "Error: `tls/revoked.pem` has no list of revoked certificates");
+    write("revoked.pem", &list[..list.len() / 2]);
+    assert_eq!(found(), "Error: `tls/revoked.pem` is cut off: `-----END X509 CRL-----` is missing");
+    write("revoked.pem", "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n");
+    assert!(found().contains("Error: `tls/revoked.pem` can't be used: "), "{}", found());
+    write("revoked.pem", &list);
+    write("clients.pem", &[&*ca, &read("site.pem")].concat());
+    assert!(found().starts_with("Warning: `tls/revoked.pem` has no list of `CN="), "{}", found());
+    write("clients.pem", &without(&ca, 3..4));
+    assert_eq!(found(), "Error: certificate 1 of 1 in `tls/clients.pem` is damaged, or is none");
+    write("clients.pem", "");
+    assert_eq!(found(), "Error: `tls/clients.pem` has no certificate");
+    fs::remove_file(tls.join("clients.pem")).expect("gone");
+    assert_eq!(found(), "Error: there is no file `tls/clients.pem`");
+}
+
+#[test]
+fn ticket_keys_are_tried_before_they_are_needed() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = surroundings();
+    let path = directory.path().join("tls/ticket.keys");
+    let found = |text: &str, mode: u32| {
+        fs::write(&path, text).expect("keys");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("mode");
+        let text = "[listener.a]\naddress = \":0\"\n\
+             tls.certificates = [{ cert = \"tls/site.pem\", key = \"tls/site.key\" }]\n\
+             tls.ticket_keys = \"tls/ticket.keys\"\n\
+             [[site]]\nroute = [{ respond = {} }]\n";
+        let found = match parse_in(directory.path(), text) {
+            Ok(loaded) => loaded.warnings,
+            Err(error) => error.diagnostics,
+        };
+        let all = found.iter().map(|it| format!("{:?}: {}", it.severity, it.message));
+        let here = format!("{}/", directory.path().display());
+        all.collect::<Vec<_>>().join("; ").replace(&here, "")
+    };
+    let key = "5a".repeat(32);
+    assert_eq!(found(&key, 0o640), "");
+    assert_eq!(found(&key, 0o644), "Warning: everybody on this machine can read `tls/ticket.keys`");
+    assert_eq!(
+        found(&key[1..], 0o600),
+        "Error: `tls/ticket.keys` has 63 characters on line 1, and a key has 64"
+    );
+    assert_eq!(found("", 0o600), "Error: `tls/ticket.keys` has no key");
 }
 
 #[test]

@@ -47,24 +47,21 @@ pub async fn serve(
     }
     let listener = Arc::clone(&open.listener().name);
     let expects_tls = tls.is_some();
-    let stream = match tls {
-        None => Stream::Plain(stream),
+    let (stream, secured) = match tls {
+        None => (Stream::Plain(stream), None),
         Some(config) => {
             // Boxed, like HTTP/2 below, so that a connection is no larger than its HTTP/1 part.
             let shaking = Box::pin(handshake::shake(stream, config, limit, &open, &proxy, ip));
-            let Some(stream) = shaking.await else { return };
-            stream
+            let Some(shaken) = shaking.await else { return };
+            shaken
         }
     };
-    let (secure, sni, speaks_http2) = match &stream {
-        Stream::Plain(_) => (false, None, false),
-        Stream::Tls(stream) => {
-            let (_, tls) = stream.get_ref();
-            let sni = tls.server_name().map(str::to_ascii_lowercase);
-            (true, sni, tls.alpn_protocol() == Some(b"h2"))
-        }
+    let secure = secured.is_some();
+    let speaks_http2 = match &stream {
+        Stream::Plain(_) => false,
+        Stream::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
     };
-    let mut peer = Peer::new(ip, listener, secure, sni);
+    let mut peer = Peer::new(ip, listener, secured);
     peer.announced = announced;
     let service = Service::new(proxy, open, peer, settings.limits.requests_per_connection);
     if speaks_http2 {

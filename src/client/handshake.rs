@@ -5,9 +5,10 @@
 
 use super::{
     listener::{Listener, Open},
+    secured,
     stream::Stream,
 };
-use crate::{observe::metrics::HANDSHAKE_FAILURES, proxy::Proxy};
+use crate::{message::secured::Secured, observe::metrics::HANDSHAKE_FAILURES, proxy::Proxy};
 use rustls::{Error as TlsError, HandshakeKind, ServerConfig};
 use std::{
     io,
@@ -25,7 +26,10 @@ use tokio_rustls::TlsAcceptor;
 /// trips of a distant client, which may have a request for us.
 pub(super) const LAST: Duration = Duration::from_millis(500);
 
-/// The result of a handshake: TLS, or a client that speaks plain HTTP.
+/// What a handshake has come to: TLS, or a client that speaks plain HTTP.
+pub type Shaken = (Stream, Option<Box<Secured>>);
+
+/// Makes a handshake; `None` if it fails.
 pub async fn shake(
     stream: TcpStream,
     config: Arc<ServerConfig>,
@@ -33,16 +37,14 @@ pub async fn shake(
     open: &Open,
     proxy: &Proxy,
     client: IpAddr,
-) -> Option<Stream> {
+) -> Option<Shaken> {
     let listener = open.listener();
     let shaking = async {
-        io::Result::Ok(if is_plain_http(&stream).await? {
-            Stream::Plain(stream)
-        } else {
-            let mut stream = Stream::Tls(Box::new(TlsAcceptor::from(config).accept(stream).await?));
-            stream.hold_at_most(0);
-            stream
-        })
+        match is_plain_http(&stream).await {
+            Ok(true) => Ok((Stream::Plain(stream), None)),
+            Ok(false) => accept(stream, config).await,
+            Err(error) => Err((error, stream)),
+        }
     };
     let drained = async {
         listener.drained().await;
@@ -57,12 +59,12 @@ pub async fn shake(
         }
     };
     let (result, reason, detail) = match &shaken {
-        Ok(Ok(Stream::Plain(_))) => ("failed", "plain_http", String::new()),
-        Ok(Ok(Stream::Tls(stream))) => match stream.get_ref().1.handshake_kind() {
+        Ok(Ok((Stream::Plain(_), _))) => ("failed", "plain_http", String::new()),
+        Ok(Ok((Stream::Tls(stream), _))) => match stream.get_ref().1.handshake_kind() {
             Some(HandshakeKind::Resumed) => ("resumed", "", String::new()),
             _ => ("full", "", String::new()),
         },
-        Ok(Err(error)) => ("failed", reason(error), error.to_string()),
+        Ok(Err((error, _))) => ("failed", reason(error), error.to_string()),
         Err(_) => ("timeout", "timeout", format!("not done within {limit:?}")),
     };
     let metrics = &proxy.live.metrics;
@@ -72,7 +74,32 @@ pub async fn shake(
         metrics.tls_failures.with_label_values(&[&*listener.name, reason]).inc();
         tell(listener, client, reason, &detail);
     }
-    shaken.ok()?.ok()
+    match shaken.ok()? {
+        Ok(shaken) => Some(shaken),
+        Err((_, stream)) => {
+            if reason == "client_certificate" {
+                // Its request may have come already: closing now would reset the connection, and the
+                // client would not learn why.
+                let _ = timeout(LAST, Stream::Plain(stream).linger()).await;
+            }
+            None
+        }
+    }
+}
+
+async fn accept(
+    stream: TcpStream,
+    config: Arc<ServerConfig>,
+) -> Result<Shaken, (io::Error, TcpStream)> {
+    let stream = TlsAcceptor::from(config).accept(stream).into_fallible().await?;
+    match secured::read(stream.get_ref().1) {
+        Ok(secured) => {
+            let mut stream = Stream::Tls(Box::new(stream));
+            stream.hold_at_most(0);
+            Ok((stream, Some(Box::new(secured))))
+        }
+        Err(error) => Err((io::Error::other(error), stream.into_inner().0)),
+    }
 }
 
 /// At a limited rate, because strangers can cause any number of them.
@@ -92,6 +119,9 @@ fn reason(error: &io::Error) -> &'static str {
         None => "closed",
         // Mostly the client does not trust the certificate; the alert is in the log's line.
         Some(TlsError::AlertReceived(_)) => "client_refused",
+        Some(TlsError::InvalidCertificate(_) | TlsError::NoCertificatesPresented) => {
+            "client_certificate"
+        }
         Some(TlsError::PeerIncompatible(_)) => "incompatible",
         Some(TlsError::NoApplicationProtocol) => "no_common_protocol",
         Some(

@@ -19,6 +19,7 @@ pub mod http2_patience;
 pub mod http2_streams;
 pub mod io;
 pub mod listener;
-pub mod service;
+pub mod secured;
+mod service;
 pub mod settings;
 pub mod stream;

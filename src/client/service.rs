@@ -83,7 +83,7 @@ impl Service {
 
     /// Whether the connection is TLS.
     pub fn is_tls(&self) -> bool {
-        self.peer.tls
+        self.peer.is_tls()
     }
 
     /// Every counter.

@@ -8,13 +8,17 @@ use super::{
     document::Document,
     private_key::{self, Fault, is_cut_off, unreadable},
 };
+use crate::credentials::staple::{self, StapleLife};
 use rustls::{
     Error as TlsError, InconsistentKeys,
     crypto::aws_lc_rs::sign::any_supported_type,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
     sign::CertifiedKey,
 };
-use std::path::Path;
+use std::{fs, path::Path};
 use x509_parser::{
     prelude::{FromDer, X509Certificate, X509Version},
     time::ASN1Time,
@@ -52,6 +56,11 @@ pub(super) fn check(document: &Document<'_>, path: &str, certificate: &Certifica
         warning(fault);
     }
     let now = ASN1Time::now().timestamp();
+    if let Some(file) = certificate.ocsp.as_deref().filter(|it| !it.as_os_str().is_empty())
+        && let Some((message, hint)) = staple_fault(file, &parsed[0], now)
+    {
+        document.warning(document.value_at(&format!("{path}.ocsp")), message, Some(hint));
+    }
     let count = parsed.len();
     for (index, one) in parsed.iter().enumerate() {
         if let Some(fault) = lifetime(&name(&certificate.cert, index, count), one, now) {
@@ -149,6 +158,27 @@ fn disorder(file: &Path, chain: &[X509Certificate<'_>]) -> Option<Fault> {
     );
     let hint = "some clients will refuse the chain: put each behind the one that it issued";
     Some((message, hint.into()))
+}
+
+/// Why an OCSP response is not stapled, if it is not. Never an error: clients do without.
+fn staple_fault(file: &Path, leaf: &X509Certificate<'_>, now: i64) -> Option<Fault> {
+    let name = file.display();
+    let fault = |what: String| {
+        let hint = "it is not stapled: fetch it again, as with `openssl ocsp -respout FILE`";
+        Some((what, hint.into()))
+    };
+    let der = match fs::read(file) {
+        Ok(der) => der,
+        Err(cause) => return Some(unreadable(&name.to_string(), &pem::Error::Io(cause))),
+    };
+    match staple::read(&der, leaf.raw_serial()) {
+        Err(cause) => fault(format!("`{name}` {cause}")),
+        Ok(StapleLife { ends: Some(ends), .. }) if ends < now => {
+            let end = ASN1Time::from_timestamp(ends).map(|it| it.to_string()).unwrap_or_default();
+            fault(format!("`{name}` ended on {end}"))
+        }
+        Ok(_) => None,
+    }
 }
 
 /// What there is to say about when a certificate holds.

@@ -5,8 +5,8 @@
 //! the document, for places. Next: [`super::parse`] decides.
 
 use super::{
-    Config, HostPattern, Upstream, certificate, document::Document, nearest::did_you_mean,
-    shadow::shadowed_by,
+    Config, HostPattern, Upstream, certificate, client_certificates, document::Document,
+    nearest::did_you_mean, shadow::shadowed_by, ticket_keys,
 };
 use std::{
     collections::{BTreeSet, HashMap},
@@ -18,10 +18,16 @@ pub(super) fn check(document: &Document<'_>, config: &Config) {
     something_is_served(document, config);
     addresses(document, config);
     for listener in &config.listeners {
-        let tls = listener.tls.iter().flat_map(|tls| &tls.certificates);
-        for (index, pair) in tls.enumerate() {
-            let path = format!("listener.{}.tls.certificates[{index}]", listener.name);
-            certificate::check(document, &path, pair);
+        let Some(tls) = &listener.tls else { continue };
+        let path = |key: &str| format!("listener.{}.tls.{key}", listener.name);
+        for (index, pair) in tls.certificates.iter().enumerate() {
+            certificate::check(document, &path(&format!("certificates[{index}]")), pair);
+        }
+        if let Some(client) = &tls.client {
+            client_certificates::check(document, &path("client"), client);
+        }
+        if let Some(file) = &tls.ticket_keys {
+            ticket_keys::check(document, &path("ticket_keys"), file);
         }
     }
     for upstream in &config.upstreams {

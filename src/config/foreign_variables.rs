@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 /// By nginx's name, without the `$`.
-const NAMED: [(&str, &str); 17] = [
+const NAMED: [(&str, &str); 24] = [
     ("args", "{query}"),
     ("binary_remote_addr", "{client_ip}"),
     ("document_uri", "{path}"),
@@ -22,6 +22,13 @@ const NAMED: [(&str, &str); 17] = [
     ("scheme", "{scheme}"),
     ("server_name", "{host}"),
     ("upstream_addr", "{server}"),
+    ("ssl_cipher", "{tls.cipher}"),
+    ("ssl_client_fingerprint", "{tls.client.fingerprint}"),
+    ("ssl_client_i_dn", "{tls.client.issuer}"),
+    ("ssl_client_s_dn", "{tls.client.subject}"),
+    ("ssl_client_serial", "{tls.client.serial}"),
+    ("ssl_protocol", "{tls.version}"),
+    ("ssl_server_name", "{tls.sni}"),
     ("uri", "{path}"),
     ("https", "{scheme}"),
 ];

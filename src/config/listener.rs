@@ -43,6 +43,21 @@ pub struct Tls {
     pub http2: bool,
     /// Answer 421 when the host is not one that the certificate chosen by SNI covers (`strict_sni`, default true).
     pub strict_sni: bool,
+    /// `client`: who may connect; `None` asks nobody for a certificate.
+    pub client: Option<ClientCertificates>,
+    /// `ticket_keys`: a file of keys for session tickets; `None` makes them in memory.
+    pub ticket_keys: Option<PathBuf>,
+}
+
+/// `tls.client` of a listener.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientCertificates {
+    /// `ca`: PEM, the authorities whose certificates are taken.
+    pub ca: PathBuf,
+    /// `mode`: `"required"` (the default) refuses clients without one, `"optional"` lets them in.
+    pub required: bool,
+    /// `crl`: PEM or DER, the authorities' lists of revoked certificates.
+    pub crl: Option<PathBuf>,
 }
 
 /// A certificate chain and its key, already found to be readable and to match.
@@ -52,6 +67,8 @@ pub struct Certificate {
     pub cert: PathBuf,
     /// PEM, PKCS#8, PKCS#1 or SEC1.
     pub key: PathBuf,
+    /// DER: an OCSP response about it, for clients that want one.
+    pub ocsp: Option<PathBuf>,
 }
 
 /// `timeouts` of a listener. Zero is refused.
@@ -125,8 +142,33 @@ impl Tls {
             only_tls13: table.choice("min_version", false, &[("1.2", false), ("1.3", true)]),
             http2: table.boolean("http2", true),
             strict_sni: table.boolean("strict_sni", true),
+            client: table.optional_table("client").map(|it| ClientCertificates::read(&it)),
+            ticket_keys: optional_path(table, "ticket_keys"),
         }
     }
+
+    /// Every file that it names.
+    pub(super) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let pairs = self.certificates.iter();
+        let pairs = pairs.flat_map(|it| [Some(&it.cert), Some(&it.key), it.ocsp.as_ref()]);
+        let client = self.client.iter().flat_map(|it| [Some(&it.ca), it.crl.as_ref()]);
+        pairs.chain(client).chain([self.ticket_keys.as_ref()]).flatten()
+    }
+}
+
+impl ClientCertificates {
+    fn read(table: &Table<'_>) -> Self {
+        let ca = table.required_text("ca", "\"clients.pem\"");
+        Self {
+            ca: ca.map_or_else(PathBuf::new, |text| table.path_in(text)),
+            required: table.choice("mode", true, &[("required", true), ("optional", false)]),
+            crl: optional_path(table, "crl"),
+        }
+    }
+}
+
+fn optional_path(table: &Table<'_>, key: &'static str) -> Option<PathBuf> {
+    table.text(key).map(|text| table.path_in(text))
 }
 
 impl Certificate {
@@ -134,7 +176,11 @@ impl Certificate {
         let path = |key, example| {
             table.required_text(key, example).map_or_else(PathBuf::new, |text| table.path_in(text))
         };
-        Self { cert: path("cert", "\"site.pem\""), key: path("key", "\"site.key\"") }
+        Self {
+            cert: path("cert", "\"site.pem\""),
+            key: path("key", "\"site.key\""),
+            ocsp: optional_path(table, "ocsp"),
+        }
     }
 }
 

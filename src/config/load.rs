@@ -4,7 +4,8 @@
 //! here and nowhere else in the config but for certificates. Next: `snapshot::build`.
 
 use super::{
-    AccessLog, Admin, Config, ConfigError, Diagnostic, Listener, Log, Severity, Site, Upstream,
+    AccessLog, Admin, Config, ConfigError, Diagnostic, Listener, Log, Severity, Site, Tls,
+    Upstream,
     addresses::address_set,
     check::check,
     document::{Document, Finished},
@@ -63,10 +64,8 @@ fn read(top: &Table<'_>) -> Config {
     let sites: Vec<_> = (top.tables("site", "[[site]]").iter())
         .map(|table| Site::read(table, &listener_names, &upstreams, &mut names))
         .collect();
-    let certificates =
-        listeners.iter().filter_map(|it| it.tls.as_ref()).flat_map(|tls| &tls.certificates);
-    let mut watched: Vec<_> =
-        certificates.flat_map(|it| [it.cert.clone(), it.key.clone()]).collect();
+    let tls = listeners.iter().filter_map(|it| it.tls.as_ref());
+    let mut watched: Vec<_> = tls.flat_map(Tls::files).cloned().collect();
     watched.sort();
     watched.dedup();
     Config {

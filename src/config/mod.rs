@@ -9,6 +9,7 @@ mod addresses;
 mod admin;
 mod certificate;
 mod check;
+mod client_certificates;
 mod document;
 mod environment;
 pub mod error;
@@ -32,6 +33,7 @@ mod shape;
 mod site;
 mod syntax;
 mod table;
+mod ticket_keys;
 mod tree;
 pub mod units;
 mod upstream;
@@ -43,7 +45,9 @@ pub use check::clash;
 pub use error::{ConfigError, Diagnostic, Severity};
 pub use files::{FileCache, Files};
 pub use health_check::{HealthCheck, StatusRange};
-pub use listener::{Certificate, Listener, ListenerLimits, ListenerTimeouts, Tls};
+pub use listener::{
+    Certificate, ClientCertificates, Listener, ListenerLimits, ListenerTimeouts, Tls,
+};
 pub use load::{Loaded, load, parse};
 pub use log::{Log, LogFormat};
 pub use proxy_protocol::ProxyProtocol;

@@ -7,7 +7,7 @@
 /// empty: everywhere), and the hint.
 type Told = (&'static [&'static str], &'static str, &'static str);
 
-const TOLD: [Told; 15] = [
+const TOLD: [Told; 16] = [
     (
         &["tls", "ssl", "https", "sni", "insecure"],
         "upstream.",
@@ -43,6 +43,11 @@ const TOLD: [Told; 15] = [
         &["auth", "auth_basic", "basic_auth", "forward_auth", "jwt"],
         "",
         "authentication is not supported yet: the server has to ask for it",
+    ),
+    (
+        &["client_auth", "client_ca", "client_certificates", "verify_client", "mtls"],
+        "listener.",
+        "write `tls.client = { ca = \"clients.pem\" }`",
     ),
     (&["http3", "quic"], "", "HTTP/3 is not supported yet"),
     (

@@ -4,7 +4,7 @@
 //! [`crate::http1::request`], [`crate::template`]. Made once
 //! per request by [`crate::proxy::begin`].
 
-use super::{proxy_protocol::Announcement, request_id::RequestId};
+use super::{proxy_protocol::Announcement, request_id::RequestId, secured::Secured};
 use crate::{
     http1::{
         buffers::Parts,
@@ -35,10 +35,8 @@ pub struct Peer {
     ip_text: Range<usize>,
     /// The listener's name.
     pub listener: Arc<str>,
-    /// Whether the connection is TLS.
-    pub tls: bool,
-    /// The server name of the TLS handshake, lower case.
-    pub sni: Option<String>,
+    /// With TLS, what is known of it.
+    pub secured: Option<Box<Secured>>,
     /// What the PROXY protocol's header says of it, if there was one.
     pub announced: Option<Box<Announcement>>,
     part: AtomicUsize,
@@ -48,7 +46,8 @@ const FORWARDED_FOR: &str = "x-forwarded-for: ";
 
 impl Peer {
     /// A connection from `ip` to `listener`.
-    pub fn new(ip: IpAddr, listener: Arc<str>, tls: bool, sni: Option<String>) -> Self {
+    pub fn new(ip: IpAddr, listener: Arc<str>, secured: Option<Box<Secured>>) -> Self {
+        let tls = secured.is_some();
         let mut lines = String::with_capacity(60 + if ip.is_ipv4() { 30 } else { 78 });
         lines.push_str(FORWARDED_FOR);
         push_ip(&mut lines, ip);
@@ -58,16 +57,12 @@ impl Peer {
         lines.push_str("\r\nx-forwarded-proto: ");
         lines.push_str(if tls { "https\r\n" } else { "http\r\n" });
         let parts = if tls { Parts::TLS } else { Parts::PLAIN };
-        Self {
-            ip,
-            lines,
-            ip_text,
-            listener,
-            tls,
-            sni,
-            announced: None,
-            part: parts.after(0).into(),
-        }
+        Self { ip, lines, ip_text, listener, secured, announced: None, part: parts.after(0).into() }
+    }
+
+    /// Whether the connection is TLS.
+    pub fn is_tls(&self) -> bool {
+        self.secured.is_some()
     }
 
     /// How many bytes of a body are taken at a time for the client, which may then take none of them
@@ -139,12 +134,12 @@ impl Context {
 
     /// Whether the kernel can move a body to the client by itself.
     pub fn takes_moved(&self) -> bool {
-        self.head.version != Version::HTTP_2 && !self.peer.tls
+        self.head.version != Version::HTTP_2 && !self.peer.is_tls()
     }
 
     /// `http` or `https`, as the client used it.
     pub fn scheme(&self) -> &'static str {
-        if self.forwarded_https.unwrap_or(self.peer.tls) { "https" } else { "http" }
+        if self.forwarded_https.unwrap_or(self.peer.is_tls()) { "https" } else { "http" }
     }
 }
 
@@ -203,6 +198,10 @@ impl Scope<'_> {
             Variable::Route => text.push_str(self.route),
             Variable::Upstream => text.push_str(self.upstream),
             Variable::Server => text.push_str(self.server),
+            Variable::Tls(fact) => {
+                let secured = self.context.peer.secured.as_deref();
+                text.push_str(secured.map_or("", |it| it.fact(*fact)));
+            }
             Variable::RequestId => text.push_str(self.context.id.as_str()),
             Variable::Header(name) if *name == header::COOKIE => push_cookies(head, text),
             Variable::Header(name) => text.push_str(&first_value(&head.fields, name)),
@@ -285,11 +284,12 @@ fn cookie<'a>(fields: &'a RequestFields, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::credentials::identity::Identity;
 
     #[test]
     fn addresses_read_as_the_formatter_writes_them() {
         for ip in ["0.0.0.0", "9.10.99.100", "255.249.200.1", "::1", "2001:db8::ff:0"] {
-            let peer = Peer::new(ip.parse().unwrap(), "http".into(), true, None);
+            let peer = Peer::new(ip.parse().unwrap(), "http".into(), Some(Box::default()));
             assert_eq!(peer.ip_text(), ip);
             let lines =
                 format!("x-forwarded-for: {ip}\r\nx-real-ip: {ip}\r\nx-forwarded-proto: https\r\n");
@@ -307,7 +307,11 @@ pub(crate) mod tests {
             .unwrap()
             .into_parts();
         Context {
-            peer: Arc::new(Peer::new("192.0.2.1".parse().unwrap(), "http".into(), true, None)),
+            peer: Arc::new(Peer::new(
+                "192.0.2.1".parse().unwrap(),
+                "http".into(),
+                Some(Box::default()),
+            )),
             forwarded_ip: None,
             forwarded_https: None,
             trusted: false,
@@ -319,7 +323,23 @@ pub(crate) mod tests {
 
     #[test]
     fn every_variable() {
-        let context = context();
+        let mut context = context();
+        let client = Identity {
+            subject: "CN=ann".into(),
+            issuer: "CN=ca".into(),
+            serial: "01".into(),
+            fingerprint: "ff".into(),
+            alternative: "DNS:a".into(),
+            ends: 0,
+        };
+        let secured = Secured {
+            version: "TLSv1.3",
+            cipher: "AES",
+            sni: Some("b".into()),
+            client: Some(client),
+        };
+        context.peer =
+            Arc::new(Peer::new([192, 0, 2, 1].into(), "".into(), Some(Box::new(secured))));
         let scope = Scope { context: &context, route: "r", upstream: "u", server: "s", path: None };
         let all = "{client_ip} {host} {uri} {path} {query} {method} {scheme} {route} {upstream} \
                    {server} {request_id} {header.x-user} {cookie.session} {header.none}";
@@ -327,6 +347,13 @@ pub(crate) mod tests {
             scope.render(&Template::parse(all).unwrap()),
             "192.0.2.1 example.com /a%20b?c=d /a%20b c=d GET https r u s id-1 ann xyz "
         );
+        let tls = "{tls.version} {tls.cipher} {tls.sni} {tls.client.subject} {tls.client.issuer} \
+                   {tls.client.serial} {tls.client.fingerprint} {tls.client.san}";
+        let tls = Template::parse(tls).unwrap();
+        assert_eq!(scope.render(&tls), "TLSv1.3 AES b CN=ann CN=ca 01 ff DNS:a");
+        let plain = Peer::new([192, 0, 2, 1].into(), "".into(), None);
+        let context = Context { peer: Arc::new(plain), ..super::tests::context() };
+        assert_eq!(Scope { context: &context, ..scope }.render(&tls).trim(), "");
     }
 
     #[test]

@@ -12,4 +12,5 @@ pub mod hop_by_hop;
 pub mod pile;
 pub mod proxy_protocol;
 pub mod request_id;
+pub mod secured;
 pub mod upload;

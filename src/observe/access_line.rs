@@ -120,6 +120,10 @@ fn json(out: &mut Vec<u8>, line: &Line<'_>, second: &str, millis: u32) {
         }
     }
     string(out, ",\"request_id\":\"", context.id.as_str().as_bytes());
+    if let Some(client) = context.peer.secured.as_deref().and_then(|it| it.client.as_ref()) {
+        string(out, ",\"tls_client\":\"", client.subject.as_bytes());
+        string(out, ",\"tls_client_fingerprint\":\"", client.fingerprint.as_bytes());
+    }
     if let Some(reason) = line.reason {
         string(out, ",\"reason\":\"", reason.as_bytes());
     }
@@ -257,7 +261,7 @@ mod tests {
         if let Ok(agent) = HeaderValue::from_bytes(agent) {
             request.headers_mut().insert(header::USER_AGENT, agent);
         }
-        let peer = Peer::new([127, 0, 0, 1].into(), "http".into(), false, None);
+        let peer = Peer::new([127, 0, 0, 1].into(), "http".into(), None);
         let context = Context {
             head: request.into_parts().0.into(),
             peer: Arc::new(peer),

@@ -26,8 +26,9 @@ use std::{
 const HANDSHAKES: [&str; 4] = ["full", "resumed", "failed", "timeout"];
 
 /// Why one failed, as the label `reason`.
-pub const HANDSHAKE_FAILURES: [&str; 8] = [
+pub const HANDSHAKE_FAILURES: [&str; 9] = [
     "bad_message",
+    "client_certificate",
     "client_refused",
     "closed",
     "incompatible",

@@ -139,7 +139,8 @@ fn is_host(host: &[u8]) -> bool {
 
 /// RFC 9110 §7.4: 421 if the connection's certificate does not cover the host.
 pub fn is_misdirected(context: &Context, host: &str, certificates: &Certificates) -> bool {
-    let Some(sni) = &context.peer.sni else { return false };
+    let secured = context.peer.secured.as_deref();
+    let Some(sni) = secured.and_then(|it| it.sni.as_deref()) else { return false };
     !host.eq_ignore_ascii_case(sni) && !certificates.covers(sni, &host.to_ascii_lowercase())
 }
 

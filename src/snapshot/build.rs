@@ -18,7 +18,7 @@ use crate::{
     },
     origin::pool,
     route::{Group, Router, Sites},
-    tls::{self, Certificates, TlsError},
+    tls::{self, Certificates, Clients, ClientsFiles, Pair, TlsError},
     upstream::{
         ActiveHealth, Means, Member, Reach, Server, StrategyKind, Upstream,
         health::active::{Check, StatusRange},
@@ -121,14 +121,27 @@ fn listener_parts(
 }
 
 fn tls_parts(tls: &config::Tls, resources: &Resources) -> Result<TlsParts, BuildError> {
-    let pairs = tls.certificates.iter().map(|it| (it.cert.as_path(), it.key.as_path()));
+    let pairs = tls.certificates.iter().map(|it| Pair {
+        chain: &it.cert,
+        key: &it.key,
+        staple: it.ocsp.as_deref(),
+    });
     let certificates = Arc::new(Certificates::read(pairs).map_err(BuildError::Tls)?);
-    let server = tls::server_config(
-        Arc::clone(&certificates),
-        tls.only_tls13,
-        tls.http2,
-        Arc::clone(&resources.tickets),
-    );
+    let clients = tls.client.as_ref().map(|it| {
+        let crl = it.crl.as_deref();
+        Clients::read(ClientsFiles { ca: &it.ca, crl, required: it.required })
+    });
+    let tickets = match &tls.ticket_keys {
+        Some(file) => tls::tickets_from_file(file).map_err(BuildError::Tls)?,
+        None => Arc::clone(&resources.tickets),
+    };
+    let server = tls::server_config(tls::Wanted {
+        certificates: Arc::clone(&certificates),
+        clients: clients.transpose().map_err(BuildError::Tls)?,
+        only_tls13: tls.only_tls13,
+        http2: tls.http2,
+        tickets,
+    });
     Ok(TlsParts {
         server: Arc::new(server.map_err(BuildError::Tls)?),
         certificates,

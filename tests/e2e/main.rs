@@ -39,4 +39,6 @@ mod routes;
 mod scarcity;
 mod stop;
 mod tls;
+mod tls_clients;
+mod tls_tickets;
 mod unix;

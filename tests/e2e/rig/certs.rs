@@ -1,8 +1,9 @@
 //! Certificates made on the spot, by a test authority that the rig's TLS clients trust.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256,
-    PKCS_RSA_SHA256,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer,
+    KeyIdMethod, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RevokedCertParams, SerialNumber,
+    date_time_ymd,
 };
 use std::{fs, path::Path, sync::OnceLock};
 
@@ -16,18 +17,97 @@ pub enum Kind {
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
     der: Vec<u8>,
+    pem: String,
 }
 
 fn authority() -> &'static Authority {
     static AUTHORITY: OnceLock<Authority> = OnceLock::new();
-    AUTHORITY.get_or_init(|| {
+    AUTHORITY.get_or_init(|| Authority::named("the rig's authority"))
+}
+
+impl Authority {
+    fn named(name: &str) -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "the rig's authority");
-        let der = params.self_signed(&key).expect("a certificate").der().to_vec();
-        Authority { issuer: Issuer::new(params, key), der }
-    })
+        params.distinguished_name.push(DnType::CommonName, name);
+        let certificate = params.self_signed(&key).expect("a certificate");
+        let (der, pem) = (certificate.der().to_vec(), certificate.pem());
+        Self { issuer: Issuer::new(params, key), der, pem }
+    }
+}
+
+/// Writes `clients.pem`, the authority's certificate.
+pub fn write_authority(dir: &Path) {
+    replace(&dir.join("clients.pem"), &authority().pem);
+}
+
+/// Writes `NAME.pem` and `NAME.key` for a client of this name with this serial number.
+pub fn write_client(
+    dir: &Path,
+    name: &str,
+    serial: u64,
+    change: impl FnOnce(&mut CertificateParams),
+) {
+    write_with(dir, name, Kind::Ecdsa, &[&format!("{name}.clients")], |it| {
+        it.distinguished_name = rcgen::DistinguishedName::new();
+        it.distinguished_name.push(DnType::CommonName, name);
+        it.serial_number = Some(SerialNumber::from(serial));
+        change(it);
+    });
+}
+
+/// The same by an authority that nobody knows.
+pub fn write_stranger(dir: &Path, name: &str) {
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(vec![format!("{name}.clients")]).expect("good names");
+    let issuer = Authority::named("a stranger").issuer;
+    let certificate = params.signed_by(&key, &issuer).expect("a certificate");
+    replace(&dir.join(format!("{name}.key")), key.serialize_pem());
+    replace(&dir.join(format!("{name}.pem")), certificate.pem());
+}
+
+/// Writes `revoked.pem`: the authority's list of revoked certificates.
+pub fn write_revoked(dir: &Path, serials: &[u64]) {
+    let revoked = |serial: &u64| RevokedCertParams {
+        serial_number: SerialNumber::from(*serial),
+        revocation_time: date_time_ymd(2026, 1, 1),
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let list = CertificateRevocationListParams {
+        this_update: date_time_ymd(2026, 1, 1),
+        next_update: date_time_ymd(2099, 1, 1),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: serials.iter().map(revoked).collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    let list = list.signed_by(&authority().issuer).expect("a list");
+    replace(&dir.join("revoked.pem"), list.pem().expect("PEM"));
+}
+
+/// An OCSP response, unsigned, that a certificate is good until then, as `20990101000000Z`.
+pub fn staple(serial: u64, until: &str) -> Vec<u8> {
+    let tlv = |tag: u8, parts: &[&[u8]]| {
+        let value = parts.concat();
+        let length = (value.len() as u16).to_be_bytes();
+        [&[tag, 0x82][..], &length, &value].concat()
+    };
+    let time = |text: &str| tlv(0x18, &[text.as_bytes()]);
+    let now = time("20260101000000Z");
+    // SHA-1, of what nobody looks at here.
+    let algorithm = tlv(0x30, &[&[6, 5, 0x2b, 0x0e, 3, 2, 0x1a]]);
+    let hash = tlv(4, &[&[0; 20]]);
+    let number = tlv(2, &[&serial.to_be_bytes()[..]]);
+    let id = tlv(0x30, &[&algorithm, &hash, &hash, &number]);
+    let single = tlv(0x30, &[&id, &[0x80, 0], &now, &tlv(0xa0, &[&time(until)])]);
+    let responder = tlv(0xa2, &[&hash]);
+    let data = tlv(0x30, &[&responder, &now, &tlv(0x30, &[&single])]);
+    let basic = tlv(0x30, &[&data, &algorithm, &tlv(3, &[&[0, 1]])]);
+    let kind = [6, 9, 0x2b, 6, 1, 5, 5, 7, 0x30, 1, 1];
+    let bytes = tlv(0x30, &[&kind, &tlv(4, &[&basic])]);
+    tlv(0x30, &[&[0x0a, 1, 0], &tlv(0xa0, &[&bytes])])
 }
 
 /// The authority's certificate, to be trusted.
@@ -59,12 +139,13 @@ pub fn write_with(
     let certificate = params.signed_by(&key, &authority().issuer).expect("a certificate");
     // Key first: a daemon that reads in between sees a pair that does not match, and keeps the old
     // one.
-    replace(&dir.join(format!("{name}.key")), &key.serialize_pem());
-    replace(&dir.join(format!("{name}.pem")), &certificate.pem());
+    replace(&dir.join(format!("{name}.key")), key.serialize_pem());
+    replace(&dir.join(format!("{name}.pem")), certificate.pem());
     certificate.der().to_vec()
 }
 
-fn replace(path: &Path, text: &str) {
+/// In one step, so that nobody reads a half.
+pub fn replace(path: &Path, text: impl AsRef<[u8]>) {
     let new = path.with_extension("new");
     fs::write(&new, text).expect("writing a certificate");
     fs::rename(new, path).expect("renaming a certificate");

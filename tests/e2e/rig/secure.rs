@@ -6,11 +6,13 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{
     ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore, StreamOwned,
-    pki_types::{CertificateDer, ServerName},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 use std::{
     io::{self, Write},
     net::{SocketAddr, TcpStream},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -52,6 +54,36 @@ impl Handshake {
             builder.expect("versions").with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
         Self { config: Arc::new(config) }
+    }
+
+    /// The same with another setting.
+    pub fn with(mut self, change: impl FnOnce(&mut ClientConfig)) -> Self {
+        change(Arc::make_mut(&mut self.config));
+        self
+    }
+
+    /// The same as the client whose `NAME.pem` and `NAME.key` are in `dir`.
+    pub fn for_client(self, dir: &Path, name: &str) -> Self {
+        let file = |end: &str| dir.join(format!("{name}.{end}"));
+        let chain = CertificateDer::pem_file_iter(file("pem")).expect("a file");
+        let chain = chain.collect::<Result<Vec<_>, _>>().expect("certificates");
+        let key = PrivateKeyDer::from_pem_file(file("key")).expect("a key");
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let key = CertifiedKey::from_der(chain, key, &provider).expect("a pair");
+        self.with(|it| it.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(key)))
+    }
+
+    /// A request, or why there is no answer: with TLS 1.3 the client learns only then that its
+    /// certificate is refused.
+    pub fn ask(
+        &self,
+        address: SocketAddr,
+        name: &str,
+        request: &str,
+    ) -> io::Result<super::Response> {
+        let (mut client, _) = self.try_connect(address, name)?;
+        client.try_send(request)?;
+        client.try_response("GET")
     }
 
     /// Connects, with `name` as SNI, which the certificate must cover.

@@ -1,14 +1,15 @@
-//! All of rustls on the client's side: certificates, their choice by SNI, the server's settings.
+//! The certificates of one listener, and which of them a client gets.
 //!
-//! Owns: reading PEM files and choosing among certificates. May touch: nothing of ours. Built into
-//! a snapshot; a handshake uses the one that is current when it begins.
+//! Owns: reading PEM files and OCSP responses, and the choice by name and by what the client can
+//! verify. May touch: [`crate::credentials`].
 
+use super::TlsError;
+use crate::credentials::{identity::address, staple};
 use rustls::{
-    ServerConfig, SignatureAlgorithm,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{ClientHello, ProducesTickets, ResolvesServerCert},
+    SignatureAlgorithm,
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
+    server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
-    version::{TLS12, TLS13},
 };
 use std::{
     collections::HashMap,
@@ -21,18 +22,6 @@ use x509_parser::{
     prelude::{FromDer, X509Certificate},
 };
 
-/// Why a certificate can't be used, with the file.
-#[derive(Debug)]
-pub struct TlsError(String);
-
-impl fmt::Display for TlsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for TlsError {}
-
 /// Certificates of one listener, found by name.
 #[derive(Debug, Default)]
 pub struct Certificates {
@@ -42,9 +31,22 @@ pub struct Certificates {
     wildcard: HashMap<String, Vec<usize>>,
 }
 
+/// A chain and its key, as files.
+#[derive(Clone, Copy, Debug)]
+pub struct Pair<'a> {
+    /// PEM, leaf first.
+    pub chain: &'a Path,
+    /// PEM.
+    pub key: &'a Path,
+    /// DER: an OCSP response about the leaf.
+    pub staple: Option<&'a Path>,
+}
+
 #[derive(Debug)]
 struct Certificate {
     key: Arc<CertifiedKey>,
+    /// The same with its OCSP response, and the last second in which that holds.
+    stapled: Option<(Arc<CertifiedKey>, i64)>,
     names: Vec<String>,
     lifetime: Lifetime,
 }
@@ -62,17 +64,16 @@ pub struct Lifetime {
 
 impl Certificates {
     /// Reads pairs of chain and key; the first is used when no name matches.
-    pub fn read<'a>(
-        pairs: impl IntoIterator<Item = (&'a Path, &'a Path)>,
-    ) -> Result<Self, TlsError> {
+    pub fn read<'a>(pairs: impl IntoIterator<Item = Pair<'a>>) -> Result<Self, TlsError> {
         let mut certificates = Self::default();
-        for (chain, key) in pairs {
-            certificates.add(chain, read_pair(chain, key)?);
+        for pair in pairs {
+            let key = read_pair(pair.chain, pair.key)?;
+            certificates.add(pair, key);
         }
         Ok(certificates)
     }
 
-    fn add(&mut self, file: &Path, key: CertifiedKey) {
+    fn add(&mut self, pair: Pair<'_>, key: CertifiedKey) {
         let index = self.all.len();
         let leaf = key.cert.first().and_then(|leaf| X509Certificate::from_der(leaf).ok());
         let names = leaf.as_ref().map(|(_, leaf)| names(leaf)).unwrap_or_default();
@@ -80,9 +81,11 @@ impl Certificates {
         let (begins, ends) = validity.map_or((i64::MIN, i64::MAX), |it| {
             (it.not_before.timestamp(), it.not_after.timestamp())
         });
-        let lifetime = Lifetime { file: file.to_owned(), begins, ends };
+        let lifetime = Lifetime { file: pair.chain.to_owned(), begins, ends };
+        let staple = leaf.as_ref().zip(pair.staple);
+        let stapled = staple.and_then(|((_, leaf), file)| stapled(&key, leaf, file));
         let key = Arc::new(key);
-        self.all.push(Certificate { key, names: names.clone(), lifetime });
+        self.all.push(Certificate { key, stapled, names: names.clone(), lifetime });
         for name in &names {
             let (map, name) = match name.strip_prefix("*.") {
                 Some(parent) => (&mut self.wildcard, parent),
@@ -151,40 +154,40 @@ impl ResolvesServerCert for Certificates {
         let usable = |it: &&Certificate| it.key.key.choose_scheme(offered).is_some();
         let found = named.clone().find(usable);
         let any = || if unknown { self.all.iter().find(usable) } else { None };
-        found.or_else(any).or_else(|| named.clone().next()).map(|it| Arc::clone(&it.key))
+        found.or_else(any).or_else(|| named.clone().next()).map(Certificate::now)
     }
 }
 
 impl Certificate {
+    /// With its OCSP response, while that holds: clients refuse one that has ended, but do without.
+    fn now(&self) -> Arc<CertifiedKey> {
+        match &self.stapled {
+            Some((stapled, ends)) if UnixTime::now().as_secs() as i64 <= *ends => stapled.clone(),
+            _ => Arc::clone(&self.key),
+        }
+    }
+
     fn is_ecdsa(&self) -> bool {
         self.key.key.algorithm() == SignatureAlgorithm::ECDSA
     }
 }
 
-/// A listener's settings.
-pub fn server_config(
-    certificates: Arc<Certificates>,
-    only_tls13: bool,
-    http2: bool,
-    tickets: Arc<dyn ProducesTickets>,
-) -> Result<ServerConfig, TlsError> {
-    let versions: &[_] = if only_tls13 { &[&TLS13] } else { &[&TLS13, &TLS12] };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)
-        .map_err(|error| TlsError(error.to_string()))?
-        .with_no_client_auth()
-        .with_cert_resolver(certificates);
-    config.alpn_protocols =
-        if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
-    config.ticketer = tickets;
-    Ok(config)
+/// Nothing, if the response is none for this certificate, or holds no more; the config's check warns
+/// of that.
+fn stapled(
+    key: &CertifiedKey,
+    leaf: &X509Certificate<'_>,
+    file: &Path,
+) -> Option<(Arc<CertifiedKey>, i64)> {
+    let der = std::fs::read(file).ok()?;
+    let life = staple::read(&der, leaf.raw_serial()).ok()?;
+    let mut key = key.clone();
+    key.ocsp = Some(der);
+    Some((Arc::new(key), life.ends.unwrap_or(i64::MAX)))
 }
 
 fn read_pair(chain: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
-    let failed = |path: &Path, error: &dyn fmt::Display| {
-        TlsError(format!("{} can't be used: {error}", path.display()))
-    };
+    let failed = |path: &Path, error: &dyn fmt::Display| TlsError::of(path, error);
     let certificates = CertificateDer::pem_file_iter(chain)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| failed(chain, &error))?;
@@ -198,15 +201,10 @@ fn names(leaf: &X509Certificate<'_>) -> Vec<String> {
     let Ok(Some(alternative)) = leaf.subject_alternative_name() else { return Vec::new() };
     let name = |general: &GeneralName<'_>| match general {
         GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-        GeneralName::IPAddress(octets) => match octets.len() {
-            4 => {
-                <[u8; 4]>::try_from(*octets).ok().map(|it| std::net::Ipv4Addr::from(it).to_string())
-            }
-            16 => <[u8; 16]>::try_from(*octets)
-                .ok()
-                .map(|it| format!("[{}]", std::net::Ipv6Addr::from(it))),
-            _ => None,
-        },
+        GeneralName::IPAddress(octets) => address(octets).map(|it| match octets.len() {
+            16 => format!("[{it}]"),
+            _ => it,
+        }),
         _ => None,
     };
     alternative.value.general_names.iter().filter_map(name).collect()
