@@ -41,4 +41,5 @@ mod stop;
 mod tls;
 mod tls_clients;
 mod tls_tickets;
+mod tunnels;
 mod unix;
