@@ -51,8 +51,8 @@ impl Parts {
     pub const PLAIN: Self = Self { least: 64 * 1024, most: LARGE, share: 32 };
     /// With TLS, which holds what it was given, too.
     pub const TLS: Self = Self { least: SMALL, most: LARGE, share: 256 };
-    /// By HTTP/2, of what the connection has taken: each of a hundred streams may hold a part that hyper
-    /// asked for before the client's window had room for it, and the one before within h2.
+    /// By HTTP/2, of what the connection has taken: each of a hundred streams may hold a part
+    /// that h2 has been given, and that the socket does not take.
     pub const HTTP2: Self = Self { least: SMALL, most: LARGE, share: 256 };
 
     /// For a client that has `taken` so many bytes before.
@@ -73,9 +73,10 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// How many bytes to read next of a body of which at most `left` are to come.
+    /// How many bytes to read next of a body of which at most `left` are to come. The next request may
+    /// follow.
     pub fn next(self, left: u64) -> usize {
-        left.clamp(1, self.0 as u64) as usize
+        left.clamp(SMALL as u64, self.0 as u64) as usize
     }
 
     /// So many bytes came.
@@ -154,8 +155,8 @@ impl Drop for Block {
 }
 
 /// Reads what is there and puts it after what is `unread`; says how many bytes came, 0 at the end.
-/// The block has room for `want` bytes, those that are unread among them, and for more where as many
-/// are unread already. What is unread must be less than [`LARGE`]: who reads heads and chunks limits
+/// It reads until there are `want` bytes, those that are unread among them, or more where as many are
+/// unread already. What is unread must be less than [`LARGE`]: who reads heads and chunks limits
 /// them. If it is `likely` that there is something, that is not asked first.
 pub fn poll_fill<S: AsyncRead + Socket>(
     cx: &mut Context<'_>,
@@ -171,7 +172,8 @@ pub fn poll_fill<S: AsyncRead + Socket>(
     let before = unread.len();
     let want = if before < want { want } else { before + before / 4 };
     read_block(size_for(want), before, |block| {
-        let came = ready!(poll_read(cx, stream, &mut block[before..]))?;
+        let end = want.min(block.len());
+        let came = ready!(poll_read(cx, stream, &mut block[before..end]))?;
         block[..before].copy_from_slice(unread);
         Poll::Ready(Ok(came))
     })
@@ -283,7 +285,7 @@ mod tests {
             pace.came(read);
             came += read;
         }
-        assert_eq!((pace.next(u64::MAX), pace.next(9)), (LARGE, 9));
+        assert_eq!((pace.next(u64::MAX), pace.next(9)), (LARGE, SMALL));
     }
 
     #[test]
@@ -311,6 +313,8 @@ mod tests {
         let mut unread = Bytes::from("abc");
         assert_eq!(fill(&mut &b"def"[..], &mut unread), 3);
         assert_eq!(&unread[..], b"abcdef");
+        let more = vec![b'y'; 2 * SMALL];
+        assert_eq!(fill(&mut &more[..], &mut unread), SMALL - 6, "as many as are wanted");
         let mut much = Bytes::from(vec![b'x'; SMALL]);
         assert_eq!(fill(&mut &b"y"[..], &mut much), 1);
         assert_eq!((much.len(), much[0], much.last()), (16 * 1024 + 1, b'x', Some(&b'y')));
