@@ -6,7 +6,7 @@
 //! |---|---|
 //! | a connection is accepted | [`client::listener`] |
 //! | TLS | [`client::connection`] |
-//! | HTTP/1, or hyper's HTTP/2 | [`client::http1`], [`client::http2`] |
+//! | HTTP/1, or HTTP/2 by h2 | [`client::http1`], [`client::http2`] |
 //! | one snapshot, one context | [`proxy::begin`] |
 //! | the head keeps the rules | [`proxy::admission`] |
 //! | site and route | [`route::Router`] |

@@ -21,9 +21,6 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 /// A connection makes progress if so many bytes are taken.
 const PROGRESS: u32 = 32 * 1024;
 
-/// What [`Activity::tell`] has noted: nothing, that the stream goes on, or how much it gave, and one.
-const GOES_ON: u64 = 1;
-
 /// What the alarm finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
@@ -56,8 +53,6 @@ pub struct Activity {
     progress: AtomicU64,
     /// Bytes written in all, but for the last [`PROGRESS`].
     taken: AtomicU64,
-    /// Of the stream that is being polled.
-    told: AtomicU64,
     /// For requests that were given up: how many are allowed, since when they are counted, how many
     /// there were, and how many requests had ended before.
     may_give_up: u32,
@@ -66,8 +61,6 @@ pub struct Activity {
     before_window: AtomicU64,
     /// Whether too many were given up.
     floods: AtomicBool,
-    /// Whether the client has taken nothing for too long.
-    pub stalled: AtomicBool,
 }
 
 impl Activity {
@@ -86,12 +79,10 @@ impl Activity {
             written: AtomicU32::new(0),
             progress: AtomicU64::new(0),
             taken: AtomicU64::new(0),
-            told: AtomicU64::new(0),
             window_since: AtomicU64::new(0),
             given_up: AtomicU32::new(0),
             before_window: AtomicU64::new(0),
             floods: AtomicBool::new(false),
-            stalled: AtomicBool::new(false),
         }
     }
 
@@ -164,22 +155,6 @@ impl Activity {
     /// Whether the client gives up too many of its requests.
     pub fn floods(&self) -> bool {
         self.floods.load(Relaxed)
-    }
-
-    /// Notes that the stream being polled waits for its client to take the bytes that it `gave`;
-    /// or, with `None`, that it goes on.
-    pub fn tell(&self, gave: Option<usize>) {
-        self.told.store(gave.map_or(GOES_ON, |bytes| GOES_ON + 1 + bytes as u64), Relaxed);
-    }
-
-    /// What was noted since the last call, if anything.
-    pub fn take_told(&self) -> Option<Option<u64>> {
-        let told = self.told.load(Relaxed);
-        if told == 0 {
-            return None;
-        }
-        self.told.store(0, Relaxed);
-        Some(told.checked_sub(GOES_ON + 1))
     }
 
     /// So many bytes were written.

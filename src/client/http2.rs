@@ -1,7 +1,7 @@
-//! HTTP/2 with a client, by hyper.
+//! HTTP/2 with a client, by h2.
 //!
-//! Owns: flow control's sizes, and the polite end. May touch: [`super::http2_patience`] for the
-//! client's timeouts, [`super::service`]. Every request goes to [`crate::proxy::handle`].
+//! Owns: the ways to end. May touch: [`super::http2_patience`] for the client's timeouts,
+//! [`super::http2_streams`], which reads, writes and answers.
 //!
 //! What a broken message or frame comes to is mostly h2's to decide: a field that its HPACK decoder
 //! refuses ends the connection, where RFC 9113 §8.1.1 wants the stream to end.
@@ -10,8 +10,8 @@
 use super::{
     activity::Activity,
     http2_patience::{End, Patience},
-    http2_streams::{Begun, Streams},
-    io::{ClientIo, Left},
+    http2_streams::Streams,
+    io::ClientIo,
     service::Service,
     settings::Settings,
     stream::Stream,
@@ -19,18 +19,14 @@ use super::{
 use crate::{http1::buffers::Parts, observe::foreign::about_client};
 use bytes::Bytes;
 use http::{StatusCode, Version};
-use hyper::{server::conn::http2, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{error::Error as _, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::{Future as _, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 use tokio::time::timeout;
-
-/// Enough for a fast upload, and not too much for many connections.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
-
-/// What h2 holds of a stream, beyond the part that it was given last: it is asked for more once it has
-/// sent that.
-const SEND_BUFFER: usize = 1;
 
 /// How long the socket is still read, so that a client that is sent away can read why.
 const HEARD: Duration = Duration::from_secs(1);
@@ -39,9 +35,9 @@ const HEARD: Duration = Duration::from_secs(1);
 /// been.
 const CALM: [u8; 17] = *b"\0\0\x08\x07\0\0\0\0\0\x7f\xff\xff\xff\0\0\0\x0b";
 
-/// What happened beside the HTTP connection's own progress.
+/// What happened beside the streams' own progress.
 enum Event {
-    Ended(hyper::Result<()>),
+    Ended(Result<(), h2::Error>),
     Alarm,
     /// This is to be its last: the listener is drained, or it has carried its number of requests.
     Last,
@@ -49,26 +45,12 @@ enum Event {
     Flood,
 }
 
-fn builder(begun: Begun, settings: &Settings) -> http2::Builder<Begun> {
-    let mut builder = http2::Builder::new(begun);
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(settings.limits.http2_streams)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER)
-        .max_header_list_size(settings.limits.request_head as u32);
-    builder
-}
-
 /// Serves HTTP/2 on `stream` until one side ends it. What `begun` has was read of it already.
-pub async fn serve(stream: Stream, begun: Bytes, service: Service, settings: Settings) {
-    let service = Arc::new(service);
+pub async fn serve(mut stream: Stream, begun: Bytes, service: Service, settings: Settings) {
     service.peer().set_part(Parts::HTTP2.after(0));
     let clock = service.proxy().live.clock;
-    let activity = Arc::new(Activity::new(clock, settings.limits.http2_streams));
-    let left = Left::default();
-    let io = ClientIo::new(stream, begun, Arc::clone(&activity), &left);
+    let activity = Activity::new(clock, settings.limits.http2_streams);
+    let io = ClientIo::new(&mut stream, begun, &activity);
     let end = run(io, &service, &settings, &activity).await;
     let refused = match end {
         End::Refused(status, reason, waited) => Some(((status, reason), waited)),
@@ -78,7 +60,6 @@ pub async fn serve(stream: Stream, begun: Bytes, service: Service, settings: Set
     if let Some((refused, waited)) = refused {
         service.refuse_unread(Version::HTTP_2, refused, waited);
     }
-    let Some(mut stream) = left.take() else { return };
     match end {
         End::Unheard => stream.linger().await,
         // Between two frames, if nothing is stuck in the socket: h2 writes what it has begun.
@@ -94,16 +75,12 @@ pub async fn serve(stream: Stream, begun: Bytes, service: Service, settings: Set
 }
 
 async fn run(
-    io: ClientIo<Stream>,
-    service: &Arc<Service>,
+    io: ClientIo<'_, Stream>,
+    service: &Service,
     settings: &Settings,
-    activity: &Arc<Activity>,
+    activity: &Activity,
 ) -> End {
-    let begun = Begun::default();
-    let builder = builder(begun.clone(), settings);
-    let answer = service_fn(|request| Arc::clone(service).answer(Arc::clone(activity), request));
-    let mut http = pin!(builder.serve_connection(TokioIo::new(io), answer));
-    let mut streams = Streams::new(begun, Arc::clone(activity));
+    let mut streams = Streams::new(io, service, activity, settings);
     let listener = Arc::clone(service.listener());
     let mut drained = pin!(listener.drained());
     let mut draining = false;
@@ -112,7 +89,7 @@ async fn run(
         // The streams are polled at every wake-up, the others only when they are ready.
         let mut heard = false;
         let event = poll_fn(|cx| {
-            let polled = about_client(service.client(), || streams.poll(cx, http.as_mut()));
+            let polled = about_client(service.client(), || streams.poll(cx));
             if let Poll::Ready(ended) = polled {
                 return Poll::Ready(Event::Ended(ended));
             }
@@ -144,23 +121,20 @@ async fn run(
         if last && !patience.is_goodbye_said() {
             patience.say_goodbye();
             service.close();
-            http.as_mut().graceful_shutdown();
-            streams.poll_connection_next();
+            streams.say_goodbye();
         }
     }
 }
 
-/// How hyper's connection ended.
-fn end_of(error: &hyper::Error, activity: &Activity) -> End {
+/// How h2's connection ended.
+fn end_of(error: &h2::Error, activity: &Activity) -> End {
     tracing::debug!(%error, "a connection ended with an error");
-    match error.source().and_then(|it| it.downcast_ref::<h2::Error>()) {
-        Some(error) if error.is_library() && error.is_go_away() => {
-            // h2 allows for no more than 20 requests that are reset before we hear of them. It ends a
-            // connection for other floods as well, and hyper does not tell which it was.
-            let floods = error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
-            let resets = floods && activity.resets() > 20;
-            End::Told(if resets { "stream_resets" } else { "bad_request" })
-        }
-        _ => End::Silent,
+    if !(error.is_library() && error.is_go_away()) {
+        return End::Silent;
     }
+    // h2 allows for no more than 20 requests that are reset before we hear of them. It ends a
+    // connection for other floods as well, and does not tell which it was.
+    let floods = error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
+    let resets = floods && activity.resets() > 20;
+    End::Told(if resets { "stream_resets" } else { "bad_request" })
 }

@@ -11,10 +11,10 @@ use super::{
 };
 use http::StatusCode;
 use std::{
-    sync::atomic::Ordering::Relaxed,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// How a connection ended.
 pub enum End {
@@ -94,18 +94,26 @@ impl<'a> Patience<'a> {
     }
 
     /// Ends what has waited for too long: streams, or all. Whether the client should ask no more.
-    pub fn look(&mut self, streams: &mut Streams) -> Result<bool, End> {
+    pub fn look<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        streams: &mut Streams<'_, S>,
+    ) -> Result<bool, End> {
         let Self { activity, settings, .. } = *self;
         let soon = Duration::from_millis(settings.waits.shortest());
         self.rests = false;
         self.alarm.ring_in(soon);
-        self.end_stalled(streams);
+        // The streams of which the client takes nothing, and no others.
+        if let Some(patience) = activity.patience(&settings.waits, streams.waiting()) {
+            streams.end_those_waiting_for(patience);
+        }
         let goodbye = &mut self.goodbye;
         let ignored = goodbye.as_mut().is_some_and(|it| it.is_ignored(activity, &settings.waits));
         let finding = activity.look(&settings.waits);
-        activity.stalled.store(finding == Finding::Stalled, Relaxed);
         match finding {
-            Finding::Stalled => return Err(End::Silent),
+            Finding::Stalled => {
+                streams.give_up("send_timeout");
+                return Err(End::Silent);
+            }
             Finding::Late(waited) => {
                 let waited = Duration::from_millis(waited);
                 return Err(End::Refused(StatusCode::REQUEST_TIMEOUT, "head_timeout", waited));
@@ -126,16 +134,5 @@ impl<'a> Patience<'a> {
     fn look_soon(&mut self) {
         self.rests = false;
         self.alarm.ring_within(Duration::from_millis(self.settings.waits.shortest()));
-    }
-
-    /// Ends the streams of which the client takes nothing, and no others.
-    fn end_stalled(&self, streams: &mut Streams) {
-        let Self { activity, settings, .. } = self;
-        if let Some(patience) = activity.patience(&settings.waits, streams.waiting()) {
-            // Whatever is dropped now is so for this reason.
-            activity.stalled.store(true, Relaxed);
-            streams.end_those_waiting_for(patience);
-            activity.stalled.store(false, Relaxed);
-        }
     }
 }

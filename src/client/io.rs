@@ -1,59 +1,35 @@
-//! A client's socket as hyper's HTTP/2 reads and writes it.
+//! A client's socket as h2 reads and writes it.
 //!
-//! Owns: what it notes of reads and writes; and the socket outlives hyper's connection. May touch:
-//! [`super::activity`], [`super::frames`]. The connection's alarm reads what is noted.
+//! Owns: what it notes of reads and writes. May touch: [`super::activity`], [`super::frames`]. The
+//! connection's alarm reads what is noted.
 
 use super::{activity::Activity, frames::ClientFrames};
 use bytes::Bytes;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The place where a socket is left when hyper drops it: hyper does not give it back.
-#[derive(Debug)]
-pub struct Left<S>(Arc<Mutex<Option<S>>>);
-
-impl<S> Default for Left<S> {
-    fn default() -> Self {
-        Self(Arc::default())
-    }
-}
-
-impl<S> Left<S> {
-    /// The socket, once nobody reads and writes it any more.
-    pub fn take(&self) -> Option<S> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
 /// A client's socket that notes what happens on it.
 #[derive(Debug)]
-pub struct ClientIo<S> {
-    /// There until it is dropped.
-    stream: Option<S>,
+pub struct ClientIo<'a, S> {
+    stream: &'a mut S,
     /// Bytes that were already read, and come first.
     begun: Bytes,
     frames: ClientFrames,
-    activity: Arc<Activity>,
-    left: Left<S>,
+    activity: &'a Activity,
 }
 
-impl<S> Drop for ClientIo<S> {
-    fn drop(&mut self) {
-        *self.left.0.lock().unwrap_or_else(PoisonError::into_inner) = self.stream.take();
+impl<'a, S: Unpin> ClientIo<'a, S> {
+    /// Notes in `activity` what happens on `stream`, of which `begun` was read before.
+    pub fn new(stream: &'a mut S, begun: Bytes, activity: &'a Activity) -> Self {
+        Self { stream, begun, frames: ClientFrames::default(), activity }
     }
-}
 
-impl<S> ClientIo<S> {
-    /// Notes in `activity` what happens on `stream`, of which `begun` was read before; leaves the
-    /// stream in `left` when it is dropped.
-    pub fn new(stream: S, begun: Bytes, activity: Arc<Activity>, left: &Left<S>) -> Self {
-        let left = Left(Arc::clone(&left.0));
-        Self { stream: Some(stream), begun, frames: ClientFrames::default(), activity, left }
+    fn stream(&mut self) -> Pin<&mut S> {
+        Pin::new(self.stream)
     }
 
     fn note(&self, written: &Poll<io::Result<usize>>) {
@@ -64,14 +40,7 @@ impl<S> ClientIo<S> {
     }
 }
 
-impl<S: Unpin> ClientIo<S> {
-    fn stream(&mut self) -> io::Result<Pin<&mut S>> {
-        // No one can read or write it while it is dropped.
-        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for ClientIo<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ClientIo<'_, S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -79,7 +48,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientIo<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         if self.begun.is_empty() {
-            ready!(self.stream()?.poll_read(cx, buffer))?;
+            ready!(self.stream().poll_read(cx, buffer))?;
         } else {
             let length = self.begun.len().min(buffer.remaining());
             buffer.put_slice(&self.begun.split_to(length));
@@ -90,13 +59,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientIo<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ClientIo<'_, S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = self.stream()?.poll_write(cx, bytes);
+        let written = self.stream().poll_write(cx, bytes);
         self.note(&written);
         written
     }
@@ -106,23 +75,23 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = self.stream()?.poll_write_vectored(cx, parts);
+        let written = self.stream().poll_write_vectored(cx, parts);
         self.note(&written);
         written
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.as_ref().is_some_and(S::is_write_vectored)
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = self.stream()?.poll_flush(cx);
+        let flushed = self.stream().poll_flush(cx);
         self.activity.wrote(flushed.is_pending());
         flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream()?.poll_shutdown(cx)
+        self.stream().poll_shutdown(cx)
     }
 }
 
@@ -159,9 +128,9 @@ mod tests {
 
     #[test]
     fn a_connection_that_was_slow_once_is_not_stalled() {
-        let activity = Arc::new(Activity::new(Clock::start(), 100));
-        let mut io =
-            ClientIo::new(Slow(true), Bytes::new(), Arc::clone(&activity), &Left::default());
+        let activity = Activity::new(Clock::start(), 100);
+        let mut slow = Slow(true);
+        let mut io = ClientIo::new(&mut slow, Bytes::new(), &activity);
         let mut cx = Context::from_waker(Waker::noop());
         assert!(Pin::new(&mut io).poll_write(&mut cx, b"last").is_ready());
         let waits = Waits { request_head: 1000, idle: 1000, send: 0 };

@@ -1,45 +1,25 @@
-//! What a connection's requests have in common, and how each is answered.
+//! What a connection's requests have in common.
 //!
-//! Owns: the count of a connection's requests, and whether it is to end after the next answer. May
-//! touch: [`crate::proxy`], [`super::activity`].
+//! Owns: how many requests a connection carries, and whether it is to end after the next answer. May
+//! touch: [`crate::proxy`].
 
-use super::{
-    activity::Activity,
-    listener::{Listener, Open},
-};
+use super::listener::{Listener, Open};
 use crate::{
-    http1::{
-        outgoing::Part,
-        request::{Head, is_padded},
-        response_head::is_bodiless,
-    },
-    message::{
-        answer::Answer,
-        body::{Body, BodyError, Length, Polled, Source, Want},
-        context::Peer,
-    },
+    http1::request::Head,
+    message::{answer::Answer, context::Peer},
     observe::metrics::Metrics,
-    proxy::{Arrival, Proxy, begin, delivery::Delivery, handle, record::Record, refusal::Refusal},
+    proxy::{Arrival, Proxy, begin, record::Record, refusal::Refusal},
 };
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
-use http_body::{Body as _, Frame, SizeHint};
+use http::{Method, Request, StatusCode, Uri, Version};
 use std::{
-    convert::Infallible,
-    io,
-    mem::take,
     net::IpAddr,
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Duration,
 };
-
-/// What is handed out at once, at most: nothing less is told of what an HTTP/2 client takes.
-const HANDED: usize = 64 * 1024;
 
 /// One connection's requests.
 pub struct Service {
@@ -105,7 +85,7 @@ impl Service {
         head.version = version;
         head.uri = Uri::from_static("*");
         let head = Head::from(head);
-        let mut record = begin(&self.proxy, &self.arrival(0, false), head);
+        let mut record = begin(&self.proxy, &self.arrival(false), head);
         let context = &mut record.facts.context;
         context.started = context.started.checked_sub(waited).unwrap_or(context.started);
         record.facts.status = Some(status);
@@ -123,162 +103,11 @@ impl Service {
         if count == self.limit {
             self.close();
         }
-        begin(&self.proxy, &self.arrival(count, framed_twice), head)
+        begin(&self.proxy, &self.arrival(framed_twice), head)
     }
 
-    fn arrival(&self, count: u64, framed_twice: bool) -> Arrival<'_> {
+    fn arrival(&self, framed_twice: bool) -> Arrival<'_> {
         let listener = self.open.listener();
-        Arrival {
-            peer: &self.peer,
-            listener: listener.id,
-            number: count as u32,
-            framed_twice,
-            last: &listener.last,
-        }
-    }
-
-    /// Answers an HTTP/2 request; errors are answers, too.
-    pub async fn answer(
-        self: Arc<Self>,
-        activity: Arc<Activity>,
-        request: Request<hyper::body::Incoming>,
-    ) -> Result<Response<ConnectionBody>, Infallible> {
-        let count = activity.begin();
-        let (head, body) = request.into_parts();
-        let head_only = head.method == Method::HEAD;
-        let record = self.begin(count, false, head.into());
-        let in_flight = InFlight { activity, begun: record.facts.context.started, answered: false };
-        let body = if body.is_end_stream() { Body::Empty } else { Body::stream(Received(body)) };
-        let mut answer = handle(record, body).await;
-        if is_bodiless(head_only, answer.status) {
-            // hyper sends the body that it is given, but DATA in an answer to HEAD breaks the
-            // stream.
-            answer.body.discard();
-        }
-        let with_body = |body| {
-            in_flight.activity.tell(Some(0));
-            ConnectionBody { body, left: Bytes::new(), failed: None, in_flight }
-        };
-        Ok(answer.map(with_body).into_http2())
-    }
-}
-
-/// Counts a request while it lives.
-struct InFlight {
-    activity: Arc<Activity>,
-    begun: Instant,
-    /// Whether it came to an end by itself.
-    answered: bool,
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.activity.end(self.answered, self.begun);
-    }
-}
-
-/// An HTTP/2 response's body, which ends its request for the connection when it ends.
-pub struct ConnectionBody {
-    body: Delivery,
-    /// Of the part that is being handed out.
-    left: Bytes,
-    /// Why the body broke off, until hyper has written what came before.
-    failed: Option<BodyError>,
-    in_flight: InFlight,
-}
-
-impl Drop for ConnectionBody {
-    fn drop(&mut self) {
-        self.in_flight.answered |= self.is_end_stream();
-        let left = self.left.len() as u64;
-        self.body.unsent(left);
-        if self.in_flight.activity.stalled.load(Relaxed) {
-            self.body.abandon("send_timeout");
-        }
-    }
-}
-
-impl http_body::Body for ConnectionBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Self { body, left, failed, in_flight } = &mut *self;
-        let part = in_flight.activity.part();
-        let mut polled = if let Some(error) = failed.take() {
-            Poll::Ready(Some(Err(error)))
-        } else if left.is_empty() {
-            match ready!(body.poll_part(cx, Want { most: part, may_move: false })) {
-                // When a body fails, hyper's HTTP/2 drops what it has not written. So it is given
-                // the time to write first: the client then sees the head, and a body that breaks
-                // off.
-                Some(Err(error)) => {
-                    *failed = Some(error);
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Some(Ok(Part::Frame(frame))) => Poll::Ready(Some(Ok(frame))),
-                Some(Ok(Part::Moved(_))) | None => Poll::Ready(None),
-            }
-        } else {
-            Poll::Ready(Some(Ok(Frame::data(take(left)))))
-        };
-        if let Poll::Ready(Some(Ok(frame))) = &mut polled
-            && let Some(data) = frame.data_mut()
-            && data.len() > part.min(HANDED)
-        {
-            *left = data.split_off(part.min(HANDED));
-        }
-        in_flight.answered |= matches!(polled, Poll::Ready(None | Some(Err(_))));
-        in_flight.activity.tell(match &polled {
-            Poll::Ready(Some(Ok(frame))) => Some(frame.data_ref().map_or(0, Bytes::len)),
-            _ => None,
-        });
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left.is_empty() && self.failed.is_none() && self.body.is_ended()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self.body.length().exact() {
-            Some(_) if self.failed.is_some() => SizeHint::default(),
-            Some(length) => SizeHint::with_exact(length + self.left.len() as u64),
-            None => SizeHint::default(),
-        }
-    }
-}
-
-/// A request's body by HTTP/2.
-struct Received(hyper::body::Incoming);
-
-impl Source for Received {
-    fn poll_part(&mut self, cx: &mut Context<'_>, _: Want) -> Polled {
-        let is_padded = |value: &HeaderValue| is_padded(value.as_bytes());
-        let failed = |error| Poll::Ready(Some(Err(BodyError::Client(error))));
-        match ready!(Pin::new(&mut self.0).poll_frame(cx)) {
-            // hyper takes a reset without an error for an end, and so would the server.
-            None if !self.0.is_end_stream() => failed(io::ErrorKind::UnexpectedEof.into()),
-            None => Poll::Ready(None),
-            // RFC 9113 §8.2.1.
-            Some(Ok(frame))
-                if frame.trailers_ref().is_some_and(|it| it.values().any(is_padded)) =>
-            {
-                failed(io::ErrorKind::InvalidData.into())
-            }
-            Some(Ok(frame)) => Poll::Ready(Some(Ok(Part::Frame(frame)))),
-            Some(Err(error)) => failed(io::Error::other(error)),
-        }
-    }
-
-    fn length(&self) -> Length {
-        if self.0.is_end_stream() {
-            return Length::None;
-        }
-        self.0.size_hint().exact().map_or(Length::Unknown, Length::Exact)
+        Arrival { peer: &self.peer, listener: listener.id, framed_twice, last: &listener.last }
     }
 }

@@ -148,12 +148,35 @@ fn a_request_that_panics_ends_its_connection_alone() {
     let mut answer = String::new();
     other.read_to_string(&mut answer).unwrap();
     assert!(answer.ends_with("fine"));
+    ends_a_stream_alone(address);
     assert_eq!(live.metrics.in_flight.get(), 0);
-    assert!(live.metrics.panics.get() > 0);
+    assert!(live.metrics.panics.get() > 1);
 
     for listener in listeners.send_replace(Vec::new()) {
         listener.drain();
     }
     stop.send_replace(true);
     assert_eq!(hear.blocking_recv(), Some(worker::Ended::Stopped(0)));
+}
+
+/// By HTTP/2 it ends its stream, and no other.
+fn ends_a_stream_alone(address: SocketAddr) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+        let asking = async {
+            let get = |path| http::Request::get(format!("http://a{path}")).body(()).unwrap();
+            for _ in 0..2 {
+                let (answer, _) = client.send_request(get("/bomb"), true).unwrap();
+                assert!(answer.await.is_err_and(|error| error.is_reset()));
+                let (answer, _) = client.send_request(get("/"), true).unwrap();
+                assert_eq!(answer.await.unwrap().status(), StatusCode::OK);
+            }
+        };
+        tokio::select! {
+            ended = connection => panic!("the connection has ended: {ended:?}"),
+            () = asking => {}
+        }
+    });
 }

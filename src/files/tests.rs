@@ -49,14 +49,18 @@ async fn ask(files: &Files, method: &str, raw: &str, lines: &[(&str, &str)]) -> 
 
 /// As the proxy answers, but for the words.
 fn told(answer: Result<Answer<Body>, Refused>) -> Response<Body> {
-    let answer = answer.unwrap_or_else(|refused| {
+    let mut answer = answer.unwrap_or_else(|refused| {
         let answer = Answer::new(refused.status, Body::Empty);
         match refused.field.map(|it| *it) {
             Some((name, value)) => answer.with(name, value),
             None => answer,
         }
     });
-    answer.into_http2()
+    let headers = std::mem::take(answer.fields.map());
+    let mut response = Response::new(answer.body);
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = headers;
+    response
 }
 
 fn target(uri: &Uri) -> Target {

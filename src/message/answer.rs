@@ -1,7 +1,7 @@
 //! The answer to a client, for any protocol.
 
 use crate::http1::fields::Fields;
-use http::{HeaderName, HeaderValue, Response, StatusCode, Version};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 /// A response on its way to a client.
 #[derive(Debug, Default)]
@@ -35,15 +35,5 @@ impl<B> Answer<B> {
     pub fn map<C>(self, change: impl FnOnce(B) -> C) -> Answer<C> {
         let Self { status, fields, body, close, ahead } = self;
         Answer { status, fields, body: change(body), close, ahead }
-    }
-
-    /// As hyper's HTTP/2 takes it.
-    pub fn into_http2(mut self) -> Response<B> {
-        let headers = std::mem::take(self.fields.map());
-        let mut response = Response::new(self.body);
-        *response.status_mut() = self.status;
-        *response.version_mut() = Version::HTTP_2;
-        *response.headers_mut() = headers;
-        response
     }
 }

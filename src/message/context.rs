@@ -4,9 +4,7 @@
 //! [`crate::http1::request`], [`crate::template`]. Made once
 //! per request by [`crate::proxy::begin`].
 
-use super::{
-    interim::Interims, proxy_protocol::Announcement, request_id::RequestId, secured::Secured,
-};
+use super::{proxy_protocol::Announcement, request_id::RequestId, secured::Secured};
 use crate::{
     http1::{
         buffers::Parts,
@@ -42,8 +40,6 @@ pub struct Peer {
     /// What the PROXY protocol's header says of it, if there was one.
     pub announced: Option<Box<Announcement>>,
     part: AtomicUsize,
-    /// What servers say before they answer.
-    pub interims: Interims,
 }
 
 const FORWARDED_FOR: &str = "x-forwarded-for: ";
@@ -61,16 +57,7 @@ impl Peer {
         lines.push_str("\r\nx-forwarded-proto: ");
         lines.push_str(if tls { "https\r\n" } else { "http\r\n" });
         let parts = if tls { Parts::TLS } else { Parts::PLAIN };
-        Self {
-            ip,
-            lines,
-            ip_text,
-            listener,
-            secured,
-            announced: None,
-            part: parts.after(0).into(),
-            interims: Interims::default(),
-        }
+        Self { ip, lines, ip_text, listener, secured, announced: None, part: parts.after(0).into() }
     }
 
     /// Whether the connection is TLS.
@@ -125,8 +112,6 @@ pub struct Context {
     pub forwarded_https: Option<bool>,
     /// Whether the peer may speak for a client.
     pub trusted: bool,
-    /// The request's number on its connection.
-    pub number: u32,
     /// When the whole head had been read.
     pub started: Instant,
     /// Made or passed on.
@@ -330,7 +315,6 @@ pub(crate) mod tests {
             forwarded_ip: None,
             forwarded_https: None,
             trusted: false,
-            number: 0,
             started: Instant::now(),
             id: RequestId::Passed("id-1".into()),
             head: head.into(),

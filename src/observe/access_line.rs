@@ -268,7 +268,6 @@ mod tests {
             forwarded_ip: None,
             forwarded_https: None,
             trusted: false,
-            number: 0,
             started: Instant::now(),
             id: RequestId::Passed("id-1".into()),
         };

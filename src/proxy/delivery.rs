@@ -5,7 +5,7 @@
 
 use super::record::Record;
 use crate::{
-    http1::outgoing::Part,
+    http1::{buffers::SMALL, outgoing::Part},
     message::{
         body::{Body, BodyError, Length, Polled, Want},
         pile::{compact, join},
@@ -18,7 +18,7 @@ use std::{
 };
 
 /// A part, or why there is none.
-pub(super) type Taken = Result<Part, BodyError>;
+type Taken = Result<Part, BodyError>;
 
 /// An answer's body on its way.
 pub struct Delivery {
@@ -54,15 +54,6 @@ impl Delivery {
         Poll::Ready(part)
     }
 
-    /// After the end: ready once what goes the other way has ended, too.
-    pub fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
-        let ended = ready!(self.body.poll_rest(cx));
-        if let Err(error) = &ended {
-            self.failed(error);
-        }
-        Poll::Ready(ended)
-    }
-
     fn failed(&mut self, error: &BodyError) {
         tracing::debug!(%error, "a response ended early");
         self.record.body_failed(error);
@@ -76,8 +67,13 @@ impl Delivery {
             let length = self.body.length().exact();
             let fits = length.is_none_or(|left| left + self.piled as u64 <= self.ahead as u64);
             // Without room, what has been read already is still taken out of its block.
-            let room = self.ahead.saturating_sub(held + self.piled);
-            let want = Want { most: if fits { room } else { 0 }, may_move: false };
+            let mut room = self.ahead.saturating_sub(held + self.piled);
+            if length.is_none() && held + self.piled == 0 {
+                // Only a byte, or none, can tell the end.
+                room = room.max(1);
+            }
+            // A larger part would be copied to a block with more room than it needs.
+            let want = Want { most: if fits { room.min(SMALL) } else { 0 }, may_move: false };
             let Poll::Ready(Some(part)) = self.body.poll_part(cx, want) else { return };
             if let Ok(part) = &part {
                 self.piled += part.size() as usize;
@@ -134,7 +130,7 @@ impl Drop for Delivery {
 }
 
 /// Queues a part for a client that takes nothing now.
-pub(super) fn hold(queue: &mut VecDeque<Taken>, mut part: Taken) {
+fn hold(queue: &mut VecDeque<Taken>, mut part: Taken) {
     if let Ok(Part::Frame(frame)) = &mut part
         && let Some(data) = frame.data_mut()
     {

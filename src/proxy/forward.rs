@@ -6,7 +6,6 @@
 
 use super::{
     Proxy,
-    read_ahead::ReadAhead,
     record::Facts,
     refusal::Refusal,
     request_head::Forwarding,
@@ -75,7 +74,8 @@ pub async fn forward(
     body: Body,
     unclean: Option<&str>,
 ) -> Result<Answer<Body>, Refusal> {
-    let mut body = upload(route, forward, facts, body);
+    let (most, kept) = (route.max_body, forward.retry.max_body);
+    let mut body = Upload::new(body, most, kept, &forward.edited_in_requests);
     if body.is_too_large() {
         return Err(Refusal::too_large());
     }
@@ -140,14 +140,6 @@ pub async fn forward(
     }
 }
 
-/// The client's body, as far as the route lets it pass.
-fn upload(route: &Route, forward: &Forward, facts: &Facts, body: Body) -> Upload {
-    if facts.context.head.protocols.is_some() {
-        return Upload::tunnel(body);
-    }
-    Upload::new(body, route.max_body, forward.retry.max_body, &forward.edited_in_requests)
-}
-
 fn begin_attempt(facts: &mut Facts, group: &Group, lease: &Lease) {
     // Of the one before, whose answer was given up.
     facts.count_attempt(group);
@@ -182,7 +174,7 @@ async fn respond(
     now: u64,
 ) -> Answer<Body> {
     let (status, fields) = (reply.status, take(&mut reply.fields));
-    let (context, sending) = (&facts.context, !reply.is_sent());
+    let context = &facts.context;
     let home = Home {
         pool: Arc::clone(&proxy.pool),
         limits: forward.group.pool,
@@ -196,19 +188,15 @@ async fn respond(
         edited: forward.edited_in_responses.clone(),
         personal: authenticates_the_connection(&context.head),
         read: forward.timeouts.read,
-        tunnel: forward.timeouts.tunnel,
         now,
     };
     let mut body = reply.into_body(upload, home, taker).await;
     let ahead = forward.response_buffer;
-    // HTTP/2 pulls a body no faster than the client's window allows.
-    if context.head.version == Version::HTTP_2 {
-        let fits = ahead > 0 && body.length().exact().is_none_or(|it| it <= ahead as u64);
-        body = match body {
-            Body::Full(data) if data.len() <= COPIED => Body::Full(Bytes::copy_from_slice(&data)),
-            Body::Stream(_) if sending || fits => Body::stream(ReadAhead::new(body, ahead.max(1))),
-            body => body,
-        };
+    if context.head.version == Version::HTTP_2
+        && let Body::Full(data) = &mut body
+        && data.len() <= COPIED
+    {
+        *data = Bytes::copy_from_slice(data);
     }
     Answer { status, fields, body, close: false, ahead }
 }

@@ -7,7 +7,6 @@
 pub mod admission;
 pub mod delivery;
 pub mod forward;
-pub mod read_ahead;
 pub mod record;
 pub mod refusal;
 pub mod request_head;
@@ -65,8 +64,6 @@ pub struct Arrival<'a> {
     pub peer: &'a Arc<Peer>,
     /// The listener's id.
     pub listener: usize,
-    /// The request's number on its connection.
-    pub number: u32,
     /// Whether its body was framed in two ways at once.
     pub framed_twice: bool,
     /// The snapshot to use if the current config lacks the listener, whose connections then end.

@@ -34,10 +34,23 @@ fn streams_that_begin_as_their_connection_ends_leave_nothing_behind() {
     let (daemon, _server, https) = scene("");
     let mut client = frames::connect(https, 1 << 16);
     let gets = (0..9).flat_map(|n| frames::request(2 * n + 1, "GET", "/"));
-    client.send(gets.chain(frames::connect_with_a_body(19)).collect::<Vec<_>>());
+    // DATA belongs to a stream (RFC 9113 §6.1).
+    client.send(gets.chain(frames::frame(0, 0, 0, b"x")).collect::<Vec<_>>());
     let _ = client.rest();
     drop(client);
     until_nothing_is_left(&daemon);
+}
+
+#[test]
+fn a_connect_is_refused_alone_whatever_its_body() {
+    let (daemon, server, https) = scene("");
+    let mut client = frames::connect(https, 1 << 16);
+    client.send(frames::connect_with_a_body(1));
+    frames::until_frame(&mut client, HEADERS, 1).unwrap();
+    daemon.wait_for_reason("connect_refused");
+    client.send(frames::request(3, "GET", "/"));
+    assert_eq!(frames::body_length(&mut client, 3).unwrap(), 1);
+    assert_eq!(server.request_count(), 1);
 }
 
 #[test]
@@ -206,7 +219,7 @@ fn an_upload_that_is_reset_without_an_error_is_no_whole_one() {
         client.send(frames::begin_upload(stream, "/", length));
         client.send(frames::frame(0, 0, stream, b"hello"));
         server.wait_for_requests(1);
-        // NO_ERROR, which hyper takes for an end.
+        // NO_ERROR, which is no end, either.
         client.send(frames::frame(RST_STREAM, 0, stream, &[0; 4]));
         daemon.wait_for_reason("client_aborted");
         until("the server's connection to be closed", || server.open_connections() == 0);

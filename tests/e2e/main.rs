@@ -41,5 +41,4 @@ mod stop;
 mod tls;
 mod tls_clients;
 mod tls_tickets;
-mod tunnels;
 mod unix;

@@ -187,17 +187,17 @@ fn a_stream_that_takes_nothing_holds_little() {
     // The 64 threads of a worker that open files have some 100 KiB each.
     let threads = 64.0 * 100.0 / 500.0;
     for (path, most) in
-        [("/files/large", 40.0 + threads), ("/large", 40.0), ("/fits", 40.0), ("/chunked", 60.0)]
+        [("/files/large", 16.0 + threads), ("/large", 26.0), ("/fits", 40.0), ("/chunked", 40.0)]
     {
         for window in [0, 1] {
             let what = format!("{path}, window {window}");
             holds(&what, 500, most, |on, n| on.streams(n, window, path));
         }
     }
-    for path in ["/files/large", "/large", "/chunked"] {
+    for (path, most) in [("/files/large", 24.0 + threads), ("/large", 32.0), ("/chunked", 44.0)] {
         // The connection's socket is what takes nothing.
         let what = format!("{path}, with windows");
-        holds(&what, 500, 60.0 + threads, |on, n| on.streams(n, 1 << 30, path));
+        holds(&what, 500, most, |on, n| on.streams(n, 1 << 30, path));
     }
 }
 
@@ -205,7 +205,7 @@ fn a_stream_that_takes_nothing_holds_little() {
 fn a_tls_client_that_takes_nothing_holds_little() {
     let idle = 10.0;
     for (path, most) in
-        [("/files/large", 40.0), ("/large", 48.0), ("/fits", 40.0), ("/chunked", 72.0)]
+        [("/files/large", 32.0), ("/large", 36.0), ("/fits", 32.0), ("/chunked", 56.0)]
     {
         holds(&format!("TLS, {path}"), 40, idle + most, |on, n| {
             on.tls(n, &request("GET", path, "", ""))

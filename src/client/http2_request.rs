@@ -1,0 +1,98 @@
+//! A request by HTTP/2, as the proxy sees it.
+//!
+//! Owns: its body, and the client's window for it, which opens as the body is taken. May touch:
+//! [`crate::message`]. Used by [`super::http2_stream`].
+
+use crate::{
+    http1::{outgoing::Part, request::is_padded, request_head::decimal},
+    message::body::{BodyError, Length, Polled, Source, Want},
+};
+use h2::{Reason, RecvStream};
+use http::{HeaderMap, header};
+use http_body::Frame;
+use std::{
+    io,
+    task::{Context, Poll, ready},
+};
+
+/// The body of a request, or what its client sends by a tunnel.
+#[derive(Debug)]
+pub struct Received {
+    stream: RecvStream,
+    length: Length,
+    /// Bytes of the part that was taken last. The client may send as many once more is wanted: so no
+    /// more than its window is held for one who takes nothing.
+    taken: usize,
+    ended: bool,
+}
+
+impl Received {
+    /// The body that follows a head with these `fields`; `None` if there is none.
+    pub fn new(stream: RecvStream, fields: &HeaderMap) -> Option<Self> {
+        if stream.is_end_stream() {
+            return None;
+        }
+        // h2 has checked that it is a number.
+        let length = fields.get(header::CONTENT_LENGTH).and_then(|it| decimal(it.as_bytes()));
+        let length = length.map_or(Length::Unknown, Length::Exact);
+        Some(Self { stream, length, taken: 0, ended: false })
+    }
+
+    fn fail(&mut self, error: io::Error) -> BodyError {
+        self.ended = true;
+        BodyError::Client(error)
+    }
+}
+
+impl Source for Received {
+    fn poll_part(&mut self, cx: &mut Context<'_>, _: Want) -> Polled {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if self.taken > 0 {
+            // It fails only if the stream is gone, which the next call tells.
+            let _ = self.stream.flow_control().release_capacity(self.taken);
+            self.taken = 0;
+        }
+        if let Some(data) = ready!(self.stream.poll_data(cx)) {
+            return Poll::Ready(Some(match data {
+                Ok(data) => {
+                    self.taken = data.len();
+                    if let Length::Exact(left) = &mut self.length {
+                        *left = left.saturating_sub(data.len() as u64);
+                    }
+                    Ok(Part::Frame(Frame::data(data)))
+                }
+                Err(error) => Err(self.fail(broken(&error))),
+            }));
+        }
+        let trailers = ready!(self.stream.poll_trailers(cx));
+        Poll::Ready(match trailers {
+            Ok(None) => {
+                self.ended = true;
+                None
+            }
+            // RFC 9113 §8.2.1: no message may have such.
+            Ok(Some(trailers)) if trailers.values().any(|it| is_padded(it.as_bytes())) => {
+                Some(Err(self.fail(io::ErrorKind::InvalidData.into())))
+            }
+            Ok(Some(trailers)) => {
+                self.ended = true;
+                Some(Ok(Part::Frame(Frame::trailers(trailers))))
+            }
+            Err(error) => Some(Err(self.fail(broken(&error)))),
+        })
+    }
+
+    fn length(&self) -> Length {
+        if self.ended || self.stream.is_end_stream() { Length::None } else { self.length }
+    }
+}
+
+/// Why there is no more: its client has broken the protocol, or has gone. A reset without an error is
+/// no end, either.
+fn broken(error: &h2::Error) -> io::Error {
+    let is_wrong = error.is_library() && error.reason() == Some(Reason::PROTOCOL_ERROR);
+    let kind = if is_wrong { io::ErrorKind::InvalidData } else { io::ErrorKind::UnexpectedEof };
+    io::Error::new(kind, error.to_string())
+}

@@ -1,0 +1,277 @@
+//! A response by HTTP/2 on its way to the client.
+//!
+//! Owns: giving h2 as much of it as the client has room for. May touch: [`super::activity`],
+//! [`crate::proxy::delivery`]. Called by [`super::http2_stream`].
+
+use super::{
+    activity::Activity,
+    http2_given::{Given, Unsent},
+    service::Service,
+};
+use crate::{
+    http1::{buffers::LARGE, outgoing::Part, response_head::is_bodiless},
+    message::{
+        answer::Answer,
+        body::{BodyError, Want},
+    },
+    proxy::delivery::Delivery,
+};
+use bytes::Bytes;
+use h2::{SendStream, server::SendResponse};
+use http::{HeaderValue, Response, Version, header};
+use std::{
+    mem::take,
+    task::{Context, Poll, Waker, ready},
+};
+
+/// h2 tells of no more room than this.
+pub const ROOM: usize = LARGE;
+
+/// At least so much is read at a time, however little room a client has.
+const LEAST: usize = 4 * 1024;
+
+/// After each so many bytes of a stream, its client may wait as long again for the next.
+const MUCH: u64 = 1024 * 1024;
+
+/// How a response ended.
+pub enum Sent {
+    /// All of it is on its way.
+    Whole,
+    /// The client does not want it any more.
+    Gone,
+    /// Its body broke off.
+    Broken,
+}
+
+/// A response on its way.
+pub struct Answering {
+    stream: SendStream<Given>,
+    body: Delivery,
+    /// Of the part that was taken last, what there is no room for.
+    left: Bytes,
+    /// What h2 holds of it.
+    unsent: Unsent,
+    /// Bytes that h2 has been given.
+    given: u64,
+    /// Whether it has been given the end.
+    said: bool,
+    waiting: Option<Waiting>,
+}
+
+/// Its client takes nothing.
+struct Waiting {
+    /// In the clock's milliseconds, and what h2 held then.
+    since: u64,
+    held: usize,
+    waker: Waker,
+}
+
+impl Answering {
+    /// Sends the head; `None` if that is all.
+    pub fn begin(
+        answer: Answer<Delivery>,
+        respond: &mut SendResponse<Given>,
+        head_only: bool,
+        service: &Service,
+    ) -> Option<Self> {
+        let Answer { status, mut fields, mut body, .. } = answer;
+        let bodiless = is_bodiless(head_only, status);
+        let headers = fields.map();
+        match body.length().exact() {
+            _ if bodiless => {}
+            Some(length) => drop(headers.insert(header::CONTENT_LENGTH, length.into())),
+            None => drop(headers.remove(header::CONTENT_LENGTH)),
+        }
+        if !headers.contains_key(header::DATE)
+            && let Ok(date) = HeaderValue::from_bytes(&service.proxy().date())
+        {
+            // RFC 9110 §6.6.1: an origin with a clock says when.
+            headers.insert(header::DATE, date);
+        }
+        let mut response = Response::new(());
+        *response.status_mut() = status;
+        *response.version_mut() = Version::HTTP_2;
+        *response.headers_mut() = take(headers);
+        if bodiless {
+            body.discard();
+        }
+        let ends = body.is_ended();
+        match respond.send_response(response, ends) {
+            Ok(stream) if !ends => Some(Self {
+                stream,
+                body,
+                left: Bytes::new(),
+                unsent: Unsent::default(),
+                given: 0,
+                said: false,
+                waiting: None,
+            }),
+            Ok(_) => None,
+            Err(error) => {
+                // The client is gone, or there is a field that HTTP/2 does not know.
+                tracing::debug!(%error, "a response could not be sent");
+                respond.send_reset(h2::Reason::INTERNAL_ERROR);
+                None
+            }
+        }
+    }
+
+    /// Sends as much of the body as the client has room for.
+    pub fn poll(&mut self, cx: &mut Context<'_>, activity: &Activity) -> Poll<Sent> {
+        while !self.said {
+            let Poll::Ready(room) = self.poll_room(cx, activity.part()) else {
+                return self.poll_end(cx, activity);
+            };
+            let Some(room) = room else { return Poll::Ready(Sent::Gone) };
+            self.waiting = None;
+            if self.left.is_empty() {
+                let want = Want { most: room.max(LEAST), may_move: false };
+                let Poll::Ready(part) = self.body.poll_part(cx, want) else {
+                    // Others may need the room meanwhile.
+                    self.stream.reserve_capacity(0);
+                    return self.poll_gone(cx);
+                };
+                if let Some(end) = self.take(part) {
+                    return Poll::Ready(end);
+                }
+            }
+            let data = self.left.split_to(self.left.len().min(room));
+            if data.is_empty() {
+                continue;
+            }
+            let last = self.left.is_empty() && self.body.is_ended();
+            if !self.give(data, last) {
+                return Poll::Ready(Sent::Gone);
+            }
+        }
+        self.poll_rest(cx)
+    }
+
+    /// While there is no room: more is taken ahead, and the end needs none.
+    fn poll_end(&mut self, cx: &mut Context<'_>, activity: &Activity) -> Poll<Sent> {
+        self.body.take_ahead(cx, self.left.len() + self.unsent.bytes());
+        if self.left.is_empty() {
+            let there = Want { most: 0, may_move: false };
+            if let Poll::Ready(part) = self.body.poll_part(cx, there) {
+                if let Some(end) = self.take(part) {
+                    return Poll::Ready(end);
+                }
+                if self.said {
+                    return self.poll_rest(cx);
+                }
+            }
+        }
+        self.wait(cx, activity);
+        Poll::Pending
+    }
+
+    /// Takes what the body has given: how it has ended, if so.
+    fn take(&mut self, part: Option<Result<Part, BodyError>>) -> Option<Sent> {
+        let frame = match part {
+            None => return (!self.give(Bytes::new(), true)).then_some(Sent::Gone),
+            Some(Err(_)) => return Some(Sent::Broken),
+            // Nobody has asked for it.
+            Some(Ok(Part::Moved(_))) => return None,
+            Some(Ok(Part::Frame(frame))) => frame,
+        };
+        match frame.into_data() {
+            Ok(data) => self.left = data,
+            Err(frame) => {
+                let trailers = frame.into_trailers().unwrap_or_default();
+                self.said = true;
+                if self.stream.send_trailers(trailers).is_err() {
+                    return Some(Sent::Gone);
+                }
+            }
+        }
+        None
+    }
+
+    /// The client has been told the end. In a tunnel it may still send: that goes on until the body
+    /// ends once more.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Sent> {
+        self.waiting = None;
+        let nothing = Want { most: 0, may_move: false };
+        if self.body.is_ended() || self.body.poll_part(cx, nothing).is_ready() {
+            return Poll::Ready(Sent::Whole);
+        }
+        self.poll_gone(cx)
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Sent> {
+        // Also where h2 has forgotten the stream.
+        self.stream.poll_reset(cx).map(|_| Sent::Gone)
+    }
+
+    /// Room for the next part of up to `most` bytes; `None` if the client has given it up. h2 holds one
+    /// part at a time.
+    fn poll_room(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Option<usize>> {
+        // If the client gives it up, h2 drops what it holds.
+        ready!(self.unsent.poll_sent(cx));
+        self.stream.reserve_capacity(most);
+        loop {
+            match self.stream.capacity() {
+                0 => {}
+                room => return Poll::Ready(Some(room)),
+            }
+            match ready!(self.stream.poll_capacity(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Poll::Ready(None),
+            }
+        }
+    }
+
+    /// Gives h2 some bytes, and the end with the `last`; or the client does not want them any more.
+    fn give(&mut self, data: Bytes, last: bool) -> bool {
+        self.given += data.len() as u64;
+        self.said |= last;
+        let data = if last { Given::last(data) } else { Given::counted(data, &self.unsent) };
+        self.stream.send_data(data, last).is_ok()
+    }
+
+    /// Waits for the client to take something, if there is anything: a tunnel may be idle.
+    fn wait(&mut self, cx: &Context<'_>, activity: &Activity) {
+        let held = self.unsent.bytes();
+        if held == 0 && self.left.is_empty() && self.body.length().exact().is_none() {
+            self.waiting = None;
+            return;
+        }
+        let (now, waker) = (activity.clock.now(), cx.waker());
+        let waiting = || Waiting { since: now, held, waker: waker.clone() };
+        self.waiting.get_or_insert_with(waiting).waker.clone_from(waker);
+    }
+
+    /// Whether it waits for its client to take something.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// Notes why the client will not have it to its end; who waits has to be woken.
+    pub fn abandon(&mut self, reason: &'static str) -> Option<Waker> {
+        self.body.abandon(reason);
+        self.waiting.take().map(|it| it.waker)
+    }
+
+    /// Whether its client has taken nothing for `patience` milliseconds. One of which much was taken
+    /// may wait longer: some clients with a large window report only when half of it is free.
+    pub fn is_stalled(&mut self, now: u64, patience: u64) -> bool {
+        let held = self.unsent.bytes();
+        let Some(waiting) = &mut self.waiting else { return false };
+        if held != waiting.held {
+            (waiting.since, waiting.held) = (now, held);
+        }
+        let taken = self.given - held as u64;
+        now >= waiting.since + patience.saturating_mul((taken / MUCH).max(1))
+    }
+
+    /// Notes how far it came.
+    pub fn end(mut self) -> SendStream<Given> {
+        if !self.left.is_empty() {
+            self.body.abandon("client_aborted");
+        }
+        if !self.left.is_empty() || !self.body.is_ended() {
+            self.body.unsent((self.left.len() + self.unsent.bytes()) as u64);
+        }
+        self.stream
+    }
+}
