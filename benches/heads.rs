@@ -5,6 +5,7 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::Method;
 use sheave::{
+    cidr::PeerAddress,
     http1::{
         self,
         outgoing::Outgoing,
@@ -56,12 +57,12 @@ fn parse() -> RequestHead {
 
 fn context() -> Context {
     let RequestHead { head, .. } = parse();
-    let ip = Ipv4Addr::new(192, 0, 2, 7).into();
+    let ip = PeerAddress::Ip(Ipv4Addr::new(192, 0, 2, 7).into());
     Context {
         id: RequestIds::new().take(&head.fields, false),
         head,
         peer: Arc::new(Peer::new(ip, "https".into(), Some(Box::default()))),
-        forwarded_ip: None,
+        forwarded_client: None,
         forwarded_https: None,
         trusted: false,
         started: Instant::now(),

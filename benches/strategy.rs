@@ -2,7 +2,10 @@
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use sheave::upstream::{Member, Server, StrategyKind, Tried, Upstream, strategy};
+use sheave::{
+    cidr::PeerAddress,
+    upstream::{Member, Server, StrategyKind, Tried, Upstream, strategy},
+};
 use std::{hint::black_box, sync::Arc, time::Duration};
 
 fn upstream(kind: StrategyKind, count: usize) -> Upstream {
@@ -21,7 +24,7 @@ fn upstream(kind: StrategyKind, count: usize) -> Upstream {
 }
 
 fn pick(criterion: &mut Criterion) {
-    let address = strategy::ip_hash::key([192, 0, 2, 7].into());
+    let address = strategy::ip_hash::key(PeerAddress::Ip([192, 0, 2, 7].into()));
     let text = strategy::consistent_hash::key(b"/index.html");
     let kinds = [
         ("round_robin", StrategyKind::RoundRobin, 0),

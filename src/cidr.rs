@@ -1,8 +1,12 @@
-//! An address range: `10.0.0.0/8`, `::1`; and sets of them.
+//! Whom a connection is from: an address, a range as `10.0.0.0/8`, a set of ranges.
 //!
-//! Owns: the notation and the test. May touch: nothing of ours.
+//! Owns: the notations and the tests. May touch: nothing of ours.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{
+    fmt,
+    net::{AddrParseError, IpAddr},
+    str::FromStr,
+};
 
 /// A range of IP addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +50,44 @@ impl Cidr {
     }
 }
 
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerAddress {
+    /// Over TCP.
+    Ip(IpAddr),
+    /// By a Unix socket: it has no address of its own.
+    Unix,
+}
+
+impl PeerAddress {
+    /// What stands in place of an address for a Unix socket, as with nginx.
+    pub const UNIX: &str = "unix:";
+}
+
+impl From<IpAddr> for PeerAddress {
+    /// IPv4-mapped addresses are unmapped.
+    fn from(ip: IpAddr) -> Self {
+        Self::Ip(ip.to_canonical())
+    }
+}
+
+impl FromStr for PeerAddress {
+    type Err = AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, AddrParseError> {
+        if text == Self::UNIX { Ok(Self::Unix) } else { text.parse::<IpAddr>().map(Self::from) }
+    }
+}
+
+impl fmt::Display for PeerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(ip) => ip.fmt(f),
+            Self::Unix => f.write_str(Self::UNIX),
+        }
+    }
+}
+
 /// Some addresses: ranges of them, and everything that comes by a Unix socket, which has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressSet {
@@ -56,14 +98,11 @@ pub struct AddressSet {
 }
 
 impl AddressSet {
-    /// What Unix sockets are called.
-    pub const UNIX: &str = "unix:";
-
-    /// Whether `address`, or a Unix socket for `None`, is in it.
-    pub fn contains(&self, address: Option<IpAddr>) -> bool {
+    /// Whether `address` is in it.
+    pub fn contains(&self, address: PeerAddress) -> bool {
         match address {
-            Some(address) => self.ranges.iter().any(|range| range.contains(address)),
-            None => self.unix,
+            PeerAddress::Ip(address) => self.ranges.iter().any(|range| range.contains(address)),
+            PeerAddress::Unix => self.unix,
         }
     }
 }

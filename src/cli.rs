@@ -27,7 +27,8 @@ Usage:
 
 Options:
   -c, --config FILE   default: config/sheave.toml, then /etc/sheave/sheave.toml
-  --url URL           what `health` asks, default http://127.0.0.1:9900/live
+  --url URL           what `health` asks, default http://127.0.0.1:9900/live;
+                      unix:FILE or unix:FILE:/PATH for a Unix socket
   --http ADDRESS      the demo's addresses, default 127.0.0.1:8080,
   --https ADDRESS     127.0.0.1:8443
   --admin ADDRESS     and 127.0.0.1:9900; with port 0 the system chooses

@@ -1,9 +1,10 @@
 //! `sheave health`: asks a running daemon whether it is alive.
 //!
-//! Owns: one small HTTP request over a plain socket, so that a container image needs no curl. May
+//! Owns: one small HTTP request over a plain or Unix socket, so that a container image needs no curl. May
 //! touch: nothing of ours. It does not read the config: a file that is being edited says nothing
 //! about the daemon, which runs on with the one before.
 
+use socket2::{Domain, SockAddr, Socket, Type};
 use std::{
     io::{self, Read, Write},
     net::{TcpStream, ToSocketAddrs},
@@ -16,12 +17,34 @@ pub const DEFAULT_URL: &str = "http://127.0.0.1:9900/live";
 /// For each of connecting, sending and receiving: below the timeouts of what usually asks.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// What is asked, where no path is written.
+const PATH: &str = "/live";
+
+/// Whom to ask.
+#[derive(Debug, PartialEq, Eq)]
+enum Place<'a> {
+    /// Host, and port or else 80.
+    Tcp(&'a str),
+    /// The file of a Unix socket.
+    Unix(&'a str),
+}
+
 /// Whether `url` answers with 2xx; otherwise says why not.
 pub fn ask(url: &str) -> Result<(), String> {
-    let Some((authority, path)) = split(url) else {
-        return Err(format!("`{url}` is no URL that can be asked: write `{DEFAULT_URL}`"));
+    let Some((place, path)) = split(url) else {
+        return Err(format!(
+            "`{url}` is no URL that can be asked: write `{DEFAULT_URL}` or `unix:admin.sock`"
+        ));
     };
-    let line = status_line(authority, path).map_err(|error| format!("{url}: {error}"))?;
+    let line = match place {
+        Place::Tcp(authority) => {
+            connect(authority).and_then(|stream| status_line(stream, authority, path))
+        }
+        Place::Unix(file) => {
+            connect_file(file).and_then(|stream| status_line(stream, "localhost", path))
+        }
+    };
+    let line = line.map_err(|error| format!("{url}: {error}"))?;
     match line.split_once(' ') {
         Some((version, status)) if version.starts_with("HTTP/1.") && status.starts_with('2') => {
             Ok(())
@@ -30,24 +53,28 @@ pub fn ask(url: &str) -> Result<(), String> {
     }
 }
 
-/// The authority, and the path or else `/live`.
-fn split(url: &str) -> Option<(&str, &str)> {
-    let rest = url.strip_prefix("http://")?;
-    let (authority, path) = match rest.find('/') {
-        Some(at) => rest.split_at(at),
-        None => (rest, "/live"),
+/// The place, and the path or else `/live`. As in nginx, `unix:FILE:/PATH` has both.
+fn split(url: &str) -> Option<(Place<'_>, &str)> {
+    let (place, path) = if let Some(rest) = url.strip_prefix("unix:") {
+        let (file, path) = match rest.rfind(":/") {
+            Some(at) => (&rest[..at], &rest[at + 1..]),
+            None => (rest, PATH),
+        };
+        (Some(Place::Unix(file)).filter(|_| !file.is_empty()), path)
+    } else {
+        let rest = url.strip_prefix("http://")?;
+        let (authority, path) = match rest.find('/') {
+            Some(at) => rest.split_at(at),
+            None => (rest, PATH),
+        };
+        (Some(Place::Tcp(authority)).filter(|_| !authority.is_empty()), path)
     };
-    // Neither may end the line that it is sent in.
+    // Nothing may end the line that it is sent in.
     let is_clean = !url.bytes().any(|byte| byte.is_ascii_control() || byte == b' ');
-    (is_clean && !authority.is_empty()).then_some((authority, path))
+    Some((place.filter(|_| is_clean)?, path))
 }
 
-fn status_line(authority: &str, path: &str) -> io::Result<String> {
-    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    let place = if has_port { authority.to_owned() } else { format!("{authority}:80") };
-    let mut stream = connect(&place)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+fn status_line(mut stream: impl Read + Write, authority: &str, path: &str) -> io::Result<String> {
     let request = format!(
         "GET {path} HTTP/1.1\r\nhost: {authority}\r\nuser-agent: sheave-health\r\nconnection: close\r\n\r\n"
     );
@@ -59,12 +86,26 @@ fn status_line(authority: &str, path: &str) -> io::Result<String> {
     Ok(head.lines().next().unwrap_or_default().to_owned())
 }
 
+fn connect_file(file: &str) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.connect_timeout(&SockAddr::unix(file)?, PATIENCE)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    Ok(socket)
+}
+
 /// Tries every address of a name, as `localhost` has two.
-fn connect(place: &str) -> io::Result<TcpStream> {
+fn connect(authority: &str) -> io::Result<TcpStream> {
+    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let place = if has_port { authority.to_owned() } else { format!("{authority}:80") };
     let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in place.to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, PATIENCE) {
-            Ok(stream) => return Ok(stream),
+            Ok(stream) => {
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                return Ok(stream);
+            }
             Err(error) => failed = error,
         }
     }
@@ -103,9 +144,15 @@ mod tests {
 
     #[test]
     fn urls() {
-        assert_eq!(split("http://localhost:9900"), Some(("localhost:9900", "/live")));
-        assert_eq!(split("http://[::1]:9900/ready?x"), Some(("[::1]:9900", "/ready?x")));
+        assert_eq!(split("http://localhost:9900"), Some((Place::Tcp("localhost:9900"), "/live")));
+        assert_eq!(
+            split("http://[::1]:9900/ready?x"),
+            Some((Place::Tcp("[::1]:9900"), "/ready?x"))
+        );
         assert_eq!(split("https://localhost"), None);
+        assert_eq!(split("unix:admin.sock"), Some((Place::Unix("admin.sock"), "/live")));
+        assert_eq!(split("unix:/run/a.sock:/ready"), Some((Place::Unix("/run/a.sock"), "/ready")));
+        assert_eq!(split("unix:"), None);
         assert_eq!(split("http:///live"), None);
         assert_eq!(split("http://a/b c"), None);
     }

@@ -2,7 +2,8 @@
 
 use insta::Settings;
 use sheave::config::{
-    Action, Config, ConfigError, FileCache, Files, Loaded, Retry, Severity, load, parse,
+    Action, Config, ConfigError, FileCache, Files, ListenAddress, Loaded, Retry, Severity, load,
+    parse,
 };
 use std::{
     fs,
@@ -75,6 +76,10 @@ fn files_of_tls(directory: &Path) {
 
 fn parse_in(directory: &Path, text: &str) -> Result<Loaded, ConfigError> {
     parse(text, &directory.join("sheave.toml"), &environment)
+}
+
+fn listen(address: &str) -> ListenAddress {
+    ListenAddress::Ip(address.parse().expect("address"))
 }
 
 fn accepted(text: &str) -> Config {
@@ -208,7 +213,7 @@ fn defaults_are_as_documented() {
         cache: Some(FileCache::default()),
     };
     assert_eq!(*files, expected);
-    assert_eq!(config.admin.address, Some(([127, 0, 0, 1], 9900).into()));
+    assert_eq!(config.admin.address, Some(listen("127.0.0.1:9900")));
     assert_eq!(config.sites[0].listeners, ["http"]);
     let names: Vec<_> = config.sites[0].routes.iter().map(|it| it.name.as_str()).collect();
     assert_eq!(names, ["default:/old/*", "default:/hello", "default:/static/*", "default:/*"]);
@@ -228,7 +233,7 @@ fn the_environment_fills_strings_and_numbers() {
         "#,
     );
     assert_eq!(config.workers.map(std::num::NonZeroUsize::get), Some(7));
-    assert_eq!(config.listeners[0].address, "[::]:807".parse().expect("address"));
+    assert_eq!(config.listeners[0].address, listen("[::]:807"));
     assert_eq!(config.upstreams[0].servers[0].address, "a:1");
     assert_eq!(config.upstreams[0].servers[0].weight, 7);
 }

@@ -19,7 +19,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::{
-    net::TcpListener,
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, UnixListener},
     sync::{mpsc, oneshot},
     time::sleep,
 };
@@ -33,26 +34,43 @@ pub struct Reload {
     pub reply: oneshot::Sender<Result<u64, Value>>,
 }
 
+/// Where the admin address listens.
+pub enum Acceptor {
+    /// For TCP.
+    Tcp(TcpListener),
+    /// A file.
+    Unix(UnixListener),
+}
+
 /// Answers on `socket` until dropped.
-pub async fn serve(socket: TcpListener, live: Arc<Live>, reloads: mpsc::Sender<Reload>) {
+pub async fn serve(socket: Acceptor, live: Arc<Live>, reloads: mpsc::Sender<Reload>) {
     loop {
-        let stream = match socket.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "the admin address can't accept a connection");
-                sleep(PAUSE).await;
-                continue;
-            }
-        };
         let (live, reloads) = (Arc::clone(&live), reloads.clone());
-        task::spawn(async move {
-            let service = service_fn(|request| answer(request, &live, &reloads));
-            let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
-            if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
-                tracing::debug!(%error, "an admin connection ended with an error");
-            }
-        });
+        let accepted = match &socket {
+            Acceptor::Tcp(socket) => socket.accept().await.map(|(stream, _)| {
+                task::spawn(converse(stream, live, reloads));
+            }),
+            Acceptor::Unix(socket) => socket.accept().await.map(|(stream, _)| {
+                task::spawn(converse(stream, live, reloads));
+            }),
+        };
+        if let Err(error) = accepted {
+            tracing::warn!(%error, "the admin address can't accept a connection");
+            sleep(PAUSE).await;
+        }
+    }
+}
+
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    live: Arc<Live>,
+    reloads: mpsc::Sender<Reload>,
+) {
+    let service = service_fn(|request| answer(request, &live, &reloads));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
+    if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
+        tracing::debug!(%error, "an admin connection ended with an error");
     }
 }
 

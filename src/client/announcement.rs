@@ -8,6 +8,7 @@ use super::{
     listener::{Listener, Open},
 };
 use crate::{
+    cidr::PeerAddress,
     message::proxy_protocol::{Announcement, Fault, length},
     observe::metrics::ANNOUNCEMENT_FAILURES,
     proxy::Proxy,
@@ -42,7 +43,7 @@ enum Failed {
 /// The header that `stream` begins with; `None` if the connection is to end.
 pub async fn read(
     stream: &TcpStream,
-    peer: SocketAddr,
+    peer: Option<SocketAddr>,
     limit: Duration,
     open: &Open,
     proxy: &Proxy,
@@ -81,8 +82,14 @@ pub async fn read(
 }
 
 /// At a limited rate: a balancer that is set up wrongly connects as often as its clients do.
-fn tell(listener: &Listener, peer: SocketAddr, (reason, key): (&str, &'static str), detail: &str) {
+fn tell(
+    listener: &Listener,
+    peer: Option<SocketAddr>,
+    (reason, key): (&str, &'static str),
+    detail: &str,
+) {
     let name = &*listener.name;
+    let peer = peer.map_or_else(|| PeerAddress::UNIX.to_owned(), |it| it.to_string());
     // Balancers that check whether the port is open connect every few seconds.
     if key.is_empty() {
         tracing::debug!(listener = name, %peer, reason, detail, "no PROXY protocol header");

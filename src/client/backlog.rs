@@ -7,11 +7,11 @@ use nix::{setsockopt_impl, sockopt_impl, sys::socket::setsockopt};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
-    net::{SocketFlags, acceptfrom_with},
+    net::{AddressFamily, SocketFlags, acceptfrom_with},
 };
 use std::{
     io,
-    net::{SocketAddr, TcpListener, TcpStream as StdStream},
+    net::{SocketAddr, TcpStream as StdStream},
     os::fd::OwnedFd,
     task::{Context, Poll, ready},
 };
@@ -25,13 +25,14 @@ sockopt_impl!(
 /// Makes a listening socket give out connections only once their client has sent something, so that
 /// the request is there when the connection is taken. A silent connection is given out after a
 /// second, the shortest time possible: a balancer may open connections ahead.
-pub fn defer(socket: &TcpListener, defer: bool) {
+pub fn defer(socket: &OwnedFd, defer: bool) {
     // Without this option connections are given out at once.
     let _ = setsockopt(socket, DeferAccept, &u32::from(defer));
 }
 
-/// A connection and who made it.
-pub type Accepted = (TcpStream, SocketAddr);
+/// A connection and who made it: nobody with an address by a Unix socket. tokio's type for TCP takes
+/// these, too: reading, writing and waiting are the same, and the way of a request knows one type.
+pub type Accepted = (TcpStream, Option<SocketAddr>);
 
 /// What waits on a listening socket.
 pub struct Backlog {
@@ -45,8 +46,8 @@ pub struct Backlog {
 
 impl Backlog {
     /// The backlog of `socket`; must be called within a runtime.
-    pub fn new(socket: TcpListener) -> io::Result<Self> {
-        let socket = TcpStream::from_std(StdStream::from(OwnedFd::from(socket)))?;
+    pub fn new(socket: OwnedFd) -> io::Result<Self> {
+        let socket = TcpStream::from_std(StdStream::from(socket))?;
         Ok(Self { socket, expected: false })
     }
 
@@ -99,19 +100,27 @@ fn accept(socket: &TcpStream) -> io::Result<Accepted> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let (accepted, peer) = acceptfrom_with(socket, flags)?;
     let peer = peer.ok_or(io::ErrorKind::ConnectionAborted)?;
-    Ok((TcpStream::from_std(StdStream::from(accepted))?, SocketAddr::try_from(peer)?))
+    let ip = match peer.address_family() {
+        AddressFamily::UNIX => None,
+        _ => Some(SocketAddr::try_from(peer)?),
+    };
+    Ok((TcpStream::from_std(StdStream::from(accepted))?, ip))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::future::poll_fn;
+    use std::{
+        future::poll_fn,
+        net::TcpListener,
+        os::unix::net::{UnixListener, UnixStream},
+    };
 
     fn backlog(address: &str) -> (Backlog, SocketAddr) {
         let socket = TcpListener::bind(address).unwrap();
         socket.set_nonblocking(true).unwrap();
         let address = socket.local_addr().unwrap();
-        (Backlog::new(socket).unwrap(), address)
+        (Backlog::new(socket.into()).unwrap(), address)
     }
 
     #[tokio::test]
@@ -121,7 +130,7 @@ mod tests {
             let clients = [(); 5].map(|()| StdStream::connect(address).unwrap());
             for client in &clients {
                 let (_, peer) = poll_fn(|cx| backlog.poll_accept(cx)).await.unwrap();
-                assert_eq!(peer, client.local_addr().unwrap());
+                assert_eq!(peer, client.local_addr().ok());
             }
             let vain = poll_fn(|cx| Poll::Ready(backlog.poll_accept(cx).is_pending())).await;
             assert!(vain, "nobody waits");
@@ -134,6 +143,17 @@ mod tests {
         assert_eq!(backlog.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
         let client = StdStream::connect(address).unwrap();
         let (_, peer) = backlog.accept().unwrap();
-        assert_eq!(peer, client.local_addr().unwrap());
+        assert_eq!(peer, client.local_addr().ok());
+    }
+    #[tokio::test]
+    async fn clients_of_a_unix_socket_have_no_address() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.sock");
+        let socket = UnixListener::bind(&path).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let mut backlog = Backlog::new(socket.into()).unwrap();
+        let _client = UnixStream::connect(&path).unwrap();
+        let (_, peer) = poll_fn(|cx| backlog.poll_accept(cx)).await.unwrap();
+        assert_eq!(peer, None);
     }
 }

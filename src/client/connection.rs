@@ -9,6 +9,7 @@ use super::{
     settings::Settings, stream::Stream,
 };
 use crate::{
+    cidr::PeerAddress,
     message::{context::Peer, proxy_protocol::Origin},
     proxy::Proxy,
 };
@@ -20,7 +21,7 @@ use tokio::{net::TcpStream, sync::mpsc};
 /// Serves a connection. `alive` tells the worker that it still runs.
 pub async fn serve(
     stream: TcpStream,
-    peer: SocketAddr,
+    peer: Option<SocketAddr>,
     open: Open,
     proxy: Arc<Proxy>,
     alive: mpsc::Sender<()>,
@@ -32,16 +33,18 @@ pub async fn serve(
     let settings = Settings::of(parts);
     let tls = parts.tls.as_ref().map(|tls| Arc::clone(&tls.server));
     let limit = parts.timeouts.tls_handshake;
-    let mut ip = peer.ip().to_canonical();
-    let expected = parts.proxy_protocol.as_ref().filter(|it| it.from.contains(Some(ip)));
+    let mut address = peer.map_or(PeerAddress::Unix, |peer| peer.ip().into());
+    let expected = parts.proxy_protocol.as_ref().filter(|it| it.from.contains(address));
     let header_limit = expected.map(|it| it.timeout);
     drop(snapshot);
     let mut announced = None;
     if let Some(limit) = header_limit {
         let reading = Box::pin(announcement::read(&stream, peer, limit, &open, &proxy));
         let Some(header) = reading.await else { return };
-        if let Origin::Ip { source, .. } = header.origin {
-            ip = source.ip();
+        match header.origin {
+            Origin::Ip { source, .. } => address = source.ip().into(),
+            Origin::Unix => address = PeerAddress::Unix,
+            Origin::Itself => {}
         }
         announced = Some(Box::new(header));
     }
@@ -51,7 +54,7 @@ pub async fn serve(
         None => (Stream::Plain(stream), None),
         Some(config) => {
             // Boxed, like HTTP/2 below, so that a connection is no larger than its HTTP/1 part.
-            let shaking = Box::pin(handshake::shake(stream, config, limit, &open, &proxy, ip));
+            let shaking = Box::pin(handshake::shake(stream, config, limit, &open, &proxy, address));
             let Some(shaken) = shaking.await else { return };
             shaken
         }
@@ -61,7 +64,7 @@ pub async fn serve(
         Stream::Plain(_) => false,
         Stream::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
     };
-    let mut peer = Peer::new(ip, listener, secured);
+    let mut peer = Peer::new(address, listener, secured);
     peer.announced = announced;
     let service = Service::new(proxy, open, peer, settings.limits.requests_per_connection);
     if speaks_http2 {

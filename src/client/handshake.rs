@@ -8,11 +8,13 @@ use super::{
     secured,
     stream::Stream,
 };
-use crate::{message::secured::Secured, observe::metrics::HANDSHAKE_FAILURES, proxy::Proxy};
+use crate::{
+    cidr::PeerAddress, message::secured::Secured, observe::metrics::HANDSHAKE_FAILURES,
+    proxy::Proxy,
+};
 use rustls::{Error as TlsError, HandshakeKind, ServerConfig};
 use std::{
     io,
-    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -36,7 +38,7 @@ pub async fn shake(
     limit: Duration,
     open: &Open,
     proxy: &Proxy,
-    client: IpAddr,
+    client: PeerAddress,
 ) -> Option<Shaken> {
     let listener = open.listener();
     let shaking = async {
@@ -103,7 +105,7 @@ async fn accept(
 }
 
 /// At a limited rate, because strangers can cause any number of them.
-fn tell(listener: &Listener, client: IpAddr, reason: &'static str, detail: &str) {
+fn tell(listener: &Listener, client: PeerAddress, reason: &'static str, detail: &str) {
     let name = &*listener.name;
     // Load balancers that check whether the port is open connect every few seconds.
     if reason == "closed" {

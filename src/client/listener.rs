@@ -1,15 +1,16 @@
 //! Listening sockets, and the loop that accepts on one of them.
 //!
-//! Owns: a listener's sockets, one per worker, for as long as the config has it. If a worker dies,
+//! Owns: a listener's sockets, one per worker (but one for all as a file), for as long as the config has it. If a worker dies,
 //! the next one takes over its socket with the connections queued on it. May touch:
 //! [`crate::snapshot`], [`crate::loopback`]. Next: [`super::connection`].
 
 use super::{
     backlog::{self, Accepted, Backlog},
     connection,
+    sockets::{SocketFile, bind_file, bind_ip, bound_by, local_address},
 };
 use crate::{
-    config::clash,
+    config::{ListenAddress, clash},
     loopback,
     observe::{metrics::Metrics, rarely::Rarely},
     proxy::Proxy,
@@ -21,12 +22,11 @@ use crate::{
 };
 use arc_swap::ArcSwapOption;
 use prometheus::{IntCounter, IntGauge};
-use rustix::io::Errno;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::SockRef;
 use std::{
     future::poll_fn,
     io,
-    net::{Ipv4Addr, SocketAddr, TcpListener as StdListener},
+    os::fd::OwnedFd,
     pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -52,9 +52,9 @@ pub struct Listener {
     /// Its name.
     pub name: Arc<str>,
     /// Its address in the config.
-    pub wanted: SocketAddr,
+    pub wanted: ListenAddress,
     /// The address where it is bound: the same, except for port 0.
-    pub address: SocketAddr,
+    pub address: ListenAddress,
     /// The last snapshot that had it, once it is drained.
     pub last: ArcSwapOption<Snapshot>,
     /// `sheave_connections_open`.
@@ -63,13 +63,28 @@ pub struct Listener {
     pub accepted: IntCounter,
     /// What was told of handshakes that failed, by reason.
     pub failures: Rarely<&'static str>,
-    sockets: Mutex<Vec<StdListener>>,
+    bound: Mutex<Held>,
     /// Set once its connections are to end; `drain` tells those that wait.
     draining: AtomicBool,
     drain: Notify,
     open: AtomicUsize,
     closed: Notify,
     metrics: Arc<Metrics>,
+}
+
+/// What a listener holds of the system.
+#[derive(Debug, Default)]
+pub struct Held {
+    sockets: Vec<OwnedFd>,
+    /// Of a Unix socket; shared while one listener follows another.
+    file: Option<Arc<SocketFile>>,
+}
+
+impl Held {
+    fn try_clone(&self) -> io::Result<Self> {
+        let sockets = self.sockets.iter().map(OwnedFd::try_clone).collect::<io::Result<_>>()?;
+        Ok(Self { sockets, file: self.file.clone() })
+    }
 }
 
 impl Drop for Listener {
@@ -84,54 +99,64 @@ impl Listener {
     pub fn bind(
         id: usize,
         name: &str,
-        wanted: SocketAddr,
+        wanted: &ListenAddress,
         workers: usize,
         current: &[Arc<Self>],
         metrics: &Arc<Metrics>,
     ) -> io::Result<Arc<Self>> {
+        let address = match wanted {
+            ListenAddress::Unix(path) => {
+                let (socket, file) = bind_file(path)?;
+                let bound = Held { sockets: vec![socket], file: Some(Arc::new(file)) };
+                return Ok(Self::new(id, name, wanted, wanted, bound, metrics));
+            }
+            ListenAddress::Ip(address) => *address,
+        };
         // With SO_REUSEPORT a second daemon could share the address unnoticed: a plain bind fails
         // then. It can't be tried if we have the address ourselves, for a listener that is about to
         // go or to move.
-        if !current.iter().any(|it| clash(it.address, wanted)) {
-            drop(bound_by(wanted, |address| bind(address, false))?);
+        if !current.iter().any(|it| clash(&it.address, wanted)) {
+            drop(bound_by(address, |address| bind_ip(address, false))?);
         }
-        let first = bound_by(wanted, |address| bind(address, true))?;
-        let address = first.local_addr()?;
+        let first = bound_by(address, |address| bind_ip(address, true))?;
+        let found = local_address(&first)?;
         let mut sockets = vec![first];
-        for _ in 1..workers {
-            sockets.push(bind(address, true)?);
+        if let ListenAddress::Ip(address) = found {
+            for _ in 1..workers {
+                sockets.push(bind_ip(address, true)?);
+            }
         }
-        Ok(Self::new(id, name, wanted, address, sockets, metrics))
+        let bound = Held { sockets, file: None };
+        Ok(Self::new(id, name, wanted, &found, bound, metrics))
     }
 
     /// The same sockets under another name.
     pub fn renamed(&self, id: usize, name: &str, metrics: &Arc<Metrics>) -> io::Result<Arc<Self>> {
-        let sockets =
-            self.sockets().iter().map(StdListener::try_clone).collect::<io::Result<_>>()?;
-        Ok(Self::new(id, name, self.address, self.address, sockets, metrics))
+        let bound = self.bound().try_clone()?;
+        Ok(Self::new(id, name, &self.address, &self.address, bound, metrics))
     }
 
-    /// With `sockets` that are bound to `address`; the config says `wanted`.
+    /// With what is `bound` to `address`; the config says `wanted`.
     pub fn new(
         id: usize,
         name: &str,
-        wanted: SocketAddr,
-        address: SocketAddr,
-        sockets: Vec<StdListener>,
+        wanted: &ListenAddress,
+        address: &ListenAddress,
+        bound: Held,
         metrics: &Arc<Metrics>,
     ) -> Arc<Self> {
         let (open_gauge, accepted) = metrics.add_listener(name);
         Arc::new(Self {
             id,
             name: name.into(),
-            wanted,
-            address,
+            wanted: wanted.clone(),
+            address: address.clone(),
             last: ArcSwapOption::empty(),
             open_gauge,
             accepted,
             metrics: Arc::clone(metrics),
             failures: Rarely::default(),
-            sockets: Mutex::new(sockets),
+            bound: Mutex::new(bound),
             draining: AtomicBool::new(false),
             drain: Notify::new(),
             open: AtomicUsize::new(0),
@@ -142,21 +167,27 @@ impl Listener {
     /// Lets clients in. Only when workers are about to accept them: while another listener still
     /// has the address, the kernel would send some clients here, and they would wait or be lost.
     pub fn listen(&self) -> io::Result<()> {
-        self.sockets().iter().try_for_each(|socket| SockRef::from(socket).listen(BACKLOG))
+        self.bound().sockets.iter().try_for_each(|socket| SockRef::from(socket).listen(BACKLOG))
     }
 
     /// The socket of one worker; `None` once it is drained.
-    pub fn socket(&self, worker: usize) -> io::Result<Option<StdListener>> {
-        let sockets = self.sockets();
+    pub fn socket(&self, worker: usize) -> io::Result<Option<OwnedFd>> {
+        let sockets = &self.bound().sockets;
         if self.is_draining() {
             return Ok(None);
         }
-        sockets[worker].try_clone().map(Some)
+        // Of a Unix socket there can be only one.
+        sockets[worker.min(sockets.len().saturating_sub(1))].try_clone().map(Some)
     }
 
     /// Sets whether a connection is given out only once its client has sent something.
     pub fn defer(&self, defer: bool) {
-        self.sockets().iter().for_each(|socket| backlog::defer(socket, defer));
+        self.bound().sockets.iter().for_each(|socket| backlog::defer(socket, defer));
+    }
+
+    /// Sets who may connect to a Unix socket.
+    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
+        self.bound().file.as_ref().map_or(Ok(()), |file| file.set_mode(mode))
     }
 
     /// Lets no more connections in and tells the existing ones to end. These may take long, but the
@@ -164,7 +195,8 @@ impl Listener {
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
         self.drain.notify_waiters();
-        self.sockets().clear();
+        // Another listener may have the file now.
+        *self.bound() = Held::default();
     }
 
     /// Whether its connections should end.
@@ -181,24 +213,9 @@ impl Listener {
         }
     }
 
-    fn sockets(&self) -> MutexGuard<'_, Vec<StdListener>> {
-        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
+    fn bound(&self) -> MutexGuard<'_, Held> {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Calls `bind` with `address`. If that is every address and the system has no IPv6, with every
-/// IPv4 address.
-pub fn bound_by<T>(
-    address: SocketAddr,
-    bind: impl Fn(SocketAddr) -> io::Result<T>,
-) -> io::Result<T> {
-    bind(address).or_else(|error| {
-        let unknown = error.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error());
-        if unknown && address.ip().is_unspecified() && address.is_ipv6() {
-            return bind((Ipv4Addr::UNSPECIFIED, address.port()).into());
-        }
-        Err(error)
-    })
 }
 
 /// Counts a connection while it lives.
@@ -227,27 +244,6 @@ impl Drop for Open {
         self.listener.open.fetch_sub(1, Ordering::Relaxed);
         self.listener.closed.notify_one();
     }
-}
-
-fn bind(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    if shared {
-        socket.set_reuse_port(true)?;
-    }
-    if address.is_ipv6() {
-        // `[::]` means every address, also of IPv4; the config's check relies on it.
-        socket.set_only_v6(false)?;
-    }
-    // Heads and bodies are written whole, so waiting for full segments would only delay them.
-    // Accepted sockets inherit this, which saves a call for each.
-    socket.set_tcp_nodelay(true)?;
-    if address.ip().to_canonical().is_loopback() && loopback::is_paced(&socket) {
-        loopback::unpace(&socket);
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket.into())
 }
 
 /// Accepts until the listener is drained. `alive` is held by every connection.
@@ -322,7 +318,10 @@ async fn take(
 ) {
     match accepted {
         Ok((stream, peer)) => {
-            if paced && loopback::is_local(listener.address.ip(), peer.ip()) {
+            if paced
+                && let (ListenAddress::Ip(own), Some(peer)) = (&listener.address, peer)
+                && loopback::is_local(own.ip(), peer.ip())
+            {
                 loopback::unpace(&stream);
             }
             let open = Open::new(listener, &proxy.live.seats);
@@ -342,24 +341,5 @@ async fn take(
                 tokio::time::sleep(PAUSE).await;
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_address_is_every_ipv4_address_where_there_is_no_ipv6() {
-        let bind = |address: SocketAddr| match address {
-            SocketAddr::V6(_) => {
-                Err(io::Error::from_raw_os_error(Errno::AFNOSUPPORT.raw_os_error()))
-            }
-            SocketAddr::V4(_) => Ok(address.to_string()),
-        };
-        let bound = |text: &str| bound_by(text.parse().unwrap(), bind).ok();
-        assert_eq!(bound("[::]:80").as_deref(), Some("0.0.0.0:80"));
-        assert_eq!(bound("127.0.0.1:80").as_deref(), Some("127.0.0.1:80"));
-        assert_eq!(bound("[::1]:80"), None);
     }
 }

@@ -26,4 +26,5 @@ pub mod listener;
 pub mod secured;
 mod service;
 pub mod settings;
+pub mod sockets;
 pub mod stream;

@@ -5,6 +5,7 @@
 
 use super::listener::{Listener, Open};
 use crate::{
+    cidr::PeerAddress,
     http1::request::Head,
     message::{answer::Answer, context::Peer},
     observe::metrics::Metrics,
@@ -13,7 +14,6 @@ use crate::{
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, Uri, Version};
 use std::{
-    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -52,8 +52,8 @@ impl Service {
     }
 
     /// The client's address.
-    pub fn client(&self) -> IpAddr {
-        self.peer.ip
+    pub fn client(&self) -> PeerAddress {
+        self.peer.address
     }
 
     /// The client's connection.

@@ -4,13 +4,13 @@
 //! theirs with it.
 
 use super::table::Table;
-use crate::cidr::{AddressSet, Cidr};
+use crate::cidr::{AddressSet, Cidr, PeerAddress};
 
 /// The addresses in the array at `key`; none if it is absent.
 pub(super) fn address_set(table: &Table<'_>, key: &'static str) -> AddressSet {
     let mut set = AddressSet::default();
     for text in table.texts(key).unwrap_or_default() {
-        if text.value == AddressSet::UNIX {
+        if text.value == PeerAddress::UNIX {
             set.unix = true;
             continue;
         }
@@ -25,7 +25,7 @@ pub(super) fn address_set(table: &Table<'_>, key: &'static str) -> AddressSet {
                 }
                 set.ranges.push(network);
             }
-            Err(_) if text.value.starts_with(AddressSet::UNIX) => {
+            Err(_) if text.value.starts_with(PeerAddress::UNIX) => {
                 let message = format!("`{}` names one Unix socket", text.value);
                 let hint = "write `\"unix:\"`: who comes by any of them has no other address";
                 table.error(text.span.clone(), message, Some(hint.into()));

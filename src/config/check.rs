@@ -5,8 +5,8 @@
 //! the document, for places. Next: [`super::parse`] decides.
 
 use super::{
-    Config, HostPattern, Upstream, certificate, client_certificates, document::Document,
-    nearest::did_you_mean, shadow::shadowed_by, ticket_keys,
+    Config, HostPattern, ListenAddress, Upstream, certificate, client_certificates,
+    document::Document, nearest::did_you_mean, shadow::shadowed_by, ticket_keys,
 };
 use std::{
     collections::{BTreeSet, HashMap},
@@ -62,13 +62,14 @@ fn something_is_served(document: &Document<'_>, config: &Config) {
 fn addresses(document: &Document<'_>, config: &Config) {
     let listeners = config.listeners.iter().map(|listener| {
         let path = format!("listener.{}.address", listener.name);
-        (format!("[listener.{}]", listener.name), path, listener.address)
+        (format!("[listener.{}]", listener.name), path, listener.address.clone())
     });
-    let admin = config.admin.address.map(|it| ("[admin]".into(), "admin.address".into(), it));
-    let all: Vec<(String, String, SocketAddr)> = listeners.chain(admin).collect();
+    let admin =
+        config.admin.address.clone().map(|it| ("[admin]".into(), "admin.address".into(), it));
+    let all: Vec<(String, String, ListenAddress)> = listeners.chain(admin).collect();
     for (index, (name, path, address)) in all.iter().enumerate() {
         for (other_name, other_path, other) in &all[..index] {
-            if !clash(*address, *other) {
+            if !clash(address, other) {
                 continue;
             }
             // If the admin address is the default, the message points at the listener.
@@ -86,6 +87,9 @@ fn addresses(document: &Document<'_>, config: &Config) {
                 None => format!("{other_name} has the default address of [admin], {address}"),
             };
             let hint = match beside {
+                Some(_) if matches!(address, ListenAddress::Unix(_)) => {
+                    "give one of them another path"
+                }
                 Some(_) => "give one of them another port",
                 None => "choose another port, or give `[admin]` another `address`",
             };
@@ -96,7 +100,10 @@ fn addresses(document: &Document<'_>, config: &Config) {
 }
 
 /// Whether two addresses cannot be bound at once; `[::]` takes IPv4 too.
-pub fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+pub fn clash(one: &ListenAddress, other: &ListenAddress) -> bool {
+    let (&ListenAddress::Ip(one), &ListenAddress::Ip(other)) = (one, other) else {
+        return one == other;
+    };
     let canonical = |it: SocketAddr| SocketAddr::new(it.ip().to_canonical(), it.port());
     let (one, other) = (canonical(one), canonical(other));
     let takes_all =
@@ -262,7 +269,8 @@ mod tests {
 
     #[test]
     fn addresses_clash_where_one_socket_would_get_what_is_the_others() {
-        let clashes = |one: &str, other: &str| clash(one.parse().unwrap(), other.parse().unwrap());
+        let ip = |text: &str| ListenAddress::Ip(text.parse().unwrap());
+        let clashes = |one, other| clash(&ip(one), &ip(other));
         assert!(clashes("127.0.0.1:80", "[::]:80"));
         assert!(clashes("0.0.0.0:80", "127.0.0.1:80"));
         assert!(clashes("127.0.0.1:80", "[::ffff:127.0.0.1]:80"));

@@ -2,23 +2,20 @@
 
 use super::{
     ProxyProtocol,
-    names::{NO_UNIX_SOCKETS, is_unix_socket, without_brackets},
+    listen_address::{ListenAddress, NOWHERE, listen_address, socket_mode},
     table::Table,
-    tree::Text,
 };
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 /// A socket that we accept on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listener {
     /// The NAME in `[listener.NAME]`.
     pub name: String,
-    /// Where to bind; port 0 lets the system choose.
-    pub address: SocketAddr,
+    /// Where to listen.
+    pub address: ListenAddress,
+    /// `mode`: who may connect to a Unix socket, default 0666: any user, as with TCP.
+    pub mode: u32,
     /// `defer_accept`: a connection is accepted once its client has sent something, or after about a
     /// second (Linux's `TCP_DEFER_ACCEPT`), default true.
     pub defer_accept: bool,
@@ -108,9 +105,11 @@ impl Listener {
     /// Reads `[listener.NAME]`.
     pub(super) fn read(name: String, table: &Table<'_>) -> Self {
         let address = table.required_text("address", "\"127.0.0.1:8080\"");
+        let address = address.map_or(NOWHERE, |text| listen_address(table, text));
         Self {
             name,
-            address: address.map_or(NOWHERE, |text| socket_address(table, text)),
+            mode: socket_mode(table, &address, 0o666),
+            address,
             defer_accept: table.boolean("defer_accept", true),
             proxy_protocol: table
                 .optional_table("proxy_protocol")
@@ -233,40 +232,4 @@ pub(super) fn head_size(table: &Table<'_>, key: &'static str, default: usize) ->
     };
     table.error(table.value_span(key), format!("`{key}` is too {fault}"), Some(hint.into()));
     default
-}
-
-/// Used in place of an address that could not be read. Port 0 clashes with no other address.
-const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
-
-/// `127.0.0.1:8080`, `[::]:80`, or `:80` for every address of the machine.
-pub(super) fn socket_address(table: &Table<'_>, text: &Text) -> SocketAddr {
-    let written = text.value.trim();
-    let full = if written.starts_with(':') && !written.starts_with("::") {
-        format!("[::]{written}")
-    } else {
-        written.to_owned()
-    };
-    if let Ok(address) = full.parse() {
-        return address;
-    }
-    let port = |text: &str| text.parse::<u16>().is_ok();
-    let hint = match written.rsplit_once(':') {
-        _ if is_unix_socket(written) => format!("{NO_UNIX_SOCKETS}: `\"127.0.0.1:8080\"`"),
-        _ if let Some((host, port)) = without_brackets(written) => {
-            format!("an IPv6 address stands in brackets: `\"[{host}]:{port}\"`")
-        }
-        Some(("localhost", number)) if port(number) => format!("write `\"127.0.0.1:{number}\"`"),
-        Some(("*", number)) if port(number) => format!("write `\":{number}\"`"),
-        _ if port(written) => format!("write `\":{written}\"`"),
-        _ if written.parse::<Ipv4Addr>().is_ok() => {
-            format!("a port is missing: `\"{written}:8080\"`")
-        }
-        _ if written.parse::<Ipv6Addr>().is_ok() => {
-            format!("an IPv6 address stands in brackets before its port: `\"[{written}]:8080\"`")
-        }
-        _ => "write an IP address and a port: `\"127.0.0.1:8080\"`, `\"[::]:80\"` or `\":80\"`"
-            .into(),
-    };
-    table.error(text.span.clone(), format!("`{written}` is no address to listen on"), Some(hint));
-    NOWHERE
 }

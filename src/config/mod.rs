@@ -17,6 +17,7 @@ mod files;
 mod foreign_variables;
 mod header_edits;
 mod health_check;
+mod listen_address;
 mod listener;
 mod load;
 mod log;
@@ -45,6 +46,7 @@ pub use check::clash;
 pub use error::{ConfigError, Diagnostic, Severity};
 pub use files::{FileCache, Files};
 pub use health_check::{HealthCheck, StatusRange};
+pub use listen_address::ListenAddress;
 pub use listener::{
     Certificate, ClientCertificates, Listener, ListenerLimits, ListenerTimeouts, Tls,
 };

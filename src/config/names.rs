@@ -51,15 +51,6 @@ pub(super) fn server_address(text: &str) -> Result<(), Refusal> {
     refuse(format!("`{port}` is no port: write a number from 1 to 65535"))
 }
 
-/// For hints about addresses.
-pub(super) const NO_UNIX_SOCKETS: &str =
-    "Unix sockets are not supported yet: write an IP address and a port";
-
-/// `unix:/run/app.sock` or a path alone.
-pub(super) fn is_unix_socket(text: &str) -> bool {
-    text.starts_with("unix:") || text.starts_with('/')
-}
-
 /// Address and port, where they were meant to be one and the other: `::1:8080` by itself is an address.
 pub(super) fn without_brackets(text: &str) -> Option<(&str, &str)> {
     let (host, port) = text.rsplit_once(':')?;

@@ -6,7 +6,9 @@
 mod stop;
 
 use super::{
-    StartError, expiry,
+    StartError,
+    admin_socket::AdminSocket,
+    expiry,
     reload::{self, Asked, Prepared, Preparing, Reloading, Source},
     retired::retire,
     signals::{Signals, Told},
@@ -15,8 +17,8 @@ use super::{
     worker::{self, Ended, Orders},
 };
 use crate::{
-    admin::{self, Reload},
-    client::listener::{Listener, bound_by},
+    admin::Reload,
+    client::listener::Listener,
     config::{Config, Loaded},
     observe::logging::{self, Level},
     origin::dial::is_ours,
@@ -29,7 +31,6 @@ use crate::{
 };
 use std::{
     io,
-    net::TcpListener as StdListener,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
@@ -37,9 +38,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    net::TcpListener,
     sync::{mpsc, watch},
-    task::AbortHandle,
     time::sleep,
 };
 
@@ -58,7 +57,7 @@ pub struct Control {
     tell_ended: mpsc::UnboundedSender<Ended>,
     reloads: mpsc::Receiver<Reload>,
     ask_reload: mpsc::Sender<Reload>,
-    admin: Option<(std::net::SocketAddr, AbortHandle)>,
+    admin: Option<AdminSocket>,
     tending: Tending,
     watch: Watch,
     level: Level,
@@ -112,7 +111,7 @@ impl Control {
             again: false,
             stuck: None,
         };
-        control.admin = control.bind_admin(&config)?;
+        control.admin = control.open_admin(&config)?;
         tending::resolve_new(&control.live.load().groups).await;
         control.tending.update(&control.live.load().groups);
         reload::adjust(&config, &bound);
@@ -188,7 +187,7 @@ impl Control {
     fn publish(&mut self, wanted: Vec<Arc<Listener>>) {
         let before = self.listeners.borrow().clone();
         for listener in wanted.iter().filter(|it| !is_among(&before, it)) {
-            let (name, address) = (&*listener.name, listener.address);
+            let (name, address) = (&*listener.name, &listener.address);
             match listener.listen() {
                 Ok(()) => tracing::info!(listener = name, %address, "listening"),
                 Err(error) => tracing::error!(listener = name, %address, %error, "can't listen"),
@@ -202,20 +201,8 @@ impl Control {
         }
     }
 
-    fn bind_admin(
-        &self,
-        config: &Config,
-    ) -> Result<Option<(std::net::SocketAddr, AbortHandle)>, StartError> {
-        let Some(address) = config.admin.address else { return Ok(None) };
-        let bound = bound_by(address, StdListener::bind).and_then(|socket| {
-            socket.set_nonblocking(true)?;
-            Ok((socket.local_addr()?, TcpListener::from_std(socket)?))
-        });
-        let (bound, socket) =
-            bound.map_err(|error| StartError::Bind { what: "admin".into(), address, error })?;
-        tracing::info!(address = %bound, "admin listening");
-        let serving = admin::serve(socket, Arc::clone(&self.live), self.ask_reload.clone());
-        Ok(Some((address, task::spawn(serving).abort_handle())))
+    fn open_admin(&self, config: &Config) -> Result<Option<AdminSocket>, StartError> {
+        AdminSocket::open(&config.admin, &self.live, &self.ask_reload)
     }
 
     /// Loads the config again. Requests under way keep the old one, later ones get the new one. A
@@ -292,13 +279,10 @@ impl Control {
     async fn adopt(&mut self, prepared: Prepared) -> Result<u64, StartError> {
         let Prepared { snapshot, listeners, warnings } = prepared;
         let config = Arc::clone(&snapshot.config);
-        if self.admin.as_ref().map(|it| it.0) != config.admin.address {
+        if self.admin.as_ref().map(|it| &it.wanted) != config.admin.address.as_ref() {
             // The failed build may have made series in the metrics.
             let forget = |_: &_| reload::forget(&self.live, &snapshot, &self.live.load());
-            let admin = self.bind_admin(&config).inspect_err(forget)?;
-            if let Some((_, old)) = std::mem::replace(&mut self.admin, admin) {
-                old.abort();
-            }
+            self.admin = self.open_admin(&config).inspect_err(forget)?;
         }
         for warning in &warnings {
             tracing::warn!("{warning}");

@@ -3,6 +3,7 @@
 //! Owns: the order of starting and stopping. May touch: everything below. [`run`] is what the
 //! command line calls; the thread that calls it becomes the control thread.
 
+pub mod admin_socket;
 pub mod control;
 pub mod expiry;
 pub mod reload;
@@ -21,7 +22,7 @@ use crate::{
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::{Value, json};
-use std::{fmt, io, net::SocketAddr, path::Path};
+use std::{fmt, io, path::Path};
 
 /// Why the daemon did not start.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ pub enum StartError {
         /// `listener.NAME` or `admin`.
         what: String,
         /// The address.
-        address: SocketAddr,
+        address: config::ListenAddress,
         /// Why.
         error: io::Error,
     },
@@ -72,6 +73,9 @@ impl fmt::Display for StartError {
             Self::Build(error) => error.fmt(f),
             Self::Bind { what, address, error } => {
                 write!(f, "error: [{what}] can't bind {address}: {error}")?;
+                if let config::ListenAddress::Unix(_) = address {
+                    return write!(f, "{}", hint_of_file(error.kind()));
+                }
                 match error.kind() {
                     io::ErrorKind::AddrInUse => {
                         write!(
@@ -94,6 +98,21 @@ impl fmt::Display for StartError {
             }
             Self::System(error) => write!(f, "error: {error}"),
         }
+    }
+}
+
+/// What to do if a Unix socket can't be bound.
+fn hint_of_file(error: io::ErrorKind) -> &'static str {
+    match error {
+        io::ErrorKind::AddrInUse => {
+            "\n  = hint: another process, maybe another sheave, listens there"
+        }
+        io::ErrorKind::AlreadyExists => "\n  = hint: choose another path, or remove it",
+        io::ErrorKind::NotFound => "\n  = hint: make the directory that it is to be in",
+        io::ErrorKind::PermissionDenied => {
+            "\n  = hint: the daemon's user must be able to write in the socket's directory"
+        }
+        _ => "",
     }
 }
 

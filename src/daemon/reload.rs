@@ -50,7 +50,7 @@ pub fn bind(
             None => Listener::bind(
                 id,
                 &wanted.name,
-                wanted.address,
+                &wanted.address,
                 resources.workers,
                 current,
                 &resources.metrics,
@@ -58,7 +58,7 @@ pub fn bind(
         }
         .map_err(|error| StartError::Bind {
             what: format!("listener.{}", wanted.name),
-            address: wanted.address,
+            address: wanted.address.clone(),
             error,
         })
     };
@@ -69,6 +69,10 @@ pub fn bind(
 pub fn adjust(config: &config::Config, listeners: &[Arc<Listener>]) {
     for (wanted, listener) in zip(&config.listeners, listeners) {
         listener.defer(wanted.defer_accept);
+        if let Err(error) = listener.set_mode(wanted.mode) {
+            let (listener, address) = (&*listener.name, &listener.address);
+            tracing::warn!(listener, %address, %error, "the socket's mode can't be set");
+        }
     }
 }
 

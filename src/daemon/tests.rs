@@ -7,8 +7,8 @@ use super::{
     worker::{self, Orders},
 };
 use crate::{
-    client::listener::Listener,
-    config,
+    client::listener::{Held, Listener},
+    config::{self, ListenAddress},
     filter::{Chain, Filter, Names},
     http1::fields::Text,
     message::context::{Context, Scope},
@@ -81,12 +81,13 @@ fn a_worker_that_dies_is_replaced_and_what_is_queued_is_served() {
     });
     let (live, listeners) = told.recv().unwrap();
     let serving = listeners.borrow().clone();
-    let address = serving[0].address;
+    let wanted = &serving[0].address;
+    let ListenAddress::Ip(address) = *wanted else { panic!("an IP address") };
     assert!(ask(address, "/").ends_with("fine"));
 
     // A listener without sockets: accepting on it panics and ends the worker, again and again,
     // until the listener is gone.
-    let broken = Listener::new(7, "broken", address, address, Vec::new(), &live.metrics);
+    let broken = Listener::new(7, "broken", wanted, wanted, Held::default(), &live.metrics);
     listeners.send_replace(vec![Arc::clone(&serving[0]), broken]);
     let begun = Instant::now();
     while live.metrics.worker_restarts.get() == 0 {
@@ -115,7 +116,7 @@ fn a_request_that_panics_ends_its_connection_alone() {
     let resources = Resources::new(1).unwrap();
     logging::count_panics(&resources.metrics);
     let loaded = loaded();
-    let wanted = loaded.config.listeners[0].address;
+    let wanted = loaded.config.listeners[0].address.clone();
     let mut snapshot = build(loaded.config, None, &resources).unwrap();
     let body = Wording::Fixed("fine".into());
     snapshot.router = Router::default();
@@ -131,9 +132,9 @@ fn a_request_that_panics_ends_its_connection_alone() {
         max_body: 0,
         metrics: resources.metrics.route(&"bomb".into()),
     }]);
-    let listener = Listener::bind(0, "http", wanted, 1, &[], &resources.metrics).unwrap();
+    let listener = Listener::bind(0, "http", &wanted, 1, &[], &resources.metrics).unwrap();
     listener.listen().unwrap();
-    let address = listener.address;
+    let ListenAddress::Ip(address) = listener.address else { panic!("an IP address") };
     let (listeners, see_listeners) = watch::channel(vec![listener]);
     let (stop, see_stop) = watch::channel(false);
     let (ended, mut hear) = mpsc::unbounded_channel();

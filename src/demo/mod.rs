@@ -126,7 +126,11 @@ fn place(
         Ok(bound)
     };
     let refused = |address| {
-        move |error: io::Error| StartError::Bind { what: option.to_owned(), address, error }
+        move |error: io::Error| StartError::Bind {
+            what: option.to_owned(),
+            address: SocketAddr::into(address),
+            error,
+        }
     };
     let (address, instead_of) = match wanted {
         Some(address) => (bind(address).map_err(refused(address))?, None),

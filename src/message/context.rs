@@ -6,6 +6,7 @@
 
 use super::{proxy_protocol::Announcement, request_id::RequestId, secured::Secured};
 use crate::{
+    cidr::PeerAddress,
     http1::{
         buffers::Parts,
         request::{Head, RequestFields},
@@ -28,11 +29,11 @@ use std::{
 /// The connection that a request came by; shared by all its requests.
 #[derive(Debug)]
 pub struct Peer {
-    /// The other end, IPv4-mapped addresses unmapped.
-    pub ip: IpAddr,
+    /// The other end, or whom the PROXY protocol's header names.
+    pub address: PeerAddress,
     /// The fields that tell servers about it, written once: see [`Peer::lines`].
     lines: String,
-    ip_text: Range<usize>,
+    address_text: Range<usize>,
     /// The listener's name.
     pub listener: Arc<str>,
     /// With TLS, what is known of it.
@@ -45,19 +46,28 @@ pub struct Peer {
 const FORWARDED_FOR: &str = "x-forwarded-for: ";
 
 impl Peer {
-    /// A connection from `ip` to `listener`.
-    pub fn new(ip: IpAddr, listener: Arc<str>, secured: Option<Box<Secured>>) -> Self {
+    /// A connection from `address` to `listener`.
+    pub fn new(address: PeerAddress, listener: Arc<str>, secured: Option<Box<Secured>>) -> Self {
         let tls = secured.is_some();
-        let mut lines = String::with_capacity(60 + if ip.is_ipv4() { 30 } else { 78 });
+        let is_long = matches!(address, PeerAddress::Ip(IpAddr::V6(_)));
+        let mut lines = String::with_capacity(60 + if is_long { 78 } else { 30 });
         lines.push_str(FORWARDED_FOR);
-        push_ip(&mut lines, ip);
-        let ip_text = FORWARDED_FOR.len()..lines.len();
+        push_address(&mut lines, address);
+        let address_text = FORWARDED_FOR.len()..lines.len();
         lines.push_str("\r\nx-real-ip: ");
-        lines.extend_from_within(ip_text.clone());
+        lines.extend_from_within(address_text.clone());
         lines.push_str("\r\nx-forwarded-proto: ");
         lines.push_str(if tls { "https\r\n" } else { "http\r\n" });
         let parts = if tls { Parts::TLS } else { Parts::PLAIN };
-        Self { ip, lines, ip_text, listener, secured, announced: None, part: parts.after(0).into() }
+        Self {
+            address,
+            lines,
+            address_text,
+            listener,
+            secured,
+            announced: None,
+            part: parts.after(0).into(),
+        }
     }
 
     /// Whether the connection is TLS.
@@ -77,8 +87,8 @@ impl Peer {
     }
 
     /// The address as text.
-    pub fn ip_text(&self) -> &str {
-        &self.lines[self.ip_text.clone()]
+    pub fn address_text(&self) -> &str {
+        &self.lines[self.address_text.clone()]
     }
 
     /// `X-Forwarded-For`, `X-Real-IP` and `X-Forwarded-Proto` for requests of this connection, if
@@ -90,8 +100,10 @@ impl Peer {
 
 /// Without Rust's formatter, which costs as much as everything else here; every connection needs
 /// this text.
-fn push_ip(text: &mut String, ip: IpAddr) {
-    let IpAddr::V4(ip) = ip else { return text.push_str(&ip.to_string()) };
+fn push_address(text: &mut String, address: PeerAddress) {
+    let PeerAddress::Ip(IpAddr::V4(ip)) = address else {
+        return text.push_str(&address.to_string());
+    };
     for octet in ip.octets() {
         text.push_str(itoa::Buffer::new().format(octet));
         text.push('.');
@@ -107,7 +119,7 @@ pub struct Context {
     /// The connection.
     pub peer: Arc<Peer>,
     /// The client: the peer, or what a trusted proxy says; `None` is the peer.
-    pub forwarded_ip: Option<IpAddr>,
+    pub forwarded_client: Option<PeerAddress>,
     /// Whether the client came by `https`, where a trusted proxy says so or not.
     pub forwarded_https: Option<bool>,
     /// Whether the peer may speak for a client.
@@ -120,15 +132,15 @@ pub struct Context {
 
 impl Context {
     /// The client's address.
-    pub fn client_ip(&self) -> IpAddr {
-        self.forwarded_ip.unwrap_or(self.peer.ip)
+    pub fn client(&self) -> PeerAddress {
+        self.forwarded_client.unwrap_or(self.peer.address)
     }
 
     /// The client's address as text.
-    pub fn client_ip_text(&self) -> Cow<'_, str> {
-        match self.forwarded_ip {
-            Some(ip) => ip.to_string().into(),
-            None => self.peer.ip_text().into(),
+    pub fn client_text(&self) -> Cow<'_, str> {
+        match self.forwarded_client {
+            Some(client) => client.to_string().into(),
+            None => self.peer.address_text().into(),
         }
     }
 
@@ -184,7 +196,7 @@ impl Scope<'_> {
     fn write(&self, variable: &Variable, text: &mut String) {
         let head = &self.context.head;
         match variable {
-            Variable::ClientIp => text.push_str(&self.context.client_ip_text()),
+            Variable::ClientIp => text.push_str(&self.context.client_text()),
             Variable::Host => {
                 let start = text.len();
                 text.push_str(&site_name(head.target.host()));
@@ -289,8 +301,9 @@ pub(crate) mod tests {
     #[test]
     fn addresses_read_as_the_formatter_writes_them() {
         for ip in ["0.0.0.0", "9.10.99.100", "255.249.200.1", "::1", "2001:db8::ff:0"] {
-            let peer = Peer::new(ip.parse().unwrap(), "http".into(), Some(Box::default()));
-            assert_eq!(peer.ip_text(), ip);
+            let ip = PeerAddress::Ip(ip.parse().unwrap());
+            let peer = Peer::new(ip, "http".into(), Some(Box::default()));
+            assert_eq!(peer.address_text(), ip.to_string());
             let lines =
                 format!("x-forwarded-for: {ip}\r\nx-real-ip: {ip}\r\nx-forwarded-proto: https\r\n");
             assert_eq!(peer.lines(), lines);
@@ -308,11 +321,11 @@ pub(crate) mod tests {
             .into_parts();
         Context {
             peer: Arc::new(Peer::new(
-                "192.0.2.1".parse().unwrap(),
+                PeerAddress::Ip([192, 0, 2, 1].into()),
                 "http".into(),
                 Some(Box::default()),
             )),
-            forwarded_ip: None,
+            forwarded_client: None,
             forwarded_https: None,
             trusted: false,
             started: Instant::now(),
@@ -338,8 +351,11 @@ pub(crate) mod tests {
             sni: Some("b".into()),
             client: Some(client),
         };
-        context.peer =
-            Arc::new(Peer::new([192, 0, 2, 1].into(), "".into(), Some(Box::new(secured))));
+        context.peer = Arc::new(Peer::new(
+            PeerAddress::Ip([192, 0, 2, 1].into()),
+            "".into(),
+            Some(Box::new(secured)),
+        ));
         let scope = Scope { context: &context, route: "r", upstream: "u", server: "s", path: None };
         let all = "{client_ip} {host} {uri} {path} {query} {method} {scheme} {route} {upstream} \
                    {server} {request_id} {header.x-user} {cookie.session} {header.none}";
@@ -351,7 +367,7 @@ pub(crate) mod tests {
                    {tls.client.serial} {tls.client.fingerprint} {tls.client.san}";
         let tls = Template::parse(tls).unwrap();
         assert_eq!(scope.render(&tls), "TLSv1.3 AES b CN=ann CN=ca 01 ff DNS:a");
-        let plain = Peer::new([192, 0, 2, 1].into(), "".into(), None);
+        let plain = Peer::new(PeerAddress::Ip([192, 0, 2, 1].into()), "".into(), None);
         let context = Context { peer: Arc::new(plain), ..super::tests::context() };
         assert_eq!(Scope { context: &context, ..scope }.render(&tls).trim(), "");
     }

@@ -4,9 +4,12 @@
 //! request head's ([`crate::proxy::request_head`]).
 
 use super::request_id::X_REQUEST_ID;
-use crate::{cidr::AddressSet, http1::request::RequestFields};
+use crate::{
+    cidr::{AddressSet, PeerAddress},
+    http1::request::RequestFields,
+};
 use http::{HeaderName, header};
-use std::net::IpAddr;
+use std::net::SocketAddr;
 
 /// `X-Forwarded-For`.
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -53,25 +56,24 @@ impl Edited {
     }
 }
 
-/// Whether `address` may speak for a client.
-pub fn is_trusted(trusted: &AddressSet, address: IpAddr) -> bool {
-    trusted.contains(Some(address))
-}
-
 /// The client's address: seen from us, the first in `X-Forwarded-For` that is no trusted proxy; and
 /// how many stand right of it. What stands left of it is the client's own claim. `peer` must be
 /// trusted.
-pub fn client_ip(fields: &RequestFields, trusted: &AddressSet, peer: IpAddr) -> (IpAddr, usize) {
+pub fn client(
+    fields: &RequestFields,
+    trusted: &AddressSet,
+    peer: PeerAddress,
+) -> (PeerAddress, usize) {
     let (mut client, mut read) = (peer, 0_usize);
     let values: Vec<_> = fields.values(&X_FORWARDED_FOR).collect();
     for value in values.into_iter().rev() {
         // Empty members do not count (RFC 9110 §5.6.1).
         let hops = value.rsplit(|byte| *byte == b',').map(<[u8]>::trim_ascii);
         for hop in hops.filter(|hop| !hop.is_empty()) {
-            let address = parse_hop(hop).map(|it| it.to_canonical());
+            let address = parse_hop(hop);
             let Some(address) = address else { return (client, read.saturating_sub(1)) };
             (client, read) = (address, read + 1);
-            if !is_trusted(trusted, address) {
+            if !trusted.contains(address) {
                 return (client, read - 1);
             }
         }
@@ -93,11 +95,11 @@ pub fn is_https(fields: &RequestFields, later: usize) -> Option<bool> {
 }
 
 /// An address, which some proxies write with a port or in brackets.
-fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
+fn parse_hop(hop: &[u8]) -> Option<PeerAddress> {
     let text = std::str::from_utf8(hop).ok()?;
     text.parse()
         .ok()
-        .or_else(|| text.parse().ok().map(|address: std::net::SocketAddr| address.ip()))
+        .or_else(|| text.parse().ok().map(|address: SocketAddr| address.ip().into()))
         .or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok())
 }
 
@@ -112,9 +114,8 @@ mod tests {
             headers.append(X_FORWARDED_FOR, value.parse().unwrap());
         }
         let trusted = AddressSet { ranges: vec!["10.0.0.0/8".parse().unwrap()], unix: false };
-        client_ip(&RequestFields::Map(headers.into()), &trusted, "10.0.0.1".parse().unwrap())
-            .0
-            .to_string()
+        let peer = PeerAddress::Ip([10, 0, 0, 1].into());
+        client(&RequestFields::Map(headers.into()), &trusted, peer).0.to_string()
     }
 
     #[test]

@@ -100,7 +100,7 @@ fn json(out: &mut Vec<u8>, line: &Line<'_>, second: &str, millis: u32) {
     out.extend_from_slice(second.as_bytes());
     fraction(out, millis);
     out.extend_from_slice(b"Z\"");
-    string(out, ",\"client\":\"", context.client_ip_text().as_bytes());
+    string(out, ",\"client\":\"", context.client_text().as_bytes());
     string(out, ",\"listener\":\"", context.peer.listener.as_bytes());
     string(out, ",\"method\":\"", head.method.as_str().as_bytes());
     string(out, ",\"host\":\"", line.host);
@@ -189,7 +189,7 @@ fn escape_json(out: &mut Vec<u8>, text: &[u8]) {
 
 fn combined(out: &mut Vec<u8>, line: &Line<'_>, second: &str) {
     let head = &line.context.head;
-    out.extend_from_slice(line.context.client_ip_text().as_bytes());
+    out.extend_from_slice(line.context.client_text().as_bytes());
     out.extend_from_slice(b" - - [");
     out.extend_from_slice(second.as_bytes());
     out.extend_from_slice(b"] \"");
@@ -261,11 +261,12 @@ mod tests {
         if let Ok(agent) = HeaderValue::from_bytes(agent) {
             request.headers_mut().insert(header::USER_AGENT, agent);
         }
-        let peer = Peer::new([127, 0, 0, 1].into(), "http".into(), None);
+        let peer = crate::cidr::PeerAddress::Ip([127, 0, 0, 1].into());
+        let peer = Peer::new(peer, "http".into(), None);
         let context = Context {
             head: request.into_parts().0.into(),
             peer: Arc::new(peer),
-            forwarded_ip: None,
+            forwarded_client: None,
             forwarded_https: None,
             trusted: false,
             started: Instant::now(),

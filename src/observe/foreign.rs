@@ -4,10 +4,10 @@
 //! [`super::rarely`]. [`super::logging`] puts it in front of everything that writes.
 
 use super::rarely::Rarely;
+use crate::cidr::PeerAddress;
 use std::{
     cell::Cell,
     fmt::{self, Write as _},
-    net::IpAddr,
     time::Instant,
 };
 use tracing::{
@@ -18,12 +18,12 @@ use tracing::{
 use tracing_subscriber::layer::{Context, Layer};
 
 thread_local! {
-    static CLIENT: Cell<Option<IpAddr>> = const { Cell::new(None) };
+    static CLIENT: Cell<Option<PeerAddress>> = const { Cell::new(None) };
 }
 
 /// Does `work`, which is for this client: what a library says meanwhile is about it. A span would cost
 /// every poll more than the poll itself.
-pub fn about_client<T>(client: IpAddr, work: impl FnOnce() -> T) -> T {
+pub fn about_client<T>(client: PeerAddress, work: impl FnOnce() -> T) -> T {
     CLIENT.set(Some(client));
     let done = work();
     CLIENT.set(None);

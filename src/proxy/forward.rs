@@ -215,7 +215,7 @@ fn authenticates_the_connection(head: &Head) -> bool {
 fn key(route: &Route, forward: &Forward, facts: &Facts) -> u64 {
     match &forward.key {
         Key::None => 0,
-        Key::ClientIp => ip_hash::key(facts.context.client_ip()),
+        Key::ClientIp => ip_hash::key(facts.context.client()),
         Key::Text(template) => consistent_hash::key(facts.scope(route).render(template).as_bytes()),
     }
 }

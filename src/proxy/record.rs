@@ -9,7 +9,7 @@ use crate::{
     message::{
         body::BodyError,
         context::{Context, Scope},
-        forwarded::{client_ip, is_https, is_trusted},
+        forwarded::{self, is_https},
     },
     observe::{access_line::Line, outcome::Outcome},
     route::{Action, Group, Route},
@@ -84,11 +84,12 @@ impl Record {
     ) -> Box<Self> {
         let &Arrival { peer, listener, framed_twice, .. } = arrival;
         proxy.live.metrics.in_flight.inc();
-        let trusted = is_trusted(&snapshot.trusted_proxies, peer.ip);
-        let (mut forwarded_ip, mut forwarded_https) = (None, None);
+        let trusted = snapshot.trusted_proxies.contains(peer.address);
+        let (mut forwarded_client, mut forwarded_https) = (None, None);
         if trusted {
-            let (ip, later) = client_ip(&head.fields, &snapshot.trusted_proxies, peer.ip);
-            forwarded_ip = (ip != peer.ip).then_some(ip);
+            let trusted = &snapshot.trusted_proxies;
+            let (client, later) = forwarded::client(&head.fields, trusted, peer.address);
+            forwarded_client = (client != peer.address).then_some(client);
             forwarded_https = is_https(&head.fields, later);
         }
         Box::new(Self {
@@ -97,7 +98,7 @@ impl Record {
                     id: proxy.ids.take(&head.fields, head.present.request_id),
                     head,
                     peer: Arc::clone(peer),
-                    forwarded_ip,
+                    forwarded_client,
                     forwarded_https,
                     trusted,
                     started: Instant::now(),

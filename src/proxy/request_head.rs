@@ -129,7 +129,7 @@ fn forwarded_fields(out: &mut Vec<u8>, context: &Context, forwarding: &Forwardin
         return;
     }
     let head = &context.head;
-    let peer = context.peer.ip_text().as_bytes();
+    let peer = context.peer.address_text().as_bytes();
     if context.trusted && !edited.forwarded {
         for value in head.fields.values(&header::FORWARDED) {
             write_known(out, b"forwarded: ", value);
@@ -143,9 +143,9 @@ fn forwarded_fields(out: &mut Vec<u8>, context: &Context, forwarding: &Forwardin
         }
     }
     if !edited.real_ip {
-        match context.forwarded_ip {
-            Some(ip) => {
-                let _ = write!(out, "x-real-ip: {ip}\r\n");
+        match context.forwarded_client {
+            Some(client) => {
+                let _ = write!(out, "x-real-ip: {client}\r\n");
             }
             None => write_known(out, b"x-real-ip: ", peer),
         }

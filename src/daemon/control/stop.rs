@@ -34,6 +34,8 @@ impl Control {
             () = self.finish(delay, limit) => {}
             () = second_signal => tracing::warn!("a second signal: ending at once"),
         }
+        // So that no file of a socket is left.
+        self.publish(Vec::new());
         if let Some(log) = &self.live.load().access_log {
             log.finish();
         }

@@ -7,23 +7,26 @@
 //! `h = (h · 113^n + c) mod 6271`, so a key needs only these two numbers.
 
 use super::{Candidates, Share, Strategy, round_robin::RoundRobin, share::Line};
+use crate::cidr::PeerAddress;
 use std::net::IpAddr;
 
 const START: u64 = 89;
 const MODULUS: u64 = 6271;
 const REHASHES: usize = 20;
 
-/// An address as a key: of IPv4 three bytes count, of IPv6 all.
-pub fn key(address: IpAddr) -> u64 {
+/// An address as a key: of IPv4 three bytes count, of IPv6 all. Clients of Unix sockets are one
+/// client, as with nginx.
+pub fn key(address: PeerAddress) -> u64 {
     fn affine(bytes: &[u8]) -> u64 {
         let (factor, offset) = bytes.iter().fold((1, 0), |(factor, offset), byte| {
             (factor * 113 % MODULUS, (offset * 113 + u64::from(*byte)) % MODULUS)
         });
         factor << 32 | offset
     }
-    match address.to_canonical() {
-        IpAddr::V4(address) => affine(&address.octets()[..3]),
-        IpAddr::V6(address) => affine(&address.octets()),
+    match address {
+        PeerAddress::Ip(IpAddr::V4(address)) => affine(&address.octets()[..3]),
+        PeerAddress::Ip(IpAddr::V6(address)) => affine(&address.octets()),
+        PeerAddress::Unix => affine(&[0; 3]),
     }
 }
 

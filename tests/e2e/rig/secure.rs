@@ -158,6 +158,13 @@ impl Http2 {
         })
     }
 
+    /// The same by a Unix socket.
+    pub fn connect_unix(path: &Path) -> Self {
+        Self::over(1 << 20, async {
+            tokio::net::UnixStream::connect(path).await.expect("a connection")
+        })
+    }
+
     /// The same on a connection on which something has been sent already.
     pub fn connect_behind(address: SocketAddr, sent: &[u8]) -> Self {
         Self::over(1 << 20, async {
