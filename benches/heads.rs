@@ -65,6 +65,7 @@ fn context() -> Context {
         forwarded_client: None,
         forwarded_https: None,
         trusted: false,
+        number: 0,
         started: Instant::now(),
     }
 }
@@ -95,7 +96,7 @@ fn response(criterion: &mut Criterion) {
     criterion.bench_function("response_head/parse", |bencher| {
         bencher.iter_batched(
             || Bytes::from_static(RESPONSE),
-            |mut unread| response_head::parse(&mut unread, &Method::GET, LIMITS),
+            |mut unread| response_head::parse(&mut unread, &Method::GET, LIMITS, |_, _| {}),
             BatchSize::SmallInput,
         );
     });

@@ -19,6 +19,7 @@ pub(super) fn upstreams(live: &Live) -> Value {
                 "fails": status.fails,
                 "ejected_for_ms": status.ejected_for_ms,
                 "in_flight": server.in_flight(),
+                "tunnels": server.tunnels(),
                 "requests": server.requests(),
                 "failures": server.failures(),
                 "latency_ms": server.latency_us() as f64 / 1000.0,
@@ -43,6 +44,8 @@ pub(super) fn set_gauges(live: &Live) {
             live.metrics.upstream_up.with_label_values(&labels).set(is_up.into());
             let in_flight = i64::from(server.in_flight());
             live.metrics.upstream_in_flight.with_label_values(&labels).set(in_flight);
+            let tunnels = i64::from(server.tunnels());
+            live.metrics.upstream_tunnels.with_label_values(&labels).set(tunnels);
         }
     }
     let (hits, misses) = snapshot.files_lookups();

@@ -10,6 +10,7 @@ use super::{
     alarm::Alarm,
     http1_response::Responding,
     http1_socket::{Gone, Http1Socket},
+    http1_tunnel,
     service::Service,
     settings::Settings,
     stream::Stream,
@@ -17,12 +18,12 @@ use super::{
 use crate::{
     http1::{
         buffers,
-        request_body::hand_over,
+        request_body::{self, Giver, hand_over},
         request_head::{self, Framing, Limits, RequestHead},
         response_head::{self, Asked},
     },
     message::{answer::Answer, body::Body},
-    proxy::{handle, record::Record},
+    proxy::{delivery::Delivery, handle, record::Record},
 };
 use bytes::{Buf, Bytes};
 use http::{StatusCode, Version};
@@ -301,24 +302,25 @@ impl Http1 {
         let proxy = service.proxy();
         let Request { record, mut asked, framing, expects_continue } = request;
         let length = if let Framing::Length(length) = framing { Some(length) } else { None };
-        let (mut giver, body) = if framing == Framing::None {
+        let mut tunnel = None;
+        let (mut giver, body) = if record.facts.context.head.protocols.is_some() {
+            // What follows is read once the server has agreed.
+            let (giver, taken) = request_body::tunnel();
+            tunnel = Some(giver);
+            (None, Body::Http1(taken))
+        } else if framing == Framing::None {
             (None, Body::Empty)
         } else {
             let (giver, taken) = hand_over(length, expects_continue, &mut socket.unread);
             (Some(giver), Body::Http1(taken))
         };
-        let response = {
-            let mut handling = pin!(handle(record, body));
-            let handled = poll_fn(|cx| {
-                loop {
-                    if let Poll::Ready(response) = handling.as_mut().poll(cx) {
-                        return Poll::Ready(Ok(response));
-                    }
-                    ready!(socket.poll_meanwhile(cx, giver.as_mut()))?;
-                }
-            });
-            handled.await.map_err(|Gone| End::Gone)?
-        };
+        let response = answer(socket, service, record, body, giver.as_mut()).await?;
+        socket.finish_early(Duration::from_millis(settings.waits.send)).await?;
+        if let (StatusCode::SWITCHING_PROTOCOLS, Some(giver)) = (response.status, tunnel) {
+            // Boxed: rare, and it may live for long.
+            Box::pin(http1_tunnel::pass(socket, response, giver)).await;
+            return Err(End::Said);
+        }
         asked.close |= service.is_closing() || service.listener().is_draining();
         // A request's body that was not read ends the connection, unless all of it has arrived.
         asked.close |= giver
@@ -350,6 +352,33 @@ impl Http1 {
             Err(End::Interrupting)
         }
     }
+}
+
+/// The answer to a request whose body `giver` has. Meanwhile, interim responses are sent.
+async fn answer(
+    socket: &mut Http1Socket,
+    service: &Service,
+    record: Box<Record>,
+    body: Body,
+    mut giver: Option<&mut Giver>,
+) -> Result<Answer<Delivery>, End> {
+    let number = record.facts.context.number;
+    let mut handling = pin!(handle(record, body));
+    let answered = poll_fn(|cx| {
+        loop {
+            let answered = handling.as_mut().poll(cx);
+            while let Some(interim) = service.peer().interims.take(number) {
+                socket.say_early(&interim);
+            }
+            if let Poll::Ready(answer) = answered {
+                return Poll::Ready(Ok(answer));
+            }
+            // Nothing may come between two parts of an interim response.
+            ready!(socket.poll_early(cx))?;
+            ready!(socket.poll_meanwhile(cx, giver.as_deref_mut()))?;
+        }
+    });
+    answered.await
 }
 
 /// When a connection's timeouts are checked first, if nothing comes.

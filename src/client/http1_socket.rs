@@ -4,22 +4,27 @@
 //! [`super::http1_response`] writes responses to it.
 
 use super::stream::Stream;
-use crate::http1::{
-    buffers::{self, Parts, SMALL},
-    outgoing::Outgoing,
-    request_body::Giver,
-    socket::Socket as _,
+use crate::{
+    http1::{
+        buffers::{self, Parts, SMALL},
+        outgoing::Outgoing,
+        request_body::Giver,
+        response_head,
+        socket::{Socket as _, poll_write},
+    },
+    message::interim::Interim,
 };
 use bytes::Bytes;
 use std::{
+    future::poll_fn,
     io,
     pin::{Pin, pin},
     task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
-    io::{Interest, Ready},
-    time::{Instant, Sleep, sleep},
+    io::{AsyncWrite as _, Interest, Ready},
+    time::{Instant, Sleep, sleep, timeout},
 };
 
 /// While a request is handled, so much is read of those behind it. The kernel keeps the rest.
@@ -36,6 +41,8 @@ pub struct Http1Socket {
     pub unread: Bytes,
     /// Still to be written.
     pub outgoing: Outgoing,
+    /// Interim responses, which go out before anything else.
+    early: Vec<u8>,
     /// Set where a client once sent more than [`AHEAD`].
     look: Option<Pin<Box<Sleep>>>,
     /// Bytes that the client took before the message that is under way.
@@ -49,7 +56,40 @@ pub struct Gone;
 impl Http1Socket {
     /// Nothing has been read or written yet.
     pub fn new(stream: Stream) -> Self {
-        Self { stream, unread: Bytes::new(), outgoing: Outgoing::default(), look: None, taken: 0 }
+        Self {
+            stream,
+            unread: Bytes::new(),
+            outgoing: Outgoing::default(),
+            early: Vec::new(),
+            look: None,
+            taken: 0,
+        }
+    }
+
+    /// Sends an interim response before anything else.
+    pub fn say_early(&mut self, interim: &Interim) {
+        response_head::write_interim(&mut self.early, interim.status, &interim.fields);
+    }
+
+    /// Ready once all interim responses are on their way.
+    pub fn poll_early(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        if self.early.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        while !self.early.is_empty() {
+            match ready!(poll_write(cx, &mut self.stream, &self.early)) {
+                Ok(written @ 1..) => drop(self.early.drain(..written)),
+                Ok(0) | Err(_) => return Poll::Ready(Err(Gone)),
+            }
+            if self.early.is_empty() {
+                self.early = Vec::new();
+            }
+        }
+        if self.stream.socket().is_none() {
+            // What TLS still holds.
+            return Pin::new(&mut self.stream).poll_flush(cx).map_err(|_| Gone);
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// How much of a body is taken at a time for this client.
@@ -72,6 +112,14 @@ impl Http1Socket {
             Ok(1..) => Poll::Ready(Ok(())),
             Ok(0) | Err(_) => Poll::Ready(Err(Gone)),
         }
+    }
+
+    /// Sends what is left of interim responses, within a time.
+    pub async fn finish_early(&mut self, wait: Duration) -> Result<(), Gone> {
+        if self.early.is_empty() {
+            return Ok(());
+        }
+        timeout(wait, poll_fn(|cx| self.poll_early(cx))).await.unwrap_or(Err(Gone))
     }
 
     /// Writes the outgoing bytes.

@@ -14,6 +14,7 @@ pub mod handshake;
 pub mod http1;
 pub mod http1_response;
 pub mod http1_socket;
+pub mod http1_tunnel;
 pub mod http2;
 pub mod http2_given;
 pub mod http2_patience;

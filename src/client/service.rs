@@ -85,7 +85,7 @@ impl Service {
         head.version = version;
         head.uri = Uri::from_static("*");
         let head = Head::from(head);
-        let mut record = begin(&self.proxy, &self.arrival(false), head);
+        let mut record = begin(&self.proxy, &self.arrival(0, false), head);
         let context = &mut record.facts.context;
         context.started = context.started.checked_sub(waited).unwrap_or(context.started);
         record.facts.status = Some(status);
@@ -103,11 +103,17 @@ impl Service {
         if count == self.limit {
             self.close();
         }
-        begin(&self.proxy, &self.arrival(framed_twice), head)
+        begin(&self.proxy, &self.arrival(count, framed_twice), head)
     }
 
-    fn arrival(&self, framed_twice: bool) -> Arrival<'_> {
+    fn arrival(&self, count: u64, framed_twice: bool) -> Arrival<'_> {
         let listener = self.open.listener();
-        Arrival { peer: &self.peer, listener: listener.id, framed_twice, last: &listener.last }
+        Arrival {
+            peer: &self.peer,
+            listener: listener.id,
+            number: count as u32,
+            framed_twice,
+            last: &listener.last,
+        }
     }
 }

@@ -26,7 +26,8 @@ const TOLD: [Told; 16] = [
     (
         &["websocket", "websockets", "upgrade", "tunnel"],
         "",
-        "WebSockets and other upgrades are not supported yet: `Upgrade` is not passed on",
+        "WebSockets and other upgrades pass without configuration; `timeouts.tunnel` of a route is how \
+         long nothing may pass",
     ),
     (
         &["gzip", "brotli", "zstd", "compress", "compression", "encode"],

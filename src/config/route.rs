@@ -136,6 +136,8 @@ pub struct RouteTimeouts {
     pub read: Duration,
     /// `body_idle`: between two parts of the client's body, default 30 s; 408.
     pub body_idle: Duration,
+    /// `tunnel`: while nothing passes a tunnel in either direction, default 1 h.
+    pub tunnel: Duration,
 }
 
 const ACTIONS: [&str; 4] = ["upstream", "files", "redirect", "respond"];
@@ -363,6 +365,7 @@ impl RouteTimeouts {
             response_head: table.positive_duration("response_head", read),
             read,
             body_idle: table.positive_duration("body_idle", Duration::from_secs(30)),
+            tunnel: table.positive_duration("tunnel", Duration::from_secs(3600)),
         }
     }
 }

@@ -26,6 +26,8 @@ pub struct Head {
     pub fields: RequestFields,
     /// Which fields there were, before anything was edited.
     pub present: Present,
+    /// The protocols that the client wants to change to, by `Upgrade` or by an extended CONNECT.
+    pub protocols: Option<Box<str>>,
 }
 
 impl From<request::Parts> for Head {
@@ -44,7 +46,14 @@ impl From<request::Parts> for Head {
         let host = headers.get(header::HOST).map(|it| text(it.as_bytes()));
         let host = host.or(authority.as_ref().map(|it| Cow::Borrowed(it.as_str())));
         let target = Target::new(uri, &host.unwrap_or_default());
-        Self { method, target, version, fields: RequestFields::Map(headers.into()), present }
+        Self {
+            method,
+            target,
+            version,
+            fields: RequestFields::Map(headers.into()),
+            present,
+            protocols: None,
+        }
     }
 }
 

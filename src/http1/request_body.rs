@@ -6,7 +6,7 @@
 //! wish right after it has polled the taker, and no task is woken.
 
 use super::{
-    buffers::{self, Pace},
+    buffers::{self, Pace, SMALL},
     chunked::{Chunked, Step},
     moved::{self, Moved, WORTH_MOVING},
     outgoing::Part,
@@ -95,6 +95,10 @@ impl Body {
 /// What is left of a body on the connection.
 #[derive(Debug)]
 enum Rest {
+    /// Until the client ends it. `fast`: what came last was enough to be moved by the kernel.
+    Tunnel {
+        fast: bool,
+    },
     Length(u64),
     Chunked(Chunked),
 }
@@ -124,6 +128,14 @@ pub fn hand_over(length: Option<u64>, expects_continue: bool, unread: &mut Bytes
         drop(giver.give(first));
     }
     (giver, Body { shared, length })
+}
+
+/// What a client sends once it has changed protocols.
+pub fn tunnel() -> (Giver, Body) {
+    let shared = Shared::default();
+    let (rest, pace) = (Rest::Tunnel { fast: false }, Pace::default());
+    let giver = Giver { shared: Arc::clone(&shared), rest, interim: b"", pace, done: false };
+    (giver, Body { shared, length: None })
 }
 
 impl Giver {
@@ -179,16 +191,26 @@ impl Giver {
         cx: &mut Context<'_>,
         stream: &S,
     ) -> Poll<io::Result<Option<Moved>>> {
-        let (Rest::Length(left), Some(socket)) = (&mut self.rest, stream.socket()) else {
-            return Poll::Ready(Ok(None));
+        let left = match self.rest {
+            Rest::Length(left) => left,
+            // What is said in a few bytes is copied.
+            Rest::Tunnel { fast: true } => u64::MAX,
+            Rest::Tunnel { fast: false } | Rest::Chunked(_) => 0,
         };
-        if *left < WORTH_MOVING || !self.interim.is_empty() {
+        let Some(socket) = stream.socket() else { return Poll::Ready(Ok(None)) };
+        if left < WORTH_MOVING || !self.interim.is_empty() {
             return Poll::Ready(Ok(None));
         }
-        let moved = ready!(moved::poll_fill(cx, socket, *left))?.map(Moved::Piped);
+        let moved = ready!(moved::poll_fill(cx, socket, left))?.map(Moved::Piped);
         if let Some(moved) = &moved {
-            *left -= moved.left();
-            self.done = *left == 0;
+            match &mut self.rest {
+                Rest::Length(left) => {
+                    *left -= moved.left();
+                    self.done = *left == 0;
+                }
+                Rest::Tunnel { fast } => *fast = moved.left() >= SMALL as u64,
+                Rest::Chunked(_) => {}
+            }
         }
         Poll::Ready(Ok(moved))
     }
@@ -212,13 +234,14 @@ impl Giver {
             }
             let want = self.pace.next(match self.rest {
                 Rest::Length(left) => left,
-                Rest::Chunked(_) => u64::MAX,
+                Rest::Chunked(_) | Rest::Tunnel { .. } => u64::MAX,
             });
             let filled = buffers::poll_fill(cx, stream, unread, want, false);
             if filled.is_pending() {
                 buffers::settle(unread);
             }
             match ready!(filled)? {
+                0 if matches!(self.rest, Rest::Tunnel { .. }) => self.done = true,
                 0 => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
                 came => self.pace.came(came),
             }
@@ -229,6 +252,10 @@ impl Giver {
     fn take(&mut self, unread: &mut Bytes) -> io::Result<Option<Part>> {
         match &mut self.rest {
             _ if unread.is_empty() => Ok(None),
+            Rest::Tunnel { fast } => {
+                *fast = unread.len() >= SMALL;
+                Ok(Some(Part::Frame(Frame::data(std::mem::take(unread)))))
+            }
             Rest::Length(left) => {
                 self.interim = b"";
                 let take = (*left).min(unread.len() as u64);

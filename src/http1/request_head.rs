@@ -127,6 +127,7 @@ struct Reader<'a> {
     chunked: bool,
     close: bool,
     keep_alive: bool,
+    upgrades: bool,
     expects_continue: bool,
     takes_trailers: bool,
 }
@@ -143,6 +144,7 @@ impl<'a> Reader<'a> {
             chunked: false,
             close: false,
             keep_alive: false,
+            upgrades: false,
             expects_continue: false,
             takes_trailers: false,
         }
@@ -186,6 +188,7 @@ impl<'a> Reader<'a> {
                     } else if token.eq_ignore_ascii_case(b"keep-alive") {
                         self.keep_alive = true;
                     } else {
+                        self.upgrades |= token.eq_ignore_ascii_case(b"upgrade");
                         self.present.nominates = true;
                     }
                 }
@@ -205,6 +208,18 @@ impl<'a> Reader<'a> {
         }
         self.aside.push(*field);
         Ok(())
+    }
+
+    /// What `Upgrade` asks for, of what can be passed on. Only `Connection` makes it valid, HTTP/1.0
+    /// has none (RFC 9110 §7.8), and where a body would come first it is ignored.
+    fn protocols(&self, http11: bool, framing: Framing) -> Option<Box<str>> {
+        if !self.upgrades || !http11 || framing != Framing::None {
+            return None;
+        }
+        let fields = self.aside.iter().filter(|it| known(it.name) == Some(Known::Upgrade));
+        let protocols = fields.flat_map(|field| tokens(field.value)).filter(|it| can_pass(it));
+        let protocols: Vec<_> = protocols.filter_map(|it| std::str::from_utf8(it).ok()).collect();
+        (!protocols.is_empty()).then(|| protocols.join(", ").into())
     }
 
     fn finish(&mut self, line: &RequestLine<'_>) -> Result<RequestHead, Bad> {
@@ -230,6 +245,7 @@ impl<'a> Reader<'a> {
                 version: if http11 { Version::HTTP_11 } else { Version::HTTP_10 },
                 fields: RequestFields::Text(RequestLines { text, passing }),
                 present: self.present,
+                protocols: self.protocols(http11, framing),
             },
             framing,
             keep_alive: if http11 { !self.close } else { self.keep_alive },
@@ -237,6 +253,13 @@ impl<'a> Reader<'a> {
             takes_trailers: self.takes_trailers && http11,
         })
     }
+}
+
+/// Whether a protocol may be passed on to a server. Requests that would come by HTTP/2 past our rules
+/// may not ("h2c smuggling"), and TLS is for two neighbours (RFC 2817).
+fn can_pass(protocol: &[u8]) -> bool {
+    let name = protocol.split(|byte| *byte == b'/').next().unwrap_or_default();
+    ![&b"h2c"[..], b"h2", b"http", b"tls"].iter().any(|it| it.eq_ignore_ascii_case(name))
 }
 
 fn target(line: &RequestLine<'_>, host: &[u8]) -> Result<Target, Bad> {

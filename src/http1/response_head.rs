@@ -89,6 +89,18 @@ pub fn write(
     (framing, close)
 }
 
+/// Writes the head of an interim response, or of one that changes protocols, whose `Upgrade` is among
+/// the fields.
+pub fn write_interim(out: &mut Vec<u8>, status: StatusCode, fields: &Fields) {
+    status_line(out, status);
+    fields.write(out, ContentLength::Absent);
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        // RFC 9110 §7.8.
+        out.extend_from_slice(b"connection: upgrade\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
 /// Whether an answer has no body, whatever its fields say (RFC 9110 §6.4.1).
 pub fn is_bodiless(head_only: bool, status: StatusCode) -> bool {
     head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)

@@ -29,6 +29,8 @@ pub enum BodyError {
     TooLarge,
     /// A file could not be read to its end.
     File(io::Error),
+    /// Nothing passed a tunnel for too long.
+    Idle,
 }
 
 impl BodyError {
@@ -43,6 +45,7 @@ impl BodyError {
             Self::Client(_) => "client_aborted",
             Self::TooLarge => "body_too_large",
             Self::File(_) => "file_error",
+            Self::Idle => "tunnel_idle",
         }
     }
 }
@@ -57,6 +60,7 @@ impl fmt::Display for BodyError {
             Self::Client(error) => write!(f, "the client's body broke: {error}"),
             Self::TooLarge => f.write_str("the client's body is too large"),
             Self::File(error) => write!(f, "the file could not be read: {error}"),
+            Self::Idle => f.write_str("nothing passed the tunnel for `timeouts.tunnel`"),
         }
     }
 }
@@ -119,6 +123,12 @@ pub trait Source: Send + Sync {
 
     /// What is still to come.
     fn length(&self) -> Length;
+
+    /// After the end: ready once what goes the other way has ended, too. Only a tunnel is more than
+    /// one way.
+    fn poll_rest(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// A body.
@@ -155,6 +165,14 @@ impl Body {
                 Poll::Ready(part.map(|it| it.map_err(BodyError::Client)))
             }
             Self::Stream(source) => source.poll_part(cx, want),
+        }
+    }
+
+    /// After the end: ready once what goes the other way has ended, too.
+    pub fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        match self {
+            Self::Stream(source) => source.poll_rest(cx),
+            _ => Poll::Ready(Ok(())),
         }
     }
 

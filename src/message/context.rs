@@ -4,7 +4,9 @@
 //! [`crate::http1::request`], [`crate::template`]. Made once
 //! per request by [`crate::proxy::begin`].
 
-use super::{proxy_protocol::Announcement, request_id::RequestId, secured::Secured};
+use super::{
+    interim::Interims, proxy_protocol::Announcement, request_id::RequestId, secured::Secured,
+};
 use crate::{
     cidr::PeerAddress,
     http1::{
@@ -41,6 +43,8 @@ pub struct Peer {
     /// What the PROXY protocol's header says of it, if there was one.
     pub announced: Option<Box<Announcement>>,
     part: AtomicUsize,
+    /// What servers say before they answer.
+    pub interims: Interims,
 }
 
 const FORWARDED_FOR: &str = "x-forwarded-for: ";
@@ -67,6 +71,7 @@ impl Peer {
             secured,
             announced: None,
             part: parts.after(0).into(),
+            interims: Interims::default(),
         }
     }
 
@@ -124,6 +129,8 @@ pub struct Context {
     pub forwarded_https: Option<bool>,
     /// Whether the peer may speak for a client.
     pub trusted: bool,
+    /// The request's number on its connection.
+    pub number: u32,
     /// When the whole head had been read.
     pub started: Instant,
     /// Made or passed on.
@@ -328,6 +335,7 @@ pub(crate) mod tests {
             forwarded_client: None,
             forwarded_https: None,
             trusted: false,
+            number: 0,
             started: Instant::now(),
             id: RequestId::Passed("id-1".into()),
             head: head.into(),

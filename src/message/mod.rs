@@ -9,6 +9,7 @@ pub mod body;
 pub mod context;
 pub mod forwarded;
 pub mod hop_by_hop;
+pub mod interim;
 pub mod pile;
 pub mod proxy_protocol;
 pub mod request_id;

@@ -60,6 +60,20 @@ impl Upload {
         }
     }
 
+    /// What follows once the server has agreed to change protocols: [`Upload::open`]. Nothing is passed
+    /// on before (RFC 9110 §7.8).
+    pub fn tunnel(body: Body) -> Self {
+        let mut upload = Self::new(Body::Empty, 0, 0, &None);
+        upload.body = body;
+        upload.received = Some(Arc::default());
+        upload
+    }
+
+    /// Lets what follows pass, and keeps none of it.
+    pub fn open(&mut self) {
+        (self.ended, self.lost) = (false, true);
+    }
+
     /// Its length as announced.
     pub fn length(&self) -> Length {
         self.length

@@ -269,6 +269,7 @@ mod tests {
             forwarded_client: None,
             forwarded_https: None,
             trusted: false,
+            number: 0,
             started: Instant::now(),
             id: RequestId::Passed("id-1".into()),
         };

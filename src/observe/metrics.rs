@@ -58,6 +58,8 @@ pub struct Metrics {
     pub upstream_up: IntGaugeVec,
     /// `sheave_upstream_in_flight`, set when the metrics are read.
     pub upstream_in_flight: IntGaugeVec,
+    /// `sheave_upstream_tunnels`, set when the metrics are read.
+    pub upstream_tunnels: IntGaugeVec,
     /// `sheave_requests_in_flight`.
     pub in_flight: IntGauge,
     /// `sheave_received_bytes_total`.
@@ -176,6 +178,11 @@ impl Metrics {
             upstream_in_flight: make.gauges(
                 "sheave_upstream_in_flight",
                 "Requests at a server.",
+                &server,
+            ),
+            upstream_tunnels: make.gauges(
+                "sheave_upstream_tunnels",
+                "Tunnels (WebSocket and the like) open through a server.",
                 &server,
             ),
             in_flight: make.gauge("sheave_requests_in_flight", "Requests being handled."),
@@ -306,6 +313,7 @@ impl Metrics {
         let _ = self.ejections.remove_label_values(&[upstream, server]);
         let _ = self.upstream_up.remove_label_values(&[upstream, server]);
         let _ = self.upstream_in_flight.remove_label_values(&[upstream, server]);
+        let _ = self.upstream_tunnels.remove_label_values(&[upstream, server]);
     }
 
     /// Removes an upstream's own series.

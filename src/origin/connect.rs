@@ -25,7 +25,7 @@ use std::{
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
-use tokio::time::Sleep;
+use tokio::{io::AsyncWrite, time::Sleep};
 
 /// What is kept of a connection between two requests.
 #[derive(Debug)]
@@ -156,6 +156,11 @@ impl Connection {
     /// Writes the rest of the outgoing bytes.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.gear.outgoing.poll_flush(cx, &mut self.link.wire)
+    }
+
+    /// Sends the end of what we send; the server may still send.
+    pub fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.link.wire).poll_shutdown(cx)
     }
 
     /// Lets the wait that begins `now` end after `timeout`.

@@ -7,14 +7,14 @@
 use super::{
     connect::Connection,
     failure::Failure,
-    fetch::Terms,
+    fetch::{Asking, Terms},
     response_head::{self, ResponseHead},
 };
 use crate::{
-    http1::request_head::Limits,
+    http1::{request::tokens, request_head::Limits},
     message::{body::BodyError, upload::Upload},
 };
-use http::Method;
+use http::{HeaderValue, StatusCode, header};
 use std::{
     future::poll_fn,
     io,
@@ -24,7 +24,7 @@ use std::{
 };
 
 /// Why sending stopped.
-enum SendError {
+pub(super) enum SendError {
     Write(io::Error),
     Body(BodyError),
 }
@@ -43,7 +43,7 @@ enum Wait {
 pub async fn exchange(
     connection: &mut Connection,
     body: &mut Upload,
-    method: &Method,
+    asking: &impl Asking,
     terms: Terms<'_>,
     begun: Instant,
 ) -> Result<ResponseHead, Failure> {
@@ -59,7 +59,7 @@ pub async fn exchange(
                 Poll::Ready(Ok(())) => sending = false,
                 // The server may have answered before it closed: then the answer counts.
                 Poll::Ready(Err(SendError::Write(error))) => {
-                    return Poll::Ready(match poll_head(cx, connection, method, limits, false) {
+                    return Poll::Ready(match poll_head(cx, connection, asking, limits, false) {
                         Poll::Ready(Ok(head)) => Ok(head),
                         _ => Err(Failure::Reset(error)),
                     });
@@ -70,7 +70,7 @@ pub async fn exchange(
                 Poll::Pending => {}
             }
         }
-        if let Poll::Ready(head) = poll_head(cx, connection, method, limits, listened) {
+        if let Poll::Ready(head) = poll_head(cx, connection, asking, limits, listened) {
             return Poll::Ready(head);
         }
         listened = !sending;
@@ -104,7 +104,7 @@ pub async fn exchange(
     .await
 }
 
-fn poll_send(
+pub(super) fn poll_send(
     cx: &mut Context<'_>,
     connection: &mut Connection,
     body: &mut Upload,
@@ -151,7 +151,7 @@ pub fn poll_rest(
 fn poll_head(
     cx: &mut Context<'_>,
     connection: &mut Connection,
-    method: &Method,
+    asking: &impl Asking,
     limits: Limits,
     mut likely: bool,
 ) -> Poll<Result<ResponseHead, Failure>> {
@@ -162,8 +162,13 @@ fn poll_head(
             Ok(0) => return Poll::Ready(Err(Failure::Reset(io::ErrorKind::UnexpectedEof.into()))),
             Ok(_) => {}
         }
-        match response_head::parse(&mut connection.gear.unread, method, limits) {
+        let interim = |status, fields| asking.interim(status, fields);
+        match response_head::parse(&mut connection.gear.unread, asking.method(), limits, interim) {
             Ok(Some(head)) => {
+                if head.status == StatusCode::SWITCHING_PROTOCOLS && !is_agreed(&head, asking) {
+                    let unasked = "it changes to a protocol that was not asked for";
+                    return Poll::Ready(Err(Failure::BadResponse(unasked)));
+                }
                 connection.link.kept_for = head.keeps.or(connection.link.kept_for);
                 return Poll::Ready(Ok(head));
             }
@@ -171,4 +176,14 @@ fn poll_head(
             Err(malformed) => return Poll::Ready(Err(Failure::BadResponse(malformed))),
         }
     }
+}
+
+/// Whether a server changes to a protocol that it was asked for (RFC 9110 §7.8).
+fn is_agreed(head: &ResponseHead, asking: &impl Asking) -> bool {
+    let Some(asked) = asking.protocols() else { return false };
+    let mut fields = head.fields.clone();
+    let chosen = fields.map().get(header::UPGRADE).map(HeaderValue::as_bytes);
+    let asked_for =
+        |name: &[u8]| tokens(asked.as_bytes()).any(|asked| asked.eq_ignore_ascii_case(name));
+    chosen.is_some_and(|chosen| tokens(chosen).all(asked_for) && !chosen.is_empty())
 }

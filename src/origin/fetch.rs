@@ -13,6 +13,7 @@ use super::{
     pool::{self, Pool},
     response_head::{Framing, ResponseHead},
     timeouts::Timeouts,
+    tunnel::Tunnel,
 };
 use crate::{
     clock::Clock,
@@ -40,6 +41,14 @@ pub trait Asking: Sync {
 
     /// Begins the request by HTTP/1: the whole head, with a body of `length`.
     fn write_http1(&self, outgoing: &mut Outgoing, server: &Server, length: Length);
+
+    /// The protocols that it wants to change to, if any.
+    fn protocols(&self) -> Option<&str> {
+        None
+    }
+
+    /// Takes an interim response (RFC 9110 §15.2), with its end-to-end fields.
+    fn interim(&self, _status: StatusCode, _fields: Fields) {}
 }
 
 /// How long a server may take, and how much it may send.
@@ -111,6 +120,8 @@ pub struct Taker {
     pub personal: bool,
     /// How long the server may send nothing.
     pub read: Duration,
+    /// How long nothing may pass a tunnel.
+    pub tunnel: Duration,
     /// When the head came, on the process's clock.
     pub now: u64,
 }
@@ -130,7 +141,7 @@ pub async fn fetch(
     let mut way = Way::Fresh;
     if let Some(mut connection) = pool.check_out(to, now, thorough) {
         asking.write_http1(&mut connection.gear.outgoing, to.server, body.length());
-        match exchange(&mut connection, body, asking.method(), terms, begun).await {
+        match exchange(&mut connection, body, asking, terms, begun).await {
             Ok(head) => return Fetched { reply: Ok(Reply::new(head, connection)), way: Way::Kept },
             Err(failure) => {
                 let failed = how_far(&connection, failure);
@@ -157,7 +168,7 @@ async fn over_a_fresh_one(
     let opened = Connection::open(to, terms.timeouts.connect, terms.begun.1, pool.gear()).await;
     let mut connection = opened.map_err(|error| Failed::unsent(error.into()))?;
     asking.write_http1(&mut connection.gear.outgoing, to.server, body.length());
-    match exchange(&mut connection, body, asking.method(), terms, Instant::now()).await {
+    match exchange(&mut connection, body, asking, terms, Instant::now()).await {
         Ok(head) => Ok(Reply::new(head, connection)),
         Err(failure) => Err(how_far(&connection, failure)),
     }
@@ -191,6 +202,9 @@ impl Reply {
 
     /// Its body. What has not been sent of the request is sent meanwhile, from `upload`.
     pub async fn into_body(self, upload: Upload, home: Home, taker: Taker) -> Body {
+        if self.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Body::stream(Tunnel::open(self.connection, upload, home, taker.tunnel));
+        }
         let all_sent = self.is_sent();
         let Self { framing, reusable, mut connection, .. } = self;
         let reusable = reusable && !taker.personal;

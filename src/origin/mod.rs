@@ -14,6 +14,7 @@ pub mod pool;
 pub mod probe;
 pub mod response_head;
 pub mod timeouts;
+pub mod tunnel;
 pub mod wire;
 
 pub use dial::Destination;

@@ -44,22 +44,21 @@ pub struct ResponseHead {
 /// Why a head can't be passed on.
 pub type Malformed = &'static str;
 
-/// Takes the first final head out of `unread`; `None` while it is incomplete. Interim responses are
-/// dropped. After a malformed head `unread` is empty.
+/// Takes the first final head out of `unread`; `None` while it is incomplete. What comes before it
+/// goes to `interim`. A change of protocols is a final answer. After a malformed head `unread` is
+/// empty.
 pub fn parse(
     unread: &mut Bytes,
     method: &Method,
     limits: Limits,
+    interim: impl Fn(StatusCode, Fields),
 ) -> Result<Option<ResponseHead>, Malformed> {
     loop {
         let Some(head) = parse_one(unread, method, limits)? else { return Ok(None) };
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            // `Upgrade` is never sent on, so nobody asked (RFC 9110 §7.8).
-            return Err("it switches protocols unasked");
-        }
-        if !head.status.is_informational() {
+        if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(Some(head));
         }
+        interim(head.status, head.fields);
     }
 }
 
@@ -103,7 +102,9 @@ fn lex(
         Err(_) => return Err("its head is malformed"),
     };
     let status = StatusCode::from_u16(line.status).map_err(|_| "its status is out of range")?;
-    let head = read(&fields, whole, length)?.finish(status, line.http11, method)?;
+    // Its `Upgrade` says what follows.
+    let switching = status == StatusCode::SWITCHING_PROTOCOLS;
+    let head = read(&fields, whole, length, switching)?.finish(status, line.http11, method)?;
     Ok(Some((head, length)))
 }
 
@@ -124,7 +125,12 @@ enum TransferEncoding {
 }
 
 /// Reads the fields of a head that is the first `size` bytes of `block`.
-fn read(fields: &[Field<'_>], block: &Bytes, size: usize) -> Result<Read, Malformed> {
+fn read(
+    fields: &[Field<'_>],
+    block: &Bytes,
+    size: usize,
+    switching: bool,
+) -> Result<Read, Malformed> {
     let mut read = Read::default();
     let (mut lines, mut nominated) = (Lines::new(block, size), Vec::new());
     for field in fields {
@@ -132,7 +138,8 @@ fn read(fields: &[Field<'_>], block: &Bytes, size: usize) -> Result<Read, Malfor
             Some(Known::Connection) => read.connection(field.value, &mut nominated),
             Some(Known::TransferEncoding) => read.transfer_encoding(field.value),
             Some(Known::KeepAlive) => read.keeps = timeout(field.value),
-            Some(Known::HopByHop | Known::Te) => {}
+            Some(Known::Upgrade) if switching => lines.push(field),
+            Some(Known::HopByHop | Known::Te | Known::Upgrade) => {}
             Some(Known::ContentLength) => {
                 if read.content_length(field.value)? {
                     lines.push(field);
@@ -151,7 +158,9 @@ fn read(fields: &[Field<'_>], block: &Bytes, size: usize) -> Result<Read, Malfor
         // Rare, and the fields may have come before `Connection`. Framing fields can't be dropped
         // this way.
         read.text.retain(|name| {
-            is(name, b"content-length") || !nominated.iter().any(|it| it.eq_ignore_ascii_case(name))
+            is(name, b"content-length")
+                || switching && is(name, b"upgrade")
+                || !nominated.iter().any(|it| it.eq_ignore_ascii_case(name))
         });
     }
     Ok(read)
@@ -254,7 +263,7 @@ mod tests {
     const LIMITS: Limits = Limits { head: 64 * 1024, fields: 200 };
 
     fn parsed(text: &str, method: &Method) -> Result<Option<ResponseHead>, Malformed> {
-        parse(&mut Bytes::from(text.to_owned()), method, LIMITS)
+        parse(&mut Bytes::from(text.to_owned()), method, LIMITS, |_, _| {})
     }
 
     fn head(fields: &str) -> ResponseHead {
@@ -335,7 +344,7 @@ mod tests {
     fn lines_that_stand_together_stay_where_they_are() {
         let lines = |fields: &str| text(&head(fields)).lines.clone();
         let block = Bytes::from("HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 1\r\n\r\n");
-        let kept = parse(&mut block.clone(), &Method::GET, LIMITS).unwrap().unwrap();
+        let kept = parse(&mut block.clone(), &Method::GET, LIMITS, |_, _| {}).unwrap().unwrap();
         assert_eq!(text(&kept).lines.as_ptr(), block[17..].as_ptr());
         assert_eq!(text(&kept).lines, "Server: x\r\nContent-Length: 1\r\n");
         let apart =
@@ -386,14 +395,14 @@ mod tests {
     proptest! {
         #[test]
         fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..600)) {
-            let _ = parse(&mut Bytes::from(noise), &Method::GET, LIMITS);
+            let _ = parse(&mut Bytes::from(noise), &Method::GET, LIMITS, |_, _| {});
         }
 
         #[test]
         fn mutations_never_panic(at in 0usize..90, byte in any::<u8>()) {
             let mut text = *b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close, x\r\nempty:\r\nx: y\r\n\r\nhello..........";
             text[at % text.len()] = byte;
-            let _ = parse(&mut Bytes::copy_from_slice(&text), &Method::GET, LIMITS);
+            let _ = parse(&mut Bytes::copy_from_slice(&text), &Method::GET, LIMITS, |_, _| {});
         }
     }
 }

@@ -18,6 +18,8 @@ pub struct Timeouts {
     pub read: Duration,
     /// Between two parts of the client's body.
     pub body_idle: Duration,
+    /// While nothing passes a tunnel.
+    pub tunnel: Duration,
     /// Bytes a second of the client's body, on average; 0 = any.
     pub min_body_rate: u64,
 }
@@ -52,6 +54,7 @@ mod tests {
             response_head: long,
             read: long,
             body_idle,
+            tunnel: long,
             min_body_rate,
         }
     }

@@ -54,6 +54,15 @@ impl Delivery {
         Poll::Ready(part)
     }
 
+    /// After the end: ready once what goes the other way has ended, too.
+    pub fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        let ended = ready!(self.body.poll_rest(cx));
+        if let Err(error) = &ended {
+            self.failed(error);
+        }
+        Poll::Ready(ended)
+    }
+
     fn failed(&mut self, error: &BodyError) {
         tracing::debug!(%error, "a response ended early");
         self.record.body_failed(error);

@@ -74,8 +74,7 @@ pub async fn forward(
     body: Body,
     unclean: Option<&str>,
 ) -> Result<Answer<Body>, Refusal> {
-    let (most, kept) = (route.max_body, forward.retry.max_body);
-    let mut body = Upload::new(body, most, kept, &forward.edited_in_requests);
+    let mut body = upload(route, forward, facts, body);
     if body.is_too_large() {
         return Err(Refusal::too_large());
     }
@@ -140,6 +139,14 @@ pub async fn forward(
     }
 }
 
+/// The client's body, as far as the route lets it pass.
+fn upload(route: &Route, forward: &Forward, facts: &Facts, body: Body) -> Upload {
+    if facts.context.head.protocols.is_some() {
+        return Upload::tunnel(body);
+    }
+    Upload::new(body, route.max_body, forward.retry.max_body, &forward.edited_in_requests)
+}
+
 fn begin_attempt(facts: &mut Facts, group: &Group, lease: &Lease) {
     // Of the one before, whose answer was given up.
     facts.count_attempt(group);
@@ -188,6 +195,7 @@ async fn respond(
         edited: forward.edited_in_responses.clone(),
         personal: authenticates_the_connection(&context.head),
         read: forward.timeouts.read,
+        tunnel: forward.timeouts.tunnel,
         now,
     };
     let mut body = reply.into_body(upload, home, taker).await;

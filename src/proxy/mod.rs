@@ -64,6 +64,8 @@ pub struct Arrival<'a> {
     pub peer: &'a Arc<Peer>,
     /// The listener's id.
     pub listener: usize,
+    /// The request's number on its connection.
+    pub number: u32,
     /// Whether its body was framed in two ways at once.
     pub framed_twice: bool,
     /// The snapshot to use if the current config lacks the listener, whose connections then end.

@@ -82,7 +82,7 @@ impl Record {
         arrival: &Arrival<'_>,
         head: Head,
     ) -> Box<Self> {
-        let &Arrival { peer, listener, framed_twice, .. } = arrival;
+        let &Arrival { peer, listener, framed_twice, number, .. } = arrival;
         proxy.live.metrics.in_flight.inc();
         let trusted = snapshot.trusted_proxies.contains(peer.address);
         let (mut forwarded_client, mut forwarded_https) = (None, None);
@@ -101,6 +101,7 @@ impl Record {
                     forwarded_client,
                     forwarded_https,
                     trusted,
+                    number,
                     started: Instant::now(),
                 },
                 listener,
@@ -131,7 +132,9 @@ impl Record {
             BodyError::Truncated | BodyError::Reset(_) => Outcome::ResponseTruncated,
             BodyError::ReadTimeout => Outcome::ReadTimeout,
             BodyError::BadChunk => Outcome::BadResponse,
-            BodyError::Client(_) | BodyError::TooLarge | BodyError::File(_) => return,
+            BodyError::Client(_) | BodyError::TooLarge | BodyError::File(_) | BodyError::Idle => {
+                return;
+            }
         };
         if let Some(attempt) = &mut self.facts.attempt {
             *attempt = outcome;
@@ -169,8 +172,9 @@ impl Facts {
 /// What was not done of what the client asked for, though it was answered. An upgrade to HTTP/2 is
 /// none: who offers that does not mind.
 fn left_out(facts: &Facts, route: Option<&Route>) -> Option<&'static str> {
-    let Head { fields, present, .. } = &facts.context.head;
+    let Head { fields, present, protocols, .. } = &facts.context.head;
     let upgrade = present.upgrade
+        && protocols.is_none()
         && present.nominates
         && matches!(route?.action, Action::Forward(_))
         && fields.tokens(&header::UPGRADE).any(|it| !it.eq_ignore_ascii_case(b"h2c"));
@@ -200,7 +204,10 @@ impl Drop for Record {
             metrics.received.inc_by(received);
         }
         let histograms = route.map_or(&metrics.unrouted, |it| &it.metrics);
-        histograms.observe(&facts.context.head.method, status, took);
+        // A tunnel lives as long as its users like: what counts is the time until it was open.
+        let is_tunnel = facts.context.head.protocols.is_some();
+        let waited = facts.upstream_time.filter(|_| is_tunnel).unwrap_or(took);
+        histograms.observe(&facts.context.head.method, status, waited);
         let Some(log) = &snapshot.access_log else { return };
         let (upstream, server) = facts.names(route);
         let line = Line {

@@ -5,7 +5,7 @@
 
 use crate::{
     http1::{
-        fields::{write_field, write_known, write_length},
+        fields::{Fields, write_field, write_known, write_length},
         known::{Known, known},
         outgoing::Outgoing,
         request::RequestFields,
@@ -14,11 +14,12 @@ use crate::{
         body::Length,
         context::Context,
         forwarded::{Edited, X_FORWARDED_FOR, X_FORWARDED_HOST},
+        interim::Interim,
     },
     origin::Asking,
     upstream::Server,
 };
-use http::{HeaderMap, HeaderName, Method, Version, header};
+use http::{HeaderMap, HeaderName, Method, StatusCode, Version, header};
 use std::io::Write;
 
 /// What the writer needs beside the request itself.
@@ -44,6 +45,19 @@ impl Asking for Forwarding<'_> {
             outgoing.set_chunked();
         }
     }
+
+    fn interim(&self, status: StatusCode, fields: Fields) {
+        // An HTTP/1.0 client knows none (RFC 9110 §15.2), and 100 is said to the server's client, which
+        // we are.
+        let Context { head, peer, number, .. } = self.context;
+        if head.version != Version::HTTP_10 && status != StatusCode::CONTINUE {
+            peer.interims.push(*number, Interim { status, fields });
+        }
+    }
+
+    fn protocols(&self) -> Option<&str> {
+        self.context.head.protocols.as_deref()
+    }
 }
 
 fn head(out: &mut Vec<u8>, forwarding: &Forwarding<'_>, server: &Server, length: Length) {
@@ -66,7 +80,10 @@ fn head(out: &mut Vec<u8>, forwarding: &Forwarding<'_>, server: &Server, length:
         RequestFields::Text(lines) => out.extend_from_slice(&lines.text[..lines.passing]),
         RequestFields::Map(map) => mapped_fields(out, context, map, edited),
     }
-    if head.present.te
+    if let Some(protocols) = &head.protocols {
+        // RFC 9110 §7.8.
+        write_known(out, b"connection: upgrade\r\nupgrade: ", protocols.as_bytes());
+    } else if head.present.te
         && head.fields.tokens(&header::TE).any(|it| it.eq_ignore_ascii_case(b"trailers"))
     {
         // RFC 9110 §10.1.4: for one connection, but gRPC servers refuse requests without it.

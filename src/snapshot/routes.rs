@@ -135,6 +135,7 @@ fn forward(wanted: &config::Route, settings: &config::Upstream, group: &Arc<Grou
             response_head: timeouts.response_head,
             read: timeouts.read,
             body_idle: timeouts.body_idle,
+            tunnel: timeouts.tunnel,
             min_body_rate: wanted.min_body_rate,
         },
         retry: retry(wanted.retry.as_ref().unwrap_or(&settings.retry)),

@@ -4,7 +4,7 @@
 //! Next: `Upstream::report` gives the verdict; dropping gives back whatever is still held.
 
 use super::{health::passive::Claim, server::Server};
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 /// One attempt at one server.
 ///
@@ -72,6 +72,11 @@ impl Lease {
         self.fail_open
     }
 
+    /// Counts a tunnel, as long as what it returns lives.
+    pub fn open_tunnel(&self) -> OpenTunnel {
+        OpenTunnel::new(Arc::clone(&self.server))
+    }
+
     /// Takes the probe whose verdict is due.
     pub(super) fn settle(&mut self) -> Option<Claim> {
         self.claim.take()
@@ -84,5 +89,21 @@ impl Drop for Lease {
             self.server.passive().give_back(claim);
         }
         self.server.release();
+    }
+}
+
+/// A tunnel through a server, which counts in [`Server::tunnels`].
+pub struct OpenTunnel(Arc<Server>);
+
+impl OpenTunnel {
+    fn new(server: Arc<Server>) -> Self {
+        server.tunnels.fetch_add(1, Relaxed);
+        Self(server)
+    }
+}
+
+impl Drop for OpenTunnel {
+    fn drop(&mut self) {
+        self.0.tunnels.fetch_sub(1, Relaxed);
     }
 }

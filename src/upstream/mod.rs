@@ -22,7 +22,7 @@ mod tests;
 pub use budget::RetryPermit;
 pub use eligible::{Member, Unavailable};
 pub use health::ActiveHealth;
-pub use lease::Lease;
+pub use lease::{Lease, OpenTunnel};
 pub use reach::{Means, Reach};
 pub use server::{Server, ServerState, ServerStatus};
 pub use strategy::StrategyKind;

@@ -32,6 +32,8 @@ pub struct Server {
     resolved: AtomicBool,
     active: AtomicU8,
     in_flight: AtomicU32,
+    /// Tunnels, which count in `in_flight`, too.
+    pub(super) tunnels: AtomicU32,
     requests: AtomicU64,
     latency_us: AtomicU64,
     passive: Passive,
@@ -62,6 +64,7 @@ impl Server {
             active: AtomicU8::new(ActiveHealth::Unchecked as u8),
             passive: Passive::default(),
             in_flight: AtomicU32::new(0),
+            tunnels: AtomicU32::new(0),
             requests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             latency_us: AtomicU64::new(0),
@@ -131,6 +134,11 @@ impl Server {
     #[inline]
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Relaxed)
+    }
+
+    /// Tunnels (WebSocket and the like) that are open through it.
+    pub fn tunnels(&self) -> u32 {
+        self.tunnels.load(Relaxed)
     }
 
     /// Attempts since the server was added.

@@ -42,5 +42,6 @@ mod stop;
 mod tls;
 mod tls_clients;
 mod tls_tickets;
+mod tunnels;
 mod unix;
 mod unix_listeners;

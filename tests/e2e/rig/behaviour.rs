@@ -17,6 +17,8 @@ pub enum Step {
     Name,
     /// Answer 200 with the request, head and body, as the body.
     Echo,
+    /// Send back what comes until it ends, and then `bye`.
+    Return,
     /// Be slow.
     Pause(Duration),
     /// Go on when the gate opens.
@@ -95,6 +97,15 @@ impl Behaviour {
     /// Reads the request, then writes exactly these bytes and keeps the connection.
     pub fn raw(bytes: &str) -> Self {
         Self::new([Step::Body, Step::Send(bytes.into())])
+    }
+
+    /// Changes to this protocol, and sends back what comes until it ends, then `bye`.
+    pub fn tunnel(protocol: &str) -> Self {
+        let consent = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: {protocol}\r\nConnection: upgrade\r\n\
+             X-Kept: 1\r\n\r\n"
+        );
+        Self::new([Step::Send(consent.into()), Step::Return, Step::Close])
     }
 
     /// Like `raw`, then closes.

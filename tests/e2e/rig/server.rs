@@ -271,6 +271,16 @@ impl Connection<'_> {
                 echo.extend(body.unwrap_or_default());
                 self.respond(head, echo)?;
             }
+            Step::Return => {
+                loop {
+                    let some = self.reader.some()?;
+                    if some.is_empty() {
+                        break;
+                    }
+                    self.reader.stream.write_all(&some)?;
+                }
+                self.reader.stream.write_all(b"bye")?;
+            }
             Step::Pause(time) => thread::sleep(*time),
             Step::Wait(gate) => gate.wait(),
             Step::Hang => self.read_to_end(),

@@ -51,6 +51,12 @@ impl<S: Read> Reader<S> {
         Ok(!self.buffer.is_empty() || self.fill()? > 0)
     }
 
+    /// What has come, or comes next; nothing at the end.
+    pub fn some(&mut self) -> io::Result<Vec<u8>> {
+        self.begun()?;
+        Ok(std::mem::take(&mut self.buffer))
+    }
+
     pub fn head(&mut self) -> io::Result<Head> {
         Ok(Head { raw: String::from_utf8_lossy(&self.through(b"\r\n\r\n")?).into_owned() })
     }
