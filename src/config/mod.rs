@@ -2,7 +2,8 @@
 //!
 //! Owns: reading the TOML text, one file per table, and the rules across tables (`check.rs`).
 //! May touch: [`crate::template`], [`crate::cidr`] and [`crate::credentials`], the notations that it
-//! shares with requests and TLS; no tokio, no sockets. Next: [`crate::snapshot::build`] turns a [`Config`] into what runs.
+//! shares with requests and TLS; no tokio, no sockets. Next: [`crate::snapshot::build`] turns a
+//! [`Config`] into what runs.
 
 mod access_log;
 mod addresses;

@@ -170,7 +170,8 @@ pub fn poll_fill<S: AsyncRead + Socket>(
         ready!(poll_readable(cx, stream))?;
     }
     let before = unread.len();
-    let want = if before < want { want } else { before + before / 4 };
+    // Never none: that would pass for the end.
+    let want = if before < want { want } else { before + (before / 4).max(16) };
     read_block(size_for(want), before, |block| {
         let end = want.min(block.len());
         let came = ready!(poll_read(cx, stream, &mut block[before..end]))?;
@@ -240,8 +241,12 @@ mod tests {
     impl Socket for &[u8] {}
 
     fn fill(stream: &mut &[u8], unread: &mut Bytes) -> usize {
+        fill_to(stream, unread, SMALL)
+    }
+
+    fn fill_to(stream: &mut &[u8], unread: &mut Bytes, want: usize) -> usize {
         let mut cx = Context::from_waker(Waker::noop());
-        match poll_fill(&mut cx, stream, unread, SMALL, false) {
+        match poll_fill(&mut cx, stream, unread, want, false) {
             Poll::Ready(Ok(read)) => read,
             other => panic!("{other:?}"),
         }
@@ -315,6 +320,9 @@ mod tests {
         assert_eq!(&unread[..], b"abcdef");
         let more = vec![b'y'; 2 * SMALL];
         assert_eq!(fill(&mut &more[..], &mut unread), SMALL - 6, "as many as are wanted");
+        // Less is wanted than there is, of a chunk's size that is not whole.
+        let mut begun = Bytes::from("1");
+        assert_eq!((fill_to(&mut &b"f\r\n"[..], &mut begun, 1), &begun[..]), (3, &b"1f\r\n"[..]));
         let mut much = Bytes::from(vec![b'x'; SMALL]);
         assert_eq!(fill(&mut &b"y"[..], &mut much), 1);
         assert_eq!((much.len(), much[0], much.last()), (16 * 1024 + 1, b'x', Some(&b'y')));
