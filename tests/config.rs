@@ -47,6 +47,8 @@ fn surroundings() -> tempfile::TempDir {
     certificate(&directory.path().join("tls"), "site", 2099);
     certificate(&directory.path().join("tls"), "shop", 2099);
     files_of_tls(&directory.path().join("tls"));
+    certificate(&directory.path().join("tls"), "ca", 2099);
+    certificate(&directory.path().join("tls"), "proxy", 2099);
     fs::create_dir(directory.path().join("public")).expect("public");
     directory
 }
@@ -145,9 +147,11 @@ fn full_toml_has_every_key() {
     let directory = surroundings();
     let loaded = parse_in(directory.path(), &full_with_everything());
     let loaded = loaded.unwrap_or_else(|error| panic!("{error}"));
-    // `retry` is written out at the upstream; a route's is the same table.
-    let missing: Vec<_> =
-        loaded.defaulted.iter().filter(|key| !key.starts_with("site[].route[].retry.")).collect();
+    // `retry` and `tls` are written out at the upstream; a route's and a server's are the same tables.
+    let again = ["site[].route[].retry.", "upstream.*.servers[].tls."];
+    let missing: Vec<_> = (loaded.defaulted.iter())
+        .filter(|key| !again.iter().any(|table| key.starts_with(table)))
+        .collect();
     assert_eq!(missing, Vec::<&String>::new());
 }
 
@@ -191,8 +195,12 @@ fn the_optional_tables_of_full_toml_are_the_defaults() {
              tls.client = { ca = \"tls/clients.pem\", crl = \"tls/revoked.pem\" }\n\
              proxy_protocol.from = [\"10.0.0.0/8\"]\n\
              [upstream.app]\nhealth_check = { host = \"app.internal\" }\n\
+             tls = { ca = \"tls/ca.pem\", name = \"app.internal\", certificate = \
+             \"tls/proxy.pem\", key = \"tls/proxy.key\", pin = \
+             \"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\" }\n\
              strategy = \"consistent_hash\"",
         )
+        .replace("\"127.0.0.1:3001\" }", "\"127.0.0.1:3001\", tls.name = \"app-1.internal\" }")
         .replace("[[site]]", "[[site]]\nhosts = [\"api.example.com\"]");
     let minimal = parse_in(directory.path(), &minimal).expect("minimal").config;
     assert_eq!(full.listeners, minimal.listeners);

@@ -14,7 +14,7 @@ fn root() -> &'static Path {
 fn surroundings() -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("directory");
     fs::create_dir(directory.path().join("tls")).expect("tls");
-    for name in ["site", "shop"] {
+    for name in ["site", "shop", "ca", "proxy"] {
         let wanted = rcgen::CertificateParams::new(vec![format!("{name}.test")]).expect("name");
         let key = rcgen::KeyPair::generate().expect("key");
         let certificate = wanted.self_signed(&key).expect("certificate");

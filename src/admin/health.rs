@@ -1,7 +1,10 @@
 //! `/health`: what is well and what is not, for people and monitors.
 
 use super::{certificates, document};
-use crate::snapshot::{Live, live::Phase};
+use crate::{
+    snapshot::{Live, live::Phase},
+    upstream::Member,
+};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::Full;
@@ -21,10 +24,12 @@ pub(super) fn health(live: &Live) -> Response<Full<Bytes>> {
         let up = states.filter(|state| state.is_up()).count();
         let alive = group.upstream.has_live(now);
         degraded |= !alive;
-        checks.insert(
-            format!("upstream.{}", group.upstream.name()),
-            json!({ "status": word(alive), "up": up, "servers": members.len() }),
-        );
+        let mut told = json!({ "status": word(alive), "up": up, "servers": members.len() });
+        // It works as it was configured, but nobody should forget it.
+        if members.iter().any(Member::is_unverified) {
+            told["tls"] = "not verified".into();
+        }
+        checks.insert(format!("upstream.{}", group.upstream.name()), told);
     }
     let reloaded = live.metrics.reload_successful.get() == 1;
     degraded |= !reloaded;

@@ -77,7 +77,7 @@ fn name(file: &Path, index: usize, count: usize) -> String {
     }
 }
 
-fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
+pub(super) fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
     let name = file.display();
     let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
     let chain = chain.map_err(|fault| unreadable(&name.to_string(), &fault))?;
@@ -89,7 +89,7 @@ fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
 }
 
 /// Every certificate of a chain: clients get all of them, and refuse a chain with a damaged one.
-fn parse<'a>(
+pub(super) fn parse<'a>(
     file: &Path,
     chain: &'a [CertificateDer<'_>],
 ) -> Result<Vec<X509Certificate<'a>>, Fault> {
@@ -113,7 +113,7 @@ fn parse<'a>(
 }
 
 /// Whether the key is the one of the first certificate; else at which of the two keys it is told.
-fn pair(
+pub(super) fn pair(
     certificate: &Certificate,
     chain: &[CertificateDer<'static>],
     key: &PrivateKeyDer<'static>,
@@ -182,7 +182,7 @@ fn staple_fault(file: &Path, leaf: &X509Certificate<'_>, now: i64) -> Option<Fau
 }
 
 /// What there is to say about when a certificate holds.
-fn lifetime(name: &str, certificate: &X509Certificate<'_>, now: i64) -> Option<Fault> {
+pub(super) fn lifetime(name: &str, certificate: &X509Certificate<'_>, now: i64) -> Option<Fault> {
     let validity = certificate.validity();
     let (begin, end) = (validity.not_before, validity.not_after);
     let left = end.timestamp() - now;

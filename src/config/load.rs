@@ -4,8 +4,8 @@
 //! here and nowhere else in the config but for certificates. Next: `snapshot::build`.
 
 use super::{
-    AccessLog, Admin, Config, ConfigError, Diagnostic, Listener, Log, Severity, Site, Tls,
-    Upstream,
+    AccessLog, Admin, Config, ConfigError, Diagnostic, Listener, Log, ServerTls, Severity, Site,
+    Tls, Upstream,
     addresses::address_set,
     check::check,
     document::{Document, Finished},
@@ -66,6 +66,8 @@ fn read(top: &Table<'_>) -> Config {
         .collect();
     let tls = listeners.iter().filter_map(|it| it.tls.as_ref());
     let mut watched: Vec<_> = tls.flat_map(Tls::files).cloned().collect();
+    let servers = upstreams.iter().flat_map(|it| &it.servers).filter_map(|it| it.tls.as_ref());
+    watched.extend(servers.flat_map(ServerTls::files).cloned());
     watched.sort();
     watched.dedup();
     Config {

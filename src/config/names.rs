@@ -17,12 +17,6 @@ pub(super) fn server_address(text: &str) -> Result<(), Refusal> {
     if text.starts_with('/') {
         return refuse(format!("a Unix socket is written `\"unix:{text}\"`"));
     }
-    if let Some((scheme, rest)) = text.split_once("://") {
-        let port = if scheme == "https" { 443 } else { 80 };
-        let host = rest.split('/').next().unwrap_or(rest);
-        let host = if has_port(host) { host.to_owned() } else { format!("{host}:{port}") };
-        return refuse(format!("write host and port alone: `\"{host}\"`"));
-    }
     if let Some((host, _)) = text.split_once('/') {
         return refuse(format!("an address has no path: `\"{host}\"`"));
     }
@@ -241,8 +235,6 @@ mod tests {
         assert_eq!(hint("[::1]"), "a port is missing: `\"[::1]:80\"`");
         assert_eq!(hint("::1"), "write brackets and a port: `\"[::1]:80\"`");
         assert_eq!(hint("::1:80"), "an IPv6 address stands in brackets: `\"[::1]:80\"`");
-        assert_eq!(hint("http://a/b"), "write host and port alone: `\"a:80\"`");
-        assert_eq!(hint("https://a:8443"), "write host and port alone: `\"a:8443\"`");
         for wrong in ["", ":80", "a:0", "a:65536", "a:b", "1.2.3:80", "a b:80", "a..b:80", "a:1/x"]
         {
             assert!(server_address(wrong).is_err(), "{wrong}");

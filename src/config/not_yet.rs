@@ -9,12 +9,12 @@ type Told = (&'static [&'static str], &'static str, &'static str);
 
 const TOLD: [Told; 16] = [
     (
-        &["tls", "ssl", "https", "sni", "insecure"],
+        &["ssl", "https", "sni", "insecure", "verify", "ca_file"],
         "upstream.",
-        "TLS to servers is not supported yet: they are asked by plain HTTP/1.1",
+        "TLS to servers is `tls = {}`, with `ca`, `name`, `insecure`, `certificate`, `key` and `pin` in it",
     ),
     (
-        &["protocol", "http2", "h2c", "grpc"],
+        &["http2", "h2c", "grpc"],
         "upstream.",
         "HTTP/2 to servers is not supported yet: they are asked by HTTP/1.1",
     ),

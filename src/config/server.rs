@@ -1,17 +1,21 @@
 //! `servers = [{ … }]` of an upstream: one address and what it can bear.
 
-use super::{names::server_address, table::Table, tree::Text};
-use std::{os::unix::ffi::OsStrExt, path::PathBuf, time::Duration};
+use super::{
+    ServerTls, server_address::ServerAddress, server_tls::is_verifiable, table::Table, tree::Text,
+};
+use std::{path::PathBuf, time::Duration};
 
 /// One address in an upstream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
-    /// `address`: `"host:port"`, `"1.2.3.4:80"`, `"[::1]:80"` or `"unix:app.sock"`, as written and
-    /// syntactically valid.
+    /// `address`: `"host:port"`, `"1.2.3.4:80"`, `"[::1]:80"` or `"unix:app.sock"`, syntactically valid.
+    /// Of `"https://host"` it is `"host:443"`.
     pub address: String,
     /// The path of a Unix socket; relative paths are taken from the config file's directory and stored
     /// joined.
     pub socket: Option<PathBuf>,
+    /// `tls`, or else the upstream's; `https://` is the same as `tls = {}`. Its `name` is filled in.
+    pub tls: Option<ServerTls>,
     /// `weight`: 0 to 1000, default 1; 0 gets no requests.
     pub weight: u32,
     /// `max_fails` within `fail_timeout` eject, default 3; 0 = never.
@@ -30,18 +34,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Reads one of `servers`.
-    pub(super) fn read(table: &Table<'_>) -> Self {
+    /// Reads one of `servers` of an upstream with this `tls`.
+    pub(super) fn read(table: &Table<'_>, upstream_tls: Option<&ServerTls>) -> Self {
         let address = table.required_text("address", "\"127.0.0.1:3001\"");
-        let socket = address.and_then(|text| socket(table, text));
-        if let Some(text) = address.filter(|_| socket.is_none())
-            && let Err((message, hint)) = server_address(&text.value)
-        {
-            table.error(text.span.clone(), message, Some(hint));
-        }
+        let place = address.map(|text| ServerAddress::read(table, text)).unwrap_or_default();
+        let tls = read_tls(table, (&place, address), upstream_tls);
         Self {
-            address: address.map(|text| text.value.clone()).unwrap_or_default(),
-            socket,
+            address: place.text,
+            socket: place.socket,
+            tls,
             weight: table.number("weight", 1, 0..=1000),
             max_fails: table.number("max_fails", 3, 0..=1_000_000),
             fail_timeout: table.positive_duration("fail_timeout", Duration::from_secs(10)),
@@ -53,26 +54,39 @@ impl Server {
     }
 }
 
-/// So many bytes of a path fit into a socket's address on Linux.
-const LONGEST_SOCKET: usize = 107;
-
-/// The path of `unix:app.sock`.
-fn socket(table: &Table<'_>, text: &Text) -> Option<PathBuf> {
-    let written = text.value.strip_prefix("unix:")?;
-    // As in a URL.
-    let written = written.strip_prefix("//").unwrap_or(written);
-    let path = table.directory().join(written);
-    let length = path.as_os_str().as_bytes().len();
-    if written.is_empty() {
-        let hint = Some("write a path: `\"unix:app.sock\"`".into());
-        table.error(text.span.clone(), "a Unix socket has a path", hint);
-    } else if length > LONGEST_SOCKET {
-        let message = format!(
-            "the path of a Unix socket has at most {LONGEST_SOCKET} bytes, `{}` has {length}",
-            path.display()
-        );
-        let hint = Some("put the socket into a directory with a shorter name".into());
-        table.error(text.span.clone(), message, hint);
+/// The server's own `tls`, or else the upstream's, with the name that its certificate must have.
+fn read_tls(
+    table: &Table<'_>,
+    (place, address): (&ServerAddress, Option<&Text>),
+    upstream_tls: Option<&ServerTls>,
+) -> Option<ServerTls> {
+    let own = table.optional_table("tls").map(|it| ServerTls::read(&it));
+    if place.tls == Some(false) {
+        if own.is_some() {
+            let hint = Some("write `https://`, or leave `tls` out".into());
+            table.error(table.key_span("tls"), "`tls` beside an address with `http://`", hint);
+        }
+        return None;
     }
-    Some(path)
+    let mut tls = match own.or_else(|| upstream_tls.cloned()) {
+        None if place.tls == Some(true) => ServerTls::default(),
+        tls => tls?,
+    };
+    if tls.name.is_none() {
+        tls.name = match place.host() {
+            Some(host) if is_verifiable(host) => Some(host.to_owned()),
+            // Whoever it is, some name is sent.
+            None if tls.insecure => Some("localhost".into()),
+            _ => {
+                // A wrong address was reported.
+                if let Some(text) = address.filter(|_| place.host() != Some("")) {
+                    let message = "no certificate can be for this address";
+                    let hint = Some("add `tls.name`: what the server's certificate is for".into());
+                    table.error(text.span.clone(), message, hint);
+                }
+                None
+            }
+        };
+    }
+    Some(tls)
 }

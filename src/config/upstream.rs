@@ -1,6 +1,8 @@
 //! `[upstream.NAME]`: a group of servers and how a request chooses among them.
 
-use super::{HealthCheck, Retry, Server, listener::head_size, nearest::did_you_mean, table::Table};
+use super::{
+    HealthCheck, Retry, Server, ServerTls, listener::head_size, nearest::did_you_mean, table::Table,
+};
 use crate::template::Template;
 use std::time::Duration;
 
@@ -11,7 +13,9 @@ pub struct Upstream {
     pub name: String,
     /// `strategy`, default `round_robin`.
     pub strategy: Strategy,
-    /// At least one that is not a backup.
+    /// `protocol`, default `auto` with TLS and `http1` without.
+    pub protocol: Protocol,
+    /// At least one that is not a backup. What `tls` of the upstream says is in each of them.
     pub servers: Vec<Server>,
     /// `keepalive`: idle connections kept per server and worker, default 64; 0 = none.
     pub keepalive: usize,
@@ -59,6 +63,17 @@ pub enum Strategy {
     ConsistentHash(Template),
 }
 
+/// `protocol`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// `http1`.
+    Http1,
+    /// `http2`, over TLS or not.
+    Http2,
+    /// `auto`: as the TLS handshake agrees on, by ALPN.
+    Auto,
+}
+
 /// `when_all_down`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenAllDown {
@@ -77,7 +92,10 @@ impl Upstream {
     /// Reads `[upstream.NAME]`.
     pub(super) fn read(name: String, table: &Table<'_>) -> Self {
         let example = "servers = [{ address = \"127.0.0.1:3001\" }]";
-        let servers: Vec<_> = table.tables("servers", example).iter().map(Server::read).collect();
+        let tls = table.optional_table("tls").map(|it| ServerTls::read(&it));
+        let servers: Vec<_> = (table.tables("servers", example).iter())
+            .map(|server| Server::read(server, tls.as_ref()))
+            .collect();
         if servers.is_empty() && table.value("servers").is_none_or(super::tree::Value::is_empty) {
             let message = format!("{} has no servers", table.label());
             table.absent(table.value_span("servers"), message, Some(format!("add `{example}`")));
@@ -86,6 +104,7 @@ impl Upstream {
         Self {
             name,
             strategy: Strategy::read(table),
+            protocol: read_protocol(table, &servers),
             servers,
             keepalive: table.number("keepalive", 64, 0..=1_000_000),
             keepalive_timeout: table
@@ -155,6 +174,24 @@ fn is_constant(template: &Template) -> bool {
     template.parts().iter().all(|part| {
         matches!(part, Part::Literal(_) | Part::Variable(Variable::Server | Variable::Upstream))
     })
+}
+
+fn read_protocol(table: &Table<'_>, servers: &[Server]) -> Protocol {
+    let tls = servers.iter().any(|server| server.tls.is_some());
+    let default = if tls { Protocol::Auto } else { Protocol::Http1 };
+    let words = [("http1", Protocol::Http1), ("http2", Protocol::Http2), ("auto", Protocol::Auto)];
+    let protocol = table.choice("protocol", default, &words);
+    if protocol == Protocol::Http2 {
+        let hint = Some("leave `protocol` out: servers are asked by HTTP/1.1".into());
+        let message = "HTTP/2 to servers is not supported yet";
+        table.error(table.value_span("protocol"), message, hint);
+    } else if protocol == Protocol::Auto && !tls && !servers.is_empty() {
+        let hint = Some("add `tls = {}`, or write `protocol = \"http1\"`".into());
+        let message =
+            "`auto` is agreed on in a TLS handshake, and no server of this upstream has TLS";
+        table.error(table.value_span("protocol"), message, hint);
+    }
+    protocol
 }
 
 fn read_resolve_interval(table: &Table<'_>) -> Duration {

@@ -13,6 +13,8 @@ pub enum Outcome {
     ConnectFailed,
     /// No connection in time.
     ConnectTimeout,
+    /// The TLS handshake failed.
+    TlsFailed,
     /// It took no bytes of the request for too long.
     SendTimeout,
     /// The connection ended before the head.
@@ -33,11 +35,12 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them, in their order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Success,
         Self::Status,
         Self::ConnectFailed,
         Self::ConnectTimeout,
+        Self::TlsFailed,
         Self::SendTimeout,
         Self::Reset,
         Self::ResponseTimeout,
@@ -55,6 +58,7 @@ impl Outcome {
             Self::Status => "status",
             Self::ConnectFailed => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
+            Self::TlsFailed => "tls_failed",
             Self::SendTimeout => "send_timeout",
             Self::Reset => "reset",
             Self::ResponseTimeout => "response_timeout",

@@ -1,12 +1,13 @@
 //! Opens what the bytes of a connection to a server go through.
 //!
-//! Owns: the order of the addresses, and each one's share of the time. May touch:
-//! [`crate::upstream`], [`crate::loopback`]. Called by [`super::connect`] for requests and by
+//! Owns: the order of the addresses, each one's share of the time, and the layers of a connection.
+//! May touch: [`crate::upstream`], [`crate::tls`], [`crate::loopback`]. Called by [`super::connect`] for requests and by
 //! [`super::probe`] for checks.
 
 use super::wire::{Bare, Wire};
 use crate::{
     loopback,
+    tls::words,
     upstream::{Reach, Server},
 };
 use rustix::io::Errno;
@@ -21,6 +22,7 @@ use tokio::{
     net::{TcpStream, UnixStream},
     time::{sleep, timeout},
 };
+use tokio_rustls::TlsConnector;
 
 /// Where a connection leads to.
 #[derive(Clone, Copy)]
@@ -38,6 +40,8 @@ pub enum Unconnected {
     Io(io::Error),
     /// It was not there in time.
     Timeout,
+    /// The TLS handshake failed, and why.
+    Tls(String),
 }
 
 impl fmt::Display for Unconnected {
@@ -45,6 +49,7 @@ impl fmt::Display for Unconnected {
         match self {
             Self::Io(error) => error.fmt(f),
             Self::Timeout => f.write_str("no connection in time"),
+            Self::Tls(words) => f.write_str(words),
         }
     }
 }
@@ -122,13 +127,17 @@ pub async fn dial(to: &Destination<'_>, within: Duration) -> Result<Wire, Unconn
     Err(failed)
 }
 
-/// Connects to one place.
-pub async fn dial_at(place: Place<'_>, _to: &Destination<'_>) -> Result<Wire, Unconnected> {
+/// Connects to one place, with the TLS handshake where there is one.
+pub async fn dial_at(place: Place<'_>, to: &Destination<'_>) -> Result<Wire, Unconnected> {
     let bare = match place {
         Place::Inet(address) => Bare::Tcp(tcp(address).await?),
         Place::Unix(path) => Bare::Unix(unix(path).await?),
     };
-    Ok(Wire::Plain(bare))
+    let Some(tls) = &to.reach.means.tls else { return Ok(Wire::Plain(bare)) };
+    let connector = TlsConnector::from(Arc::clone(&tls.config));
+    let stream = connector.connect(tls.name.clone(), bare).await;
+    let stream = stream.map_err(|error| Unconnected::Tls(words::handshake(&error)))?;
+    Ok(Wire::Tls(Box::new(stream)))
 }
 
 async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {

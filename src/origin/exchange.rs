@@ -61,7 +61,8 @@ pub async fn exchange(
                 Poll::Ready(Err(SendError::Write(error))) => {
                     return Poll::Ready(match poll_head(cx, connection, asking, limits, false) {
                         Poll::Ready(Ok(head)) => Ok(head),
-                        _ => Err(Failure::Reset(error)),
+                        Poll::Ready(Err(refused @ Failure::Tls(_))) => Err(refused),
+                        _ => Err(Failure::broken(error)),
                     });
                 }
                 Poll::Ready(Err(SendError::Body(error))) => {
@@ -158,7 +159,7 @@ fn poll_head(
     loop {
         let want = connection.link.first_read;
         match ready!(connection.poll_read(cx, want, take(&mut likely))) {
-            Err(error) => return Poll::Ready(Err(Failure::Reset(error))),
+            Err(error) => return Poll::Ready(Err(Failure::broken(error))),
             Ok(0) => return Poll::Ready(Err(Failure::Reset(io::ErrorKind::UnexpectedEof.into()))),
             Ok(_) => {}
         }

@@ -1,13 +1,14 @@
 //! Why an attempt at a server failed before there was a response head.
 //!
-//! Owns: the kinds of failures, and how far an attempt came. May touch: [`crate::message`]. The
+//! Owns: the kinds of failures, and how far an attempt came. May touch: [`crate::message`],
+//! [`crate::tls::words`]. The
 //! caller of [`super::fetch`] decides what follows from one.
 
 use super::{
     dial::{Unconnected, is_ours},
     response_head::Malformed,
 };
-use crate::message::body::BodyError;
+use crate::{message::body::BodyError, tls::words};
 use std::{fmt, io};
 
 /// Why an attempt failed before there was a response head.
@@ -17,6 +18,8 @@ pub enum Failure {
     Connect(io::Error),
     /// No connection in time.
     ConnectTimeout,
+    /// The TLS handshake failed, and why.
+    Tls(String),
     /// The server took no bytes for too long.
     SendTimeout,
     /// The connection ended or broke.
@@ -35,6 +38,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ConnectTimeout => f.write_str("no connection within `timeouts.connect`"),
+            Self::Tls(words) => f.write_str(words),
             Self::SendTimeout => f.write_str("it took nothing for `timeouts.send`"),
             Self::Reset(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 f.write_str("it closed the connection without a whole response head")
@@ -53,6 +57,17 @@ impl From<Unconnected> for Failure {
         match unconnected {
             Unconnected::Io(error) => Self::Connect(error),
             Unconnected::Timeout => Self::ConnectTimeout,
+            Unconnected::Tls(words) => Self::Tls(words),
+        }
+    }
+}
+
+impl Failure {
+    /// An established connection broke.
+    pub fn broken(error: io::Error) -> Self {
+        match words::late_refusal(&error) {
+            Some(words) => Self::Tls(words),
+            None => Self::Reset(error),
         }
     }
 }

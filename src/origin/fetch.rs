@@ -175,7 +175,8 @@ async fn over_a_fresh_one(
 }
 
 fn how_far(connection: &Connection, failure: Failure) -> Failed {
-    let sent = connection.gear.outgoing.sent > 0;
+    // Who refuses a handshake has read nothing after it.
+    let sent = connection.gear.outgoing.sent > 0 && !matches!(failure, Failure::Tls(_));
     let answered = !connection.gear.unread.is_empty();
     Failed { failure, sent, answered, reused: connection.link.requests > 1 }
 }

@@ -1,6 +1,6 @@
 //! What the bytes of a connection to a server go through.
 //!
-//! Owns: TCP and Unix sockets as one type. May touch: [`crate::http1`]. [`super::connect`] opens one.
+//! Owns: TCP and Unix sockets as one type, and TLS over both. May touch: [`crate::http1`]. [`super::connect`] opens one.
 
 use crate::http1::socket::Socket;
 use socket2::SockRef;
@@ -9,12 +9,13 @@ use std::{
     mem::MaybeUninit,
     net::SocketAddr,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
 };
+use tokio_rustls::client::TlsStream;
 
 /// A socket to a server.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub enum Bare {
 pub enum Wire {
     /// The socket alone.
     Plain(Bare),
+    /// TLS. Boxed: it is large.
+    Tls(Box<TlsStream<Bare>>),
 }
 
 impl Wire {
@@ -37,6 +40,7 @@ impl Wire {
     fn bare(&self) -> &Bare {
         match self {
             Self::Plain(bare) => bare,
+            Self::Tls(stream) => stream.get_ref().0,
         }
     }
 
@@ -51,12 +55,31 @@ impl Wire {
     /// Whether the server has closed it, or sent something without a request. Uses only what the
     /// reactor already knows; `thorough` also asks the kernel.
     pub fn is_dead(&mut self, thorough: bool) -> bool {
+        if let Self::Tls(stream) = self {
+            // What has come may be no more than a session for the next connection.
+            let mut byte = [0];
+            let mut cx = Context::from_waker(Waker::noop());
+            if Pin::new(&mut **stream).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_ready() {
+                return true;
+            }
+        }
         let peeked = match self {
             _ if thorough => peek(self.bare()),
+            Self::Tls(_) => return false,
             Self::Plain(Bare::Tcp(stream)) => stream.try_read(&mut [0]),
             Self::Plain(Bare::Unix(stream)) => stream.try_read(&mut [0]),
         };
         !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+/// TLS is ended by a word, so that the server can tell the end from an attack (RFC 8446 §6.1).
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if let Self::Tls(stream) = self {
+            // If it can't be sent at once, it is not worth waiting for.
+            let _ = Pin::new(&mut **stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+        }
     }
 }
 
@@ -72,7 +95,7 @@ impl Socket for Wire {
     fn socket(&self) -> Option<&TcpStream> {
         match self {
             Self::Plain(Bare::Tcp(stream)) => Some(stream),
-            Self::Plain(Bare::Unix(_)) => None,
+            Self::Plain(Bare::Unix(_)) | Self::Tls(_) => None,
         }
     }
 }
@@ -132,6 +155,10 @@ macro_rules! through {
     ($self:ident, $stream:ident => $call:expr) => {
         match $self.get_mut() {
             Wire::Plain($stream) => $call,
+            Wire::Tls(tls) => {
+                let $stream = &mut **tls;
+                $call
+            }
         }
     };
 }
@@ -142,7 +169,18 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        through!(self, stream => Pin::new(stream).poll_read(cx, buffer))
+        match self.get_mut() {
+            Wire::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Wire::Tls(stream) => {
+                let read = Pin::new(&mut **stream).poll_read(cx, buffer);
+                if stream.get_ref().1.wants_write() {
+                    // What rustls answers to what it has read, as a new key. A failure shows at the
+                    // next write.
+                    let _ = Pin::new(&mut **stream).poll_flush(cx);
+                }
+                read
+            }
+        }
     }
 }
 

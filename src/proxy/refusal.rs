@@ -55,7 +55,7 @@ impl Refusal {
             Failure::ConnectTimeout | Failure::ResponseTimeout | Failure::SendTimeout => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, outcome(failure).name())
             }
-            Failure::Connect(_) | Failure::Reset(_) | Failure::BadResponse(_) => {
+            Failure::Connect(_) | Failure::Tls(_) | Failure::Reset(_) | Failure::BadResponse(_) => {
                 Self::new(StatusCode::BAD_GATEWAY, outcome(failure).name())
             }
         }
@@ -91,6 +91,7 @@ pub fn outcome(failure: &Failure) -> Outcome {
     match failure {
         Failure::Connect(_) => Outcome::ConnectFailed,
         Failure::ConnectTimeout => Outcome::ConnectTimeout,
+        Failure::Tls(_) => Outcome::TlsFailed,
         Failure::SendTimeout => Outcome::SendTimeout,
         Failure::Reset(_) => Outcome::Reset,
         Failure::ResponseTimeout => Outcome::ResponseTimeout,

@@ -45,7 +45,8 @@ pub(super) fn report_failure(
     facts.attempt = Some(count);
     facts.count_attempt(group);
     let now = proxy.live.clock.now();
-    facts.unconnected += u32::from(matches!(count, Count::ConnectFailed | Count::ConnectTimeout));
+    facts.unconnected +=
+        u32::from(matches!(count, Count::ConnectFailed | Count::ConnectTimeout | Count::TlsFailed));
     let (upstream, server) = (group.upstream.name(), lease.server().address());
     let (reason, attempt) = (count.name(), facts.attempts);
     match failure {

@@ -7,6 +7,7 @@
 use super::{
     ListenerParts, Snapshot, TlsParts,
     live::Resources,
+    reaches::Reaches,
     routes::{Compiler, status},
 };
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
     route::{Group, Router, Sites},
     tls::{self, Certificates, Clients, ClientsFiles, Pair, TlsError},
     upstream::{
-        ActiveHealth, Means, Member, Reach, Server, StrategyKind, Upstream,
+        ActiveHealth, Member, Reach, Server, StrategyKind, Upstream,
         health::active::{Check, StatusRange},
     },
 };
@@ -62,8 +63,10 @@ pub fn build(
     previous: Option<&Snapshot>,
     resources: &Resources,
 ) -> Result<Snapshot, BuildError> {
-    let groups: Vec<_> =
-        config.upstreams.iter().map(|it| Arc::new(group(it, previous, resources))).collect();
+    let mut reaches = Reaches::new(resources);
+    let groups = config.upstreams.iter();
+    let groups = groups.map(|it| group(it, previous, resources, &mut reaches).map(Arc::new));
+    let groups = groups.collect::<Result<Vec<_>, _>>().map_err(BuildError::Tls)?;
     let by_name = config.upstreams.iter().zip(&groups).map(|it| (it.0.name.as_str(), it)).collect();
     let mut compiler = Compiler::new(by_name, previous, resources);
     let mut router = Router::default();
@@ -175,7 +178,12 @@ fn access_log(
         .map_err(|error| BuildError::AccessLog(wanted.path.clone().unwrap_or_default(), error))
 }
 
-fn group(wanted: &config::Upstream, previous: Option<&Snapshot>, resources: &Resources) -> Group {
+fn group(
+    wanted: &config::Upstream,
+    previous: Option<&Snapshot>,
+    resources: &Resources,
+    reaches: &mut Reaches<'_>,
+) -> Result<Group, TlsError> {
     let previous = previous
         .and_then(|it| it.groups.iter().find(|group| group.upstream.name() == wanted.name))
         .map(|group| &group.upstream);
@@ -186,12 +194,10 @@ fn group(wanted: &config::Upstream, previous: Option<&Snapshot>, resources: &Res
     let members = wanted.servers.iter().map(|it| {
         let kept = known.iter().find(|old| old.server.address() == it.address);
         let server = kept.map(|old| Arc::clone(&old.server));
-        let means = Means { socket: it.socket.clone() };
-        let same = kept.map(|old| &old.reach).filter(|old| old.means == means);
-        let reach = same.map_or_else(|| Arc::new(Reach::new(means)), Arc::clone);
-        member(it, server.unwrap_or_else(|| new_server(&wanted.name, it, checked)), reach)
+        let server = server.unwrap_or_else(|| new_server(&wanted.name, it, checked));
+        Ok(member(it, server, reaches.reach(it, kept.map(|old| &old.reach))?))
     });
-    let members = members.collect();
+    let members = members.collect::<Result<_, _>>()?;
     let kind = match wanted.strategy {
         config::Strategy::RoundRobin => StrategyKind::RoundRobin,
         config::Strategy::LeastConnections => StrategyKind::LeastConnections,
@@ -201,7 +207,7 @@ fn group(wanted: &config::Upstream, previous: Option<&Snapshot>, resources: &Res
     };
     let fail_open = wanted.when_all_down == config::WhenAllDown::FailOpen;
     let servers: Vec<_> = wanted.servers.iter().map(|it| it.address.as_str()).collect();
-    Group {
+    Ok(Group {
         upstream: Upstream::new(&wanted.name, kind, members, fail_open, previous),
         metrics: resources.metrics.upstream(&wanted.name, &servers),
         pool: pool::Limits {
@@ -217,7 +223,7 @@ fn group(wanted: &config::Upstream, previous: Option<&Snapshot>, resources: &Res
         fail_on: statuses(&wanted.fail_on),
         resolve_interval: wanted.resolve_interval,
         health_check: wanted.health_check.as_ref().map(check),
-    }
+    })
 }
 
 fn member(wanted: &config::Server, server: Arc<Server>, reach: Arc<Reach>) -> Member {

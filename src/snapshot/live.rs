@@ -4,7 +4,7 @@
 //! [`super::Snapshot`]. A request loads it once; only the control thread stores.
 
 use super::{Snapshot, seats::Seats};
-use crate::{clock::Clock, observe::metrics::Metrics};
+use crate::{clock::Clock, observe::metrics::Metrics, tls::to_server::SystemRoots};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::server::ProducesTickets;
 use std::{
@@ -105,6 +105,8 @@ pub struct Resources {
     pub clock: Clock,
     /// One for the whole process, so that a client's ticket is good after a reload.
     pub tickets: Arc<dyn ProducesTickets>,
+    /// For TLS to servers.
+    pub roots: SystemRoots,
     /// Threads that serve requests.
     pub workers: usize,
     ids: Mutex<HashMap<String, usize>>,
@@ -117,6 +119,7 @@ impl Resources {
             metrics: Metrics::new(),
             clock: Clock::start(),
             tickets: rustls::crypto::aws_lc_rs::Ticketer::new()?,
+            roots: SystemRoots::default(),
             workers,
             ids: Mutex::default(),
         })

@@ -6,6 +6,7 @@
 
 pub mod build;
 pub mod live;
+mod reaches;
 mod routes;
 pub mod seats;
 

@@ -186,7 +186,7 @@ fn stapled(
     Some((Arc::new(key), life.ends.unwrap_or(i64::MAX)))
 }
 
-fn read_pair(chain: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
+pub(super) fn read_pair(chain: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
     let failed = |path: &Path, error: &dyn fmt::Display| TlsError::of(path, error);
     let certificates = CertificateDer::pem_file_iter(chain)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)

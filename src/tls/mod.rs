@@ -1,4 +1,5 @@
-//! All of rustls on the client's side: certificates, client certificates, tickets, the settings.
+//! TLS: with clients the certificates, client certificates, tickets and settings; with servers
+//! [`to_server`].
 //!
 //! Owns: the settings of a listener. May touch: [`crate::credentials`]. Built into a snapshot; a
 //! handshake uses the one that is current when it begins.
@@ -6,6 +7,9 @@
 mod certificates;
 mod clients;
 mod tickets;
+pub mod to_server;
+mod verify;
+pub mod words;
 
 pub use certificates::{Certificates, Lifetime, Pair};
 pub use clients::{Clients, ClientsFiles};

@@ -8,6 +8,7 @@ use super::{
     health::passive::{Limits, Standing},
     server::Server,
 };
+use crate::tls::to_server::Secured;
 use std::{sync::Arc, time::Duration};
 
 /// The reason where a server is alive and full.
@@ -53,6 +54,11 @@ impl Member {
             backup: false,
             down: false,
         }
+    }
+
+    /// Whether it may be anybody who says that it is this server, although there is TLS.
+    pub fn is_unverified(&self) -> bool {
+        self.reach.means.tls.as_ref().is_some_and(Secured::is_unverified)
     }
 
     /// When failures eject it.

@@ -1,7 +1,7 @@
 //! A group of servers: who gets the next attempt, and what is learnt from it.
 //!
 //! Owns: [`Upstream`], built once per config and immutable except for atomics. May touch: nothing
-//! outside this directory. A pick goes `strategy` → `eligible` → `server` → [`Lease`]; its verdict
+//! outside this directory but [`crate::tls::to_server`]. A pick goes `strategy` → `eligible` → `server` → [`Lease`]; its verdict
 //! comes back through [`Upstream::report`] to `health`.
 //!
 //! Every `now` is in monotonic milliseconds since process start, and comes from the caller.

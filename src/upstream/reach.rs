@@ -1,8 +1,9 @@
 //! How a server is reached, as one config has it.
 //!
-//! Owns: [`Reach`], and the key of the connections that are made by it. May touch: nothing of ours.
-//! [`crate::origin::dial`] opens connections by it.
+//! Owns: [`Reach`], and the key of the connections that are made by it. May touch:
+//! [`crate::tls::to_server`]. [`crate::origin::dial`] opens connections by it.
 
+use crate::tls::to_server::Secured;
 use std::{
     path::PathBuf,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -21,6 +22,8 @@ pub struct Reach {
 pub struct Means {
     /// Its Unix socket, in place of the addresses that its name has.
     pub socket: Option<PathBuf>,
+    /// TLS.
+    pub tls: Option<Secured>,
 }
 
 impl Reach {

@@ -38,6 +38,7 @@ mod retry;
 mod rig;
 mod routes;
 mod scarcity;
+mod server_tls;
 mod stop;
 mod tls;
 mod tls_clients;

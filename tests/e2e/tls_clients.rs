@@ -32,7 +32,7 @@ fn config(server: &Server, listeners: &str) -> Config {
 fn scene(client: &str) -> Scene {
     let dir = tempfile::tempdir().unwrap();
     certs::write(dir.path(), "site", Kind::Ecdsa, &["localhost"]);
-    certs::write_authority(dir.path());
+    certs::write_authority(dir.path(), "clients");
     certs::write_client(dir.path(), "ann", 0xa1, |_| {});
     certs::write_client(dir.path(), "bob", 0xb2, |_| {});
     certs::write_client(dir.path(), "old", 3, |it| {

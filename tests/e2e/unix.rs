@@ -26,7 +26,7 @@ fn a_server_on_a_unix_socket_is_asked_like_any_other() {
     assert_eq!(old.text(), "1");
     assert_eq!(server.last_request().head.field("host"), Some("localhost"));
     let labels = [("upstream", "app"), ("server", "unix:app.sock"), ("outcome", "success")];
-    assert_eq!(daemon.count("sheave_upstream_attempts_total", &labels), 6);
+    daemon.wait_for_metric("sheave_upstream_attempts_total", &labels, 6);
     assert_eq!(daemon.state_name("unix:app.sock"), "up");
     let line = daemon.wait_for_access("the first", |line| line["uri"] == "/x");
     assert_eq!(line["server"], "unix:app.sock");

@@ -5,7 +5,15 @@ use rcgen::{
     KeyIdMethod, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RevokedCertParams, SerialNumber,
     date_time_ymd,
 };
-use std::{fs, path::Path, sync::OnceLock};
+use rustls::{
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::WebPkiClientVerifier,
+};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 /// The key's kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +43,6 @@ impl Authority {
         let (der, pem) = (certificate.der().to_vec(), certificate.pem());
         Self { issuer: Issuer::new(params, key), der, pem }
     }
-}
-
-/// Writes `clients.pem`, the authority's certificate.
-pub fn write_authority(dir: &Path) {
-    replace(&dir.join("clients.pem"), &authority().pem);
 }
 
 /// Writes `NAME.pem` and `NAME.key` for a client of this name with this serial number.
@@ -113,6 +116,34 @@ pub fn staple(serial: u64, until: &str) -> Vec<u8> {
 /// The authority's certificate, to be trusted.
 pub fn authority_der() -> Vec<u8> {
     authority().der.clone()
+}
+
+/// Writes the authority's certificate as `NAME.pem`.
+pub fn write_authority(dir: &Path, name: &str) {
+    replace(&dir.join(format!("{name}.pem")), &authority().pem);
+}
+
+/// A server's settings with the files that [`write`] wrote. With `asks`, it wants a certificate that the
+/// authority signed.
+pub fn server_config(dir: &Path, name: &str, asks: bool) -> rustls::ServerConfig {
+    let file = |end: &str| dir.join(format!("{name}.{end}"));
+    let chain = CertificateDer::pem_file_iter(file("pem")).expect("a chain");
+    let chain = chain.collect::<Result<Vec<_>, _>>().expect("a chain");
+    let key = PrivateKeyDer::from_pem_file(file("key")).expect("a key");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider));
+    let builder = builder.with_safe_default_protocol_versions().expect("versions");
+    let builder = if asks {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(authority_der().into()).expect("the authority");
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        builder.with_client_cert_verifier(verifier.build().expect("a verifier"))
+    } else {
+        builder.with_no_client_auth()
+    };
+    let mut config = builder.with_single_cert(chain, key).expect("a pair");
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config
 }
 
 /// Writes `NAME.pem` and `NAME.key` for these names, and returns the leaf's DER.

@@ -95,6 +95,13 @@ impl Daemon {
         Self::launch(frugal, dir, config).until_ready()
     }
 
+    /// Starts with a variable in its environment.
+    pub fn start_with(dir: TempDir, config: &str, (name, value): (&str, &Path)) -> Self {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_sheave"));
+        program.env(name, value);
+        Self::launch(program, dir, config).until_ready()
+    }
+
     /// Starts, and does not wait.
     pub fn launch_in(dir: TempDir, config: &str) -> Self {
         Self::launch(Command::new(env!("CARGO_BIN_EXE_sheave")), dir, config)

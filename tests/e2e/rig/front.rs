@@ -50,7 +50,6 @@ impl fmt::Display for Front {
     }
 }
 
-#[allow(dead_code, reason = "TLS to servers comes next")]
 impl Front {
     /// On a TCP port of its own. With `tls` it makes a handshake, and before that it may read a header
     /// of the PROXY protocol.

@@ -1,0 +1,60 @@
+//! From the config's servers to how they are reached.
+//!
+//! Owns: what is kept of the snapshot before: only what was made of the same settings and files. May
+//! touch: [`crate::tls::to_server`], and through it certificate files. Called by [`super::build`].
+
+use super::live::Resources;
+use crate::{
+    config,
+    tls::{
+        TlsError,
+        to_server::{Prepared, Secured, Wanted},
+    },
+    upstream::{Means, Reach},
+};
+use std::sync::Arc;
+
+/// Makes the reaches of one config.
+pub(super) struct Reaches<'a> {
+    resources: &'a Resources,
+    /// Many servers have the same settings, whose files are read once.
+    prepared: Vec<(Wanted, Prepared)>,
+}
+
+impl<'a> Reaches<'a> {
+    /// None yet.
+    pub(super) fn new(resources: &'a Resources) -> Self {
+        Self { resources, prepared: Vec::new() }
+    }
+
+    /// How a server is reached: as before where nothing has changed, so that its connections go on.
+    pub(super) fn reach(
+        &mut self,
+        server: &config::Server,
+        before: Option<&Arc<Reach>>,
+    ) -> Result<Arc<Reach>, TlsError> {
+        let tls = server.tls.as_ref().map(|tls| self.secured(tls)).transpose()?;
+        let means = Means { socket: server.socket.clone(), tls };
+        Ok(match before.filter(|before| before.means == means) {
+            Some(before) => Arc::clone(before),
+            None => Arc::new(Reach::new(means)),
+        })
+    }
+
+    fn secured(&mut self, tls: &config::ServerTls) -> Result<Secured, TlsError> {
+        let name = tls.name.as_deref().unwrap_or_default();
+        let wanted = Wanted {
+            ca: tls.ca.clone(),
+            own: tls.own.as_ref().map(|own| (own.cert.clone(), own.key.clone())),
+            insecure: tls.insecure,
+            pins: tls.pins.clone(),
+        };
+        if let Some((_, prepared)) = self.prepared.iter().find(|(known, _)| *known == wanted) {
+            return prepared.for_server(name);
+        }
+        let prepared = Prepared::read(&wanted, &self.resources.roots)?;
+        let secured = prepared.for_server(name)?;
+        self.prepared.push((wanted, prepared));
+        Ok(secured)
+    }
+}

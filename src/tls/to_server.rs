@@ -1,0 +1,173 @@
+//! TLS to servers: from what is wanted to what a handshake is made with.
+//!
+//! Owns: the settings, the authorities that are trusted, and one store of sessions per server. May
+//! touch: [`super::verify`], and certificate files. Built into a snapshot, never on a worker;
+//! [`crate::origin::dial`] makes handshakes with it.
+
+use super::{TlsError, certificates::read_pair, verify::Verifier};
+use rustls::{
+    ClientConfig, RootCertStore,
+    client::{Resumption, WebPkiServerVerifier},
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+    sign::SingleCertAndKey,
+    version::{TLS12, TLS13},
+};
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
+
+/// A server has one name, so its store has room for many more sessions than are ever in it.
+const SESSIONS: usize = 8;
+
+/// What is wanted of TLS to a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The authorities that are trusted, in place of the system's.
+    pub ca: Option<PathBuf>,
+    /// Our own chain and key, for servers that ask for them.
+    pub own: Option<(PathBuf, PathBuf)>,
+    /// Whether any certificate will do.
+    pub insecure: bool,
+    /// SHA-256 of the public keys that will do; empty: all.
+    pub pins: Vec<[u8; 32]>,
+}
+
+/// The authorities that the system trusts. They are read once, and only if a server needs them.
+#[derive(Debug, Default)]
+pub struct SystemRoots(OnceLock<Arc<RootCertStore>>);
+
+impl SystemRoots {
+    fn load(&self) -> Arc<RootCertStore> {
+        Arc::clone(self.0.get_or_init(|| {
+            let found = rustls_native_certs::load_native_certs();
+            for error in &found.errors {
+                tracing::warn!(%error, "some of the system's certificate authorities can't be read");
+            }
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(found.certs);
+            if roots.is_empty() {
+                tracing::warn!(
+                    "the system has no certificate authorities: those that Mozilla trusted when \
+                     sheave was built are used. Install the package `ca-certificates`"
+                );
+                roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+            }
+            Arc::new(roots)
+        }))
+    }
+}
+
+/// What the handshakes with some servers have in common.
+pub struct Prepared {
+    config: ClientConfig,
+    wanted: Wanted,
+    files: Vec<Vec<u8>>,
+}
+
+impl Prepared {
+    /// Reads the files.
+    pub fn read(wanted: &Wanted, system: &SystemRoots) -> Result<Self, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let named = wanted.ca.iter().chain(wanted.own.iter().flat_map(|(chain, key)| [chain, key]));
+        let digest = |file: &PathBuf| {
+            let content = fs::read(file).map_err(|error| TlsError::of(file, &error))?;
+            Ok(super::verify::sha256(&content).to_vec())
+        };
+        let files = named.map(digest).collect::<Result<_, TlsError>>()?;
+        let chain = if wanted.insecure {
+            None
+        } else {
+            let roots = match &wanted.ca {
+                Some(file) => read_roots(file)?,
+                None => system.load(),
+            };
+            Some(chain_verifier(roots, &provider)?)
+        };
+        let verifier = Verifier::new(chain, wanted.pins.clone(), &provider);
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .map_err(|error| TlsError(error.to_string()))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let mut config = match &wanted.own {
+            None => builder.with_no_client_auth(),
+            Some((chain, key)) => {
+                let own = SingleCertAndKey::from(read_pair(chain, key)?);
+                builder.with_client_cert_resolver(Arc::new(own))
+            }
+        };
+        // HTTP/2 is offered once it is spoken.
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { config, wanted: wanted.clone(), files })
+    }
+
+    /// For one server, whose certificate must have this name. A session is good at its own server, so
+    /// each has its own store.
+    pub fn for_server(&self, name: &str) -> Result<Secured, TlsError> {
+        let server = ServerName::try_from(name.to_owned())
+            .map_err(|error| TlsError(format!("`{name}` is no name of a server: {error}")))?;
+        let mut config = self.config.clone();
+        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        let made_of = MadeOf { wanted: self.wanted.clone(), files: self.files.clone() };
+        Ok(Secured { config: Arc::new(config), name: server, made_of })
+    }
+}
+
+/// What handshakes with one server are made with.
+pub struct Secured {
+    /// Shared by all workers, with the sessions in it.
+    pub config: Arc<ClientConfig>,
+    /// What the certificate must be for; sent as SNI unless it is an IP address.
+    pub name: ServerName<'static>,
+    made_of: MadeOf,
+}
+
+#[derive(PartialEq)]
+struct MadeOf {
+    wanted: Wanted,
+    /// SHA-256 of the content of each file.
+    files: Vec<Vec<u8>>,
+}
+
+impl Secured {
+    /// Whether the server may be anybody.
+    pub fn is_unverified(&self) -> bool {
+        self.made_of.wanted.insecure && self.made_of.wanted.pins.is_empty()
+    }
+}
+
+/// Whether they were made of the same settings and the same files.
+impl PartialEq for Secured {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.made_of == other.made_of
+    }
+}
+
+impl fmt::Debug for Secured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secured").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+fn read_roots(file: &Path) -> Result<Arc<RootCertStore>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    let certificates =
+        CertificateDer::pem_file_iter(file).map_err(|error| TlsError::of(file, &error))?;
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| TlsError::of(file, &error))?;
+        roots.add(certificate).map_err(|error| TlsError::of(file, &error))?;
+    }
+    Ok(Arc::new(roots))
+}
+
+fn chain_verifier(
+    roots: Arc<RootCertStore>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<WebPkiServerVerifier>, TlsError> {
+    WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
+        .build()
+        .map_err(|error| TlsError(format!("no server can be verified: {error}")))
+}
