@@ -1,0 +1,171 @@
+"""What runs: certificates, servers of several kinds, and the daemon in front of them."""
+
+import dataclasses
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+PATIENCE = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a client finds something: through sheave, or at the server itself."""
+
+    port: int
+    tls: bool = False
+    prefix: str = ""
+    ca: str = ""
+
+    def url(self, path="", scheme="http"):
+        """`scheme` is http or ws; with TLS it gets its s."""
+        return f"{scheme}{'s' if self.tls else ''}://localhost:{self.port}{self.prefix}{path}"
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+# What the config has for a server that speaks more than HTTP/1.1, or TLS.
+HTTP2 = 'protocol = "http2"\n'
+TLS = 'tls = { ca = "ca.pem", name = "localhost" }\n'
+
+SITE = """
+[[site]]
+hosts = ["localhost", "127.0.0.1"]
+"""
+
+
+class Scene:
+    """Every server has a port and, through sheave, a prefix of its name."""
+
+    def __init__(self, directory, binary, not_yet):
+        self.directory, self.binary, self.not_yet = pathlib.Path(directory), binary, not_yet
+        self.processes = {}
+        self.ports = {}
+        self.http, self.https, self.admin = free_port(), free_port(), free_port()
+        self.make_certificates()
+
+    def make_certificates(self):
+        def openssl(*arguments):
+            command = ["openssl", *arguments]
+            subprocess.run(command, cwd=self.directory, check=True, capture_output=True)
+
+        curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-days", "30",
+                "-subj", "/CN=peers")
+        for name in ("site", "server"):
+            openssl("req", *curve, "-keyout", f"{name}.key", "-out", f"{name}.csr",
+                    "-subj", f"/CN={name}")
+            extensions = self.directory / "extensions"
+            extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+            openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
+                    "-CAcreateserial", "-days", "30", "-extfile", "extensions",
+                    "-out", f"{name}.pem")
+
+    def start(self, name, *command):
+        """Starts a server whose command has PORT in it, and waits until it listens."""
+        port = self.ports[name] = free_port()
+        self.spawn(name, [str(port) if part == "PORT" else part for part in command])
+        self.wait(name, port)
+
+    def spawn(self, name, command):
+        log = open(self.directory / f"{name}.log", "wb")
+        self.processes[name] = subprocess.Popen(
+            command, cwd=self.directory, stdout=log, stderr=subprocess.STDOUT
+        )
+
+    def wait(self, name, port):
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return socket.create_connection(("127.0.0.1", port), 1).close()
+            except OSError:
+                ended = self.processes[name].poll() is not None
+                if ended or time.monotonic() > until:
+                    print((self.directory / f"{name}.log").read_text(errors="replace"))
+                    sys.exit(f"{name} does not listen")
+                time.sleep(0.05)
+
+    def start_servers(self):
+        node = ["node", str(HERE / "servers/web.mjs")]
+        pair = [str(self.directory / "server.pem"), str(self.directory / "server.key")]
+        hypercorn = [sys.executable, "-m", "hypercorn", "--log-level", "warning", "--bind"]
+        hypercorn_tls = ["--certfile", pair[0], "--keyfile", pair[1]]
+        os.environ["PYTHONPATH"] = str(HERE / "servers")
+        self.start("node", *node, "http1", "PORT")
+        self.start("node-h2", *node, "http2", "PORT", *pair)
+        self.start("node-h2c", *node, "h2c", "PORT")
+        self.start("websockets", sys.executable, str(HERE / "servers/ws.py"), "PORT")
+        self.start("grpc", sys.executable, str(HERE / "servers/rpc.py"), "PORT")
+        for name, options in (("hypercorn", []), ("hypercorn-tls", hypercorn_tls)):
+            port = self.ports[name] = free_port()
+            self.spawn(name, [*hypercorn, f"127.0.0.1:{port}", *options, "asgi:app"])
+            self.wait(name, port)
+
+    def start_daemon(self):
+        (self.directory / "sheave.toml").write_text(self.config())
+        self.spawn("sheave", [self.binary, "--config", "sheave.toml"])
+        self.wait("sheave", self.http)
+        self.wait("sheave", self.https)
+
+    def config(self):
+        upstreams = {
+            "node": (set(), ""),
+            "websockets": (set(), ""),
+            "hypercorn": (set(), ""),
+            "node-h2c": ({"http2_upstream"}, HTTP2),
+            "grpc": ({"http2_upstream"}, HTTP2),
+            "node-h2": ({"tls_upstream"}, TLS),
+            "hypercorn-tls": ({"tls_upstream"}, TLS),
+        }
+        text = (
+            f'workers = 2\n[listener.http]\naddress = "127.0.0.1:{self.http}"\n'
+            f'[listener.https]\naddress = "127.0.0.1:{self.https}"\n'
+            'tls.certificates = [{ cert = "site.pem", key = "site.key" }]\n'
+            f'[admin]\naddress = "127.0.0.1:{self.admin}"\n[access_log]\npath = "access.log"\n'
+        )
+        routes = []
+        for name, (needs, options) in upstreams.items():
+            if needs & self.not_yet:
+                continue
+            server = f'servers = [{{ address = "127.0.0.1:{self.ports[name]}" }}]\n'
+            text += f"[upstream.{name}]\n{options}{server}"
+            paths = ["/t.Echo/*", "/grpc.health.v1.Health/*"] if name == "grpc" else [f"/{name}/*"]
+            strip = "" if name == "grpc" else f'strip_prefix = "/{name}"\n'
+            for path in paths:
+                routes.append(f'[[site.route]]\npath = "{path}"\n{strip}upstream = "{name}"\n')
+        dead = f'servers = [{{ address = "127.0.0.1:{free_port()}" }}]\n'
+        text += f"[upstream.dead]\n{dead}"
+        routes.append('[[site.route]]\npath = "/t.Dead/*"\nupstream = "dead"\n')
+        return text + SITE + "".join(routes)
+
+    def through(self, name, tls=True):
+        """The server by way of sheave."""
+        port = self.https if tls else self.http
+        prefix = "" if name == "grpc" else f"/{name}"
+        return Place(port, tls, prefix, str(self.directory / "ca.pem") if tls else "")
+
+    def itself(self, name):
+        tls = name in ("node-h2", "hypercorn-tls")
+        return Place(self.ports[name], tls, "", str(self.directory / "ca.pem") if tls else "")
+
+    def stop(self):
+        for process in reversed(self.processes.values()):
+            process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def tail(self, name):
+        lines = (self.directory / f"{name}.log").read_text(errors="replace").splitlines()
+        return "\n".join(lines[-15:])
