@@ -198,6 +198,7 @@ fn the_optional_tables_of_full_toml_are_the_defaults() {
              tls = { ca = \"tls/ca.pem\", name = \"app.internal\", certificate = \
              \"tls/proxy.pem\", key = \"tls/proxy.key\", pin = \
              \"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\" }\n\
+             proxy_protocol = \"v2\"\n\
              strategy = \"consistent_hash\"",
         )
         .replace("\"127.0.0.1:3001\" }", "\"127.0.0.1:3001\", tls.name = \"app-1.internal\" }")

@@ -10,12 +10,12 @@ use super::{
 };
 use crate::{
     cidr::PeerAddress,
-    message::{context::Peer, proxy_protocol::Origin},
+    message::{context::Peer, proxy_header::Ends, proxy_protocol::Origin},
     proxy::Proxy,
 };
 use bytes::Bytes;
 use http::StatusCode;
-use std::{net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 use tokio::{net::TcpStream, sync::mpsc};
 
 /// Serves a connection. `alive` tells the worker that it still runs.
@@ -36,14 +36,20 @@ pub async fn serve(
     let mut address = peer.map_or(PeerAddress::Unix, |peer| peer.ip().into());
     let expected = parts.proxy_protocol.as_ref().filter(|it| it.from.contains(address));
     let header_limit = expected.map(|it| it.timeout);
+    // Asking for our own end costs a call.
+    let asks = snapshot.announces;
+    let mut ends = peer.filter(|_| asks).and_then(|it| ends(it, stream.local_addr()));
     drop(snapshot);
     let mut announced = None;
     if let Some(limit) = header_limit {
         let reading = Box::pin(announcement::read(&stream, peer, limit, &open, &proxy));
         let Some(header) = reading.await else { return };
         match header.origin {
-            Origin::Ip { source, .. } => address = source.ip().into(),
-            Origin::Unix => address = PeerAddress::Unix,
+            Origin::Ip { source, destination } => {
+                address = source.ip().into();
+                ends = asks.then(|| Box::new(Ends { source, destination }));
+            }
+            Origin::Unix => (address, ends) = (PeerAddress::Unix, None),
             Origin::Itself => {}
         }
         announced = Some(Box::new(header));
@@ -65,7 +71,7 @@ pub async fn serve(
         Stream::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
     };
     let mut peer = Peer::new(address, listener, secured);
-    peer.announced = announced;
+    (peer.announced, peer.ends) = (announced, ends);
     let service = Service::new(proxy, open, peer, settings.limits.requests_per_connection);
     if speaks_http2 {
         Box::pin(http2::serve(stream, Bytes::new(), service, settings)).await;
@@ -79,4 +85,9 @@ pub async fn serve(
         }
     }
     drop(alive);
+}
+
+/// Both ends of a connection.
+fn ends(source: SocketAddr, own: io::Result<SocketAddr>) -> Option<Box<Ends>> {
+    own.ok().map(|destination| Box::new(Ends { source, destination }))
 }

@@ -56,11 +56,7 @@ const TOLD: [Told; 16] = [
         "listener.",
         "write `proxy_protocol.from = [\"10.0.0.0/8\"]`: whose connections begin with its header",
     ),
-    (
-        &["proxy_protocol", "send_proxy"],
-        "upstream.",
-        "the PROXY protocol is read from clients, and not written to servers yet",
-    ),
+    (&["send_proxy", "send_proxy_v2"], "upstream.", "write `proxy_protocol = \"v2\"`, or `\"v1\"`"),
     (&["cors"], "", "write its fields in `response_headers.set`"),
     (&["mirror", "shadow"], "", "mirrored requests are not supported yet"),
     (&["include", "includes", "import"], "", "there are no includes: one file has everything"),

@@ -15,6 +15,8 @@ pub struct Upstream {
     pub strategy: Strategy,
     /// `protocol`, default `auto` with TLS and `http1` without.
     pub protocol: Protocol,
+    /// `proxy_protocol`: how servers are told who the client is, default not at all.
+    pub proxy_protocol: Option<SentHeader>,
     /// At least one that is not a backup. What `tls` of the upstream says is in each of them.
     pub servers: Vec<Server>,
     /// `keepalive`: idle connections kept per server and worker, default 64; 0 = none.
@@ -74,6 +76,15 @@ pub enum Protocol {
     Auto,
 }
 
+/// `proxy_protocol` of an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SentHeader {
+    /// `v1`: a line of text.
+    V1,
+    /// `v2`: binary.
+    V2,
+}
+
 /// `when_all_down`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenAllDown {
@@ -105,6 +116,11 @@ impl Upstream {
             name,
             strategy: Strategy::read(table),
             protocol: read_protocol(table, &servers),
+            proxy_protocol: table.choice(
+                "proxy_protocol",
+                None,
+                &[("v1", Some(SentHeader::V1)), ("v2", Some(SentHeader::V2))],
+            ),
             servers,
             keepalive: table.number("keepalive", 64, 0..=1_000_000),
             keepalive_timeout: table

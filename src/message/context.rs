@@ -5,7 +5,8 @@
 //! per request by [`crate::proxy::begin`].
 
 use super::{
-    interim::Interims, proxy_protocol::Announcement, request_id::RequestId, secured::Secured,
+    interim::Interims, proxy_header::Ends, proxy_protocol::Announcement, request_id::RequestId,
+    secured::Secured,
 };
 use crate::{
     cidr::PeerAddress,
@@ -19,7 +20,7 @@ use http::{HeaderName, HeaderValue, Version, header};
 use std::{
     borrow::Cow,
     fmt::Write as _,
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     ops::Range,
     sync::{
         Arc,
@@ -42,6 +43,8 @@ pub struct Peer {
     pub secured: Option<Box<Secured>>,
     /// What the PROXY protocol's header says of it, if there was one.
     pub announced: Option<Box<Announcement>>,
+    /// Both ends, if servers are told of them.
+    pub ends: Option<Box<Ends>>,
     part: AtomicUsize,
     /// What servers say before they answer.
     pub interims: Interims,
@@ -70,6 +73,7 @@ impl Peer {
             listener,
             secured,
             announced: None,
+            ends: None,
             part: parts.after(0).into(),
             interims: Interims::default(),
         }
@@ -89,6 +93,18 @@ impl Peer {
     /// Sets [`Peer::part`].
     pub fn set_part(&self, part: usize) {
         self.part.store(part, Relaxed);
+    }
+
+    /// Both ends, for a server that is told of them.
+    pub fn told_ends(&self) -> Option<Box<Ends>> {
+        if self.ends.is_some() {
+            return self.ends.clone();
+        }
+        // The connection is older than the config that wants to tell.
+        let PeerAddress::Ip(ip) = self.address else { return None };
+        let nowhere: IpAddr =
+            if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        Some(Box::new(Ends { source: (ip, 0).into(), destination: (nowhere, 0).into() }))
     }
 
     /// The address as text.

@@ -11,6 +11,7 @@ pub mod forwarded;
 pub mod hop_by_hop;
 pub mod interim;
 pub mod pile;
+pub mod proxy_header;
 pub mod proxy_protocol;
 pub mod request_id;
 pub mod secured;

@@ -15,6 +15,7 @@ use crate::{
         outgoing::Outgoing,
         socket::Socket,
     },
+    message::proxy_header::Ends,
     upstream::Server,
 };
 use bytes::Bytes;
@@ -33,6 +34,8 @@ pub struct Link {
     wire: Wire,
     /// How the server was reached: [`Reach::key`](crate::upstream::Reach::key).
     pub key: u64,
+    /// Whom the server was told of: it carries no other client's requests.
+    pub client: Option<Box<Ends>>,
     /// How many bytes the next head is read with: as many as the last response would have needed.
     pub first_read: usize,
     /// Requests that it has carried.
@@ -120,8 +123,8 @@ impl Connection {
             () = gear.deadline.as_mut() => return Err(Unconnected::Timeout),
         };
         let (first_read, requests, kept_for) = (SMALL, 0, None);
-        let key = to.reach.key();
-        let link = Link { wire, key, first_read, requests, opened: now, kept_for, moves };
+        let (key, client) = (to.reach.key(), to.client.clone());
+        let link = Link { wire, key, client, first_read, requests, opened: now, kept_for, moves };
         Ok(Self { link, gear })
     }
 

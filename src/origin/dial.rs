@@ -1,12 +1,16 @@
 //! Opens what the bytes of a connection to a server go through.
 //!
 //! Owns: the order of the addresses, each one's share of the time, and the layers of a connection.
-//! May touch: [`crate::upstream`], [`crate::tls`], [`crate::loopback`]. Called by [`super::connect`] for requests and by
+//! May touch: [`crate::upstream`], [`crate::message`], [`crate::tls`], [`crate::loopback`]. Called by [`super::connect`] for requests and by
 //! [`super::probe`] for checks.
 
 use super::wire::{Bare, Wire};
 use crate::{
     loopback,
+    message::{
+        context::Peer,
+        proxy_header::{self, Ends},
+    },
     tls::words,
     upstream::{Reach, Server},
 };
@@ -19,18 +23,34 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
+    io::AsyncWriteExt,
     net::{TcpStream, UnixStream},
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsConnector;
 
 /// Where a connection leads to.
-#[derive(Clone, Copy)]
 pub struct Destination<'a> {
     /// The server.
     pub server: &'a Server,
     /// How it is reached.
     pub reach: &'a Reach,
+    /// The ends of the client's connection, if the server is told of them.
+    pub client: Option<Box<Ends>>,
+}
+
+impl<'a> Destination<'a> {
+    /// For nobody in particular.
+    pub fn new(server: &'a Server, reach: &'a Reach) -> Self {
+        Self { server, reach, client: None }
+    }
+
+    /// For a client, of which the server is told where the config says so.
+    #[must_use]
+    pub fn of(self, peer: &Peer) -> Self {
+        let client = self.reach.means.announces.and_then(|_| peer.told_ends());
+        Self { client, ..self }
+    }
 }
 
 /// Why there is no connection.
@@ -127,12 +147,15 @@ pub async fn dial(to: &Destination<'_>, within: Duration) -> Result<Wire, Unconn
     Err(failed)
 }
 
-/// Connects to one place, with the TLS handshake where there is one.
+/// Connects to one place, with the PROXY protocol's header and the TLS handshake where there are such.
 pub async fn dial_at(place: Place<'_>, to: &Destination<'_>) -> Result<Wire, Unconnected> {
-    let bare = match place {
+    let mut bare = match place {
         Place::Inet(address) => Bare::Tcp(tcp(address).await?),
         Place::Unix(path) => Bare::Unix(unix(path).await?),
     };
+    if let Some(version) = to.reach.means.announces {
+        bare.write_all(&proxy_header::write(version, to.client.as_deref())).await?;
+    }
     let Some(tls) = &to.reach.means.tls else { return Ok(Wire::Plain(bare)) };
     let connector = TlsConnector::from(Arc::clone(&tls.config));
     let stream = connector.connect(tls.name.clone(), bare).await;

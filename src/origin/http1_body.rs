@@ -329,7 +329,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Server::new("app", &listener.local_addr().unwrap().to_string());
         let member = Member::new(server);
-        let to = Destination { server: &member.server, reach: &member.reach };
+        let to = Destination::new(&member.server, &member.reach);
         let connection = Connection::open(&to, TIME, 0, Gear::new()).await.unwrap();
         let upstream = Upstream::new("app", StrategyKind::RoundRobin, vec![member], true, None);
         let home = Home {

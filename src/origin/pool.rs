@@ -62,7 +62,9 @@ impl Pool {
         let mut kept = self.lock();
         let idle = kept.by_reach.get_mut(&to.reach.key())?;
         loop {
-            let Idle { mut link, expires } = idle.pop()?;
+            // Mostly the last one.
+            let at = idle.iter().rposition(|it| it.link.client == to.client)?;
+            let Idle { mut link, expires } = idle.remove(at);
             if now < expires && !link.is_dead(thorough) {
                 return Some(Connection { link, gear: gear(&mut kept) });
             }
@@ -144,7 +146,7 @@ mod tests {
         let server = Server::new("app", "name:80");
         let limits = Limits { idle: 9, idle_timeout: 1000, requests: 0, age: 0 };
         let reach = Reach::default();
-        let to = Destination { server: &server, reach: &reach };
+        let to = Destination::new(&server, &reach);
         let (pool, current) = (Pool::default(), HashMap::from([(reach.key(), &*server)]));
         for address in addresses {
             server.set_addresses(vec![address]);

@@ -26,7 +26,7 @@ pub async fn watch(server: Arc<Server>, reach: Arc<Reach>, check: Check) {
     sleep(spread(check.interval.min(Duration::from_secs(1)), turn, 100)).await;
     loop {
         let outcome = if server.is_resolved() {
-            probe(&Destination { server: &server, reach: &reach }, &check).await
+            probe(&Destination::new(&server, &reach), &check).await
         } else {
             Err(Failed::There("its name does not resolve".to_owned()))
         };

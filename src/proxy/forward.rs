@@ -104,7 +104,8 @@ pub async fn forward(
             edited: forward.edited,
         };
         let terms = forward.terms((begun, now));
-        let to = Destination { server: lease.server(), reach: group.upstream.reach(&lease) };
+        let to = Destination::new(lease.server(), group.upstream.reach(&lease));
+        let to = to.of(&facts.context.peer);
         let Fetched { reply, way } = fetch(&proxy.pool, &to, &asking, &mut body, terms).await;
         count_way(proxy, group, &lease, way);
         match reply {

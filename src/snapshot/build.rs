@@ -102,6 +102,7 @@ pub fn build(
         router,
         trusted_proxies: config.trusted_proxies.clone(),
         access_log: access_log(&config, previous, resources)?,
+        announces: config.upstreams.iter().any(|it| it.proxy_protocol.is_some()),
         groups,
         config: Arc::new(config),
     })
@@ -195,7 +196,7 @@ fn group(
         let kept = known.iter().find(|old| old.server.address() == it.address);
         let server = kept.map(|old| Arc::clone(&old.server));
         let server = server.unwrap_or_else(|| new_server(&wanted.name, it, checked));
-        Ok(member(it, server, reaches.reach(it, kept.map(|old| &old.reach))?))
+        Ok(member(it, server, reaches.reach((wanted, it), kept.map(|old| &old.reach))?))
     });
     let members = members.collect::<Result<_, _>>()?;
     let kind = match wanted.strategy {

@@ -33,6 +33,8 @@ pub struct Snapshot {
     pub router: Router,
     /// Who may speak for a client.
     pub trusted_proxies: AddressSet,
+    /// Whether some server is told of both ends of a client's connection.
+    pub announces: bool,
     /// Every upstream once, in the order of the config.
     pub groups: Vec<Arc<Group>>,
     /// Where requests are logged.

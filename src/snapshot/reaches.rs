@@ -6,6 +6,7 @@
 use super::live::Resources;
 use crate::{
     config,
+    message::proxy_header::HeaderVersion,
     tls::{
         TlsError,
         to_server::{Prepared, Secured, Wanted},
@@ -30,11 +31,15 @@ impl<'a> Reaches<'a> {
     /// How a server is reached: as before where nothing has changed, so that its connections go on.
     pub(super) fn reach(
         &mut self,
-        server: &config::Server,
+        (upstream, server): (&config::Upstream, &config::Server),
         before: Option<&Arc<Reach>>,
     ) -> Result<Arc<Reach>, TlsError> {
         let tls = server.tls.as_ref().map(|tls| self.secured(tls)).transpose()?;
-        let means = Means { socket: server.socket.clone(), tls };
+        let announces = upstream.proxy_protocol.map(|version| match version {
+            config::SentHeader::V1 => HeaderVersion::V1,
+            config::SentHeader::V2 => HeaderVersion::V2,
+        });
+        let means = Means { socket: server.socket.clone(), tls, announces };
         Ok(match before.filter(|before| before.means == means) {
             Some(before) => Arc::clone(before),
             None => Arc::new(Reach::new(means)),

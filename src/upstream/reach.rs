@@ -1,9 +1,9 @@
 //! How a server is reached, as one config has it.
 //!
 //! Owns: [`Reach`], and the key of the connections that are made by it. May touch:
-//! [`crate::tls::to_server`]. [`crate::origin::dial`] opens connections by it.
+//! [`crate::tls::to_server`], [`crate::message::proxy_header`]. [`crate::origin::dial`] opens connections by it.
 
-use crate::tls::to_server::Secured;
+use crate::{message::proxy_header::HeaderVersion, tls::to_server::Secured};
 use std::{
     path::PathBuf,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -24,6 +24,8 @@ pub struct Means {
     pub socket: Option<PathBuf>,
     /// TLS.
     pub tls: Option<Secured>,
+    /// The header by which the server is told who the client is.
+    pub announces: Option<HeaderVersion>,
 }
 
 impl Reach {

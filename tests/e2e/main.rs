@@ -13,6 +13,7 @@
 )]
 
 mod admin;
+mod announced;
 mod answers;
 mod balance;
 mod check;
