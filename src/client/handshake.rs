@@ -66,7 +66,7 @@ pub async fn shake(
             Some(HandshakeKind::Resumed) => ("resumed", "", String::new()),
             _ => ("full", "", String::new()),
         },
-        Ok(Err((error, _))) => ("failed", reason(error), error.to_string()),
+        Ok(Err((error, _))) => ("failed", reason(error), detail(error)),
         Err(_) => ("timeout", "timeout", format!("not done within {limit:?}")),
     };
     let metrics = &proxy.live.metrics;
@@ -113,6 +113,15 @@ fn tell(listener: &Listener, client: PeerAddress, reason: &'static str, detail: 
     } else if let Some(kept_back) = listener.failures.may_say(reason, Instant::now()) {
         tracing::info!(listener = name, %client, reason, detail, kept_back, "a TLS handshake failed");
     }
+}
+
+/// In words. rustls has none for what `openssl x509 -req` makes where it is told of no extension.
+fn detail(error: &io::Error) -> String {
+    let text = error.to_string();
+    if text.contains("UnsupportedCertVersion") {
+        return "the certificate is X.509 version 1 or 2: make it again as version 3".into();
+    }
+    text
 }
 
 /// The word for the metrics.

@@ -14,11 +14,12 @@ import traceback
 import browser_checks as browser
 import grpc_checks as rpc
 import http_checks as http
+import tls_checks as tls
 import websocket_checks as ws
 from scene import Scene
 
 # What sheave can't do yet: checks that need it are not run. Take a word out once it can.
-NOT_YET = {"early_hints_http2", "rfc8441", "tls_upstream", "http2_upstream", "grpc"}
+NOT_YET = {"early_hints_http2", "rfc8441", "http2_upstream", "grpc"}
 
 LIMIT = 60
 
@@ -36,6 +37,7 @@ class Check:
 
 def checks(scene):
     yield from curl_checks()
+    yield from tls_listener_checks()
     yield from server_checks()
     yield from websocket_checks()
     yield from grpc_checks()
@@ -72,6 +74,19 @@ def curl_checks():
     yield Check("h2load: HTTP/2 by TLS", http.h2load("-m", 20), "node", **over)
     yield Check("h2load: HTTP/2 without TLS", http.h2load("-m", 20), "node", **plain, **over)
     yield Check("h2load: HTTP/1.1 by TLS", http.h2load("--h1"), "node", **over)
+
+
+def tls_listener_checks():
+    """These never hold without sheave."""
+    for name, work, listener in (
+        ("curl: client certificate, HTTP/1.1", tls.certificate("1.1"), "mtls"),
+        ("curl: client certificate, HTTP/2", tls.certificate("2"), "mtls"),
+        ("curl: clients that are refused", tls.refused, "mtls"),
+        ("openssl: OCSP staple", tls.staple, "https"),
+        ("openssl: RSA and ECDSA for one name", tls.kinds_of_key, "https"),
+        ("openssl: resumption by shared ticket keys", tls.resumption, "https"),
+    ):
+        yield Check(name, work, "node", tls=listener, direct=False)
 
 
 def server_checks():

@@ -20,6 +20,8 @@ class Place:
     tls: bool = False
     prefix: str = ""
     ca: str = ""
+    # Ports of other listeners, by name.
+    others: dict = dataclasses.field(default_factory=dict, hash=False)
 
     def url(self, path="", scheme="http"):
         """`scheme` is http or ws; with TLS it gets its s."""
@@ -36,6 +38,8 @@ def free_port():
 HTTP2 = 'protocol = "http2"\n'
 TLS = 'tls = { ca = "ca.pem", name = "localhost" }\n'
 
+TELL = 'request_headers.set = { "X-Client" = "{tls.client.subject} {tls.version}" }\n'
+
 SITE = """
 [[site]]
 hosts = ["localhost", "127.0.0.1"]
@@ -49,7 +53,7 @@ class Scene:
         self.directory, self.binary, self.not_yet = pathlib.Path(directory), binary, not_yet
         self.processes = {}
         self.ports = {}
-        self.http, self.https, self.admin = free_port(), free_port(), free_port()
+        self.http, self.https, self.mtls, self.admin = (free_port() for _ in range(4))
         self.make_certificates()
 
     def make_certificates(self):
@@ -57,17 +61,41 @@ class Scene:
             command = ["openssl", *arguments]
             subprocess.run(command, cwd=self.directory, check=True, capture_output=True)
 
-        curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-        openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-days", "30",
-                "-subj", "/CN=peers")
-        for name in ("site", "server"):
-            openssl("req", *curve, "-keyout", f"{name}.key", "-out", f"{name}.csr",
-                    "-subj", f"/CN={name}")
-            extensions = self.directory / "extensions"
-            extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        def issue(name, subject, kind, extensions):
+            openssl("req", *kind, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", subject)
+            (self.directory / "extensions").write_text(extensions)
             openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
                     "-CAcreateserial", "-days", "30", "-extfile", "extensions",
                     "-out", f"{name}.pem")
+
+        curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-days", "30",
+                "-subj", "/CN=peers")
+        here = "subjectAltName=DNS:localhost,IP:127.0.0.1\n"
+        issue("site", "/CN=site", curve, here)
+        issue("server", "/CN=server", curve, here)
+        issue("rsa", "/CN=site", ["-newkey", "rsa:2048", "-nodes"], here)
+        # With an extension: without one, OpenSSL makes version 1.
+        issue("ann", "/O=Peers, and others/CN=ann", curve, "basicConstraints=CA:FALSE\n")
+        issue("old", "/CN=old", curve, "")
+        issue("bob", "/CN=bob", curve, "basicConstraints=CA:FALSE\n")
+        # What OpenSSL's own authority remembers: who is valid, and who is revoked.
+        (self.directory / "index.txt").write_text("")
+        (self.directory / "crlnumber").write_text("01\n")
+        (self.directory / "ca.conf").write_text(
+            "[ca]\ndefault_ca=peers\n[peers]\ndatabase=index.txt\ncrlnumber=crlnumber\n"
+            "default_md=sha256\ndefault_crl_days=30\ncrl_extensions=extensions\n"
+            "[extensions]\nauthorityKeyIdentifier=keyid\n"
+        )
+        authority = ["-config", "ca.conf", "-cert", "ca.pem", "-keyfile", "ca.key"]
+        openssl("ca", *authority, "-valid", "site.pem")
+        openssl("ca", *authority, "-revoke", "bob.pem")
+        openssl("ca", *authority, "-gencrl", "-out", "revoked.pem")
+        openssl("ocsp", "-index", "index.txt", "-rsigner", "ca.pem", "-rkey", "ca.key", "-CA", "ca.pem",
+                "-issuer", "ca.pem", "-cert", "site.pem", "-ndays", "3", "-respout", "site.ocsp")
+        keys = self.directory / "ticket.keys"
+        keys.write_text(os.urandom(32).hex() + "\n")
+        keys.chmod(0o600)
 
     def start(self, name, *command):
         """Starts a server whose command has PORT in it, and waits until it listens."""
@@ -128,7 +156,12 @@ class Scene:
         text = (
             f'workers = 2\n[listener.http]\naddress = "127.0.0.1:{self.http}"\n'
             f'[listener.https]\naddress = "127.0.0.1:{self.https}"\n'
+            'tls.certificates = [{ cert = "rsa.pem", key = "rsa.key" },\n'
+            '  { cert = "site.pem", key = "site.key", ocsp = "site.ocsp" }]\n'
+            'tls.ticket_keys = "ticket.keys"\n'
+            f'[listener.mtls]\naddress = "127.0.0.1:{self.mtls}"\n'
             'tls.certificates = [{ cert = "site.pem", key = "site.key" }]\n'
+            'tls.client = { ca = "ca.pem", crl = "revoked.pem" }\ntls.ticket_keys = "ticket.keys"\n'
             f'[admin]\naddress = "127.0.0.1:{self.admin}"\n[access_log]\npath = "access.log"\n'
         )
         routes = []
@@ -140,17 +173,19 @@ class Scene:
             paths = ["/t.Echo/*", "/grpc.health.v1.Health/*"] if name == "grpc" else [f"/{name}/*"]
             strip = "" if name == "grpc" else f'strip_prefix = "/{name}"\n'
             for path in paths:
-                routes.append(f'[[site.route]]\npath = "{path}"\n{strip}upstream = "{name}"\n')
+                routes.append(f'[[site.route]]\npath = "{path}"\n{strip}upstream = "{name}"\n{TELL}')
         dead = f'servers = [{{ address = "127.0.0.1:{free_port()}" }}]\n'
         text += f"[upstream.dead]\n{dead}"
         routes.append('[[site.route]]\npath = "/t.Dead/*"\nupstream = "dead"\n')
         return text + SITE + "".join(routes)
 
     def through(self, name, tls=True):
-        """The server by way of sheave."""
-        port = self.https if tls else self.http
+        """The server by way of sheave; `tls` may also be the listener `mtls`."""
+        port = {False: self.http, "mtls": self.mtls}.get(tls, self.https)
+        tls = bool(tls)
         prefix = "" if name == "grpc" else f"/{name}"
-        return Place(port, tls, prefix, str(self.directory / "ca.pem") if tls else "")
+        ca = str(self.directory / "ca.pem") if tls else ""
+        return Place(port, tls, prefix, ca, {"mtls": self.mtls})
 
     def itself(self, name):
         tls = name in ("node-h2", "hypercorn-tls")

@@ -28,6 +28,8 @@ async function answer(request, response) {
     case '/report':
       if (request.method === 'POST') report = (await body(request)).toString();
       return text(report);
+    case '/headers':
+      return text(JSON.stringify(request.headers));
     case '/upload': {
       const all = await body(request);
       return text(`${all.length} ${createHash('sha256').update(all).digest('hex')}\n`);
