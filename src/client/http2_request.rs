@@ -1,19 +1,47 @@
-//! A request by HTTP/2, as the proxy sees it.
+//! A request's body by HTTP/2.
 //!
 //! Owns: its body, and the client's window for it, which opens as the body is taken. May touch:
 //! [`crate::message`]. Used by [`super::http2_stream`].
 
 use crate::{
     http1::{outgoing::Part, request::is_padded, request_head::decimal},
-    message::body::{BodyError, Length, Polled, Source, Want},
+    message::body::{Body, BodyError, Length, Polled, Source, Want},
 };
+use futures_util::task::AtomicWaker;
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, header};
 use http_body::Frame;
 use std::{
     io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     task::{Context, Poll, ready},
 };
+
+/// A client waits for `100 Continue` before it sends its body (RFC 9110 §10.1.1).
+#[derive(Clone, Debug, Default)]
+pub struct Expectation(Arc<Wanted>);
+
+#[derive(Debug, Default)]
+struct Wanted {
+    is_wanted: AtomicBool,
+    waiter: AtomicWaker,
+}
+
+impl Expectation {
+    /// Ready when somebody wants the body.
+    pub fn poll_wanted(&self, cx: &Context<'_>) -> Poll<()> {
+        self.0.waiter.register(cx.waker());
+        if self.0.is_wanted.load(SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn fulfil(&self) {
+        self.0.is_wanted.store(true, SeqCst);
+        self.0.waiter.wake();
+    }
+}
 
 /// The body of a request, or what its client sends by a tunnel.
 #[derive(Debug)]
@@ -24,18 +52,26 @@ pub struct Received {
     /// more than its window is held for one who takes nothing.
     taken: usize,
     ended: bool,
+    /// Until somebody wants it.
+    expectation: Option<Expectation>,
 }
 
 impl Received {
-    /// The body that follows a head with these `fields`; `None` if there is none.
-    pub fn new(stream: RecvStream, fields: &HeaderMap) -> Option<Self> {
+    /// The body that follows a head with these `fields`, and whether the client waits until it is
+    /// wanted.
+    pub fn after_head(stream: RecvStream, fields: &HeaderMap) -> (Body, Option<Expectation>) {
         if stream.is_end_stream() {
-            return None;
+            return (Body::Empty, None);
         }
         // h2 has checked that it is a number.
         let length = fields.get(header::CONTENT_LENGTH).and_then(|it| decimal(it.as_bytes()));
         let length = length.map_or(Length::Unknown, Length::Exact);
-        Some(Self { stream, length, taken: 0, ended: false })
+        let expects = fields
+            .get(header::EXPECT)
+            .is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let expectation = expects.then(Expectation::default);
+        let waits = expectation.clone();
+        (Body::stream(Self { stream, length, taken: 0, ended: false, expectation }), waits)
     }
 
     fn fail(&mut self, error: io::Error) -> BodyError {
@@ -54,7 +90,13 @@ impl Source for Received {
             let _ = self.stream.flow_control().release_capacity(self.taken);
             self.taken = 0;
         }
-        if let Some(data) = ready!(self.stream.poll_data(cx)) {
+        let data = self.stream.poll_data(cx);
+        if let Some(expectation) = self.expectation.take()
+            && data.is_pending()
+        {
+            expectation.fulfil();
+        }
+        if let Some(data) = ready!(data) {
             return Poll::Ready(Some(match data {
                 Ok(data) => {
                     self.taken = data.len();

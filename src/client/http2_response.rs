@@ -6,10 +6,11 @@
 use super::{
     activity::Activity,
     http2_given::{Given, Unsent},
+    http2_tunnel::agree,
     service::Service,
 };
 use crate::{
-    http1::{buffers::LARGE, outgoing::Part, response_head::is_bodiless},
+    http1::{buffers::LARGE, outgoing::Part, request::Head, response_head::is_bodiless},
     message::{
         answer::Answer,
         body::{BodyError, Want},
@@ -18,7 +19,7 @@ use crate::{
 };
 use bytes::Bytes;
 use h2::{SendStream, server::SendResponse};
-use http::{HeaderValue, Response, Version, header};
+use http::{HeaderValue, Method, Response, Version, header};
 use std::{
     mem::take,
     task::{Context, Poll, Waker, ready},
@@ -41,6 +42,21 @@ pub enum Sent {
     Gone,
     /// Its body broke off.
     Broken,
+}
+
+/// What its request asked for.
+#[derive(Clone, Copy)]
+pub struct Question {
+    head_only: bool,
+    /// By an extended CONNECT.
+    tunnel: bool,
+}
+
+impl Question {
+    /// By a request with this head.
+    pub fn by(head: &Head) -> Self {
+        Self { head_only: head.method == Method::HEAD, tunnel: head.protocols.is_some() }
+    }
 }
 
 /// A response on its way.
@@ -69,13 +85,16 @@ struct Waiting {
 impl Answering {
     /// Sends the head; `None` if that is all.
     pub fn begin(
-        answer: Answer<Delivery>,
+        mut answer: Answer<Delivery>,
         respond: &mut SendResponse<Given>,
-        head_only: bool,
+        asked: Question,
         service: &Service,
     ) -> Option<Self> {
+        if asked.tunnel {
+            agree(&mut answer);
+        }
         let Answer { status, mut fields, mut body, .. } = answer;
-        let bodiless = is_bodiless(head_only, status);
+        let bodiless = is_bodiless(asked.head_only, status);
         let headers = fields.map();
         match body.length().exact() {
             _ if bodiless => {}
@@ -187,15 +206,14 @@ impl Answering {
         None
     }
 
-    /// The client has been told the end. In a tunnel it may still send: that goes on until the body
-    /// ends once more.
+    /// The client has been told the end. By a tunnel it may still send.
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Sent> {
         self.waiting = None;
-        let nothing = Want { most: 0, may_move: false };
-        if self.body.is_ended() || self.body.poll_part(cx, nothing).is_ready() {
-            return Poll::Ready(Sent::Whole);
+        match self.body.poll_rest(cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(Sent::Whole),
+            Poll::Ready(Err(_)) => Poll::Ready(Sent::Broken),
+            Poll::Pending => self.poll_gone(cx),
         }
-        self.poll_gone(cx)
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Sent> {

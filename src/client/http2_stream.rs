@@ -6,19 +6,21 @@
 use super::{
     activity::Activity,
     http2_given::Given,
-    http2_request::Received,
-    http2_response::{Answering, Sent},
+    http2_request::{Expectation, Received},
+    http2_response::{Answering, Question, Sent},
+    http2_tunnel::take_head,
     service::Service,
 };
 use crate::{
-    message::{answer::Answer, body::Body},
+    http1::fields::Fields,
+    message::{answer::Answer, interim::Interim},
     proxy::{delivery::Delivery, handle},
 };
 use h2::{RecvStream, SendStream, server::SendResponse};
-use http::{Method, Request};
+use http::{Request, Response, StatusCode};
 use std::{
     future::Future,
-    mem::replace,
+    mem::{replace, take},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll, Waker, ready},
@@ -42,11 +44,19 @@ pub struct Http2Stream<'a> {
 
 enum State<'a> {
     /// There is no answer yet.
-    Asked { handling: Handling<'a>, respond: SendResponse<Given>, head_only: bool },
+    Asked { handling: Handling<'a>, respond: SendResponse<Given>, asked: Question, early: Early },
     /// The answer's body is sent.
     Answered(Answering),
     /// With its last byte, or because it was given up.
     Ended,
+}
+
+/// What the client may be told before there is an answer.
+struct Early {
+    /// The request's number on the connection.
+    number: u32,
+    /// That its body is wanted, which it waits for.
+    expectation: Option<Expectation>,
 }
 
 impl<'a> Http2Stream<'a> {
@@ -56,12 +66,15 @@ impl<'a> Http2Stream<'a> {
         service: &'a Service,
         activity: &'a Activity,
     ) -> Self {
-        let (head, stream) = request.into_parts();
-        let body = Received::new(stream, &head.headers).map_or(Body::Empty, Body::stream);
-        let head_only = head.method == Method::HEAD;
-        let record = service.begin(activity.begin(), false, head.into());
-        let begun = record.facts.context.started;
-        let state = State::Asked { handling: Box::pin(handle(record, body)), respond, head_only };
+        let (parts, stream) = request.into_parts();
+        let (body, expectation) = Received::after_head(stream, &parts.headers);
+        let head = take_head(parts);
+        let asked = Question::by(&head);
+        let record = service.begin(activity.begin(), false, head);
+        let (begun, number) = (record.facts.context.started, record.facts.context.number);
+        let early = Early { number, expectation };
+        let state =
+            State::Asked { handling: Box::pin(handle(record, body)), respond, asked, early };
         Self { service, activity, begun, state }
     }
 
@@ -100,13 +113,25 @@ impl<'a> Http2Stream<'a> {
     }
 
     fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
-        if let State::Asked { handling, respond, head_only } = &mut self.state {
-            let Poll::Ready(answer) = handling.as_mut().poll(cx) else {
+        if let State::Asked { handling, respond, asked, early } = &mut self.state {
+            let answer = handling.as_mut().poll(cx);
+            while let Some(Interim { status, fields }) =
+                self.service.peer().interims.take(early.number)
+            {
+                say_early(respond, status, fields);
+            }
+            let Poll::Ready(answer) = answer else {
+                if let Some(expectation) = &early.expectation
+                    && expectation.poll_wanted(cx).is_ready()
+                {
+                    early.expectation = None;
+                    say_early(respond, StatusCode::CONTINUE, Fields::default());
+                }
                 // The client may give it up meanwhile.
                 let given_up = respond.poll_reset(cx).is_ready();
                 return if given_up { self.done(false) } else { Poll::Pending };
             };
-            match Answering::begin(answer, respond, *head_only, self.service) {
+            match Answering::begin(answer, respond, *asked, self.service) {
                 Some(answering) => self.state = State::Answered(answering),
                 None => return self.done(true),
             }
@@ -122,6 +147,16 @@ impl<'a> Http2Stream<'a> {
     fn done(&mut self, answered: bool) -> Poll<Broken> {
         self.end(answered);
         Poll::Ready(None)
+    }
+}
+
+/// Sends an interim response. If that can't be, the client is gone, which is seen at the answer.
+fn say_early(respond: &mut SendResponse<Given>, status: StatusCode, mut fields: Fields) {
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    *response.headers_mut() = take(fields.map());
+    if let Err(error) = respond.send_informational(response) {
+        tracing::debug!(%error, "an interim response could not be sent");
     }
 }
 

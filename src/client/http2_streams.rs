@@ -53,6 +53,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(ROOM)
+            .enable_connect_protocol()
             .max_header_list_size(settings.limits.request_head as u32);
         Self::Shaking { handshake: builder.handshake(socket), closes: false }
     }

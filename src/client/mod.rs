@@ -22,6 +22,7 @@ pub mod http2_request;
 pub mod http2_response;
 pub mod http2_stream;
 pub mod http2_streams;
+pub mod http2_tunnel;
 pub mod io;
 pub mod listener;
 pub mod secured;

@@ -257,7 +257,7 @@ impl<'a> Reader<'a> {
 
 /// Whether a protocol may be passed on to a server. Requests that would come by HTTP/2 past our rules
 /// may not ("h2c smuggling"), and TLS is for two neighbours (RFC 2817).
-fn can_pass(protocol: &[u8]) -> bool {
+pub fn can_pass(protocol: &[u8]) -> bool {
     let name = protocol.split(|byte| *byte == b'/').next().unwrap_or_default();
     ![&b"h2c"[..], b"h2", b"http", b"tls"].iter().any(|it| it.eq_ignore_ascii_case(name))
 }

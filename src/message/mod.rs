@@ -16,3 +16,4 @@ pub mod proxy_protocol;
 pub mod request_id;
 pub mod secured;
 pub mod upload;
+pub mod websocket;

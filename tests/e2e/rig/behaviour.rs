@@ -13,6 +13,10 @@ pub enum Step {
     Body,
     /// Write these bytes.
     Send(Vec<u8>),
+    /// Send nothing more; what comes until it ends is the request's body.
+    HalfClose,
+    /// Agree to a WebSocket.
+    WebSocket,
     /// Answer 200 with the server's name.
     Name,
     /// Answer 200 with the request, head and body, as the body.
@@ -106,6 +110,11 @@ impl Behaviour {
              X-Kept: 1\r\n\r\n"
         );
         Self::new([Step::Send(consent.into()), Step::Return, Step::Close])
+    }
+
+    /// Like `tunnel`, as a WebSocket's server does it.
+    pub fn websocket() -> Self {
+        Self::new([Step::WebSocket, Step::Return, Step::Close])
     }
 
     /// Like `raw`, then closes.

@@ -264,6 +264,15 @@ impl Connection<'_> {
                 }
             }
             Step::Send(bytes) => self.reader.stream.write_all(bytes)?,
+            Step::WebSocket => {
+                let key = head.field("sec-websocket-key").expect("a key");
+                let accept = sheave::message::websocket::accept(key.as_bytes());
+                let consent = format!(
+                    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+                     Connection: upgrade\r\nSec-WebSocket-Accept: {accept}\r\nX-Kept: 1\r\n\r\n"
+                );
+                self.reader.stream.write_all(consent.as_bytes())?;
+            }
             Step::Name => self.respond(head, self.state.name.clone().into_bytes())?,
             Step::Echo => {
                 let body = self.state.requests.lock().unwrap().get(index).map(|r| r.body.clone());
@@ -280,6 +289,18 @@ impl Connection<'_> {
                     self.reader.stream.write_all(&some)?;
                 }
                 self.reader.stream.write_all(b"bye")?;
+            }
+            Step::HalfClose => {
+                self.reader.stream.shutdown(Shutdown::Write)?;
+                let mut all = Vec::new();
+                loop {
+                    let some = self.reader.some()?;
+                    if some.is_empty() {
+                        break;
+                    }
+                    all.extend(some);
+                }
+                self.state.requests.lock().unwrap()[index].body = all;
             }
             Step::Pause(time) => thread::sleep(*time),
             Step::Wait(gate) => gate.wait(),

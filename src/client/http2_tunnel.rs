@@ -1,0 +1,60 @@
+//! Tunnels by extended CONNECT (RFC 8441), as WebSockets over HTTP/2.
+//!
+//! Owns: making one of what it is in HTTP/1.1, and back. May touch: [`crate::message::websocket`].
+//! So routes, filters and servers see the same, whatever the client speaks. What passes is the request's
+//! body and the answer's, as for any request.
+
+use crate::{
+    http1::{request::Head, request_head::can_pass},
+    message::{answer::Answer, websocket},
+    observe::outcome::Outcome,
+    proxy::delivery::Delivery,
+};
+use h2::ext::Protocol;
+use http::{Method, StatusCode, header, request};
+
+/// The head of a request. An extended CONNECT becomes a GET with `Upgrade`.
+pub fn take_head(mut parts: request::Parts) -> Head {
+    let connects = parts.method == Method::CONNECT;
+    let protocol = if connects { parts.extensions.remove::<Protocol>() } else { None };
+    let Some(protocol) = protocol.filter(|it| can_pass(it.as_str().as_bytes())) else {
+        return parts.into();
+    };
+    parts.method = Method::GET;
+    if protocol.as_str().eq_ignore_ascii_case("websocket")
+        && let Some(key) = websocket::new_key()
+    {
+        parts.headers.insert(websocket::KEY, key);
+    }
+    let mut head = Head::from(parts);
+    head.protocols = Some(protocol.as_str().into());
+    head
+}
+
+/// Makes an answer to an Upgrade one to an extended CONNECT (RFC 8441 §5), for which any success means
+/// that the tunnel is open.
+pub fn agree(answer: &mut Answer<Delivery>) {
+    let facts = &mut answer.body.record.facts;
+    let fields = answer.fields.map();
+    if answer.status == StatusCode::SWITCHING_PROTOCOLS {
+        let key = facts.context.head.fields.get(&websocket::KEY);
+        let accept = fields.remove(websocket::ACCEPT);
+        if key.is_none_or(|key| accept.is_some_and(|it| it == websocket::accept(key))) {
+            fields.remove(header::UPGRADE);
+            answer.status = StatusCode::OK;
+            facts.status = Some(answer.status);
+            return;
+        }
+        facts.reason = Some("bad_response");
+        facts.detail = Some("its Sec-WebSocket-Accept is wrong".into());
+        facts.attempt = facts.attempt.take().map(|_| Outcome::BadResponse);
+    } else if answer.status.is_success() {
+        facts.reason = Some("upgrade_unsupported");
+    } else {
+        return;
+    }
+    answer.status = StatusCode::BAD_GATEWAY;
+    facts.status = Some(answer.status);
+    fields.clear();
+    answer.body.discard();
+}

@@ -1,0 +1,44 @@
+//! The handshake of WebSocket over HTTP/1.1 (RFC 6455 §4). Over HTTP/2 it has none (RFC 8441 §5), so
+//! where the two meet, we make its parts.
+//!
+//! Owns: keys and what accepts them. May touch: nothing of ours.
+
+use aws_lc_rs::{
+    digest::{SHA1_FOR_LEGACY_USE_ONLY, digest},
+    rand,
+};
+use data_encoding::BASE64;
+use http::{HeaderName, HeaderValue, header};
+
+/// What a client sends.
+pub const KEY: HeaderName = header::SEC_WEBSOCKET_KEY;
+/// What the server's consent has.
+pub const ACCEPT: HeaderName = header::SEC_WEBSOCKET_ACCEPT;
+
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// A key that nobody has used; `None` if the system has no randomness.
+pub fn new_key() -> Option<HeaderValue> {
+    let mut key = [0; 16];
+    rand::fill(&mut key).ok()?;
+    HeaderValue::try_from(BASE64.encode(&key)).ok()
+}
+
+/// What accepts a key.
+pub fn accept(key: &[u8]) -> String {
+    let both = [key, GUID].concat();
+    BASE64.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &both).as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_of_the_rfc_and_keys_of_our_own() {
+        assert_eq!(accept(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        let (one, other) = (new_key().unwrap(), new_key().unwrap());
+        assert_eq!(BASE64.decode(one.as_bytes()).unwrap().len(), 16);
+        assert_ne!(one, other);
+    }
+}
