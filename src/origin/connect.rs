@@ -16,7 +16,7 @@ use crate::{
         socket::Socket,
     },
     message::proxy_header::Ends,
-    upstream::Server,
+    upstream::{Server, Speaks},
 };
 use bytes::Bytes;
 use std::{
@@ -42,6 +42,8 @@ pub struct Link {
     pub requests: u64,
     /// When it was opened, on the process's clock.
     pub opened: u64,
+    /// Whether HTTP/2 is spoken on it.
+    pub http2: bool,
     /// How long the server keeps it between two requests, in seconds, if it has said so.
     pub kept_for: Option<NonZeroU16>,
     /// The server's [`Server::moves`] at the last time that this was one of its addresses.
@@ -123,8 +125,14 @@ impl Connection {
             () = gear.deadline.as_mut() => return Err(Unconnected::Timeout),
         };
         let (first_read, requests, kept_for) = (SMALL, 0, None);
+        let http2 = match to.reach.means.speaks {
+            Speaks::Http1 => false,
+            Speaks::Http2 => true,
+            Speaks::Either => wire.has_agreed_on_http2(),
+        };
         let (key, client) = (to.reach.key(), to.client.clone());
-        let link = Link { wire, key, client, first_read, requests, opened: now, kept_for, moves };
+        let link =
+            Link { wire, key, client, first_read, requests, opened: now, http2, kept_for, moves };
         Ok(Self { link, gear })
     }
 

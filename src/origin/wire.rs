@@ -44,6 +44,11 @@ impl Wire {
         }
     }
 
+    /// Whether a TLS handshake has agreed on HTTP/2.
+    pub fn has_agreed_on_http2(&self) -> bool {
+        matches!(self, Self::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2"))
+    }
+
     /// The other end's address, over TCP.
     pub fn peer(&self) -> Option<SocketAddr> {
         match self.bare() {

@@ -11,7 +11,7 @@ use crate::{
         TlsError,
         to_server::{Prepared, Secured, Wanted},
     },
-    upstream::{Means, Reach},
+    upstream::{Means, Reach, Speaks},
 };
 use std::sync::Arc;
 
@@ -34,19 +34,26 @@ impl<'a> Reaches<'a> {
         (upstream, server): (&config::Upstream, &config::Server),
         before: Option<&Arc<Reach>>,
     ) -> Result<Arc<Reach>, TlsError> {
-        let tls = server.tls.as_ref().map(|tls| self.secured(tls)).transpose()?;
+        let speaks = match upstream.protocol {
+            // In an upstream with TLS, a server may have none.
+            config::Protocol::Auto if server.tls.is_none() => Speaks::Http1,
+            config::Protocol::Auto => Speaks::Either,
+            config::Protocol::Http1 => Speaks::Http1,
+            config::Protocol::Http2 => Speaks::Http2,
+        };
+        let tls = server.tls.as_ref().map(|tls| self.secured(tls, speaks)).transpose()?;
         let announces = upstream.proxy_protocol.map(|version| match version {
             config::SentHeader::V1 => HeaderVersion::V1,
             config::SentHeader::V2 => HeaderVersion::V2,
         });
-        let means = Means { socket: server.socket.clone(), tls, announces };
+        let means = Means { socket: server.socket.clone(), speaks, tls, announces };
         Ok(match before.filter(|before| before.means == means) {
             Some(before) => Arc::clone(before),
             None => Arc::new(Reach::new(means)),
         })
     }
 
-    fn secured(&mut self, tls: &config::ServerTls) -> Result<Secured, TlsError> {
+    fn secured(&mut self, tls: &config::ServerTls, speaks: Speaks) -> Result<Secured, TlsError> {
         let name = tls.name.as_deref().unwrap_or_default();
         let wanted = Wanted {
             ca: tls.ca.clone(),
@@ -55,10 +62,10 @@ impl<'a> Reaches<'a> {
             pins: tls.pins.clone(),
         };
         if let Some((_, prepared)) = self.prepared.iter().find(|(known, _)| *known == wanted) {
-            return prepared.for_server(name);
+            return prepared.for_server(name, speaks.alpn());
         }
         let prepared = Prepared::read(&wanted, &self.resources.roots)?;
-        let secured = prepared.for_server(name)?;
+        let secured = prepared.for_server(name, speaks.alpn())?;
         self.prepared.push((wanted, prepared));
         Ok(secured)
     }

@@ -92,24 +92,23 @@ impl Prepared {
             .map_err(|error| TlsError(error.to_string()))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
-        let mut config = match &wanted.own {
+        let config = match &wanted.own {
             None => builder.with_no_client_auth(),
             Some((chain, key)) => {
                 let own = SingleCertAndKey::from(read_pair(chain, key)?);
                 builder.with_client_cert_resolver(Arc::new(own))
             }
         };
-        // HTTP/2 is offered once it is spoken.
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self { config, wanted: wanted.clone(), files })
     }
 
-    /// For one server, whose certificate must have this name. A session is good at its own server, so
-    /// each has its own store.
-    pub fn for_server(&self, name: &str) -> Result<Secured, TlsError> {
+    /// For one server, whose certificate must have this name, and with which one of these protocols is
+    /// agreed on. A session is good at its own server, so each has its own store.
+    pub fn for_server(&self, name: &str, alpn: Vec<Vec<u8>>) -> Result<Secured, TlsError> {
         let server = ServerName::try_from(name.to_owned())
             .map_err(|error| TlsError(format!("`{name}` is no name of a server: {error}")))?;
         let mut config = self.config.clone();
+        config.alpn_protocols = alpn;
         config.resumption = Resumption::in_memory_sessions(SESSIONS);
         let made_of = MadeOf { wanted: self.wanted.clone(), files: self.files.clone() };
         Ok(Secured { config: Arc::new(config), name: server, made_of })

@@ -23,7 +23,7 @@ pub use budget::RetryPermit;
 pub use eligible::{Member, Unavailable};
 pub use health::ActiveHealth;
 pub use lease::{Lease, OpenTunnel};
-pub use reach::{Means, Reach};
+pub use reach::{Means, Reach, Speaks};
 pub use server::{Server, ServerState, ServerStatus};
 pub use strategy::StrategyKind;
 pub use tried::Tried;

@@ -22,10 +22,35 @@ pub struct Reach {
 pub struct Means {
     /// Its Unix socket, in place of the addresses that its name has.
     pub socket: Option<PathBuf>,
+    /// What is spoken to it.
+    pub speaks: Speaks,
     /// TLS.
     pub tls: Option<Secured>,
     /// The header by which the server is told who the client is.
     pub announces: Option<HeaderVersion>,
+}
+
+/// What is spoken to a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Speaks {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2, over TLS or not.
+    Http2,
+    /// As the TLS handshake agrees on.
+    Either,
+}
+
+impl Speaks {
+    /// What a TLS handshake offers, by ALPN.
+    pub fn alpn(self) -> Vec<Vec<u8>> {
+        match self {
+            // HTTP/2 is offered once it is spoken.
+            Self::Http1 | Self::Either => vec![b"http/1.1".to_vec()],
+            Self::Http2 => vec![b"h2".to_vec()],
+        }
+    }
 }
 
 impl Reach {

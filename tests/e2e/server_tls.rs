@@ -9,7 +9,7 @@ use crate::rig::{
 };
 use rcgen::CertificateParams;
 use serde_json::Value;
-use std::path::Path;
+use std::{io::Write, net::Shutdown, path::Path};
 use tempfile::TempDir;
 
 /// A directory with the authority as `ca.pem`.
@@ -310,4 +310,25 @@ fn changed_files_are_taken_up_and_old_connections_are_left() {
     std::fs::copy(other.path().join("ca.pem"), daemon.path("ca.pem")).unwrap();
     until("the old one to be used again", || client::get(daemon.http(), "/").status == 502);
     assert!(front.seen().len() >= 3);
+}
+
+#[test]
+fn a_tunnel_goes_through_tls_both_ways() {
+    let scene = Scene::new("localhost", LOCALHOST);
+    scene.server.set_for("/chat", Behaviour::tunnel("websocket"));
+    let mut client = Client::connect(scene.daemon.http());
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    client.send(client::request("GET", "/chat", upgrade, ""));
+    assert_eq!(client.head().expect("consent").status(), Some(101));
+    for size in [5, 100_000, 1_000_000] {
+        let text = "t".repeat(size);
+        let mut sender = client.stream().try_clone().unwrap();
+        let sent = text.clone();
+        let sending = std::thread::spawn(move || sender.write_all(sent.as_bytes()));
+        assert!(client.exactly(size).expect("sent back") == text.as_bytes(), "{size}");
+        sending.join().unwrap().unwrap();
+    }
+    // What the rig's server says when it hears the end.
+    client.stream().shutdown(Shutdown::Write).unwrap();
+    assert_eq!(client.rest().unwrap(), b"bye");
 }
