@@ -6,7 +6,7 @@
 
 use super::{
     connect::Connection,
-    dial::Destination,
+    dial::{Destination, Unconnected, is_ours},
     exchange::exchange,
     failure::{Failed, Failure},
     http1_body::ServerBody,
@@ -33,6 +33,10 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::time::sleep;
+
+/// How long to wait for descriptors that others give back.
+const SHORTAGE: Duration = Duration::from_millis(20);
 
 /// A request's head, as its sender has it.
 pub trait Asking: Sync {
@@ -165,12 +169,33 @@ async fn over_a_fresh_one(
     body: &mut Upload,
     terms: Terms<'_>,
 ) -> Result<Reply, Failed> {
-    let opened = Connection::open(to, terms.timeouts.connect, terms.begun.1, pool.gear()).await;
+    let opened = open(pool, to, terms).await;
     let mut connection = opened.map_err(|error| Failed::unsent(error.into()))?;
     asking.write_http1(&mut connection.gear.outgoing, to.server, body.length());
     match exchange(&mut connection, body, asking, terms, Instant::now()).await {
         Ok(head) => Ok(Reply::new(head, connection)),
         Err(failure) => Err(how_far(&connection, failure)),
+    }
+}
+
+/// A new connection. Where descriptors have run out, those of idle connections are given up for it, or
+/// it waits for others' to be free: many requests of few HTTP/2 clients may need more than there are.
+async fn open(
+    pool: &Pool,
+    to: &Destination<'_>,
+    terms: Terms<'_>,
+) -> Result<Connection, Unconnected> {
+    let (limit, now) = (terms.timeouts.connect, terms.begun.1);
+    let until = Instant::now() + limit;
+    loop {
+        match Connection::open(to, limit, now, pool.gear()).await {
+            Err(Unconnected::Io(error)) if is_ours(&error) && Instant::now() < until => {
+                if !pool.make_room() {
+                    sleep(SHORTAGE).await;
+                }
+            }
+            opened => return opened,
+        }
     }
 }
 

@@ -118,6 +118,12 @@ impl Pool {
         });
     }
 
+    /// Closes all idle connections, for want of descriptors; false if there are none.
+    pub fn make_room(&self) -> bool {
+        let idle = std::mem::take(&mut self.lock().by_reach);
+        idle.values().any(|it| !it.is_empty())
+    }
+
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,8 +3,10 @@
 use crate::rig::{
     Behaviour, Client, Config, Daemon, Server, Step, certs,
     client::{get, request},
+    secure::Http2,
     until,
 };
+use http_body_util::Full;
 use std::{fs, process::Command, thread, time::Duration};
 
 #[test]
@@ -26,6 +28,53 @@ fn many_clients_leave_descriptors_for_their_servers() {
     assert_eq!(daemon.count("sheave_accept_errors_total", &[]), 0);
     assert!(daemon.count("sheave_connections_max", &[]) < 20);
     daemon.log.wait_for("a warning", |line| line.contains("as the limit of open files allows"));
+}
+
+/// Their connections are few, so that all are accepted; the descriptors run out for the server's.
+#[test]
+fn many_streams_of_few_clients_wait_for_descriptors() {
+    let server = Server::start("1");
+    server.set(Behaviour::new([Step::Body, Step::Pause(Duration::from_millis(30)), Step::Name]));
+    let config = Config::to([&server]).quiet();
+    let daemon = Daemon::start_limited(&config, "--nofile=64:64");
+    let address = daemon.http();
+    let asking: Vec<_> = (0..3)
+        .map(|_| {
+            thread::spawn(move || {
+                let get = || http::Request::get("http://localhost/").body(Full::default());
+                let requests = (0..100).map(|_| get().unwrap()).collect();
+                let answers = Http2::connect_plain(address).send_all(requests);
+                answers.into_iter().map(|it| it.map(|it| it.status)).collect::<Vec<_>>()
+            })
+        })
+        .collect();
+    let answers: Vec<_> = asking.into_iter().flat_map(|it| it.join().unwrap()).collect();
+    assert_eq!(answers.iter().filter(|it| **it == Ok(200)).count(), 300, "{answers:?}");
+    assert!(server.open_connections() < 60);
+}
+
+/// Idle connections to one server do not keep another from being asked.
+#[test]
+fn idle_connections_are_given_up_for_want_of_descriptors() {
+    let (many, one) = (Server::start("many"), Server::start("one"));
+    many.set(Behaviour::new([Step::Body, Step::Pause(Duration::from_millis(100)), Step::Name]));
+    let upstream = format!("[upstream.one]\nservers = [{{ address = \"{one}\" }}]");
+    let config = Config::to([&many])
+        .workers(1)
+        .route_before("path = \"/one\"\nupstream = \"one\"\ntimeouts.connect = \"1s\"")
+        .rest(&upstream);
+    let daemon = Daemon::start_limited(&config, "--nofile=64:64");
+    let client = Http2::connect_plain(daemon.http());
+    let get = |path: &str| http::Request::get(format!("http://localhost{path}"));
+    let requests = (0..100).map(|_| get("/").body(Full::default()).unwrap()).collect();
+    for answer in client.send_all(requests) {
+        assert_eq!(answer.unwrap().status, 200);
+    }
+    assert!(many.open_connections() > 0, "they are idle now");
+    let lowest = (0..1000).find(|n| !daemon.has_descriptor(*n)).unwrap();
+    daemon.shell(&format!("prlimit --pid $0 --nofile={lowest}:"));
+    let answer = client.get("http://localhost/one").unwrap();
+    assert_eq!((answer.status, answer.body), (200, b"one".to_vec()));
 }
 
 fn saying(word: &str) -> Config {
