@@ -14,7 +14,7 @@ use sheave::{
     message::{
         body::Length,
         context::{Context, Peer},
-        forwarded::Edited,
+        forwarded::{Edited, ForwardedField, Told, Written},
         request_id::RequestIds,
     },
     origin::{Asking, response_head},
@@ -62,8 +62,7 @@ fn context() -> Context {
         id: RequestIds::new().take(&head.fields, false),
         head,
         peer: Arc::new(Peer::new(ip, "https".into(), Some(Box::default()))),
-        forwarded_client: None,
-        forwarded_https: None,
+        told: Told::default(),
         trusted: false,
         number: 0,
         started: Instant::now(),
@@ -79,7 +78,11 @@ fn request(criterion: &mut Criterion) {
         context: &context,
         target: "/products/shoes?size=42&colour=blue",
         edits_host: false,
-        edited: Edited::default(),
+        written: Written {
+            x_forwarded: true,
+            forwarded: ForwardedField::Passed,
+            edited: Edited::default(),
+        },
     };
     criterion.bench_function("request_head/parse", |bencher| bencher.iter(parse));
     // The buffer belongs to a pooled connection, so it has its room already.

@@ -5,7 +5,7 @@
 
 use super::{
     AccessLog, Admin, Config, ConfigError, Diagnostic, Listener, Log, ServerTls, Severity, Site,
-    Tls, Upstream,
+    Tls, TrustedFields, Upstream,
     addresses::address_set,
     check::check,
     document::{Document, Finished},
@@ -75,6 +75,7 @@ fn read(top: &Table<'_>) -> Config {
         shutdown_timeout: top.duration("shutdown_timeout", Duration::from_secs(30)),
         drain_delay: top.duration("drain_delay", Duration::ZERO),
         trusted_proxies: address_set(top, "trusted_proxies"),
+        trusted_fields: TrustedFields::read(top),
         listeners,
         upstreams,
         sites,

@@ -16,6 +16,7 @@ mod environment;
 pub mod error;
 mod files;
 mod foreign_variables;
+mod forwarded;
 mod header_edits;
 mod health_check;
 mod listen_address;
@@ -48,6 +49,7 @@ pub use admin::Admin;
 pub use check::clash;
 pub use error::{ConfigError, Diagnostic, Severity};
 pub use files::{FileCache, Files};
+pub use forwarded::{ForwardedFields, TrustedFields};
 pub use health_check::{HealthCheck, StatusRange};
 pub use listen_address::ListenAddress;
 pub use listener::{
@@ -77,6 +79,8 @@ pub struct Config {
     pub drain_delay: Duration,
     /// Who may speak for a client with `X-Forwarded-*`.
     pub trusted_proxies: AddressSet,
+    /// Which fields they write.
+    pub trusted_fields: TrustedFields,
     /// In the order of the file.
     pub listeners: Vec<Listener>,
     /// In the order of the file.

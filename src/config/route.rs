@@ -1,7 +1,7 @@
 //! `[[site.route]]`: match → action.
 
 use super::{
-    Files, Retry, Upstream,
+    Files, ForwardedFields, Retry, Upstream,
     header_edits::check_sendable,
     names::{method, path_pattern},
     site::Taken,
@@ -35,6 +35,8 @@ pub struct Route {
     pub timeouts: RouteTimeouts,
     /// `retry`, default the upstream's, key by key; only with `upstream`.
     pub retry: Option<Retry>,
+    /// `forwarded_fields`: which fields tell servers about the client.
+    pub forwarded_fields: ForwardedFields,
     /// `response_buffer`: bytes taken off a server ahead of a slow client, default 32 KiB, 0 = none.
     pub response_buffer: usize,
     /// `max_body`: of a request, default 10 MiB, 0 = unlimited; 413.
@@ -186,6 +188,7 @@ impl Route {
             response_headers: HeaderEdits::read_response(&table.table("response_headers")),
             timeouts: RouteTimeouts::read(&table.table("timeouts")),
             retry: table.optional_table("retry").map(|retry| Retry::read(&retry, &base)),
+            forwarded_fields: ForwardedFields::read(table),
             response_buffer: table.size("response_buffer", 32 << 10),
             max_body: table.size("max_body", 10 << 20),
             min_body_rate: table.size("min_body_rate", 500),
@@ -296,7 +299,8 @@ fn check_company(table: &Table<'_>, action: &str) {
         }
     }
     if action != "upstream" {
-        for key in ["timeouts", "response_buffer", "max_body", "min_body_rate"] {
+        for key in ["timeouts", "forwarded_fields", "response_buffer", "max_body", "min_body_rate"]
+        {
             useless(key, "`upstream`");
         }
     }

@@ -83,7 +83,7 @@ pub fn known(name: &[u8]) -> Option<Known> {
         (18, b'p') if is(name, b"proxy-authenticate") => Known::HopByHop,
         (19, b'i') if is(name, b"if-unmodified-since") => Known::Conditional,
         (19, b'p') if is(name, b"proxy-authorization") => Known::HopByHop,
-        (8.., b'x' | b'f' | b't') if is_claim(name) => Known::Claim,
+        (8.., b'c' | b'd' | b'f' | b'p' | b't' | b'w' | b'x') if is_claim(name) => Known::Claim,
         _ => return None,
     };
     Some(known)
@@ -92,16 +92,34 @@ pub fn known(name: &[u8]) -> Option<Known> {
 /// Whether a field says in other words than ours who the client is or how it came. Servers believe
 /// one or the other of them, so that only who may speak for clients may send them.
 fn is_claim(name: &[u8]) -> bool {
-    let beginning = name.first_chunk::<12>();
-    match name.len() {
+    let other = match name.len() {
         8 => is(name, b"x-scheme"),
-        11 => is(name, b"x-forwarded") || is(name, b"x-client-ip"),
-        12 if is(name, b"x-url-scheme") => true,
-        14 if is(name, b"true-client-ip") => true,
-        15 if is(name, b"front-end-https") => true,
-        19 if is(name, b"x-cluster-client-ip") => true,
-        _ => beginning.is_some_and(|it| is(it, b"x-forwarded-")),
-    }
+        9 => is(name, b"client-ip"),
+        11 => is(name, b"x-forwarded") || is(name, b"x-client-ip") || is(name, b"x-remote-ip"),
+        12 => is(name, b"x-url-scheme"),
+        // Some frameworks take the path from these two.
+        13 => {
+            is(name, b"forwarded-for") || is(name, b"x-remote-addr") || is(name, b"x-rewrite-url")
+        }
+        14 => is(name, b"true-client-ip") || is(name, b"x-original-url"),
+        15 => {
+            is(name, b"front-end-https")
+                || is(name, b"proxy-client-ip")
+                || is(name, b"x-original-host")
+        }
+        16 => {
+            is(name, b"cf-connecting-ip")
+                || is(name, b"do-connecting-ip")
+                || is(name, b"fastly-client-ip")
+                || is(name, b"x-azure-clientip")
+                || is(name, b"x-originating-ip")
+        }
+        18 => is(name, b"wl-proxy-client-ip"),
+        19 => is(name, b"x-cluster-client-ip") || is(name, b"x-appengine-user-ip"),
+        24 => is(name, b"x-original-forwarded-for") || is(name, b"x-envoy-external-address"),
+        _ => false,
+    };
+    other || name.first_chunk::<12>().is_some_and(|it| is(it, b"x-forwarded-"))
 }
 
 /// Whether a field of this name is for one connection only (RFC 9110 §7.6.1).
@@ -196,6 +214,11 @@ mod tests {
             ("X-Forwarded", Known::Claim),
             ("Front-End-Https", Known::Claim),
             ("X-Client-IP", Known::Claim),
+            ("Client-IP", Known::Claim),
+            ("CF-Connecting-IP", Known::Claim),
+            ("WL-Proxy-Client-IP", Known::Claim),
+            ("x-original-url", Known::Claim),
+            ("x-original-forwarded-for", Known::Claim),
             ("X-Forwarded-Proto", Known::ForwardedProto),
             ("x-forwarded-host", Known::ForwardedHost),
         ] {

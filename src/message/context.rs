@@ -5,8 +5,8 @@
 //! per request by [`crate::proxy::begin`].
 
 use super::{
-    interim::Interims, proxy_header::Ends, proxy_protocol::Announcement, request_id::RequestId,
-    secured::Secured,
+    forwarded::Told, interim::Interims, proxy_header::Ends, proxy_protocol::Announcement,
+    request_id::RequestId, secured::Secured,
 };
 use crate::{
     cidr::PeerAddress,
@@ -139,10 +139,8 @@ pub struct Context {
     pub head: Head,
     /// The connection.
     pub peer: Arc<Peer>,
-    /// The client: the peer, or what a trusted proxy says; `None` is the peer.
-    pub forwarded_client: Option<PeerAddress>,
-    /// Whether the client came by `https`, where a trusted proxy says so or not.
-    pub forwarded_https: Option<bool>,
+    /// What a trusted proxy says of the client; nothing if the peer is none.
+    pub told: Told,
     /// Whether the peer may speak for a client.
     pub trusted: bool,
     /// The request's number on its connection.
@@ -156,12 +154,12 @@ pub struct Context {
 impl Context {
     /// The client's address.
     pub fn client(&self) -> PeerAddress {
-        self.forwarded_client.unwrap_or(self.peer.address)
+        self.told.client.unwrap_or(self.peer.address)
     }
 
     /// The client's address as text.
     pub fn client_text(&self) -> Cow<'_, str> {
-        match self.forwarded_client {
+        match self.told.client {
             Some(client) => client.to_string().into(),
             None => self.peer.address_text().into(),
         }
@@ -174,7 +172,7 @@ impl Context {
 
     /// `http` or `https`, as the client used it.
     pub fn scheme(&self) -> &'static str {
-        if self.forwarded_https.unwrap_or(self.peer.is_tls()) { "https" } else { "http" }
+        if self.told.https.unwrap_or(self.peer.is_tls()) { "https" } else { "http" }
     }
 }
 
@@ -348,8 +346,7 @@ pub(crate) mod tests {
                 "http".into(),
                 Some(Box::default()),
             )),
-            forwarded_client: None,
-            forwarded_https: None,
+            told: Told::default(),
             trusted: false,
             number: 0,
             started: Instant::now(),

@@ -1,15 +1,18 @@
 //! Who the client is: the peer, or what a trusted proxy says of it.
 //!
-//! Owns: reading `X-Forwarded-For`. May touch: [`crate::cidr`]. Writing the forwarded fields is the
-//! request head's ([`crate::proxy::request_head`]).
+//! Owns: whom to believe, and reading `X-Forwarded-*`; [`super::rfc7239`] reads `Forwarded`. May touch:
+//! [`crate::cidr`]. Writing these fields is [`crate::proxy::forwarded_fields`]'s.
 
-use super::request_id::X_REQUEST_ID;
+use super::{
+    request_id::X_REQUEST_ID,
+    rfc7239::{self, scheme},
+};
 use crate::{
     cidr::{AddressSet, PeerAddress},
     http1::request::RequestFields,
 };
 use http::{HeaderName, header};
-use std::net::SocketAddr;
+use std::{borrow::Cow, net::SocketAddr};
 
 /// `X-Forwarded-For`.
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -56,42 +59,155 @@ impl Edited {
     }
 }
 
-/// The client's address: seen from us, the first in `X-Forwarded-For` that is no trusted proxy; and
-/// how many stand right of it. What stands left of it is the client's own claim. `peer` must be
-/// trusted.
-pub fn client(
-    fields: &RequestFields,
-    trusted: &AddressSet,
-    peer: PeerAddress,
-) -> (PeerAddress, usize) {
-    let (mut client, mut read) = (peer, 0_usize);
-    let values: Vec<_> = fields.values(&X_FORWARDED_FOR).collect();
-    for value in values.into_iter().rev() {
-        // Empty members do not count (RFC 9110 §5.6.1).
-        let hops = value.rsplit(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-        for hop in hops.filter(|hop| !hop.is_empty()) {
-            let address = parse_hop(hop);
-            let Some(address) = address else { return (client, read.saturating_sub(1)) };
-            (client, read) = (address, read + 1);
-            if !trusted.contains(address) {
-                return (client, read - 1);
-            }
-        }
-    }
-    (client, read.saturating_sub(1))
+/// Which fields the trusted proxies write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Believed {
+    /// `X-Forwarded-For` and its kin where it is there, or else `Forwarded`.
+    #[default]
+    Any,
+    /// `X-Forwarded-*` alone.
+    XForwarded,
+    /// `Forwarded` alone.
+    Forwarded,
 }
 
-/// Whether the client came by `https`, as `X-Forwarded-Proto` says it: in the member that was written
-/// together with the client's address, which has `later` ones right of it. Where there are fewer, a
-/// proxy replaces what it is told instead of adding to it, and the first is of the client.
-pub fn is_https(fields: &RequestFields, later: usize) -> Option<bool> {
-    let told: Vec<_> = fields.tokens(&X_FORWARDED_PROTO).collect();
-    let scheme = told.iter().rev().nth(later).or(told.first())?;
-    if scheme.eq_ignore_ascii_case(b"https") {
-        Some(true)
-    } else {
-        scheme.eq_ignore_ascii_case(b"http").then_some(false)
+/// Which of the forwarded fields servers get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// `X-Forwarded-For`, `-Proto`, `-Host`, and `X-Real-IP`.
+    pub x_forwarded: bool,
+    /// `Forwarded`.
+    pub forwarded: ForwardedField,
+    /// What the route's edits decide.
+    pub edited: Edited,
+}
+
+/// What becomes of `Forwarded`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardedField {
+    /// No server gets it.
+    Dropped,
+    /// A trusted proxy's passes.
+    Passed,
+    /// Written, after what a trusted proxy said.
+    Written,
+}
+
+/// What a trusted proxy says of the client. Seen from us, the client is the first from the right that
+/// is no trusted proxy; what stands left of it is its own claim. Scheme and host are of that place,
+/// too, and never of the other kind of field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The client; `None` is the peer.
+    pub client: Option<PeerAddress>,
+    /// Whether it came by `https`, where that is told.
+    pub https: Option<bool>,
+    /// Whether `Forwarded` says so, and not `X-Forwarded-*`.
+    pub by_forwarded: bool,
+    /// How many places are believed: those of the trusted proxies that are not the peer, and the
+    /// client's.
+    hops: usize,
+}
+
+impl Told {
+    /// What `fields` say, which came from `peer`, a trusted proxy.
+    pub fn read(
+        fields: &RequestFields,
+        trusted: &AddressSet,
+        believed: Believed,
+        peer: PeerAddress,
+    ) -> Self {
+        let by_x_forwarded = || {
+            let (client, hops) = walk(x_forwarded_for(fields), trusted, peer);
+            let https = x_member(fields, &X_FORWARDED_PROTO, hops).and_then(scheme);
+            Self { client, https, by_forwarded: false, hops }
+        };
+        let by_forwarded = || {
+            let clients = rfc7239::elements(fields).map_while(|it| it.map(|it| it.client));
+            let (client, hops) = walk(clients, trusted, peer);
+            let https = element(fields, hops).and_then(|it| it.https);
+            Self { client, https, by_forwarded: true, hops }
+        };
+        match believed {
+            Believed::Forwarded => by_forwarded(),
+            Believed::Any
+                if fields.get(&header::FORWARDED).is_some()
+                    && fields.tokens(&X_FORWARDED_FOR).next().is_none() =>
+            {
+                by_forwarded()
+            }
+            Believed::Any | Believed::XForwarded => by_x_forwarded(),
+        }
     }
+
+    /// The host that the client asked for, where that is told.
+    pub fn host<'a>(&self, fields: &'a RequestFields) -> Option<Cow<'a, [u8]>> {
+        if self.by_forwarded {
+            // Of quoted text, only what may be in a host.
+            let is_plain = |host: &Cow<'_, [u8]>| {
+                let is_plain =
+                    |it: &u8| it.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+=".contains(it);
+                host.iter().all(is_plain)
+            };
+            return element(fields, self.hops)?.host.filter(is_plain);
+        }
+        x_member(fields, &X_FORWARDED_HOST, self.hops).map(Cow::Borrowed)
+    }
+
+    /// Who is believed to be on the way, from the client to the proxy before the peer; `None` where
+    /// one is not known.
+    pub fn way(&self, fields: &RequestFields) -> Vec<Option<PeerAddress>> {
+        let mut way: Vec<_> = if self.by_forwarded {
+            let clients = rfc7239::elements(fields).map(|it| it.and_then(|it| it.client));
+            clients.take(self.hops).collect()
+        } else {
+            x_forwarded_for(fields).take(self.hops).collect()
+        };
+        way.reverse();
+        way
+    }
+}
+
+/// The client, and how many hops are believed. `clients` come from the right; where one is not known,
+/// nobody says who was before it.
+fn walk(
+    clients: impl Iterator<Item = Option<PeerAddress>>,
+    trusted: &AddressSet,
+    peer: PeerAddress,
+) -> (Option<PeerAddress>, usize) {
+    let (mut client, mut hops) = (peer, 0);
+    for told in clients {
+        hops += 1;
+        let Some(address) = told else { break };
+        client = address;
+        if !trusted.contains(address) {
+            break;
+        }
+    }
+    ((client != peer).then_some(client), hops)
+}
+
+/// The members of `X-Forwarded-For`, from the right; `None` for one that is no address.
+fn x_forwarded_for(fields: &RequestFields) -> impl Iterator<Item = Option<PeerAddress>> {
+    let values: Vec<_> = fields.values(&X_FORWARDED_FOR).collect();
+    values.into_iter().rev().flat_map(|value| {
+        // Empty members do not count (RFC 9110 §5.6.1).
+        let hops = value.rsplit(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        hops.filter(|hop| !hop.is_empty()).map(parse_hop)
+    })
+}
+
+/// The member that was written together with the client's address, which is the one at `hops` from the
+/// right. Where there are fewer, a proxy replaces what it is told instead of adding to it, and the
+/// first is of the client.
+fn x_member<'a>(fields: &'a RequestFields, name: &HeaderName, hops: usize) -> Option<&'a [u8]> {
+    let told: Vec<_> = fields.tokens(name).collect();
+    told.iter().rev().nth(hops.saturating_sub(1)).or(told.first()).copied()
+}
+
+/// The element at `hops` from the right.
+fn element(fields: &RequestFields, hops: usize) -> Option<rfc7239::Element<'_>> {
+    rfc7239::elements(fields).nth(hops.checked_sub(1)?).flatten()
 }
 
 /// An address, which some proxies write with a port or in brackets.
@@ -115,7 +231,8 @@ mod tests {
         }
         let trusted = AddressSet { ranges: vec!["10.0.0.0/8".parse().unwrap()], unix: false };
         let peer = PeerAddress::Ip([10, 0, 0, 1].into());
-        client(&RequestFields::Map(headers.into()), &trusted, peer).0.to_string()
+        let told = Told::read(&RequestFields::Map(headers.into()), &trusted, Believed::Any, peer);
+        told.client.unwrap_or(peer).to_string()
     }
 
     #[test]

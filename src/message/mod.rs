@@ -14,6 +14,7 @@ pub mod pile;
 pub mod proxy_header;
 pub mod proxy_protocol;
 pub mod request_id;
+pub mod rfc7239;
 pub mod secured;
 pub mod upload;
 pub mod websocket;

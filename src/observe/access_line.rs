@@ -266,8 +266,7 @@ mod tests {
         let context = Context {
             head: request.into_parts().0.into(),
             peer: Arc::new(peer),
-            forwarded_client: None,
-            forwarded_https: None,
+            told: crate::message::forwarded::Told::default(),
             trusted: false,
             number: 0,
             started: Instant::now(),

@@ -101,7 +101,7 @@ pub async fn forward(
             context: &facts.context,
             target: target.as_deref().unwrap_or(facts.context.head.target.path_and_query()),
             edits_host: forward.edits_host,
-            edited: forward.edited,
+            written: forward.written,
         };
         let terms = forward.terms((begun, now));
         let to = Destination::new(lease.server(), group.upstream.reach(&lease));

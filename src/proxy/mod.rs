@@ -7,6 +7,7 @@
 pub mod admission;
 pub mod delivery;
 pub mod forward;
+mod forwarded_fields;
 pub mod record;
 pub mod refusal;
 pub mod request_head;

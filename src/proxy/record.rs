@@ -9,7 +9,7 @@ use crate::{
     message::{
         body::BodyError,
         context::{Context, Scope},
-        forwarded::{self, is_https},
+        forwarded::Told,
     },
     observe::{access_line::Line, outcome::Outcome},
     route::{Action, Group, Route},
@@ -85,21 +85,19 @@ impl Record {
         let &Arrival { peer, listener, framed_twice, number, .. } = arrival;
         proxy.live.metrics.in_flight.inc();
         let trusted = snapshot.trusted_proxies.contains(peer.address);
-        let (mut forwarded_client, mut forwarded_https) = (None, None);
-        if trusted {
-            let trusted = &snapshot.trusted_proxies;
-            let (client, later) = forwarded::client(&head.fields, trusted, peer.address);
-            forwarded_client = (client != peer.address).then_some(client);
-            forwarded_https = is_https(&head.fields, later);
-        }
+        let told = if trusted {
+            let Snapshot { trusted_proxies, believed, .. } = &*snapshot;
+            Told::read(&head.fields, trusted_proxies, *believed, peer.address)
+        } else {
+            Told::default()
+        };
         Box::new(Self {
             facts: Facts {
                 context: Context {
                     id: proxy.ids.take(&head.fields, head.present.request_id),
                     head,
                     peer: Arc::clone(peer),
-                    forwarded_client,
-                    forwarded_https,
+                    told,
                     trusted,
                     number,
                     started: Instant::now(),

@@ -1,8 +1,9 @@
 //! The head of a request as a server gets it, written straight from the client's.
 //!
-//! Owns: which fields pass, which are replaced, and the forwarded fields. May touch:
-//! [`crate::http1`], [`crate::message`]. One buffer, no second header map. Next: [`crate::origin::exchange`] sends it.
+//! Owns: which fields pass, and which are replaced. May touch: [`crate::http1`],
+//! [`crate::message`], [`super::forwarded_fields`]. One buffer, no second header map. Next: [`crate::origin::exchange`] sends it.
 
+use super::forwarded_fields::{self, joined};
 use crate::{
     http1::{
         fields::{Fields, write_field, write_known, write_length},
@@ -13,14 +14,13 @@ use crate::{
     message::{
         body::Length,
         context::Context,
-        forwarded::{Edited, X_FORWARDED_FOR, X_FORWARDED_HOST},
+        forwarded::{Edited, Written},
         interim::Interim,
     },
     origin::Asking,
     upstream::Server,
 };
-use http::{HeaderMap, HeaderName, Method, StatusCode, Version, header};
-use std::io::Write;
+use http::{HeaderMap, Method, StatusCode, Version, header};
 
 /// What the writer needs beside the request itself.
 pub struct Forwarding<'a> {
@@ -30,8 +30,8 @@ pub struct Forwarding<'a> {
     pub target: &'a str,
     /// Whether the route's edits may have replaced `Host`.
     pub edits_host: bool,
-    /// What the route's edits decide.
-    pub edited: Edited,
+    /// Which of the forwarded fields the server gets.
+    pub written: Written,
 }
 
 impl Asking for Forwarding<'_> {
@@ -63,7 +63,7 @@ impl Asking for Forwarding<'_> {
 fn head(out: &mut Vec<u8>, forwarding: &Forwarding<'_>, server: &Server, length: Length) {
     let context = forwarding.context;
     let head = &context.head;
-    let edited = forwarding.edited;
+    let edited = forwarding.written.edited;
     out.extend_from_slice(head.method.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(forwarding.target.as_bytes());
@@ -89,7 +89,7 @@ fn head(out: &mut Vec<u8>, forwarding: &Forwarding<'_>, server: &Server, length:
         // RFC 9110 §10.1.4: for one connection, but gRPC servers refuse requests without it.
         out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
     }
-    forwarded_fields(out, context, forwarding);
+    forwarded_fields::write(out, context, forwarding.written);
     framing_fields(out, &head.method, length);
     out.extend_from_slice(b"\r\n");
 }
@@ -135,74 +135,6 @@ fn mapped_fields(out: &mut Vec<u8>, context: &Context, map: &HeaderMap, edited: 
     }
 }
 
-/// The fields of our own, unless the route's edits decide on them.
-fn forwarded_fields(out: &mut Vec<u8>, context: &Context, forwarding: &Forwarding<'_>) {
-    let edited = forwarding.edited;
-    if !context.trusted && edited == Edited::default() {
-        out.extend_from_slice(context.peer.lines().as_bytes());
-        forwarded_host(out, context.head.target.host().as_bytes());
-        via(out, context);
-        write_known(out, b"x-request-id: ", context.id.as_bytes());
-        return;
-    }
-    let head = &context.head;
-    let peer = context.peer.address_text().as_bytes();
-    if context.trusted && !edited.forwarded {
-        for value in head.fields.values(&header::FORWARDED) {
-            write_known(out, b"forwarded: ", value);
-        }
-    }
-    if !edited.forwarded_for {
-        if context.trusted {
-            joined(out, "x-forwarded-for", b", ", &head.fields, &X_FORWARDED_FOR, peer);
-        } else {
-            write_known(out, b"x-forwarded-for: ", peer);
-        }
-    }
-    if !edited.real_ip {
-        match context.forwarded_client {
-            Some(client) => {
-                let _ = write!(out, "x-real-ip: {client}\r\n");
-            }
-            None => write_known(out, b"x-real-ip: ", peer),
-        }
-    }
-    if !edited.forwarded_proto {
-        write_known(out, b"x-forwarded-proto: ", context.scheme().as_bytes());
-    }
-    if !edited.forwarded_host {
-        let told = head.fields.get(&X_FORWARDED_HOST).filter(|_| context.trusted);
-        forwarded_host(out, told.unwrap_or(head.target.host().as_bytes()));
-    }
-    if !edited.via {
-        via(out, context);
-    }
-    if !edited.request_id {
-        write_known(out, b"x-request-id: ", context.id.as_bytes());
-    }
-}
-
-/// The host that the client asked for, unless it named none.
-fn forwarded_host(out: &mut Vec<u8>, host: &[u8]) {
-    if !host.is_empty() {
-        write_known(out, b"x-forwarded-host: ", host);
-    }
-}
-
-/// RFC 9110 §7.6.3.
-fn via(out: &mut Vec<u8>, context: &Context) {
-    let ours: &[u8; 6] = match context.head.version {
-        Version::HTTP_2 => b"2.0 lb",
-        Version::HTTP_10 => b"1.0 lb",
-        _ => b"1.1 lb",
-    };
-    if context.head.present.via {
-        joined(out, "via", b", ", &context.head.fields, &header::VIA, ours);
-    } else {
-        write_known(out, b"via: ", ours);
-    }
-}
-
 fn framing_fields(out: &mut Vec<u8>, method: &Method, length: Length) {
     match length {
         Length::Exact(length) => write_length(out, length),
@@ -213,25 +145,4 @@ fn framing_fields(out: &mut Vec<u8>, method: &Method, length: Length) {
         }
         Length::None => {}
     }
-}
-
-/// One field with all values of `source`, and then `last`; nothing if there are none.
-fn joined(
-    out: &mut Vec<u8>,
-    name: &str,
-    separator: &[u8],
-    fields: &RequestFields,
-    source: &HeaderName,
-    last: &[u8],
-) {
-    let mut values = fields.values(source).chain([last]).filter(|value| !value.is_empty());
-    let Some(first) = values.next() else { return };
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(first);
-    for value in values {
-        out.extend_from_slice(separator);
-        out.extend_from_slice(value);
-    }
-    out.extend_from_slice(b"\r\n");
 }

@@ -4,7 +4,7 @@ use super::Target;
 use crate::{
     files::Files,
     http1::{fields::Text, request_head::Limits},
-    message::hop_by_hop::EditedNames,
+    message::{forwarded::Written, hop_by_hop::EditedNames},
     observe::metrics::UpstreamMetrics,
     origin::{Terms, pool, timeouts::Timeouts},
     template::Template,
@@ -78,8 +78,8 @@ pub struct Forward {
     pub retry: Retry,
     /// Bytes taken off a server ahead of a slow client.
     pub response_buffer: usize,
-    /// Generated fields on which the route's edits decide.
-    pub edited: crate::message::forwarded::Edited,
+    /// Which of the forwarded fields servers get.
+    pub written: Written,
     /// Fields that the route's edits name. Trailers with these names do not pass.
     pub edited_in_requests: EditedNames,
     /// The same for responses.

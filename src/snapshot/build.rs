@@ -13,6 +13,7 @@ use super::{
 use crate::{
     config::{self, Config, HostPattern},
     http1::request_head::Limits,
+    message::forwarded::Believed,
     observe::{
         access_line::Format,
         access_log::{AccessLog, Options},
@@ -68,7 +69,7 @@ pub fn build(
     let groups = groups.map(|it| group(it, previous, resources, &mut reaches).map(Arc::new));
     let groups = groups.collect::<Result<Vec<_>, _>>().map_err(BuildError::Tls)?;
     let by_name = config.upstreams.iter().zip(&groups).map(|it| (it.0.name.as_str(), it)).collect();
-    let mut compiler = Compiler::new(by_name, previous, resources);
+    let mut compiler = Compiler::new(by_name, previous, config.trusted_fields, resources);
     let mut router = Router::default();
     let mut sites: HashMap<&str, Sites> = HashMap::new();
     for site in &config.sites {
@@ -101,11 +102,20 @@ pub fn build(
         listeners,
         router,
         trusted_proxies: config.trusted_proxies.clone(),
+        believed: believed(config.trusted_fields),
         access_log: access_log(&config, previous, resources)?,
         announces: config.upstreams.iter().any(|it| it.proxy_protocol.is_some()),
         groups,
         config: Arc::new(config),
     })
+}
+
+fn believed(wanted: config::TrustedFields) -> Believed {
+    match wanted {
+        config::TrustedFields::Any => Believed::Any,
+        config::TrustedFields::XForwarded => Believed::XForwarded,
+        config::TrustedFields::Forwarded => Believed::Forwarded,
+    }
 }
 
 fn listener_parts(

@@ -16,6 +16,7 @@ use crate::{
     cidr::AddressSet,
     config,
     files::Files,
+    message::forwarded::Believed,
     observe::access_log::AccessLog,
     route::{Action, Group, Route, Router, Sites},
     tls::{Certificates, Lifetime},
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub router: Router,
     /// Who may speak for a client.
     pub trusted_proxies: AddressSet,
+    /// Which fields they write.
+    pub believed: Believed,
     /// Whether some server is told of both ends of a client's connection.
     pub announces: bool,
     /// Every upstream once, in the order of the config.

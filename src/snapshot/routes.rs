@@ -12,7 +12,10 @@ use crate::{
         header_edits::{Edits, HeaderEdits},
     },
     http1::fields::{Text, write_field},
-    message::{forwarded::Edited, hop_by_hop::EditedNames},
+    message::{
+        forwarded::{Edited, ForwardedField, Written},
+        hop_by_hop::EditedNames,
+    },
     origin::timeouts::Timeouts,
     route::{
         Action, FilesRoute, Forward, Group, Key, PathMatcher, Redirect, Respond, Retry, RetryOn,
@@ -38,6 +41,7 @@ pub(super) struct Compiler<'a> {
     directories: Vec<Arc<Files>>,
     /// The last of each upstream, and what it was made of.
     forwards: HashMap<&'a str, (&'a config::Route, Arc<Forward>)>,
+    trusted_fields: config::TrustedFields,
     resources: &'a Resources,
 }
 
@@ -46,9 +50,11 @@ impl<'a> Compiler<'a> {
     pub(super) fn new(
         upstreams: HashMap<&'a str, (&'a config::Upstream, &'a Arc<Group>)>,
         previous: Option<&Snapshot>,
+        trusted_fields: config::TrustedFields,
         resources: &'a Resources,
     ) -> Self {
-        Self { upstreams, directories: directories(previous), forwards: HashMap::new(), resources }
+        let directories = directories(previous);
+        Self { upstreams, directories, forwards: HashMap::new(), trusted_fields, resources }
     }
 
     /// One route.
@@ -105,7 +111,8 @@ impl<'a> Compiler<'a> {
             return Arc::clone(last);
         }
         let (settings, group) = self.upstreams[upstream];
-        let made = Arc::new(forward(wanted, settings, group));
+        let written = written(wanted, self.trusted_fields);
+        let made = Arc::new(forward(wanted, settings, group, written));
         self.forwards.insert(upstream, (wanted, Arc::clone(&made)));
         made
     }
@@ -120,10 +127,16 @@ fn forward_alike(route: &config::Route, other: &config::Route) -> bool {
         && route.timeouts == other.timeouts
         && route.min_body_rate == other.min_body_rate
         && route.retry == other.retry
+        && route.forwarded_fields == other.forwarded_fields
         && route.response_buffer == other.response_buffer
 }
 
-fn forward(wanted: &config::Route, settings: &config::Upstream, group: &Arc<Group>) -> Forward {
+fn forward(
+    wanted: &config::Route,
+    settings: &config::Upstream,
+    group: &Arc<Group>,
+    written: Written,
+) -> Forward {
     let config::Route { timeouts, request_headers, response_headers, .. } = wanted;
     Forward {
         group: Arc::clone(group),
@@ -140,11 +153,31 @@ fn forward(wanted: &config::Route, settings: &config::Upstream, group: &Arc<Grou
         },
         retry: retry(wanted.retry.as_ref().unwrap_or(&settings.retry)),
         response_buffer: wanted.response_buffer,
-        edited: Edited::of(request_headers.names()),
+        written,
         edited_in_requests: edited_names(request_headers),
         edited_in_responses: edited_names(response_headers),
         edits_host: request_headers.names().any(|name| *name == header::HOST),
     }
+}
+
+fn written(wanted: &config::Route, trusted: config::TrustedFields) -> Written {
+    let forwarded = match wanted.forwarded_fields {
+        config::ForwardedFields::Forwarded | config::ForwardedFields::Both => {
+            ForwardedField::Written
+        }
+        config::ForwardedFields::None => ForwardedField::Dropped,
+        // If the proxies do not write it, it is a stranger's.
+        config::ForwardedFields::XForwarded => match trusted {
+            config::TrustedFields::XForwarded => ForwardedField::Dropped,
+            config::TrustedFields::Any | config::TrustedFields::Forwarded => ForwardedField::Passed,
+        },
+    };
+    let x_forwarded = matches!(
+        wanted.forwarded_fields,
+        config::ForwardedFields::XForwarded | config::ForwardedFields::Both
+    );
+    let edited = Edited::of(wanted.request_headers.names());
+    Written { x_forwarded, forwarded, edited }
 }
 
 fn edited_names(edits: &config::HeaderEdits) -> EditedNames {

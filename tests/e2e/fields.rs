@@ -193,7 +193,13 @@ fn what_a_stranger_says_of_itself_in_other_words_is_dropped() {
                 X-Forwarded-Ssl: on\r\nX-Forwarded-Scheme: https\r\nX-Forwarded-Anything: 1\r\n\
                 X-Forwarded: for=1.2.3.4\r\nFront-End-Https: on\r\nX-Url-Scheme: https\r\n\
                 X-Scheme: https\r\nX-Client-IP: 1.2.3.4\r\nTrue-Client-IP: 1.2.3.4\r\n\
-                X-Cluster-Client-IP: 1.2.3.4\r\nX-Kept: 3\r\n";
+                X-Cluster-Client-IP: 1.2.3.4\r\nClient-IP: 1.2.3.4\r\n\
+                CF-Connecting-IP: 1.2.3.4\r\nDO-Connecting-IP: 1.2.3.4\r\nFastly-Client-IP: 1.2.3.4\r\n\
+                Proxy-Client-IP: 1.2.3.4\r\nWL-Proxy-Client-IP: 1.2.3.4\r\nForwarded-For: 1.2.3.4\r\n\
+                X-Remote-IP: 1.2.3.4\r\nX-Remote-Addr: 1.2.3.4\r\nX-Originating-IP: 1.2.3.4\r\n\
+                X-Azure-ClientIP: 1.2.3.4\r\nX-AppEngine-User-IP: 1.2.3.4\r\n\
+                X-Original-Forwarded-For: 1.2.3.4\r\nX-Envoy-External-Address: 1.2.3.4\r\n\
+                X-Original-Host: evil\r\nX-Original-URL: /evil\r\nX-Rewrite-URL: /evil\r\nX-Kept: 3\r\n";
     let seen = forwarded(&server, &daemon, &request("GET", "/", lies, ""));
     let lower = seen.raw.to_ascii_lowercase();
     for lie in ["443", "evil", "-ssl", "scheme", "anything", "1.2.3.4", "front-end", "-client-ip"] {

@@ -23,6 +23,7 @@ mod differential_responses;
 mod faults;
 mod fields;
 mod files;
+mod forwarded;
 mod framing;
 mod health;
 mod http2;

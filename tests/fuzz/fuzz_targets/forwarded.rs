@@ -1,26 +1,55 @@
-//! Whatever `X-Forwarded-For` says: no panic, and a client that some trusted hop named.
+//! Whatever `X-Forwarded-For` and `Forwarded` say: no panic, the same client whatever a stranger put in
+//! front, and elements that are written as they are read.
 #![no_main]
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, header};
 use libfuzzer_sys::fuzz_target;
 use sheave::cidr::{AddressSet, PeerAddress};
 use sheave::http1::request::RequestFields;
-use sheave::message::forwarded::{X_FORWARDED_FOR, client};
+use sheave::message::forwarded::{Believed, Told, X_FORWARDED_FOR};
+use sheave::message::rfc7239;
 
-fuzz_target!(|fields: Vec<Vec<u8>>| {
+fn fields(all: &[(bool, Vec<u8>)], added: Option<&str>) -> RequestFields {
+    let mut headers = HeaderMap::new();
+    for (forwarded, value) in all {
+        let name = if *forwarded { header::FORWARDED } else { X_FORWARDED_FOR };
+        let added = added.filter(|_| *forwarded).unwrap_or_default();
+        if let Ok(value) = HeaderValue::from_bytes(&[value, added.as_bytes()].concat()) {
+            headers.append(name, value);
+        }
+    }
+    RequestFields::Map(headers.into())
+}
+
+fuzz_target!(|all: Vec<(bool, Vec<u8>)>| {
     let ranges = ["10.0.0.0/8", "fd00::/8"].map(|it| it.parse().expect("a range"));
     let trusted = AddressSet { ranges: ranges.into(), unix: false };
     let peer = PeerAddress::Ip([10, 0, 0, 1].into());
-    let mut headers = HeaderMap::new();
-    for field in fields {
-        if let Ok(value) = HeaderValue::from_bytes(&field) {
-            headers.append(X_FORWARDED_FOR, value);
+    for believed in [Believed::Any, Believed::XForwarded, Believed::Forwarded] {
+        let fields = fields(&all, None);
+        let told = Told::read(&fields, &trusted, believed, peer);
+        // Only somebody who was named can be the client.
+        let named = told.way(&fields);
+        assert!(told.client.is_none_or(|client| named.contains(&Some(client))));
+        if let Some(host) = told.host(&fields) {
+            assert!(HeaderValue::from_bytes(&host).is_ok());
+        }
+        let mut written = Vec::new();
+        for hop in named {
+            if !written.is_empty() {
+                written.extend_from_slice(b", ");
+            }
+            rfc7239::write(&mut written, hop, b"a:1", Some("https"));
+        }
+        assert!(rfc7239::split_from_right(&written).all(|it| rfc7239::parse(it).is_some()));
+    }
+    // A trusted proxy adds an element to each line: that is what counts.
+    if all.iter().any(|(forwarded, _)| *forwarded) {
+        let fields = fields(&all, Some(", for=192.0.2.1;proto=https"));
+        if fields.get(&header::FORWARDED).is_some() {
+            let told = Told::read(&fields, &trusted, Believed::Forwarded, peer);
+            assert_eq!(told.client, Some(PeerAddress::Ip([192, 0, 2, 1].into())));
+            assert_eq!(told.https, Some(true));
         }
     }
-    let there_are_some = !headers.is_empty();
-    let fields = RequestFields::Map(headers.into());
-    let (found, _) = client(&fields, &trusted, peer);
-    // Nothing was said, or something was: the peer itself only where it is the best guess.
-    assert!(found == peer || there_are_some);
-    let _ = trusted.contains(found);
 });

@@ -30,7 +30,7 @@ fn read(sent: &[u8], piece: usize) -> Result<Option<(RequestHead, Bytes)>, Bad> 
 
 /// What is told of a head.
 fn told(told: &RequestHead) -> (String, HeaderMap, Framing, [bool; 3]) {
-    let Head { method, target, version, fields, present } = &told.head;
+    let Head { method, target, version, fields, present, protocols: _ } = &told.head;
     let line = format!("{method} {target:?} {version:?} {present:?}");
     let flags = [told.keep_alive, told.expects_continue, told.takes_trailers];
     (line, fields.clone().map().clone(), told.framing, flags)
