@@ -124,7 +124,15 @@ fn every_file_we_ship_loads_without_a_warning() {
         let copy = directory.path().join(path.file_name().expect("name"));
         fs::copy(&path, &copy).expect("copy");
         match load(&copy) {
-            Ok(loaded) => assert_eq!(loaded.warnings, [], "{}", path.display()),
+            Ok(loaded) => {
+                // One contract shows what is warned of on purpose.
+                let is_meant = |it: &sheave::config::Diagnostic| {
+                    path.ends_with("protocols.toml") && it.message.contains("are not verified")
+                };
+                let warnings: Vec<_> =
+                    loaded.warnings.into_iter().filter(|it| !is_meant(it)).collect();
+                assert_eq!(warnings, [], "{}", path.display());
+            }
             Err(error) => panic!("{error}"),
         }
     }

@@ -332,3 +332,46 @@ fn a_tunnel_goes_through_tls_both_ways() {
     client.stream().shutdown(Shutdown::Write).unwrap();
     assert_eq!(client.rest().unwrap(), b"bye");
 }
+
+#[test]
+fn tls_1_2_resumes_and_asks_for_our_certificate_too() {
+    let (dir, server) = (directory(), Server::start("1"));
+    certs::write(dir.path(), "server", Kind::Ecdsa, &["localhost"]);
+    let ours = certs::write(dir.path(), "ours", Kind::Ecdsa, &["proxy.test"]);
+    let versions = [&rustls::version::TLS12];
+    let tls = certs::server_config_with(dir.path(), "server", true, &versions);
+    let front = Front::start(&server, Some(tls), false);
+    let own = "certificate = \"ours.pem\", key = \"ours.key\"";
+    let config = |own: &str| {
+        let tls = format!("tls = {{ ca = \"ca.pem\", name = \"localhost\"{own} }}");
+        Config::bare().address(&front.address, "").upstream(&format!("keepalive = 0\n{tls}"))
+    };
+    let daemon = Daemon::start_in(dir, &config(&format!(", {own}")).text());
+    for _ in 0..3 {
+        assert_eq!(client::get(daemon.http(), "/").text(), "1");
+    }
+    let seen = front.seen();
+    assert_eq!(seen[0].certificate.as_ref(), Some(&ours));
+    let resumed: Vec<_> = seen.iter().map(|it| it.resumed).collect();
+    assert_eq!(resumed, [Some(false), Some(true), Some(true)]);
+    daemon.reconfigure(&config(""));
+    assert_eq!(client::get(daemon.http(), "/").status, 502);
+    let line = daemon.wait_for_reason("tls_failed");
+    let detail = line["detail"].as_str().unwrap();
+    assert!(detail.contains("client certificate"), "{detail}");
+}
+
+#[test]
+fn a_kept_connection_that_the_server_has_closed_fails_no_request() {
+    let scene = Scene::new("localhost", LOCALHOST);
+    scene.server.set(Behaviour::close_idle(std::time::Duration::ZERO));
+    let mut client = Client::connect(scene.daemon.http());
+    for turn in 1..=20 {
+        let ask = if turn % 2 == 0 { "POST" } else { "GET" };
+        let body = if turn % 2 == 0 { "body" } else { "" };
+        assert_eq!(client.ask(&client::request(ask, "/", "", body)).text(), "1", "{turn}");
+        until("the connection to be closed", || scene.front.seen().iter().all(|it| it.ended));
+    }
+    let labels = [("upstream", "app"), ("outcome", "tls_failed")];
+    assert_eq!(scene.daemon.count("sheave_upstream_attempts_total", &labels), 0);
+}

@@ -126,13 +126,23 @@ pub fn write_authority(dir: &Path, name: &str) {
 /// A server's settings with the files that [`write`] wrote. With `asks`, it wants a certificate that the
 /// authority signed.
 pub fn server_config(dir: &Path, name: &str, asks: bool) -> rustls::ServerConfig {
+    server_config_with(dir, name, asks, rustls::ALL_VERSIONS)
+}
+
+/// The same, in these versions of TLS.
+pub fn server_config_with(
+    dir: &Path,
+    name: &str,
+    asks: bool,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> rustls::ServerConfig {
     let file = |end: &str| dir.join(format!("{name}.{end}"));
     let chain = CertificateDer::pem_file_iter(file("pem")).expect("a chain");
     let chain = chain.collect::<Result<Vec<_>, _>>().expect("a chain");
     let key = PrivateKeyDer::from_pem_file(file("key")).expect("a key");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider));
-    let builder = builder.with_safe_default_protocol_versions().expect("versions");
+    let builder = builder.with_protocol_versions(versions).expect("versions");
     let builder = if asks {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(authority_der().into()).expect("the authority");

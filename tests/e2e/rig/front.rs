@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, copy_bidirectional},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, split},
     net::{TcpListener, TcpStream, UnixListener},
     runtime::Runtime,
 };
@@ -27,6 +27,8 @@ pub struct Seen {
     pub alpn: Option<String>,
     /// The client's own certificate.
     pub certificate: Option<Vec<u8>>,
+    /// Whether the server's end has been passed on.
+    pub ended: bool,
 }
 
 /// What stands before a server; dropping it ends it.
@@ -130,14 +132,13 @@ impl State {
             let header = proxy_header(&mut stream).await?;
             self.note(index, |seen| seen.proxy_header = header);
         }
-        let mut server = TcpStream::connect(self.to).await?;
+        let server = TcpStream::connect(self.to).await?;
         server.set_nodelay(true)?;
         let tls = self.tls.lock().unwrap().clone();
         let Some(tls) = tls else {
-            copy_bidirectional(&mut stream, &mut server).await?;
-            return Ok(());
+            return self.both(stream, server, index).await;
         };
-        let mut stream = TlsAcceptor::from(tls).accept(stream).await?;
+        let stream = TlsAcceptor::from(tls).accept(stream).await?;
         let (_, shaken) = stream.get_ref();
         self.note(index, |seen| {
             seen.resumed = Some(shaken.handshake_kind() == Some(HandshakeKind::Resumed));
@@ -145,8 +146,29 @@ impl State {
             seen.alpn = shaken.alpn_protocol().map(|it| String::from_utf8_lossy(it).into_owned());
             seen.certificate = shaken.peer_certificates().map(|it| it[0].to_vec());
         });
-        copy_bidirectional(&mut stream, &mut server).await?;
-        Ok(())
+        self.both(stream, server, index).await
+    }
+
+    /// Each direction ends by itself.
+    async fn both<S: AsyncRead + AsyncWrite>(
+        &self,
+        client: S,
+        server: TcpStream,
+        index: usize,
+    ) -> io::Result<()> {
+        let (mut from_client, mut to_client) = split(client);
+        let (mut from_server, mut to_server) = server.into_split();
+        let up = async {
+            copy(&mut from_client, &mut to_server).await?;
+            to_server.shutdown().await
+        };
+        let down = async {
+            copy(&mut from_server, &mut to_client).await?;
+            to_client.shutdown().await?;
+            self.note(index, |seen| seen.ended = true);
+            Ok(())
+        };
+        tokio::try_join!(up, down).map(|_| ())
     }
 }
 
