@@ -19,7 +19,7 @@ import websocket_checks as ws
 from scene import Scene
 
 # What sheave can't do yet: checks that need it are not run. Take a word out once it can.
-NOT_YET = {"early_hints_http2", "rfc8441", "http2_upstream", "grpc"}
+NOT_YET = {"http2_upstream", "grpc"}
 
 LIMIT = 60
 
@@ -114,6 +114,8 @@ def websocket_checks():
             yield Check(f"node ws: {way}, server {server}", ws.node, server, **options)
         yield Check(f"python websockets: a hundred, server {server}", ws.python_many, server)
         yield Check(f"python websockets: refused, server {server}", ws.python_refused, server)
+    yield Check("python websockets: wss, server hypercorn-tls", ws.python, "hypercorn-tls")
+    yield Check("python websockets: a hundred, server hypercorn-tls", ws.python_many, "hypercorn-tls")
     for server in ("websockets", "node", "hypercorn", "hypercorn-tls"):
         direct = server == "hypercorn-tls"
         needs = ["rfc8441", *(["tls_upstream", "http2_upstream"] if direct else [])]
