@@ -1,4 +1,4 @@
-//! Warns every day of certificates that end soon.
+//! Warns every day of certificates that end soon, and of OCSP responses that have ended.
 //!
 //! Owns: the times of the warnings. May touch: the snapshot. The config's check warns, too, with
 //! the place in the config, but a daemon may run for months without a reload.
@@ -15,6 +15,8 @@ const DAY: i64 = 24 * 60 * 60;
 /// From so many seconds before its end a certificate is warned of.
 const SOON: i64 = 14 * DAY;
 
+const ENDED_STAPLE: &str = "an OCSP response has ended, and is stapled no more: fetch it again";
+
 /// Warns once a day of what ends soon or has ended.
 pub async fn watch(live: Arc<Live>) {
     loop {
@@ -28,7 +30,9 @@ pub async fn watch(live: Arc<Live>) {
 /// The warnings, one for each file.
 fn due(snapshot: &Snapshot, now: i64) -> BTreeMap<&Path, String> {
     let all = snapshot.lifetimes().map(|it| it.1);
-    all.filter_map(|it| Some((it.file.as_path(), words(it, now)?))).collect()
+    let all = all.filter_map(|it| Some((it.file.as_path(), words(it, now)?)));
+    let staples = snapshot.ended_staples(now).map(|file| (file, ENDED_STAPLE.to_owned()));
+    all.chain(staples).collect()
 }
 
 fn words(lifetime: &Lifetime, now: i64) -> Option<String> {

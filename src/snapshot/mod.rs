@@ -22,7 +22,7 @@ use crate::{
     tls::{Certificates, Lifetime},
     upstream::Server,
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 /// Everything compiled from one config.
 pub struct Snapshot {
@@ -85,6 +85,12 @@ impl Snapshot {
             let tls = listener.tls.iter().flat_map(|tls| tls.certificates.lifetimes());
             tls.map(|lifetime| (&*listener.name, lifetime))
         })
+    }
+
+    /// The files of OCSP responses that have ended by `now`.
+    pub fn ended_staples(&self, now: i64) -> impl Iterator<Item = &Path> {
+        let tls = self.listeners.iter().flatten().filter_map(|it| it.tls.as_ref());
+        tls.flat_map(move |it| it.certificates.ended_staples(now))
     }
 
     /// A route by its number.

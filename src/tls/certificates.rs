@@ -45,10 +45,18 @@ pub struct Pair<'a> {
 #[derive(Debug)]
 struct Certificate {
     key: Arc<CertifiedKey>,
-    /// The same with its OCSP response, and the last second in which that holds.
-    stapled: Option<(Arc<CertifiedKey>, i64)>,
+    stapled: Option<Stapled>,
     names: Vec<String>,
     lifetime: Lifetime,
+}
+
+/// A certificate with its OCSP response.
+#[derive(Debug)]
+struct Stapled {
+    key: Arc<CertifiedKey>,
+    file: PathBuf,
+    /// The last second in which the response holds, since 1970.
+    ends: i64,
 }
 
 /// When a certificate holds, in seconds since 1970.
@@ -102,6 +110,12 @@ impl Certificates {
     /// When each of them holds.
     pub fn lifetimes(&self) -> impl Iterator<Item = &Lifetime> {
         self.all.iter().map(|it| &it.lifetime)
+    }
+
+    /// The files of OCSP responses that have ended by `now`: they are stapled no more.
+    pub fn ended_staples(&self, now: i64) -> impl Iterator<Item = &Path> {
+        let staples = self.all.iter().filter_map(|it| it.stapled.as_ref());
+        staples.filter(move |it| it.ends < now).map(|it| it.file.as_path())
     }
 
     /// Those for a client that names no host that is ours: the first, or one with the same name.
@@ -162,7 +176,7 @@ impl Certificate {
     /// With its OCSP response, while that holds: clients refuse one that has ended, but do without.
     fn now(&self) -> Arc<CertifiedKey> {
         match &self.stapled {
-            Some((stapled, ends)) if UnixTime::now().as_secs() as i64 <= *ends => stapled.clone(),
+            Some(it) if UnixTime::now().as_secs() as i64 <= it.ends => Arc::clone(&it.key),
             _ => Arc::clone(&self.key),
         }
     }
@@ -174,16 +188,13 @@ impl Certificate {
 
 /// Nothing, if the response is none for this certificate, or holds no more; the config's check warns
 /// of that.
-fn stapled(
-    key: &CertifiedKey,
-    leaf: &X509Certificate<'_>,
-    file: &Path,
-) -> Option<(Arc<CertifiedKey>, i64)> {
+fn stapled(key: &CertifiedKey, leaf: &X509Certificate<'_>, file: &Path) -> Option<Stapled> {
     let der = std::fs::read(file).ok()?;
     let life = staple::read(&der, leaf.raw_serial()).ok()?;
     let mut key = key.clone();
     key.ocsp = Some(der);
-    Some((Arc::new(key), life.ends.unwrap_or(i64::MAX)))
+    let ends = life.ends.unwrap_or(i64::MAX);
+    Some(Stapled { key: Arc::new(key), file: file.to_owned(), ends })
 }
 
 pub(super) fn read_pair(chain: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
