@@ -37,7 +37,7 @@ pub enum AccessLogFormat {
     Combined,
 }
 
-/// A file that can be there. Whether it can be written, only the daemon's user finds out.
+/// A file that can be there. Whether this user can write it, [`super::system`] says.
 fn read_path(table: &Table<'_>, text: &Text) -> PathBuf {
     let path = table.path_in(text);
     let directory = path.parent().filter(|it| !it.as_os_str().is_empty());

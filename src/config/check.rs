@@ -6,7 +6,7 @@
 
 use super::{
     Config, HostPattern, ListenAddress, Upstream, certificate, client_certificates,
-    document::Document, nearest::did_you_mean, shadow::shadowed_by, ticket_keys,
+    document::Document, nearest::did_you_mean, shadow::shadowed_by, system, ticket_keys,
 };
 use std::{
     collections::{BTreeSet, HashMap},
@@ -40,6 +40,7 @@ pub(super) fn check(document: &Document<'_>, config: &Config) {
     // With a mistake, something may only seem to be unused.
     if document.errors() == 0 {
         unused(document, config);
+        system::check(document, config);
     }
 }
 

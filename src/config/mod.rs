@@ -2,7 +2,7 @@
 //!
 //! Owns: reading the TOML text, one file per table, and the rules across tables (`check.rs`).
 //! May touch: [`crate::template`], [`crate::cidr`] and [`crate::credentials`], the notations that it
-//! shares with requests and TLS; no tokio, no sockets. Next: [`crate::snapshot::build`] turns a
+//! shares with requests and TLS; no tokio. Next: [`crate::snapshot::build`] turns a
 //! [`Config`] into what runs.
 
 mod access_log;
@@ -37,6 +37,7 @@ mod shadow;
 mod shape;
 mod site;
 mod syntax;
+mod system;
 mod table;
 mod ticket_keys;
 mod tree;

@@ -7,7 +7,7 @@ use crate::rig::{
     daemon::run_to_end,
     secure::Handshake,
 };
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 const SEED: &str = include_str!("../contract/seed.toml");
 const EXERCISE: &str = include_str!("../contract/exercise4.toml");
@@ -92,6 +92,47 @@ fn a_log_that_cannot_be_there_is_told_by_check_and_run_alike() {
         assert_eq!(output.status.code(), Some(1), "{printed}");
         assert!(printed.contains(told), "{printed}");
     }
+}
+
+#[test]
+fn an_address_that_no_interface_has_is_warned_of_by_its_key() {
+    // Of documentation: nobody has it (RFC 5737).
+    let text = SEED.replace("127.0.0.1:8080", "192.0.2.1:8080");
+    let (code, printed) = check(&[("other.toml", &text)]);
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(printed.contains("no network interface of this machine has 192.0.2.1"), "{printed}");
+    assert!(printed.contains("other.toml:") && printed.contains("address = "), "{printed}");
+}
+
+#[test]
+fn files_that_this_user_can_not_write_are_warned_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let text = "[listener.a]\naddress = \"unix:closed/a.sock\"\n[listener.b]\n\
+                address = \"unix:nowhere/b.sock\"\n[[site]]\n[[site.route]]\nrespond.body = \"\"\n\
+                [access_log]\npath = \"closed/access.log\"\n";
+    fs::write(at("a.toml"), text).unwrap();
+    fs::create_dir(at("closed")).unwrap();
+    fs::write(at("closed/access.log"), "").unwrap();
+    for (name, mode) in [("closed/access.log", 0o444), ("closed", 0o555), (".", 0o755)] {
+        fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    // For root nothing is closed. If it can't be somebody else, that is all there is to see.
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
+    command.args([env!("CARGO_BIN_EXE_sheave"), "check", "--config"]).arg(at("a.toml"));
+    let output = match command.output() {
+        Ok(output) if output.status.code() == Some(0) => output,
+        _ => run_to_end(dir.path(), &["check", "--config", "a.toml"]),
+    };
+    let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{printed}");
+    assert!(printed.contains("there is no directory `"), "{printed}");
+    if fs::write(at("closed/probe"), "").is_err() || printed.contains("by this user") {
+        assert!(printed.contains("access.log` can't be written by this user"), "{printed}");
+        assert!(printed.contains("the socket can't be made in `"), "{printed}");
+    }
+    fs::set_permissions(at("closed"), fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]
