@@ -7,7 +7,7 @@
 use super::{
     backlog::{self, Accepted, Backlog},
     connection,
-    sockets::{SocketFile, bind_file, bind_ip, bound_by, local_address},
+    sockets::{SocketFile, bind_file, bind_ip, bound_by, let_nobody_in, local_address},
 };
 use crate::{
     config::{ListenAddress, clash},
@@ -73,18 +73,12 @@ pub struct Listener {
 }
 
 /// What a listener holds of the system.
-#[derive(Debug, Default)]
+/// Shared while one listener follows another.
+#[derive(Clone, Debug, Default)]
 pub struct Held {
-    sockets: Vec<OwnedFd>,
-    /// Of a Unix socket; shared while one listener follows another.
+    sockets: Arc<Vec<OwnedFd>>,
+    /// Of a Unix socket.
     file: Option<Arc<SocketFile>>,
-}
-
-impl Held {
-    fn try_clone(&self) -> io::Result<Self> {
-        let sockets = self.sockets.iter().map(OwnedFd::try_clone).collect::<io::Result<_>>()?;
-        Ok(Self { sockets, file: self.file.clone() })
-    }
 }
 
 impl Drop for Listener {
@@ -107,7 +101,7 @@ impl Listener {
         let address = match wanted {
             ListenAddress::Unix(path) => {
                 let (socket, file) = bind_file(path)?;
-                let bound = Held { sockets: vec![socket], file: Some(Arc::new(file)) };
+                let bound = Held { sockets: vec![socket].into(), file: Some(Arc::new(file)) };
                 return Ok(Self::new(id, name, wanted, wanted, bound, metrics));
             }
             ListenAddress::Ip(address) => *address,
@@ -126,14 +120,14 @@ impl Listener {
                 sockets.push(bind_ip(address, true)?);
             }
         }
-        let bound = Held { sockets, file: None };
+        let bound = Held { sockets: sockets.into(), file: None };
         Ok(Self::new(id, name, wanted, &found, bound, metrics))
     }
 
     /// The same sockets under another name.
-    pub fn renamed(&self, id: usize, name: &str, metrics: &Arc<Metrics>) -> io::Result<Arc<Self>> {
-        let bound = self.bound().try_clone()?;
-        Ok(Self::new(id, name, &self.address, &self.address, bound, metrics))
+    pub fn renamed(&self, id: usize, name: &str, metrics: &Arc<Metrics>) -> Arc<Self> {
+        let bound = self.bound().clone();
+        Self::new(id, name, &self.address, &self.address, bound, metrics)
     }
 
     /// With what is `bound` to `address`; the config says `wanted`.
@@ -193,10 +187,17 @@ impl Listener {
     /// Lets no more connections in and tells the existing ones to end. These may take long, but the
     /// address is free at once.
     pub fn drain(&self) {
+        let mut bound = self.bound();
+        // Who comes after a worker's last look at a socket would be reset when it is closed. So that
+        // nobody does, before the workers are told. But another listener may have both now.
+        bound.file = None;
+        if let Some(sockets) = Arc::get_mut(&mut bound.sockets) {
+            sockets.iter().for_each(let_nobody_in);
+        }
         self.draining.store(true, Ordering::Release);
+        *bound = Held::default();
+        drop(bound);
         self.drain.notify_waiters();
-        // Another listener may have the file now.
-        *self.bound() = Held::default();
     }
 
     /// Whether its connections should end.

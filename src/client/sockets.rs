@@ -6,7 +6,7 @@
 
 use crate::{config::ListenAddress, loopback};
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockFilter, SockRef, Socket, Type};
 use std::{
     fs, io,
     net::{Ipv4Addr, SocketAddr},
@@ -119,9 +119,31 @@ pub fn bound_by<T>(
     })
 }
 
+/// Makes the kernel drop what would open another connection on a listening socket for TCP. Its client
+/// sends that again after a second, to the socket that has the address then. A connection that it has
+/// seen the beginning of is made.
+pub fn let_nobody_in(socket: &OwnedFd) {
+    /// The place of the flags in TCP's head, and the one that opens a connection.
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 2;
+    let program = [
+        SockFilter::new(LOAD_BYTE, 0, 0, FLAGS),
+        SockFilter::new(SKIP_UNLESS_SET, 0, 1, SYN),
+        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ];
+    // Without it, such a client is refused, as it is with a Unix socket: its file is gone.
+    let _ = SockRef::from(socket).attach_filter(&program);
+}
+
+/// Of the classic packet filter: see the kernel's documentation, `networking/filter.rst`.
+const LOAD_BYTE: u16 = 0x30;
+const SKIP_UNLESS_SET: u16 = 0x45;
+const RETURN: u16 = 0x06;
+
 /// Where a socket for TCP is bound.
 pub fn local_address(socket: &OwnedFd) -> io::Result<ListenAddress> {
-    let bound = socket2::SockRef::from(socket).local_addr()?.as_socket();
+    let bound = SockRef::from(socket).local_addr()?.as_socket();
     bound.map(ListenAddress::Ip).ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 

@@ -46,7 +46,7 @@ pub fn bind(
         }
         // No two listeners of a config have one address, so the one that has it now gives it up.
         match current.iter().find(|it| it.address == wanted.address) {
-            Some(old) => old.renamed(id, &wanted.name, &resources.metrics),
+            Some(old) => Ok(old.renamed(id, &wanted.name, &resources.metrics)),
             None => Listener::bind(
                 id,
                 &wanted.name,

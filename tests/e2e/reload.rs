@@ -236,6 +236,12 @@ fn a_listener_that_gets_another_name_loses_no_connection() {
 
 #[test]
 fn listeners_move_to_addresses_that_the_daemon_has_itself() {
+    // Another program may have a port of ours at another address of loopback, and that for long.
+    assert!((0..4).any(|_| listeners_move()), "every time somebody else had the port");
+}
+
+/// Whether they could: not if another program has the port somewhere.
+fn listeners_move() -> bool {
     let listener =
         |name: &str, address: &str| format!("[listener.{name}]\naddress = \"{address}\"\n");
     let text = |one: &str, two: &str| {
@@ -267,12 +273,18 @@ fn listeners_move_to_addresses_that_the_daemon_has_itself() {
     until("them to have changed places", || {
         get(one, "/").text() == "two" && get(two, "/").text() == "one"
     });
-    to(&format!("0.0.0.0:{}", two.port()), &one.to_string());
+    daemon.rewrite_config(&text(&format!("0.0.0.0:{}", two.port()), &one.to_string()));
+    let answer = daemon.reload();
+    if answer.text().contains("Address already in use") {
+        return false;
+    }
+    assert_eq!(answer.status, 200, "{}", answer.text());
     until("it to be everywhere", || {
         Client::try_connect((Ipv4Addr::new(127, 0, 0, 9), two.port()).into())
             .is_ok_and(|mut client| client.get("/").text() == "one")
     });
     assert_eq!(get(two, "/").text(), "one");
+    true
 }
 
 #[test]
