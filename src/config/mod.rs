@@ -64,7 +64,7 @@ pub use route::{Action, HeaderEdits, PathPattern, Redirect, Respond, Route, Rout
 pub use server::Server;
 pub use server_tls::ServerTls;
 pub use site::{HostPattern, Site};
-pub use upstream::{Protocol, SentHeader, Strategy, Upstream, WhenAllDown};
+pub use upstream::{Protocol, SentHeader, Strategy, Upstream, UpstreamHttp2, WhenAllDown};
 
 use crate::cidr::AddressSet;
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};

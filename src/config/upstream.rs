@@ -17,6 +17,8 @@ pub struct Upstream {
     pub protocol: Protocol,
     /// `proxy_protocol`: how servers are told who the client is, default not at all.
     pub proxy_protocol: Option<SentHeader>,
+    /// `http2`.
+    pub http2: UpstreamHttp2,
     /// At least one that is not a backup. What `tls` of the upstream says is in each of them.
     pub servers: Vec<Server>,
     /// `keepalive`: idle connections kept per server and worker, default 64; 0 = none.
@@ -63,6 +65,18 @@ pub enum Strategy {
     RandomTwo,
     /// `consistent_hash`, by the rendered template.
     ConsistentHash(Template),
+}
+
+/// `http2` of an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpstreamHttp2 {
+    /// `streams`: requests at once on one connection, default 100; fewer if the server says so.
+    pub streams: u32,
+    /// `ping`: after so long without a byte from a server that has requests, it is asked for a sign of
+    /// life; default 10 s.
+    pub ping: Duration,
+    /// `ping_timeout`: it has so long to give one, default 5 s.
+    pub ping_timeout: Duration,
 }
 
 /// `protocol`.
@@ -131,8 +145,19 @@ impl Upstream {
             when_all_down: table.choice("when_all_down", WhenAllDown::FailOpen, &all_down),
             resolve_interval: read_resolve_interval(table),
             fail_on: read_fail_on(table),
+            http2: UpstreamHttp2::read(&table.table("http2")),
             retry: Retry::read(&table.table("retry"), &Retry::default()),
             limits: UpstreamLimits::read(&table.table("limits")),
+        }
+    }
+}
+
+impl UpstreamHttp2 {
+    fn read(table: &Table<'_>) -> Self {
+        Self {
+            streams: table.number("streams", 100, 1..=10_000),
+            ping: table.positive_duration("ping", Duration::from_secs(10)),
+            ping_timeout: table.positive_duration("ping_timeout", Duration::from_secs(5)),
         }
     }
 }
@@ -197,11 +222,7 @@ fn read_protocol(table: &Table<'_>, servers: &[Server]) -> Protocol {
     let default = if tls { Protocol::Auto } else { Protocol::Http1 };
     let words = [("http1", Protocol::Http1), ("http2", Protocol::Http2), ("auto", Protocol::Auto)];
     let protocol = table.choice("protocol", default, &words);
-    if protocol == Protocol::Http2 {
-        let hint = Some("leave `protocol` out: servers are asked by HTTP/1.1".into());
-        let message = "HTTP/2 to servers is not supported yet";
-        table.error(table.value_span("protocol"), message, hint);
-    } else if protocol == Protocol::Auto && !tls && !servers.is_empty() {
+    if protocol == Protocol::Auto && !tls && !servers.is_empty() {
         let hint = Some("add `tls = {}`, or write `protocol = \"http1\"`".into());
         let message =
             "`auto` is agreed on in a TLS handshake, and no server of this upstream has TLS";

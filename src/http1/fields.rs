@@ -48,6 +48,12 @@ impl Default for Fields {
     }
 }
 
+impl From<HeaderMap> for Fields {
+    fn from(map: HeaderMap) -> Self {
+        Self::Map(Box::new(map))
+    }
+}
+
 impl Fields {
     /// The fields by name, to be looked at and edited.
     pub fn map(&mut self) -> &mut HeaderMap {

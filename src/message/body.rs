@@ -21,6 +21,8 @@ pub enum BodyError {
     ReadTimeout,
     /// The server's chunked framing is broken.
     BadChunk,
+    /// The server broke the rules of HTTP/2.
+    BadFrame,
     /// The server's connection broke.
     Reset(io::Error),
     /// The client went away or broke its framing.
@@ -39,7 +41,7 @@ impl BodyError {
         match self {
             Self::Truncated | Self::Reset(_) => "response_truncated",
             Self::ReadTimeout => "read_timeout",
-            Self::BadChunk => "bad_response",
+            Self::BadChunk | Self::BadFrame => "bad_response",
             // Its framing, which the connection's reader calls so.
             Self::Client(error) if error.kind() == io::ErrorKind::InvalidData => "bad_request",
             Self::Client(_) => "client_aborted",
@@ -56,6 +58,7 @@ impl fmt::Display for BodyError {
             Self::Truncated => f.write_str("the server closed before the end of its response"),
             Self::ReadTimeout => f.write_str("the server stopped sending its response"),
             Self::BadChunk => f.write_str("the server broke the chunked framing"),
+            Self::BadFrame => f.write_str("the server broke the rules of HTTP/2"),
             Self::Reset(error) => write!(f, "the server's connection broke: {error}"),
             Self::Client(error) => write!(f, "the client's body broke: {error}"),
             Self::TooLarge => f.write_str("the client's body is too large"),

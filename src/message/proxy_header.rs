@@ -16,7 +16,7 @@ pub enum HeaderVersion {
 }
 
 /// The two ends of a client's connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ends {
     /// The client.
     pub source: SocketAddr,

@@ -38,6 +38,7 @@ pub struct Upload {
     /// space: every request has this.
     waited: u32,
     edited: EditedNames,
+    tunnel: bool,
 }
 
 impl Upload {
@@ -57,6 +58,7 @@ impl Upload {
             received: (length != Length::None).then(Arc::default),
             waited: 0,
             edited: edited.clone(),
+            tunnel: false,
         }
     }
 
@@ -66,7 +68,13 @@ impl Upload {
         let mut upload = Self::new(Body::Empty, 0, 0, &None);
         upload.body = body;
         upload.received = Some(Arc::default());
+        upload.tunnel = true;
         upload
+    }
+
+    /// Whether it is a tunnel's.
+    pub fn is_tunnel(&self) -> bool {
+        self.tunnel
     }
 
     /// Lets what follows pass, and keeps none of it.

@@ -19,6 +19,8 @@ pub enum Outcome {
     SendTimeout,
     /// The connection ended before the head.
     Reset,
+    /// Its HTTP/2 connection took no more requests: no fault of the server.
+    Refused,
     /// No head in time.
     ResponseTimeout,
     /// A head or framing that can't be passed on.
@@ -35,7 +37,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them, in their order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Success,
         Self::Status,
         Self::ConnectFailed,
@@ -43,6 +45,7 @@ impl Outcome {
         Self::TlsFailed,
         Self::SendTimeout,
         Self::Reset,
+        Self::Refused,
         Self::ResponseTimeout,
         Self::BadResponse,
         Self::ReadTimeout,
@@ -61,6 +64,7 @@ impl Outcome {
             Self::TlsFailed => "tls_failed",
             Self::SendTimeout => "send_timeout",
             Self::Reset => "reset",
+            Self::Refused => "stream_refused",
             Self::ResponseTimeout => "response_timeout",
             Self::BadResponse => "bad_response",
             Self::ReadTimeout => "read_timeout",

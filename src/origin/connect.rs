@@ -42,8 +42,6 @@ pub struct Link {
     pub requests: u64,
     /// When it was opened, on the process's clock.
     pub opened: u64,
-    /// Whether HTTP/2 is spoken on it.
-    pub http2: bool,
     /// How long the server keeps it between two requests, in seconds, if it has said so.
     pub kept_for: Option<NonZeroU16>,
     /// The server's [`Server::moves`] at the last time that this was one of its addresses.
@@ -84,6 +82,27 @@ impl Gear {
         })
     }
 
+    /// Whether nothing of a connection is left in it.
+    pub fn is_unused(&self) -> bool {
+        self.unread.is_empty() && self.outgoing.is_empty()
+    }
+
+    /// Lets the wait that begins `now` end after `timeout`.
+    pub fn arm(&mut self, now: Instant, timeout: Duration) {
+        self.since = now;
+        self.deadline.as_mut().reset((now + timeout).into());
+    }
+
+    /// How long the current wait has lasted.
+    pub fn waited(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
+    }
+
+    /// Ready once the wait has ended.
+    pub fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.deadline.as_mut().poll(cx)
+    }
+
     /// Whether everything that was read has been used, and everything has been written.
     pub fn is_clean(&self) -> bool {
         self.unread.is_empty() && self.outgoing.is_done()
@@ -121,19 +140,23 @@ impl Connection {
         let moves = to.server.moves();
         let wire = tokio::select! {
             biased;
-            wire = dial(to, timeout) => wire?,
+            wire = dial(to, timeout, Speaks::Http1) => wire?,
             () = gear.deadline.as_mut() => return Err(Unconnected::Timeout),
         };
-        let (first_read, requests, kept_for) = (SMALL, 0, None);
-        let http2 = match to.reach.means.speaks {
-            Speaks::Http1 => false,
-            Speaks::Http2 => true,
-            Speaks::Either => wire.has_agreed_on_http2(),
-        };
+        Ok(Self::over(wire, to, (now, moves), gear))
+    }
+
+    /// Over a wire that was dialed at a moment, when the server had moved so many times.
+    pub fn over(
+        wire: Wire,
+        to: &Destination<'_>,
+        (now, moves): (u64, u32),
+        gear: Box<Gear>,
+    ) -> Self {
         let (key, client) = (to.reach.key(), to.client.clone());
-        let link =
-            Link { wire, key, client, first_read, requests, opened: now, http2, kept_for, moves };
-        Ok(Self { link, gear })
+        let (first_read, requests, kept_for) = (SMALL, 0, None);
+        let link = Link { wire, key, client, first_read, requests, opened: now, kept_for, moves };
+        Self { link, gear }
     }
 
     /// Reads what has arrived into `unread`, with room for `want` bytes. If something is `likely`
@@ -176,17 +199,16 @@ impl Connection {
 
     /// Lets the wait that begins `now` end after `timeout`.
     pub fn arm(&mut self, now: Instant, timeout: Duration) {
-        self.gear.since = now;
-        self.gear.deadline.as_mut().reset((now + timeout).into());
+        self.gear.arm(now, timeout);
     }
 
     /// How long the current wait has lasted.
     pub fn waited(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.gear.since)
+        self.gear.waited(now)
     }
 
     /// Ready once the wait has ended.
     pub fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.gear.deadline.as_mut().poll(cx)
+        self.gear.poll_deadline(cx)
     }
 }

@@ -4,7 +4,10 @@
 //! May touch: [`crate::upstream`], [`crate::message`], [`crate::tls`], [`crate::loopback`]. Called by [`super::connect`] for requests and by
 //! [`super::probe`] for checks.
 
-use super::wire::{Bare, Wire};
+use super::{
+    sessions::LineKey,
+    wire::{Bare, Wire},
+};
 use crate::{
     loopback,
     message::{
@@ -12,7 +15,7 @@ use crate::{
         proxy_header::{self, Ends},
     },
     tls::words,
-    upstream::{Reach, Server},
+    upstream::{Reach, Server, Speaks},
 };
 use rustix::io::Errno;
 use std::{
@@ -45,6 +48,11 @@ impl<'a> Destination<'a> {
         Self { server, reach, client: None }
     }
 
+    /// Which HTTP/2 connections will do.
+    pub fn line_key(&self) -> LineKey {
+        (self.reach.key(), self.client.as_deref().copied())
+    }
+
     /// For a client, of which the server is told where the config says so.
     #[must_use]
     pub fn of(self, peer: &Peer) -> Self {
@@ -70,6 +78,21 @@ impl fmt::Display for Unconnected {
             Self::Io(error) => error.fmt(f),
             Self::Timeout => f.write_str("no connection in time"),
             Self::Tls(words) => f.write_str(words),
+        }
+    }
+}
+
+impl Unconnected {
+    /// The same for another who waited for the connection.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        match self {
+            Self::Io(error) => match error.raw_os_error() {
+                Some(code) => Self::Io(io::Error::from_raw_os_error(code)),
+                None => Self::Io(io::Error::new(error.kind(), error.to_string())),
+            },
+            Self::Timeout => Self::Timeout,
+            Self::Tls(words) => Self::Tls(words.clone()),
         }
     }
 }
@@ -124,14 +147,18 @@ impl<'a> Places<'a> {
 
 /// Connects to one of a server's places, each tried once. One that does not answer leaves the others
 /// their share of the time. The caller ends the whole.
-pub async fn dial(to: &Destination<'_>, within: Duration) -> Result<Wire, Unconnected> {
+pub async fn dial(
+    to: &Destination<'_>,
+    within: Duration,
+    speaks: Speaks,
+) -> Result<Wire, Unconnected> {
     let places = Places::of(to);
     let first = to.server.requests() as usize % places.count().max(1);
     let nowhere = io::Error::new(io::ErrorKind::NotFound, "the name has no address yet");
     let mut failed = Unconnected::Io(nowhere);
     let deadline = Instant::now() + within;
     for turn in 0..places.count() {
-        let dialing = dial_at(places.at(first + turn), to);
+        let dialing = dial_at(places.at(first + turn), to, speaks);
         let left = places.count() - turn;
         let dialed = if left == 1 {
             dialing.await
@@ -148,7 +175,11 @@ pub async fn dial(to: &Destination<'_>, within: Duration) -> Result<Wire, Unconn
 }
 
 /// Connects to one place, with the PROXY protocol's header and the TLS handshake where there are such.
-pub async fn dial_at(place: Place<'_>, to: &Destination<'_>) -> Result<Wire, Unconnected> {
+pub async fn dial_at(
+    place: Place<'_>,
+    to: &Destination<'_>,
+    speaks: Speaks,
+) -> Result<Wire, Unconnected> {
     let mut bare = match place {
         Place::Inet(address) => Bare::Tcp(tcp(address).await?),
         Place::Unix(path) => Bare::Unix(unix(path).await?),
@@ -158,7 +189,7 @@ pub async fn dial_at(place: Place<'_>, to: &Destination<'_>) -> Result<Wire, Unc
     }
     let Some(tls) = &to.reach.means.tls else { return Ok(Wire::Plain(bare)) };
     let connector = TlsConnector::from(Arc::clone(&tls.config));
-    let stream = connector.connect(tls.name.clone(), bare).await;
+    let stream = connector.with_alpn(speaks.alpn()).connect(tls.name.clone(), bare).await;
     let stream = stream.map_err(|error| Unconnected::Tls(words::handshake(&error)))?;
     Ok(Wire::Tls(Box::new(stream)))
 }

@@ -14,7 +14,7 @@ use crate::{
     http1::{request::tokens, request_head::Limits},
     message::{body::BodyError, upload::Upload},
 };
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::{
     future::poll_fn,
     io,
@@ -166,7 +166,9 @@ fn poll_head(
         let interim = |status, fields| asking.interim(status, fields);
         match response_head::parse(&mut connection.gear.unread, asking.method(), limits, interim) {
             Ok(Some(head)) => {
-                if head.status == StatusCode::SWITCHING_PROTOCOLS && !is_agreed(&head, asking) {
+                if head.status == StatusCode::SWITCHING_PROTOCOLS
+                    && !are_among(asking.protocols(), head.fields.clone().map())
+                {
                     let unasked = "it changes to a protocol that was not asked for";
                     return Poll::Ready(Err(Failure::BadResponse(unasked)));
                 }
@@ -179,12 +181,10 @@ fn poll_head(
     }
 }
 
-/// Whether a server changes to a protocol that it was asked for (RFC 9110 §7.8).
-fn is_agreed(head: &ResponseHead, asking: &impl Asking) -> bool {
-    let Some(asked) = asking.protocols() else { return false };
-    let mut fields = head.fields.clone();
-    let chosen = fields.map().get(header::UPGRADE).map(HeaderValue::as_bytes);
-    let asked_for =
-        |name: &[u8]| tokens(asked.as_bytes()).any(|asked| asked.eq_ignore_ascii_case(name));
+/// Whether a server changes to protocols that it was asked for (RFC 9110 §7.8).
+fn are_among(asked: Option<&str>, fields: &HeaderMap) -> bool {
+    let asked = asked.unwrap_or_default().as_bytes();
+    let asked_for = |name: &[u8]| tokens(asked).any(|asked| asked.eq_ignore_ascii_case(name));
+    let chosen = fields.get(header::UPGRADE).map(HeaderValue::as_bytes);
     chosen.is_some_and(|chosen| tokens(chosen).all(asked_for) && !chosen.is_empty())
 }

@@ -24,6 +24,8 @@ pub enum Failure {
     SendTimeout,
     /// The connection ended or broke.
     Reset(io::Error),
+    /// It took no more requests on the connection: this one was not processed (RFC 9113 §8.7).
+    Refused(String),
     /// No head in time.
     ResponseTimeout,
     /// A head that can't be passed on.
@@ -38,12 +40,12 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ConnectTimeout => f.write_str("no connection within `timeouts.connect`"),
-            Self::Tls(words) => f.write_str(words),
             Self::SendTimeout => f.write_str("it took nothing for `timeouts.send`"),
             Self::Reset(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 f.write_str("it closed the connection without a whole response head")
             }
             Self::Connect(error) | Self::Reset(error) => write!(f, "{error}"),
+            Self::Tls(words) | Self::Refused(words) => f.write_str(words),
             Self::ResponseTimeout => f.write_str("no response within `timeouts.response_head`"),
             Self::BadResponse(malformed) => f.write_str(malformed),
             Self::Client(error) => write!(f, "{error}"),
@@ -97,6 +99,8 @@ impl Failed {
     pub fn is_no_fault(&self) -> bool {
         match &self.failure {
             Failure::Reset(_) => self.reused && !self.answered,
+            // It says when it has enough, or that it stops.
+            Failure::Refused(_) => true,
             Failure::Connect(error) => is_ours(error),
             _ => false,
         }

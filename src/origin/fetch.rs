@@ -9,30 +9,19 @@ use super::{
     dial::{Destination, Unconnected, is_ours},
     exchange::exchange,
     failure::{Failed, Failure},
-    http1_body::ServerBody,
-    pool::{self, Pool},
-    response_head::{Framing, ResponseHead},
+    fetch_http2::by_http2,
+    pool::Pool,
+    reply::Reply,
+    sessions,
     timeouts::Timeouts,
-    tunnel::Tunnel,
 };
 use crate::{
-    clock::Clock,
-    http1::{
-        buffers::SMALL, fields::Fields, moved::WORTH_MOVING, outgoing::Outgoing,
-        request_head::Limits,
-    },
-    message::{
-        body::{Body, Length},
-        hop_by_hop::EditedNames,
-        upload::Upload,
-    },
-    upstream::{Lease, Server},
+    http1::{fields::Fields, outgoing::Outgoing, request_head::Limits},
+    message::{body::Length, upload::Upload},
+    upstream::{Server, Speaks},
 };
-use http::{Method, StatusCode};
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use http::{HeaderMap, Method, Request, StatusCode};
+use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 /// How long to wait for descriptors that others give back.
@@ -46,10 +35,16 @@ pub trait Asking: Sync {
     /// Begins the request by HTTP/1: the whole head, with a body of `length`.
     fn write_http1(&self, outgoing: &mut Outgoing, server: &Server, length: Length);
 
+    /// The same for HTTP/2, over TLS or not.
+    fn to_http2(&self, server: &Server, tls: bool, length: Length) -> Request<()>;
+
     /// The protocols that it wants to change to, if any.
     fn protocols(&self) -> Option<&str> {
         None
     }
+
+    /// The server has agreed by HTTP/2: adds what HTTP/1 would say.
+    fn agreed(&self, _fields: &mut HeaderMap) {}
 
     /// Takes an interim response (RFC 9110 §15.2), with its end-to-end fields.
     fn interim(&self, _status: StatusCode, _fields: Fields) {}
@@ -62,6 +57,8 @@ pub struct Terms<'a> {
     pub timeouts: &'a Timeouts,
     /// The response's head.
     pub head: Limits,
+    /// How HTTP/2 is spoken.
+    pub http2: &'a sessions::Settings,
     /// The moment just before, and the same in the clock's milliseconds: reading a clock costs as
     /// much as choosing a server.
     pub begun: (Instant, u64),
@@ -86,53 +83,29 @@ pub struct Fetched {
     pub way: Way,
 }
 
-/// A server's answer: its head has been read, its body has not.
-pub struct Reply {
-    /// The status.
-    pub status: StatusCode,
-    /// The end-to-end fields.
-    pub fields: Fields,
-    framing: Framing,
-    reusable: bool,
-    connection: Connection,
-}
-
-/// Where a connection and a lease go at the end.
-#[derive(Debug)]
-pub struct Home {
-    /// The worker's pool.
-    pub pool: Arc<Pool>,
-    /// What the pool keeps.
-    pub limits: pool::Limits,
-    /// Held until the body has ended.
-    pub lease: Lease,
-    /// For the time when they go back.
-    pub clock: Clock,
-}
-
-/// What is known of who takes an answer's body.
-pub struct Taker {
-    /// How much is read at a time.
-    pub part: usize,
-    /// Whether the kernel may move the bytes.
-    pub may_move: bool,
-    /// How many bytes may be read ahead of it.
-    pub ahead: usize,
-    /// Trailers of these names don't pass.
-    pub edited: EditedNames,
-    /// Whether the connection must not be used for anybody else.
-    pub personal: bool,
-    /// How long the server may send nothing.
-    pub read: Duration,
-    /// How long nothing may pass a tunnel.
-    pub tunnel: Duration,
-    /// When the head came, on the process's clock.
-    pub now: u64,
-}
-
 /// Asks the server there once. If a kept connection turns out to be closed, this is no failure of the
 /// server: the request goes over a new one.
 pub async fn fetch(
+    pool: &Pool,
+    to: &Destination<'_>,
+    asking: &impl Asking,
+    body: &mut Upload,
+    terms: Terms<'_>,
+) -> Fetched {
+    if to.reach.means.speaks != Speaks::Http1 && !asks_for_http1(asking, to) {
+        // Boxed: other requests do not pay for it.
+        return Box::pin(by_http2(pool, to, asking, body, terms)).await;
+    }
+    by_http1(pool, to, asking, body, terms).await
+}
+
+/// Where both may be spoken, a change of protocols goes by HTTP/1: few servers know it by HTTP/2.
+fn asks_for_http1(asking: &impl Asking, to: &Destination<'_>) -> bool {
+    to.reach.means.speaks == Speaks::Either && asking.protocols().is_some()
+}
+
+/// The same by HTTP/1.
+pub(super) async fn by_http1(
     pool: &Pool,
     to: &Destination<'_>,
     asking: &impl Asking,
@@ -146,7 +119,9 @@ pub async fn fetch(
     if let Some(mut connection) = pool.check_out(to, now, thorough) {
         asking.write_http1(&mut connection.gear.outgoing, to.server, body.length());
         match exchange(&mut connection, body, asking, terms, begun).await {
-            Ok(head) => return Fetched { reply: Ok(Reply::new(head, connection)), way: Way::Kept },
+            Ok(head) => {
+                return Fetched { reply: Ok(Reply::by_http1(head, connection)), way: Way::Kept };
+            }
             Err(failure) => {
                 let failed = how_far(&connection, failure);
                 if !is_stale(&failed, body, asking.method()) {
@@ -170,10 +145,20 @@ async fn over_a_fresh_one(
     terms: Terms<'_>,
 ) -> Result<Reply, Failed> {
     let opened = open(pool, to, terms).await;
-    let mut connection = opened.map_err(|error| Failed::unsent(error.into()))?;
+    over(opened.map_err(|error| Failed::unsent(error.into()))?, to, asking, body, terms).await
+}
+
+/// Over a connection that is there, by HTTP/1.
+pub(super) async fn over(
+    mut connection: Connection,
+    to: &Destination<'_>,
+    asking: &impl Asking,
+    body: &mut Upload,
+    terms: Terms<'_>,
+) -> Result<Reply, Failed> {
     asking.write_http1(&mut connection.gear.outgoing, to.server, body.length());
     match exchange(&mut connection, body, asking, terms, Instant::now()).await {
-        Ok(head) => Ok(Reply::new(head, connection)),
+        Ok(head) => Ok(Reply::by_http1(head, connection)),
         Err(failure) => Err(how_far(&connection, failure)),
     }
 }
@@ -213,56 +198,4 @@ fn is_stale(failed: &Failed, body: &Upload, method: &Method) -> bool {
         && !failed.answered
         && body.can_replay()
         && (!failed.sent || method.is_idempotent())
-}
-
-impl Reply {
-    fn new(head: ResponseHead, connection: Connection) -> Self {
-        let ResponseHead { status, fields, framing, reusable, .. } = head;
-        Self { status, fields, framing, reusable, connection }
-    }
-
-    /// Whether the server has all of the request.
-    pub fn is_sent(&self) -> bool {
-        self.connection.gear.outgoing.is_done()
-    }
-
-    /// Its body. What has not been sent of the request is sent meanwhile, from `upload`.
-    pub async fn into_body(self, upload: Upload, home: Home, taker: Taker) -> Body {
-        if self.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Body::stream(Tunnel::open(self.connection, upload, home, taker.tunnel));
-        }
-        let all_sent = self.is_sent();
-        let Self { framing, reusable, mut connection, .. } = self;
-        let reusable = reusable && !taker.personal;
-        let may_move = taker.may_move && connection.takes_moved();
-        connection.link.first_read = match framing {
-            // A body that is worth moving is left to the kernel, if its taker allows that.
-            Framing::Length(length) if !may_move || length < WORTH_MOVING => {
-                SMALL.max(length.min(taker.part as u64) as usize)
-            }
-            _ => SMALL,
-        };
-        // Most small responses have arrived whole with their head.
-        if let Framing::Length(length) = framing
-            && length <= connection.gear.unread.len() as u64
-            && all_sent
-        {
-            let data = connection.gear.unread.split_to(length as usize);
-            if reusable {
-                home.keep(connection, taker.now);
-            }
-            return data.into();
-        }
-        let rest = (!all_sent).then_some(upload);
-        let waits = (taker.read, taker.edited);
-        let body = ServerBody::new(connection, rest, (framing, reusable), home, waits);
-        Box::new(body).gather(taker.ahead).await
-    }
-}
-
-impl Home {
-    /// Keeps a connection on which everything was read and sent.
-    pub(super) fn keep(self, connection: Connection, now: u64) {
-        self.pool.check_in(connection, &self.limits, now);
-    }
 }

@@ -5,7 +5,7 @@
 //! [`crate::upstream`]. A client that goes away drops it, and with it the connection: the server
 //! sees that at once.
 
-use super::{connect::Connection, exchange::poll_rest, fetch::Home, response_head::Framing};
+use super::{connect::Connection, exchange::poll_rest, reply::Home, response_head::Framing};
 use crate::{
     http1::{
         chunked::{Chunked, Step},

@@ -7,6 +7,7 @@
 use super::{
     connect::{Connection, Gear, Link},
     dial::Destination,
+    sessions::Sessions,
 };
 use crate::upstream::Server;
 use foldhash::fast::FixedState;
@@ -33,6 +34,8 @@ pub struct Limits {
 #[derive(Debug, Default)]
 pub struct Pool {
     kept: Mutex<Kept>,
+    /// Connections that carry many requests at once.
+    pub sessions: Sessions,
 }
 
 #[derive(Debug, Default)]
@@ -68,6 +71,19 @@ impl Pool {
             if now < expires && !link.is_dead(thorough) {
                 return Some(Connection { link, gear: gear(&mut kept) });
             }
+        }
+    }
+
+    /// Whether one that leads there is kept.
+    pub fn has_idle(&self, to: &Destination<'_>) -> bool {
+        self.lock().by_reach.get(&to.reach.key()).is_some_and(|idle| !idle.is_empty())
+    }
+
+    /// Takes back a gear whose connection goes on without it, or has ended.
+    pub fn give(&self, gear: Box<Gear>) {
+        let mut kept = self.lock();
+        if gear.is_unused() && kept.gears.len() < GEARS {
+            kept.gears.push(gear);
         }
     }
 
@@ -109,6 +125,7 @@ impl Pool {
     /// Drops connections that have expired or ended, those that lead to no `current` server or lead
     /// there in another way than now, and those to addresses that a server no longer has. Called once a second.
     pub fn sweep(&self, now: u64, current: &HashMap<u64, &Server>) {
+        self.sessions.sweep(now, |key| current.contains_key(&key));
         self.lock().by_reach.retain(|key, idle| {
             let Some(server) = current.get(key) else { return false };
             idle.retain_mut(|it| {

@@ -5,7 +5,7 @@
 
 use super::dial::{Destination, Place, Places, Unconnected, dial_at, is_ours};
 use crate::upstream::{
-    ActiveHealth, Reach, Server,
+    ActiveHealth, Reach, Server, Speaks,
     health::active::{Check, Tally},
 };
 use std::{fmt, io, sync::Arc, time::Duration};
@@ -112,7 +112,7 @@ async fn probe_at(
 }
 
 async fn ask(place: Place<'_>, to: &Destination<'_>, check: &Check) -> Result<u16, Unconnected> {
-    let mut stream = dial_at(place, to).await?;
+    let mut stream = dial_at(place, to, Speaks::Http1).await?;
     let host = check.host.as_deref().unwrap_or(to.server.host());
     let request = format!(
         "GET {} HTTP/1.1\r\nhost: {host}\r\nuser-agent: sheave-health-check\r\nconnection: close\r\n\r\n",

@@ -9,7 +9,7 @@
 use super::{
     connect::Connection,
     exchange::{SendError, poll_send},
-    fetch::Home,
+    reply::Home,
 };
 use crate::{
     http1::{buffers::SMALL, outgoing::Part},

@@ -129,7 +129,7 @@ impl Record {
         let outcome = match error {
             BodyError::Truncated | BodyError::Reset(_) => Outcome::ResponseTruncated,
             BodyError::ReadTimeout => Outcome::ReadTimeout,
-            BodyError::BadChunk => Outcome::BadResponse,
+            BodyError::BadChunk | BodyError::BadFrame => Outcome::BadResponse,
             BodyError::Client(_) | BodyError::TooLarge | BodyError::File(_) | BodyError::Idle => {
                 return;
             }

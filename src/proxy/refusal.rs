@@ -55,7 +55,11 @@ impl Refusal {
             Failure::ConnectTimeout | Failure::ResponseTimeout | Failure::SendTimeout => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, outcome(failure).name())
             }
-            Failure::Connect(_) | Failure::Tls(_) | Failure::Reset(_) | Failure::BadResponse(_) => {
+            Failure::Connect(_)
+            | Failure::Tls(_)
+            | Failure::Reset(_)
+            | Failure::Refused(_)
+            | Failure::BadResponse(_) => {
                 Self::new(StatusCode::BAD_GATEWAY, outcome(failure).name())
             }
         }
@@ -90,6 +94,7 @@ impl Refusal {
 pub fn outcome(failure: &Failure) -> Outcome {
     match failure {
         Failure::Connect(_) => Outcome::ConnectFailed,
+        Failure::Refused(_) => Outcome::Refused,
         Failure::ConnectTimeout => Outcome::ConnectTimeout,
         Failure::Tls(_) => Outcome::TlsFailed,
         Failure::SendTimeout => Outcome::SendTimeout,

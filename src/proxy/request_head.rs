@@ -6,7 +6,7 @@
 use super::forwarded_fields::{self, joined};
 use crate::{
     http1::{
-        fields::{Fields, write_field, write_known, write_length},
+        fields::{Fields, to_map, write_field, write_known, write_length},
         known::{Known, known},
         outgoing::Outgoing,
         request::RequestFields,
@@ -16,11 +16,16 @@ use crate::{
         context::Context,
         forwarded::{Edited, Written},
         interim::Interim,
+        websocket,
     },
     origin::Asking,
     upstream::Server,
 };
-use http::{HeaderMap, Method, StatusCode, Version, header};
+use h2::ext::Protocol;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, header,
+    uri::{Authority, Parts, PathAndQuery, Scheme},
+};
 
 /// What the writer needs beside the request itself.
 pub struct Forwarding<'a> {
@@ -55,19 +60,75 @@ impl Asking for Forwarding<'_> {
         }
     }
 
+    fn to_http2(&self, server: &Server, tls: bool, length: Length) -> Request<()> {
+        let mut lines = Vec::with_capacity(1024);
+        fields(&mut lines, self, server, length);
+        let mut fields = to_map(&lines.into());
+        let host = fields.remove(header::HOST);
+        // For one connection of HTTP/1 (RFC 9113 §8.2.2).
+        for name in [header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE] {
+            fields.remove(name);
+        }
+        let mut request = Request::new(());
+        *request.version_mut() = Version::HTTP_2;
+        if let Some(protocols) = self.protocols() {
+            // RFC 8441 §4, and §5: it needs no key.
+            *request.method_mut() = Method::CONNECT;
+            let protocol = protocols.split(',').next().unwrap_or_default().trim();
+            request.extensions_mut().insert(Protocol::from(protocol));
+            fields.remove(websocket::KEY);
+        } else {
+            *request.method_mut() = self.method().clone();
+        }
+        *request.uri_mut() = uri(host.as_ref(), server, tls, self.target);
+        *request.headers_mut() = fields;
+        request
+    }
+
     fn protocols(&self) -> Option<&str> {
         self.context.head.protocols.as_deref()
     }
+
+    fn agreed(&self, fields: &mut HeaderMap) {
+        let protocols = self.protocols().unwrap_or_default();
+        let protocol = protocols.split(',').next().unwrap_or_default().trim();
+        if let Ok(protocol) = HeaderValue::from_str(protocol) {
+            fields.insert(header::UPGRADE, protocol);
+        }
+        if let Some(key) = self.context.head.fields.get(&websocket::KEY)
+            && let Ok(accept) = HeaderValue::from_str(&websocket::accept(key))
+        {
+            fields.insert(websocket::ACCEPT, accept);
+        }
+    }
+}
+
+/// The target in HTTP/2's parts.
+fn uri(host: Option<&HeaderValue>, server: &Server, tls: bool, target: &str) -> Uri {
+    let scheme = if tls { Scheme::HTTPS } else { Scheme::HTTP };
+    let named = host.and_then(|it| Authority::try_from(it.as_bytes()).ok());
+    let authority = named.or_else(|| Authority::try_from(server.host()).ok());
+    let mut parts = Parts::default();
+    parts.scheme = Some(scheme);
+    parts.authority = Some(authority.unwrap_or_else(|| Authority::from_static("localhost")));
+    let path = PathAndQuery::try_from(target);
+    parts.path_and_query = Some(path.unwrap_or_else(|_| PathAndQuery::from_static("/")));
+    Uri::from_parts(parts).unwrap_or_default()
 }
 
 fn head(out: &mut Vec<u8>, forwarding: &Forwarding<'_>, server: &Server, length: Length) {
-    let context = forwarding.context;
-    let head = &context.head;
-    let edited = forwarding.written.edited;
-    out.extend_from_slice(head.method.as_str().as_bytes());
+    out.extend_from_slice(forwarding.context.head.method.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(forwarding.target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
+    fields(out, forwarding, server, length);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn fields(out: &mut Vec<u8>, forwarding: &Forwarding<'_>, server: &Server, length: Length) {
+    let context = forwarding.context;
+    let head = &context.head;
+    let edited = forwarding.written.edited;
     // RFC 9112 §3.2: always there. Where an HTTP/1.0 client sent none, the server's own name is the
     // best guess: many refuse an empty one.
     let edited_host = if forwarding.edits_host { head.fields.get(&header::HOST) } else { None };
@@ -91,7 +152,6 @@ fn head(out: &mut Vec<u8>, forwarding: &Forwarding<'_>, server: &Server, length:
     }
     forwarded_fields::write(out, context, forwarding.written);
     framing_fields(out, &head.method, length);
-    out.extend_from_slice(b"\r\n");
 }
 
 /// The fields of a map. For fields that are still text, [`crate::http1::request_head`] has already

@@ -37,7 +37,9 @@ pub(super) async fn to_retry(
 /// Whether the request may be sent to another server after this failure.
 fn is_repeatable(failed: &Failed, body: &Upload, method: &Method, retry: &Retry) -> bool {
     let wanted = match failed.failure {
-        Failure::Connect(_) | Failure::ConnectTimeout | Failure::Tls(_) => retry.on.connect,
+        Failure::Connect(_) | Failure::ConnectTimeout | Failure::Tls(_) | Failure::Refused(_) => {
+            retry.on.connect
+        }
         Failure::Reset(_) | Failure::BadResponse(_) => retry.on.reset,
         Failure::ResponseTimeout | Failure::SendTimeout => retry.on.timeout,
         Failure::Client(_) | Failure::ClientTimeout => false,

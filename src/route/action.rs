@@ -6,7 +6,7 @@ use crate::{
     http1::{fields::Text, request_head::Limits},
     message::{forwarded::Written, hop_by_hop::EditedNames},
     observe::metrics::UpstreamMetrics,
-    origin::{Terms, pool, timeouts::Timeouts},
+    origin::{Terms, pool, sessions, timeouts::Timeouts},
     template::Template,
     upstream::Upstream,
 };
@@ -91,7 +91,12 @@ pub struct Forward {
 impl Forward {
     /// For an attempt that begins at a moment, told twice: also in the clock's milliseconds.
     pub fn terms(&self, begun: (Instant, u64)) -> Terms<'_> {
-        Terms { timeouts: &self.timeouts, head: self.group.response, begun }
+        Terms {
+            timeouts: &self.timeouts,
+            head: self.group.response,
+            http2: &self.group.http2,
+            begun,
+        }
     }
 }
 
@@ -105,6 +110,8 @@ pub struct Group {
     pub response: Limits,
     /// What the pools keep.
     pub pool: pool::Limits,
+    /// How HTTP/2 is spoken to its servers.
+    pub http2: sessions::Settings,
     /// Statuses that count as a server's failure.
     pub fail_on: Vec<StatusCode>,
     /// How often its servers' names are looked up.

@@ -18,7 +18,7 @@ use crate::{
         access_line::Format,
         access_log::{AccessLog, Options},
     },
-    origin::pool,
+    origin::{pool, sessions},
     route::{Group, Router, Sites},
     tls::{self, Certificates, Clients, ClientsFiles, Pair, TlsError},
     upstream::{
@@ -230,6 +230,15 @@ fn group(
         response: Limits {
             head: wanted.limits.response_head,
             fields: wanted.limits.response_headers,
+        },
+        http2: sessions::Settings {
+            streams: wanted.http2.streams,
+            ping: wanted.http2.ping,
+            ping_timeout: wanted.http2.ping_timeout,
+            idle_timeout: millis(wanted.keepalive_timeout),
+            requests: wanted.keepalive_requests,
+            age: millis(wanted.keepalive_age),
+            head: u32::try_from(wanted.limits.response_head).unwrap_or(u32::MAX),
         },
         fail_on: statuses(&wanted.fail_on),
         resolve_interval: wanted.resolve_interval,

@@ -41,7 +41,7 @@ impl<'a> Reaches<'a> {
             config::Protocol::Http1 => Speaks::Http1,
             config::Protocol::Http2 => Speaks::Http2,
         };
-        let tls = server.tls.as_ref().map(|tls| self.secured(tls, speaks)).transpose()?;
+        let tls = server.tls.as_ref().map(|tls| self.secured(tls)).transpose()?;
         let announces = upstream.proxy_protocol.map(|version| match version {
             config::SentHeader::V1 => HeaderVersion::V1,
             config::SentHeader::V2 => HeaderVersion::V2,
@@ -53,7 +53,7 @@ impl<'a> Reaches<'a> {
         })
     }
 
-    fn secured(&mut self, tls: &config::ServerTls, speaks: Speaks) -> Result<Secured, TlsError> {
+    fn secured(&mut self, tls: &config::ServerTls) -> Result<Secured, TlsError> {
         let name = tls.name.as_deref().unwrap_or_default();
         let wanted = Wanted {
             ca: tls.ca.clone(),
@@ -62,10 +62,10 @@ impl<'a> Reaches<'a> {
             pins: tls.pins.clone(),
         };
         if let Some((_, prepared)) = self.prepared.iter().find(|(known, _)| *known == wanted) {
-            return prepared.for_server(name, speaks.alpn());
+            return prepared.for_server(name);
         }
         let prepared = Prepared::read(&wanted, &self.resources.roots)?;
-        let secured = prepared.for_server(name, speaks.alpn())?;
+        let secured = prepared.for_server(name)?;
         self.prepared.push((wanted, prepared));
         Ok(secured)
     }

@@ -104,11 +104,10 @@ impl Prepared {
 
     /// For one server, whose certificate must have this name, and with which one of these protocols is
     /// agreed on. A session is good at its own server, so each has its own store.
-    pub fn for_server(&self, name: &str, alpn: Vec<Vec<u8>>) -> Result<Secured, TlsError> {
+    pub fn for_server(&self, name: &str) -> Result<Secured, TlsError> {
         let server = ServerName::try_from(name.to_owned())
             .map_err(|error| TlsError(format!("`{name}` is no name of a server: {error}")))?;
         let mut config = self.config.clone();
-        config.alpn_protocols = alpn;
         config.resumption = Resumption::in_memory_sessions(SESSIONS);
         let made_of = MadeOf { wanted: self.wanted.clone(), files: self.files.clone() };
         Ok(Secured { config: Arc::new(config), name: server, made_of })

@@ -43,12 +43,12 @@ pub enum Speaks {
 }
 
 impl Speaks {
-    /// What a TLS handshake offers, by ALPN.
+    /// What a TLS handshake offers, by ALPN (RFC 7301), the best first.
     pub fn alpn(self) -> Vec<Vec<u8>> {
         match self {
-            // HTTP/2 is offered once it is spoken.
-            Self::Http1 | Self::Either => vec![b"http/1.1".to_vec()],
+            Self::Http1 => vec![b"http/1.1".to_vec()],
             Self::Http2 => vec![b"h2".to_vec()],
+            Self::Either => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         }
     }
 }

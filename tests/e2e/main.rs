@@ -28,6 +28,7 @@ mod framing;
 mod health;
 mod http2;
 mod http2_abuse;
+mod http2_servers;
 mod http2_tunnels;
 mod ipv6;
 mod limits;

@@ -12,6 +12,7 @@ pub mod config;
 pub mod daemon;
 pub mod frames;
 pub mod front;
+pub mod http2_server;
 pub mod load;
 pub mod log_book;
 pub mod metrics;

@@ -1,0 +1,154 @@
+//! One request to one server that may speak HTTP/2.
+//!
+//! Owns: the choice of a shared connection, opening one, and what to do where the server turns out to
+//! speak HTTP/1 only. May touch: [`super::sessions`], [`super::http2`], [`mod@super::fetch`].
+
+use super::{
+    connect::Connection,
+    dial::{Destination, Unconnected, dial},
+    failure::{Failed, Failure},
+    fetch::{Asking, Fetched, Terms, Way, by_http1, over},
+    http2::{self, Answered},
+    pool::Pool,
+    reply::Reply,
+    sessions::{Held, Offer, Opening, Session},
+};
+use crate::{http1::fields::Fields, message::upload::Upload, upstream::Speaks};
+use http::StatusCode;
+use std::{mem::take, sync::Arc};
+use tokio::time::timeout;
+
+/// What a request goes over.
+enum Line {
+    Http2(Session, Held),
+    /// Still to be found, among those that are kept.
+    Http1,
+    /// This one.
+    Http1Over(Connection),
+}
+
+/// Asks the server there once, by HTTP/2 if it speaks it. If the connection had ended before the server
+/// can have seen the request, it goes over another one.
+pub(super) async fn by_http2(
+    pool: &Pool,
+    to: &Destination<'_>,
+    asking: &impl Asking,
+    body: &mut Upload,
+    terms: Terms<'_>,
+) -> Fetched {
+    let mut way = Way::Kept;
+    if to.reach.means.speaks == Speaks::Either && pool.has_idle(to) {
+        return by_http1(pool, to, asking, body, terms).await;
+    }
+    loop {
+        let line = match line(pool, to, terms, &mut way).await {
+            Ok(line) => line,
+            Err(failed) => return Fetched { reply: Err(failed), way },
+        };
+        let (session, held) = match line {
+            Line::Http2(session, held) => (session, held),
+            Line::Http1 => return by_http1(pool, to, asking, body, terms).await,
+            Line::Http1Over(connection) => {
+                return Fetched { reply: over(connection, to, asking, body, terms).await, way };
+            }
+        };
+        let tls = to.reach.means.tls.is_some();
+        let request = asking.to_http2(to.server, tls, body.length());
+        let reply =
+            http2::exchange((session, held), request, body, asking, terms, pool.gear()).await;
+        match reply {
+            Err(Failed { failure: Failure::Refused(_), reused: true, .. })
+                if way == Way::Kept && body.can_replay() =>
+            {
+                // Its server was about to end it.
+                way = Way::Stale;
+                body.rewind();
+            }
+            reply => {
+                let reply = reply.map(|answered| accept(answered, asking));
+                return Fetched { reply, way };
+            }
+        }
+    }
+}
+
+/// What the request goes over.
+async fn line(
+    pool: &Pool,
+    to: &Destination<'_>,
+    terms: Terms<'_>,
+    way: &mut Way,
+) -> Result<Line, Failed> {
+    let (key, now) = (to.line_key(), terms.begun.1);
+    let within = terms.timeouts.connect;
+    loop {
+        match pool.sessions.take(key, now, terms.http2) {
+            Offer::Session(session, held) => return Ok(Line::Http2(session, held)),
+            Offer::Http1 => return Ok(Line::Http1),
+            Offer::Wait(waiting) => match timeout(within, waiting.opened()).await {
+                Ok(Ok(true)) => {}
+                Ok(Ok(false)) => return Ok(Line::Http1),
+                Ok(Err(why)) => return Err(Failed::unsent(shared(&why))),
+                Err(_) => return Err(Failed::unsent(Failure::ConnectTimeout)),
+            },
+            Offer::Open(opening) => {
+                if *way == Way::Kept {
+                    *way = Way::Fresh;
+                }
+                return open(pool, to, terms, opening).await;
+            }
+        }
+    }
+}
+
+async fn open(
+    pool: &Pool,
+    to: &Destination<'_>,
+    terms: Terms<'_>,
+    opening: Opening,
+) -> Result<Line, Failed> {
+    let (within, now) = (terms.timeouts.connect, terms.begun.1);
+    let moves = to.server.moves();
+    let speaks = to.reach.means.speaks;
+    let dialing = timeout(within, dial(to, within, speaks));
+    let dialed = dialing.await.unwrap_or(Err(Unconnected::Timeout));
+    let wire = match dialed {
+        Ok(wire) => wire,
+        Err(why) => return Err(Failed::unsent(shared(&opening.fail(why)))),
+    };
+    if speaks == Speaks::Either && !wire.has_agreed_on_http2() {
+        opening.is_http1();
+        let connection = Connection::over(wire, to, (now, moves), pool.gear());
+        return Ok(Line::Http1Over(connection));
+    }
+    if to.reach.means.tls.is_some() && !wire.has_agreed_on_http2() {
+        let words = "it does not agree to HTTP/2 (ALPN): write `protocol = \"auto\"`".to_owned();
+        return Err(Failed::unsent(shared(&opening.fail(Unconnected::Tls(words)))));
+    }
+    let begun = pool.sessions.begin(to.line_key(), wire, opening, (now, within), *terms.http2);
+    match begun.await {
+        Ok((session, held)) => Ok(Line::Http2(session, held)),
+        Err(why) => Err(Failed::unsent(shared(&why))),
+    }
+}
+
+/// Why there is no connection, for each of those that waited for it.
+fn shared(why: &Arc<Unconnected>) -> Failure {
+    why.again().into()
+}
+
+/// The answer as HTTP/1 would have it.
+fn accept(mut answered: Answered, asking: &impl Asking) -> Reply {
+    let mut status = answered.head.status();
+    let mut fields = take(answered.head.headers_mut());
+    if asking.protocols().is_some() {
+        if status.is_success() {
+            // RFC 8441 §5: the server agrees with 2xx, where HTTP/1 says 101.
+            status = StatusCode::SWITCHING_PROTOCOLS;
+            asking.agreed(&mut fields);
+        } else {
+            answered.sending.stop();
+        }
+    }
+    Reply::by_http2(status, Fields::from(fields), answered)
+}

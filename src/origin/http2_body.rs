@@ -1,0 +1,241 @@
+//! A response's body by HTTP/2, pulled from the server as the client takes it.
+//!
+//! Owns: flow control towards the server, the time between reads, and the end: the lease and the
+//! place on the connection go back. May touch: [`super::http2`], [`super::sessions`]. A client that
+//! goes away drops it, and the server is told at once (RST_STREAM, CANCEL). A tunnel (RFC 8441) is one
+//! whose request goes on.
+
+use super::{
+    connect::Gear,
+    http2::{Answered, Sending, Stopped, io_error},
+    reply::Home,
+    sessions::Held,
+};
+use crate::{
+    http1::outgoing::Part,
+    message::{
+        body::{Body, BodyError, Length, Polled, Source, Want},
+        hop_by_hop::{EditedNames, end_to_end},
+        upload::Upload,
+    },
+    upstream::OpenTunnel,
+};
+use bytes::Bytes;
+use h2::{Reason, RecvStream};
+use http::header;
+use http_body::Frame;
+use std::{
+    future::poll_fn,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+/// A response's body on its way.
+pub struct Http2Body {
+    /// Until the end.
+    open: Option<Open>,
+    /// What came with the head.
+    first: Option<Result<Part, BodyError>>,
+    /// Bytes still to come, if the server has said so.
+    left: Option<u64>,
+    /// Whether the server may still send something.
+    down: bool,
+    wait: Duration,
+    armed: bool,
+    edited: EditedNames,
+    tunnel: Option<OpenTunnel>,
+}
+
+struct Open {
+    received: RecvStream,
+    sending: Sending,
+    upload: Option<Upload>,
+    gear: Box<Gear>,
+    held: Held,
+    home: Home,
+}
+
+impl Http2Body {
+    /// What follows the head of `answered`. The rest of the request comes from `upload`; the server may
+    /// send nothing for so long.
+    pub fn new(
+        answered: Answered,
+        mut upload: Upload,
+        home: Home,
+        (wait, edited): (Duration, EditedNames),
+    ) -> Self {
+        let Answered { head, received, sending, gear, held } = answered;
+        let tunnel = upload.is_tunnel().then(|| home.lease.open_tunnel());
+        if tunnel.is_some() {
+            upload.open();
+        }
+        let length = head.headers().get(header::CONTENT_LENGTH);
+        let left = length.and_then(|it| it.to_str().ok()?.parse().ok());
+        let upload = (!sending.is_done()).then_some(upload);
+        let down = !received.is_end_stream();
+        let open = Some(Open { received, sending, upload, gear, held, home });
+        let mut body = Self { open, first: None, left, down, wait, armed: false, edited, tunnel };
+        if !body.down {
+            body.end_down();
+        }
+        body
+    }
+
+    /// What has come with the head, in one piece if that is all.
+    pub async fn gather(mut self) -> Body {
+        if self.tunnel.is_some() {
+            return Body::stream(self);
+        }
+        let first = poll_fn(|cx| Poll::Ready(self.poll_part(cx, Want::ALL))).await;
+        match first {
+            Poll::Ready(None) => Body::Empty,
+            Poll::Ready(Some(Ok(Part::Frame(frame)))) if !self.down && frame.is_data() => {
+                frame.into_data().unwrap_or_default().into()
+            }
+            Poll::Ready(first) => {
+                self.first = first;
+                Body::stream(self)
+            }
+            Poll::Pending => Body::stream(self),
+        }
+    }
+
+    /// Sends on what is left of the request.
+    fn poll_up(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {
+        let Some(Open { sending, upload, .. }) = &mut self.open else { return Ok(()) };
+        let Some(rest) = upload else { return Ok(()) };
+        let before = sending.sent;
+        let polled = sending.poll(cx, rest);
+        if sending.sent != before {
+            self.armed = false;
+        }
+        match polled {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) => *upload = None,
+            // The response tells what there is to tell.
+            Poll::Ready(Err(Stopped::Unwanted | Stopped::Broke(_))) => {
+                sending.stop();
+                *upload = None;
+            }
+            Poll::Ready(Err(Stopped::Body(error))) => {
+                self.open = None;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn poll_down(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(Open { received, .. }) = &mut self.open else { return Poll::Ready(None) };
+        match ready!(received.poll_data(cx)) {
+            Some(Ok(data)) => {
+                // The server may send as much again, now that this is taken.
+                let _ = received.flow_control().release_capacity(data.len());
+                self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
+                if received.is_end_stream() {
+                    self.end_down();
+                }
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+            Some(Err(error)) => Poll::Ready(Some(Err(self.fail(error)))),
+            None => match ready!(received.poll_trailers(cx)) {
+                Ok(trailers) => {
+                    self.end_down();
+                    let passing = trailers.map(|it| end_to_end(it, &self.edited));
+                    Poll::Ready(passing.map(|it| Ok(Frame::trailers(it))))
+                }
+                Err(error) => Poll::Ready(Some(Err(self.fail(error)))),
+            },
+        }
+    }
+
+    fn fail(&mut self, error: h2::Error) -> BodyError {
+        if let Some(Open { held, .. }) = self.open.take()
+            && !error.is_reset()
+        {
+            held.close();
+        }
+        self.down = false;
+        match error.reason() {
+            Some(Reason::PROTOCOL_ERROR) if error.is_library() => BodyError::BadFrame,
+            _ => BodyError::Reset(io_error(error)),
+        }
+    }
+
+    /// The server has sent everything. Unless it is a tunnel, what is left of the request is not sent.
+    fn end_down(&mut self) {
+        self.down = false;
+        if self.tunnel.is_none() {
+            self.end();
+        }
+    }
+
+    fn end(&mut self) {
+        let Some(Open { gear, held, home, .. }) = self.open.take() else { return };
+        held.end(home.clock.now());
+        home.pool.give(gear);
+    }
+
+    /// Ready once nothing has come, or nothing has passed a tunnel, for too long.
+    fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
+        let Some(Open { gear, .. }) = &mut self.open else { return Poll::Pending };
+        if !self.armed {
+            self.armed = true;
+            gear.arm(Instant::now(), self.wait);
+        }
+        ready!(gear.poll_deadline(cx));
+        self.open = None;
+        let is_tunnel = self.tunnel.is_some();
+        Poll::Ready(if is_tunnel { BodyError::Idle } else { BodyError::ReadTimeout })
+    }
+}
+
+impl Source for Http2Body {
+    fn poll_part(&mut self, cx: &mut Context<'_>, want: Want) -> Polled {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first));
+        }
+        if let Err(error) = self.poll_up(cx) {
+            return Poll::Ready(Some(Err(error)));
+        }
+        if !self.down {
+            return Poll::Ready(None);
+        }
+        if want.most > 0
+            && let Poll::Ready(part) = self.poll_down(cx)
+        {
+            self.armed = false;
+            return Poll::Ready(part.map(|it| it.map(Part::Frame)));
+        }
+        if want.most == 0 && self.tunnel.is_none() {
+            // Its client takes nothing, which is no fault of the server's.
+            self.armed = false;
+            return Poll::Pending;
+        }
+        self.poll_wait(cx).map(|error| Some(Err(error)))
+    }
+
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        self.poll_up(cx)?;
+        if self.open.as_ref().is_none_or(|open| open.upload.is_none()) {
+            self.end();
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_wait(cx).map(Err)
+    }
+
+    fn length(&self) -> Length {
+        let first = match &self.first {
+            Some(Ok(part)) if part.size() > 0 => part.size(),
+            // Trailers, or an error.
+            Some(_) => return Length::Unknown,
+            None => 0,
+        };
+        match self.left {
+            _ if !self.down && first == 0 => Length::None,
+            _ if !self.down => Length::Exact(first),
+            Some(left) if left > 0 => Length::Exact(left + first),
+            _ => Length::Unknown,
+        }
+    }
+}
