@@ -135,10 +135,15 @@ impl Pool {
         });
     }
 
-    /// Closes all idle connections, for want of descriptors; false if there are none.
+    /// For want of descriptors, closes each server's idle connections but the one that was used last:
+    /// its server can still be asked. False if there were no others.
     pub fn make_room(&self) -> bool {
-        let idle = std::mem::take(&mut self.lock().by_reach);
-        idle.values().any(|it| !it.is_empty())
+        let mut room = false;
+        for idle in self.lock().by_reach.values_mut() {
+            room |= idle.len() > 1;
+            idle.drain(..idle.len().saturating_sub(1));
+        }
+        room
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
