@@ -31,6 +31,9 @@ pub const ROOM: usize = LARGE;
 /// At least so much is read at a time, however little room a client has.
 const LEAST: usize = 4 * 1024;
 
+/// A body up to this size may be in memory whole, and then its end goes with it.
+const WHOLE: u64 = 64 * 1024;
+
 /// After each so many bytes of a stream, its client may wait as long again for the next.
 const MUCH: u64 = 1024 * 1024;
 
@@ -63,7 +66,7 @@ impl Question {
 pub struct Answering {
     stream: SendStream<Given>,
     body: Delivery,
-    /// Of the part that was taken last, what there is no room for.
+    /// Of the part that was taken last, what there was no room for.
     left: Bytes,
     /// What h2 holds of it.
     unsent: Unsent,
@@ -138,13 +141,14 @@ impl Answering {
     /// Sends as much of the body as the client has room for.
     pub fn poll(&mut self, cx: &mut Context<'_>, activity: &Activity) -> Poll<Sent> {
         while !self.said {
-            let Poll::Ready(room) = self.poll_room(cx, activity.part()) else {
+            let part = activity.part();
+            let Poll::Ready(room) = self.poll_room(cx, part) else {
                 return self.poll_end(cx, activity);
             };
             let Some(room) = room else { return Poll::Ready(Sent::Gone) };
             self.waiting = None;
             if self.left.is_empty() {
-                let want = Want { most: room.max(LEAST), may_move: false };
+                let want = Want { most: room.min(part).max(LEAST), may_move: false };
                 let Poll::Ready(part) = self.body.poll_part(cx, want) else {
                     // Others may need the room meanwhile.
                     self.stream.reserve_capacity(0);
@@ -154,6 +158,8 @@ impl Answering {
                     return Poll::Ready(end);
                 }
             }
+            // More than there is room for would wait within h2, which forgets to send it when another
+            // stream gives room back.
             let data = self.left.split_to(self.left.len().min(room));
             if data.is_empty() {
                 continue;
@@ -169,16 +175,13 @@ impl Answering {
     /// While there is no room: more is taken ahead, and the end needs none.
     fn poll_end(&mut self, cx: &mut Context<'_>, activity: &Activity) -> Poll<Sent> {
         self.body.take_ahead(cx, self.left.len() + self.unsent.bytes());
-        if self.left.is_empty() {
-            let there = Want { most: 0, may_move: false };
-            if let Poll::Ready(part) = self.body.poll_part(cx, there) {
-                if let Some(end) = self.take(part) {
-                    return Poll::Ready(end);
-                }
-                if self.said {
-                    return self.poll_rest(cx);
-                }
-            }
+        if self.left.is_empty()
+            && let Poll::Ready(part) = self.body.poll_end(cx)
+        {
+            return match self.take(part) {
+                Some(end) => Poll::Ready(end),
+                None => self.poll_rest(cx),
+            };
         }
         self.wait(cx, activity);
         Poll::Pending
@@ -188,22 +191,29 @@ impl Answering {
     fn take(&mut self, part: Option<Result<Part, BodyError>>) -> Option<Sent> {
         let frame = match part {
             None => return (!self.give(Bytes::new(), true)).then_some(Sent::Gone),
-            Some(Err(_)) => return Some(Sent::Broken),
-            // Nobody has asked for it.
-            Some(Ok(Part::Moved(_))) => return None,
             Some(Ok(Part::Frame(frame))) => frame,
+            // Nobody has asked for any to move.
+            Some(Ok(Part::Moved(_)) | Err(_)) => return Some(Sent::Broken),
         };
         match frame.into_data() {
-            Ok(data) => self.left = data,
+            Ok(data) => {
+                self.left = data;
+                None
+            }
             Err(frame) => {
-                let trailers = frame.into_trailers().unwrap_or_default();
                 self.said = true;
-                if self.stream.send_trailers(trailers).is_err() {
-                    return Some(Sent::Gone);
-                }
+                let trailers = frame.into_trailers().unwrap_or_default();
+                self.stream.send_trailers(trailers).is_err().then_some(Sent::Gone)
             }
         }
-        None
+    }
+
+    /// Gives h2 some bytes, and the end with the `last`; or the client does not want them any more.
+    fn give(&mut self, data: Bytes, last: bool) -> bool {
+        self.given += data.len() as u64;
+        self.said |= last;
+        let data = if last { Given::last(data) } else { Given::counted(data, &self.unsent) };
+        self.stream.send_data(data, last).is_ok()
     }
 
     /// The client has been told the end. By a tunnel it may still send.
@@ -221,12 +231,16 @@ impl Answering {
         self.stream.poll_reset(cx).map(|_| Sent::Gone)
     }
 
-    /// Room for the next part of up to `most` bytes; `None` if the client has given it up. h2 holds one
-    /// part at a time.
-    fn poll_room(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Option<usize>> {
+    /// Room for the next part, of `part` bytes or a whole body of some more; `None` if the client has given
+    /// it up. h2 holds one part at a time.
+    fn poll_room(&mut self, cx: &mut Context<'_>, part: usize) -> Poll<Option<usize>> {
         // If the client gives it up, h2 drops what it holds.
         ready!(self.unsent.poll_sent(cx));
-        self.stream.reserve_capacity(most);
+        let more = match self.body.length().exact() {
+            Some(whole @ ..=WHOLE) => whole as usize,
+            _ => 0,
+        };
+        self.stream.reserve_capacity(part.max(self.left.len()).max(more));
         loop {
             match self.stream.capacity() {
                 0 => {}
@@ -239,18 +253,11 @@ impl Answering {
         }
     }
 
-    /// Gives h2 some bytes, and the end with the `last`; or the client does not want them any more.
-    fn give(&mut self, data: Bytes, last: bool) -> bool {
-        self.given += data.len() as u64;
-        self.said |= last;
-        let data = if last { Given::last(data) } else { Given::counted(data, &self.unsent) };
-        self.stream.send_data(data, last).is_ok()
-    }
-
     /// Waits for the client to take something, if there is anything: a tunnel may be idle.
     fn wait(&mut self, cx: &Context<'_>, activity: &Activity) {
         let held = self.unsent.bytes();
-        if held == 0 && self.left.is_empty() && self.body.length().exact().is_none() {
+        let has_none = held == 0 && self.left.is_empty() && self.body.piled() == 0;
+        if has_none && self.body.length().exact().is_none() {
             self.waiting = None;
             return;
         }
@@ -287,7 +294,7 @@ impl Answering {
         if !self.left.is_empty() {
             self.body.abandon("client_aborted");
         }
-        if !self.left.is_empty() || !self.body.is_ended() {
+        if !self.said {
             self.body.unsent((self.left.len() + self.unsent.bytes()) as u64);
         }
         self.stream

@@ -54,6 +54,16 @@ impl Delivery {
         Poll::Ready(part)
     }
 
+    /// The end, trailers or an error, if nothing else is before them: they take no room. To be asked after
+    /// [`Delivery::take_ahead`].
+    pub fn poll_end(&mut self, cx: &mut Context<'_>) -> Polled {
+        match self.pile.front() {
+            Some(Ok(Part::Frame(frame))) if frame.is_data() => Poll::Pending,
+            None if !self.body.is_ended() => Poll::Pending,
+            _ => self.poll_part(cx, Want { most: 0, may_move: false }),
+        }
+    }
+
     /// After the end: ready once what goes the other way has ended, too.
     pub fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
         let ended = ready!(self.body.poll_rest(cx));
@@ -93,6 +103,16 @@ impl Delivery {
                 self.body = Body::Empty;
             }
         }
+        // A tunnel goes on in the other direction.
+        if let Poll::Ready(Err(error)) = self.body.poll_rest(cx) {
+            hold(&mut self.pile, Err(error));
+            self.body = Body::Empty;
+        }
+    }
+
+    /// How many bytes were taken ahead.
+    pub fn piled(&self) -> usize {
+        self.piled
     }
 
     /// What is still to come.

@@ -4,7 +4,7 @@ use crate::rig::{
     Behaviour, Client, Config, Daemon, Gate, Server, Step,
     certs::{self, Kind},
     client, eventually, frames,
-    secure::{Handshake, Http2},
+    secure::{Handshake, Http2, by_h2},
     until,
 };
 use bytes::Bytes;
@@ -308,4 +308,29 @@ fn an_idle_http2_connection_wakes_its_worker_once_per_idle_time() {
     client.send(&frames::request(3, "GET", "/")[..20]);
     frames::until_frame(&mut client, frames::GOAWAY, 0).unwrap();
     daemon.wait_for_reason("head_timeout");
+}
+
+#[test]
+fn many_large_responses_share_a_narrow_window() {
+    let scene = scene();
+    let body = "narrow ".repeat(100_000);
+    scene.server.set(Behaviour::status(200, &body));
+    by_h2(scene.daemon.http(), async |mut client| {
+        // 64 KiB for all of them together, as h2 has it at first.
+        let asked = (0..40).map(|_| {
+            let get = http::Request::get("http://localhost/").body(()).unwrap();
+            let (answer, _) = client.send_request(get, true).unwrap();
+            async {
+                let mut down = answer.await.unwrap().into_body();
+                let mut all = Vec::new();
+                while let Some(some) = down.data().await {
+                    let some = some.unwrap();
+                    all.extend_from_slice(&some);
+                    down.flow_control().release_capacity(some.len()).unwrap();
+                }
+                assert!(all == body.as_bytes());
+            }
+        });
+        futures_util::future::join_all(asked).await;
+    });
 }

@@ -1,39 +1,21 @@
 //! Extended CONNECT (RFC 8441) and interim responses, for clients that speak HTTP/2.
 
-use crate::rig::{Behaviour, Config, Daemon, Gate, PATIENCE, Server, Step, until};
+use crate::rig::{Behaviour, Config, Daemon, Gate, Server, Step, secure::by_h2, until};
 use bytes::Bytes;
 use h2::{
     Reason, RecvStream, SendStream,
-    client::{ResponseFuture, SendRequest, handshake},
+    client::{ResponseFuture, SendRequest},
     ext::Protocol,
 };
 use http::{HeaderMap, Method, Request, Response};
 use std::{future::poll_fn, time::Duration};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 
 fn one(more: impl FnOnce(Config) -> Config) -> (Server, Daemon) {
     let server = Server::start("1");
     server.set_for("/chat", Behaviour::websocket());
     let daemon = Daemon::start(&more(Config::to([&server]).workers(1)));
     (server, daemon)
-}
-
-/// What a client does on a connection.
-fn by_http2(daemon: &Daemon, does: impl AsyncFnOnce(SendRequest<Bytes>)) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let stream = TcpStream::connect(daemon.http()).await.unwrap();
-        let (client, connection) = handshake(stream).await.unwrap();
-        let driven = async {
-            connection.await.expect("no error");
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            () = does(client) => {}
-            () = driven => {}
-            () = tokio::time::sleep(PATIENCE) => panic!("it takes too long"),
-        }
-    });
 }
 
 fn connect_request(path: &str, protocol: &'static str) -> Request<()> {
@@ -96,7 +78,7 @@ fn tunnels(daemon: &Daemon, server: &Server) -> serde_json::Value {
 #[test]
 fn a_websocket_over_http2_is_an_upgrade_for_its_server() {
     let (server, daemon) = one(|it| it.route("methods = [\"GET\"]"));
-    by_http2(&daemon, async |mut client| {
+    by_h2(daemon.http(), async |mut client| {
         let (answer, up) = ask(&mut client, "/chat", "websocket").await;
         assert_eq!(answer.status(), 200);
         assert_eq!(answer.headers()["x-kept"], "1");
@@ -142,7 +124,7 @@ fn the_servers_end_does_not_end_what_the_client_sends() {
     let (server, daemon) = one(|it| it);
     let consent = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: chat\r\n\r\nall".to_vec();
     server.set_for("/half", Behaviour::new([Step::Send(consent), Step::HalfClose]));
-    by_http2(&daemon, async |mut client| {
+    by_h2(daemon.http(), async |mut client| {
         let (answer, mut up) = ask(&mut client, "/half", "chat").await;
         assert_eq!(answer.status(), 200);
         let mut down = answer.into_body();
@@ -161,7 +143,7 @@ fn the_servers_end_does_not_end_what_the_client_sends() {
 fn megabytes_pass_both_ways_at_once_over_http2() {
     let (_server, daemon) = one(|it| it);
     let sent: Vec<u8> = (0..8_000_000u32).map(|at| (at % 251) as u8).collect();
-    by_http2(&daemon, async |mut client| {
+    by_h2(daemon.http(), async |mut client| {
         let (mut down, mut up) = open(&mut client).await;
         let mut rest = Bytes::from(sent.clone());
         let sending = async {
@@ -181,7 +163,7 @@ fn megabytes_pass_both_ways_at_once_over_http2() {
 #[test]
 fn a_client_that_resets_its_stream_drops_both_directions() {
     let (server, daemon) = one(|it| it);
-    by_http2(&daemon, async |mut client| {
+    by_h2(daemon.http(), async |mut client| {
         let mut tunnel = open(&mut client).await;
         says(&mut tunnel, "x").await;
         tunnel.1.send_reset(Reason::CANCEL);
@@ -198,7 +180,7 @@ fn a_client_that_resets_its_stream_drops_both_directions() {
 fn a_tunnel_over_http2_may_be_idle_and_its_client_may_take_nothing_of_nothing() {
     let (_server, daemon) =
         one(|it| it.listener("timeouts = { send = \"200ms\", idle = \"200ms\" }"));
-    by_http2(&daemon, async |mut client| {
+    by_h2(daemon.http(), async |mut client| {
         let mut tunnel = open(&mut client).await;
         says(&mut tunnel, "x").await;
         // As long as would be too long for a response that nobody takes.
@@ -221,7 +203,7 @@ fn a_server_that_does_not_agree_is_none_that_does() {
         (Behaviour::tunnel("other"), 502, Some("bad_response")),
     ] {
         server.set_for("/chat", behaviour);
-        by_http2(&daemon, async |mut client| {
+        by_h2(daemon.http(), async |mut client| {
             let (answer, _up) = ask(&mut client, "/chat", "websocket").await;
             assert_eq!(answer.status(), status, "{reason:?}");
         });
@@ -235,7 +217,7 @@ fn a_server_that_does_not_agree_is_none_that_does() {
 #[test]
 fn what_may_not_be_passed_on_is_a_connect_like_any_other() {
     let (server, daemon) = one(|it| it);
-    by_http2(&daemon, async |mut client| {
+    by_h2(daemon.http(), async |mut client| {
         for protocol in ["h2c", "TLS/1.2", "HTTP/2"] {
             let (answer, _up) = ask(&mut client, "/chat", protocol).await;
             assert_eq!(answer.status(), 405, "{protocol}");
@@ -252,7 +234,7 @@ fn hints_reach_an_http2_client_before_the_answer() {
     let hints = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nKeep-Alive: x\r\n\r\n";
     let steps = [Step::Send(hints.to_vec()), Step::Wait(gate.clone()), Step::Name];
     server.set_for("/hints", Behaviour::new(steps));
-    by_http2(&daemon, async |mut client| {
+    by_h2(daemon.http(), async |mut client| {
         let get = Request::get("http://localhost/hints").body(()).unwrap();
         let (mut answer, _) = client.send_request(get, true).unwrap();
         let told = poll_fn(|cx| answer.poll_informational(cx)).await.expect("hints").unwrap();
@@ -274,7 +256,7 @@ fn a_client_that_waits_for_100_continue_gets_it_once_its_body_is_wanted() {
         let put = Request::put("http://localhost/").header("expect", "100-continue");
         put.header("content-length", length).body(()).unwrap()
     };
-    by_http2(&daemon, async |mut client| {
+    by_h2(daemon.http(), async |mut client| {
         let (mut answer, mut up) = client.send_request(put("5"), false).unwrap();
         let told = poll_fn(|cx| answer.poll_informational(cx)).await.expect("a word").unwrap();
         assert_eq!(told.status(), 100);

@@ -266,3 +266,21 @@ impl Http2 {
             .unwrap_or_else(|_| Err("no response in time".into()))
     }
 }
+
+/// What a client does on a connection by HTTP/2 itself, without TLS.
+pub fn by_h2(address: SocketAddr, does: impl AsyncFnOnce(h2::client::SendRequest<Bytes>)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (client, connection) = h2::client::handshake(stream).await.unwrap();
+        let driven = async {
+            connection.await.expect("no error");
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = does(client) => {}
+            () = driven => {}
+            () = tokio::time::sleep(PATIENCE) => panic!("it takes too long"),
+        }
+    });
+}
