@@ -14,6 +14,7 @@ import traceback
 import browser_checks as browser
 import grpc_checks as rpc
 import http_checks as http
+import proxy_checks as proxy
 import tls_checks as tls
 import websocket_checks as ws
 from scene import Scene
@@ -38,6 +39,7 @@ class Check:
 def checks(scene):
     yield from curl_checks()
     yield from tls_listener_checks()
+    yield from haproxy_checks()
     yield from server_checks()
     yield from websocket_checks()
     yield from grpc_checks()
@@ -87,6 +89,17 @@ def tls_listener_checks():
         ("openssl: resumption by shared ticket keys", tls.resumption, "https"),
     ):
         yield Check(name, work, "node", tls=listener, direct=False)
+
+
+def haproxy_checks():
+    """These never hold without sheave."""
+    for name, way, told in (
+        ("PROXY protocol 1", "v1", r"127\.0\.0\.9  "),
+        ("PROXY protocol 2, checksum and id", "v2", r"127\.0\.0\.9 ID-\d+ "),
+        ("PROXY protocol 2 about TLS", "tls", r"127\.0\.0\.9  TLSv1\.3"),
+        ("PROXY protocol by a Unix socket", "unix", r"127\.0\.0\.9  "),
+    ):
+        yield Check(f"haproxy: {name}", proxy.announced(way, told), "node", direct=False)
 
 
 def server_checks():

@@ -40,6 +40,21 @@ TLS = 'tls = { ca = "ca.pem", name = "localhost" }\n'
 
 TELL = 'request_headers.set = { "X-Client" = "{tls.client.subject} {tls.version}" }\n'
 
+# Tells who the client is, as HAProxy says it.
+WHO = """
+[[site.route]]
+path = "/who"
+respond.body = "{client_ip} {proxy_protocol.unique_id} {proxy_protocol.ssl_version}"
+"""
+
+# HAProxy in front of sheave: how it is asked, and how it announces its clients.
+HAPROXY = {
+    "v1": ("", "send-proxy"),
+    "v2": ("", "send-proxy-v2 proxy-v2-options crc32c,unique-id"),
+    "tls": ("ssl crt both.pem", "send-proxy-v2-ssl-cn proxy-v2-options ssl,cert-cn,authority,crc32c"),
+    "unix": ("", "send-proxy-v2"),
+}
+
 SITE = """
 [[site]]
 hosts = ["localhost", "127.0.0.1"]
@@ -54,6 +69,8 @@ class Scene:
         self.processes = {}
         self.ports = {}
         self.http, self.https, self.mtls, self.admin = (free_port() for _ in range(4))
+        self.announced = free_port()
+        self.haproxy = {name: free_port() for name in HAPROXY}
         self.make_certificates()
 
     def make_certificates(self):
@@ -142,6 +159,26 @@ class Scene:
         self.spawn("sheave", [self.binary, "--config", "sheave.toml"])
         self.wait("sheave", self.http)
         self.wait("sheave", self.https)
+        self.start_haproxy()
+
+    def start_haproxy(self):
+        """Its own checks of sheave are announced as local connections."""
+        pair = [(self.directory / f"site.{end}").read_text() for end in ("pem", "key")]
+        (self.directory / "both.pem").write_text("".join(pair))
+        text = "defaults\n  mode tcp\n" + "".join(
+            f"  timeout {what} 10s\n" for what in ("connect", "client", "server")
+        )
+        for name, (bind, send) in HAPROXY.items():
+            server = f"127.0.0.1:{self.announced}"
+            if name == "unix":
+                server = f"unix@{self.directory}/sheave.sock"
+            text += (
+                f"listen {name}\n  bind 127.0.0.1:{self.haproxy[name]} {bind}\n"
+                f"  unique-id-format ID-%pid\n  server sheave {server} {send} check inter 1s\n"
+            )
+        (self.directory / "haproxy.cfg").write_text(text)
+        self.spawn("haproxy", ["haproxy", "-db", "-f", "haproxy.cfg"])
+        self.wait("haproxy", self.haproxy["v1"])
 
     def config(self):
         upstreams = {
@@ -162,6 +199,9 @@ class Scene:
             f'[listener.mtls]\naddress = "127.0.0.1:{self.mtls}"\n'
             'tls.certificates = [{ cert = "site.pem", key = "site.key" }]\n'
             'tls.client = { ca = "ca.pem", crl = "revoked.pem" }\ntls.ticket_keys = "ticket.keys"\n'
+            f'[listener.announced]\naddress = "127.0.0.1:{self.announced}"\n'
+            'proxy_protocol.from = ["127.0.0.1"]\n'
+            '[listener.local]\naddress = "unix:sheave.sock"\nproxy_protocol.from = ["unix:"]\n'
             f'[admin]\naddress = "127.0.0.1:{self.admin}"\n[access_log]\npath = "access.log"\n'
         )
         routes = []
@@ -177,7 +217,7 @@ class Scene:
         dead = f'servers = [{{ address = "127.0.0.1:{free_port()}" }}]\n'
         text += f"[upstream.dead]\n{dead}"
         routes.append('[[site.route]]\npath = "/t.Dead/*"\nupstream = "dead"\n')
-        return text + SITE + "".join(routes)
+        return text + SITE + WHO + "".join(routes)
 
     def through(self, name, tls=True):
         """The server by way of sheave; `tls` may also be the listener `mtls`."""
@@ -185,7 +225,7 @@ class Scene:
         tls = bool(tls)
         prefix = "" if name == "grpc" else f"/{name}"
         ca = str(self.directory / "ca.pem") if tls else ""
-        return Place(port, tls, prefix, ca, {"mtls": self.mtls})
+        return Place(port, tls, prefix, ca, {"mtls": self.mtls, **self.haproxy})
 
     def itself(self, name):
         tls = name in ("node-h2", "hypercorn-tls")
