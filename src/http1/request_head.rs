@@ -60,6 +60,8 @@ pub enum Framing {
 pub enum Bad {
     /// The syntax is broken.
     Syntax,
+    /// It is the header of the PROXY protocol, which nobody has asked for.
+    Announced,
     /// The request line alone fills the limit.
     Target,
     /// The head is larger than the limit.
@@ -73,6 +75,7 @@ impl Bad {
     pub fn answer(self) -> (StatusCode, &'static str) {
         match self {
             Self::Syntax => (StatusCode::BAD_REQUEST, "bad_request"),
+            Self::Announced => (StatusCode::BAD_REQUEST, "proxy_protocol_unexpected"),
             Self::Target => (StatusCode::URI_TOO_LONG, "target_too_long"),
             Self::Large => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"),
             Self::Fields => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too_many_headers"),
@@ -102,6 +105,10 @@ fn lex(whole: &[u8], limits: Limits) -> Result<Option<(RequestHead, usize)>, Bad
         Ok(_) if memchr::memchr(b'\n', &whole[..limits.head]).is_none() => return Err(Bad::Target),
         Ok(_) => return Err(Bad::Large),
         Err(httparse::Error::TooManyHeaders) => return Err(Bad::Fields),
+        // Of version 2, what is left once the empty lines before a request have been skipped.
+        Err(_) if whole.starts_with(b"PROXY ") || whole.starts_with(b"\0\r\nQUIT\n") => {
+            return Err(Bad::Announced);
+        }
         Err(_) => return Err(Bad::Syntax),
     };
     if length > LONGEST_NAME && fields.iter().any(|field| field.name.len() > LONGEST_NAME) {

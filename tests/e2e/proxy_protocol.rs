@@ -223,6 +223,7 @@ fn whom_the_config_does_not_name_is_served_without_it_and_refused_with_it() {
         assert_eq!(client.response().status, 400);
         client.expect_close();
     }
+    assert_eq!(daemon.rejected("proxy_protocol_unexpected"), 2);
     assert_eq!(server.request_count(), 1);
 }
 
