@@ -19,8 +19,8 @@ import tls_checks as tls
 import websocket_checks as ws
 from scene import Scene
 
-# What sheave can't do yet: checks that need it are not run. Take a word out once it can.
-NOT_YET = {"http2_upstream", "grpc"}
+# What sheave can't do yet: checks that need one of these words are not run.
+NOT_YET = {"grpc_health"}
 
 LIMIT = 60
 
@@ -114,6 +114,19 @@ def server_checks():
     for server, needs in (("hypercorn", []), ("hypercorn-tls", ["tls_upstream"])):
         yield Check(f"curl: server {server}", http.curl_hello("1.1"), server, needs)
         yield Check(f"curl: upload, server {server}", http.curl_upload("1.1", True), server, needs)
+    for server, version in (("node", "1.1"), ("node-h2", "2.0"), ("node-h2c", "2.0"),
+                            ("hypercorn", "1.1"), ("hypercorn-tls", "2")):
+        # Asked by themselves, they are asked by HTTP/1.1.
+        yield Check(f"curl: server {server} is asked by HTTP/{version}", http.asked_by(version),
+                    server, direct=False)
+        if server in ("node-h2", "node-h2c"):
+            yield Check(f"curl: 103, server {server}", http.curl_hints("1.1"), server, direct=False)
+            yield Check(f"curl: trailers, server {server}", http.curl_trailers("1.1"), server,
+                        direct=False)
+            yield Check(f"curl: server-sent events, server {server}", http.curl_events("1.1"),
+                        server, direct=False)
+            yield Check(f"curl: large download, server {server}", http.curl_large("2"), server,
+                        direct=False)
     for server, needs in (("node-h2", ["tls_upstream"]), ("node-h2c", ["http2_upstream"])):
         yield Check(f"h2load: server {server}", http.h2load("-m", 20), server, needs)
 

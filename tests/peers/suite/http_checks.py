@@ -30,6 +30,17 @@ def curl_hello(version):
     return check
 
 
+def asked_by(version):
+    """What the server says that it was asked by."""
+
+    async def check(place):
+        used = "%{response_code} %header{x-version}"
+        out, _ = await curl(place, "/hello", "-o", "/dev/null", "-w", used, version="1.1")
+        assert out.decode() == f"200 {version}", out
+
+    return check
+
+
 def curl_upload(version, chunked):
     async def check(place):
         body = os.urandom(5_000_000)

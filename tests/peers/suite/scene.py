@@ -55,6 +55,8 @@ HAPROXY = {
     "unix": ("", "send-proxy-v2"),
 }
 
+HEALTH = 'health_check = { grpc = "t.Echo", interval = "200ms" }\n'
+
 SITE = """
 [[site]]
 hosts = ["localhost", "127.0.0.1"]
@@ -186,7 +188,7 @@ class Scene:
             "websockets": (set(), ""),
             "hypercorn": (set(), ""),
             "node-h2c": ({"http2_upstream"}, HTTP2),
-            "grpc": ({"http2_upstream"}, HTTP2),
+            "grpc": ({"http2_upstream"}, HTTP2 + ("" if "grpc_health" in self.not_yet else HEALTH)),
             "node-h2": ({"tls_upstream"}, TLS),
             "hypercorn-tls": ({"tls_upstream"}, TLS),
         }
