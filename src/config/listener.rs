@@ -109,11 +109,11 @@ impl Listener {
         Self {
             name,
             mode: socket_mode(table, &address, 0o666),
-            address,
             defer_accept: table.boolean("defer_accept", true),
             proxy_protocol: table
                 .optional_table("proxy_protocol")
-                .map(|announced| ProxyProtocol::read(&announced)),
+                .map(|announced| ProxyProtocol::read(&announced, &address)),
+            address,
             tls: table.optional_table("tls").map(|tls| Tls::read(&tls)),
             timeouts: ListenerTimeouts::read(&table.table("timeouts")),
             limits: ListenerLimits::read(&table.table("limits")),

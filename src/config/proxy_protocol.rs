@@ -1,6 +1,6 @@
 //! `proxy_protocol` of a listener: which connections begin with the PROXY protocol's header.
 
-use super::{addresses::address_set, table::Table};
+use super::{ListenAddress, addresses::address_set, table::Table};
 use crate::cidr::AddressSet;
 use std::time::Duration;
 
@@ -14,9 +14,22 @@ pub struct ProxyProtocol {
 }
 
 impl ProxyProtocol {
-    /// Reads the table.
-    pub(super) fn read(table: &Table<'_>) -> Self {
+    /// Reads the table of a listener at `address`.
+    pub(super) fn read(table: &Table<'_>, address: &ListenAddress) -> Self {
         let from = address_set(table, "from");
+        let missed = match address {
+            ListenAddress::Unix(_) if !from.unix && !from.ranges.is_empty() => {
+                Some(("clients of a Unix socket have no address", "`from = [\"unix:\"]`"))
+            }
+            ListenAddress::Ip(_) if from.unix && from.ranges.is_empty() => {
+                Some(("no client comes by a Unix socket", "`from = [\"10.0.0.0/8\"]`"))
+            }
+            _ => None,
+        };
+        if let Some((why, instead)) = missed {
+            let message = format!("`from` names nobody here: {why}");
+            table.warning(table.value_span("from"), message, Some(format!("write {instead}")));
+        }
         let example = "[\"10.0.0.0/8\"]";
         if !table.has("from") {
             table.missing("from", example);
