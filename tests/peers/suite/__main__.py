@@ -146,6 +146,8 @@ def websocket_checks():
         direct = server == "hypercorn-tls"
         needs = ["rfc8441", *(["tls_upstream", "http2_upstream"] if direct else [])]
         yield Check(f"h2 + wsproto: server {server}", ws.over_http2, server, needs, direct=direct)
+        yield Check(f"h2 + wsproto: many, server {server}", ws.over_http2_many, server, needs,
+                    direct=direct)
         yield Check(f"h2 + wsproto: refused, server {server}", ws.over_http2_refused, server, needs,
                     direct=direct)
 
@@ -154,13 +156,15 @@ def grpc_checks():
     kinds = {
         "unary": rpc.unary, "streams": rpc.streams, "both ways": rpc.both_ways,
         "statuses": rpc.statuses, "deadlines and cancellation": rpc.deadlines,
-        "health": rpc.health,
+        "health": rpc.health, "many streams": rpc.many_streams,
     }
     needs = ["http2_upstream", "grpc"]
     for tls in (False, True):
         way = "TLS" if tls else "plain"
         for name, work in kinds.items():
             yield Check(f"grpcio: {name}, {way}", work, "grpc", needs, tls=tls, direct=not tls)
+        yield Check(f"grpcio: connections that end, {way}", rpc.goaway, "young", needs, tls=tls,
+                    direct=not tls)
         yield Check(f"grpcio: our own errors, {way}", rpc.unavailable, "grpc", needs, tls=tls,
                     direct=False)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from concurrent import futures
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -105,6 +106,38 @@ def health(place):
         watch = stub.Watch(health_pb2.HealthCheckRequest(service="t.Echo"), timeout=10)
         assert next(watch).status == status.SERVING
         watch.cancel()
+
+
+def goaway(place):
+    """Its server ends each connection after 300 ms; no call is lost by that."""
+    with channel(place) as one:
+        call = one.unary_unary("/t.Young/Unary")
+        both = one.stream_stream("/t.Young/Both")
+        until, count = time.monotonic() + 3, 0
+        while time.monotonic() < until:
+            waiting = [call.future(str(number).encode(), timeout=10) for number in range(20)]
+            streams = [both(iter([b"a", b"b"] * 20), timeout=10) for _ in range(3)]
+            assert [it.result() for it in waiting] == [str(number).encode() for number in range(20)]
+            assert all(len(list(it)) == 40 for it in streams)
+            count += len(waiting) + len(streams)
+        assert count > 200, count
+
+
+def many_streams(place):
+    """Streams both ways, all at once, of more than the windows hold."""
+    part = bytes(100_000)
+    with channel(place) as one:
+        both = one.stream_stream(SERVICE + "Both")
+
+        def run(answers):
+            try:
+                return sum(len(answer) for answer in both((part for _ in range(20)), timeout=40))
+            except grpc.RpcError as error:
+                return error
+
+        with futures.ThreadPoolExecutor(40) as threads:
+            sums = list(threads.map(run, range(40)))
+        assert sums == [len(part) * 20] * 40, sums
 
 
 def unavailable(place):

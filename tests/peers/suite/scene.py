@@ -55,6 +55,9 @@ HAPROXY = {
     "unix": ("", "send-proxy-v2"),
 }
 
+# Servers whose paths are theirs, and not below a prefix.
+GRPC = ("grpc", "young")
+
 HEALTH = 'health_check = { grpc = "t.Echo", interval = "200ms" }\n'
 
 SITE = """
@@ -151,6 +154,7 @@ class Scene:
         self.start("node-h2c", *node, "h2c", "PORT")
         self.start("websockets", sys.executable, str(HERE / "servers/ws.py"), "PORT")
         self.start("grpc", sys.executable, str(HERE / "servers/rpc.py"), "PORT")
+        self.start("young", sys.executable, str(HERE / "servers/rpc.py"), "PORT", "300")
         for name, options in (("hypercorn", []), ("hypercorn-tls", hypercorn_tls)):
             port = self.ports[name] = free_port()
             self.spawn(name, [*hypercorn, f"127.0.0.1:{port}", *options, "asgi:app"])
@@ -189,6 +193,7 @@ class Scene:
             "hypercorn": (set(), ""),
             "node-h2c": ({"http2_upstream"}, HTTP2),
             "grpc": ({"http2_upstream"}, HTTP2 + ("" if "grpc_health" in self.not_yet else HEALTH)),
+            "young": ({"http2_upstream"}, HTTP2),
             "node-h2": ({"tls_upstream"}, TLS),
             "hypercorn-tls": ({"tls_upstream"}, TLS),
         }
@@ -213,7 +218,9 @@ class Scene:
             server = f'servers = [{{ address = "127.0.0.1:{self.ports[name]}" }}]\n'
             text += f"[upstream.{name}]\n{options}{server}"
             paths = ["/t.Echo/*", "/grpc.health.v1.Health/*"] if name == "grpc" else [f"/{name}/*"]
-            strip = "" if name == "grpc" else f'strip_prefix = "/{name}"\n'
+            if name == "young":
+                paths = ["/t.Young/*"]
+            strip = "" if name in GRPC else f'strip_prefix = "/{name}"\n'
             for path in paths:
                 routes.append(f'[[site.route]]\npath = "{path}"\n{strip}upstream = "{name}"\n{TELL}')
         dead = f'servers = [{{ address = "127.0.0.1:{free_port()}" }}]\n'
@@ -225,7 +232,7 @@ class Scene:
         """The server by way of sheave; `tls` may also be the listener `mtls`."""
         port = {False: self.http, "mtls": self.mtls}.get(tls, self.https)
         tls = bool(tls)
-        prefix = "" if name == "grpc" else f"/{name}"
+        prefix = "" if name in GRPC else f"/{name}"
         ca = str(self.directory / "ca.pem") if tls else ""
         return Place(port, tls, prefix, ca, {"mtls": self.mtls, **self.haproxy})
 

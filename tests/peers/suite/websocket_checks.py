@@ -185,6 +185,21 @@ async def over_http2(place):
     one.writer.close()
 
 
+async def over_http2_many(place):
+    """Forty connections, each with its own messages."""
+
+    async def one_of(number):
+        each = await http2_dial(place)
+        assert (await each.open(place, "/ws"))[":status"] == "200"
+        for count in range(20):
+            text = f"{number} {count} " + "x" * (count * 1000)
+            await each.send(wsproto.events.TextMessage(data=text))
+            assert await each.message() == text
+        each.writer.close()
+
+    await asyncio.gather(*(one_of(number) for number in range(40)))
+
+
 async def over_http2_refused(place):
     """A refusal is an answer like any other; the connection goes on."""
     one = await http2_dial(place)

@@ -1,5 +1,6 @@
-"""grpcio as a server, with all four kinds of call and the health service: `python rpc.py PORT`.
+"""grpcio as a server, with all four kinds of call and the health service: `python rpc.py PORT [AGE]`.
 
+With AGE, each connection is ended by GOAWAY after about so many milliseconds.
 The messages are plain bytes, so that no code has to be generated.
 """
 
@@ -60,12 +61,18 @@ METHODS = {
     "Wait": grpc.unary_stream_rpc_method_handler(wait),
     "Ended": grpc.unary_unary_rpc_method_handler(ended),
 }
+OPTIONS = [("grpc.max_receive_message_length", 1 << 25)]
+SERVICE = "t.Echo"
+if len(sys.argv) > 2:
+    SERVICE = "t.Young"
+    OPTIONS += [("grpc.max_connection_age_ms", int(sys.argv[2]))]
+    OPTIONS += [("grpc.max_connection_age_grace_ms", 5000)]
 
 server = grpc.server(
-    futures.ThreadPoolExecutor(max_workers=32),
-    options=[("grpc.max_receive_message_length", 1 << 25)],
+    futures.ThreadPoolExecutor(max_workers=64),
+    options=OPTIONS,
 )
-server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("t.Echo", METHODS),))
+server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, METHODS),))
 servicer = health.HealthServicer()
 health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
 for service in ("", "t.Echo"):
