@@ -14,7 +14,7 @@ use sheave::{
     message::{
         body::Length,
         context::{Context, Peer},
-        forwarded::{Edited, ForwardedField, Told, Written},
+        forwarded::{Edited, ForwardedField, ToldOfClient, Written},
         request_id::RequestIds,
     },
     origin::{Asking, response_head},
@@ -62,7 +62,7 @@ fn context() -> Context {
         id: RequestIds::new().take(&head.fields, false),
         head,
         peer: Arc::new(Peer::new(ip, "https".into(), Some(Box::default()))),
-        told: Told::default(),
+        told: ToldOfClient::default(),
         trusted: false,
         number: 0,
         started: Instant::now(),

@@ -22,7 +22,7 @@ const PATH: &str = "/live";
 
 /// Whom to ask.
 #[derive(Debug, PartialEq, Eq)]
-enum Place<'a> {
+enum HealthPlace<'a> {
     /// Host, and port or else 80.
     Tcp(&'a str),
     /// The file of a Unix socket.
@@ -37,10 +37,10 @@ pub fn ask(url: &str) -> Result<(), String> {
         ));
     };
     let line = match place {
-        Place::Tcp(authority) => {
+        HealthPlace::Tcp(authority) => {
             connect(authority).and_then(|stream| status_line(stream, authority, path))
         }
-        Place::Unix(file) => {
+        HealthPlace::Unix(file) => {
             connect_file(file).and_then(|stream| status_line(stream, "localhost", path))
         }
     };
@@ -54,20 +54,20 @@ pub fn ask(url: &str) -> Result<(), String> {
 }
 
 /// The place, and the path or else `/live`. As in nginx, `unix:FILE:/PATH` has both.
-fn split(url: &str) -> Option<(Place<'_>, &str)> {
+fn split(url: &str) -> Option<(HealthPlace<'_>, &str)> {
     let (place, path) = if let Some(rest) = url.strip_prefix("unix:") {
         let (file, path) = match rest.rfind(":/") {
             Some(at) => (&rest[..at], &rest[at + 1..]),
             None => (rest, PATH),
         };
-        (Some(Place::Unix(file)).filter(|_| !file.is_empty()), path)
+        (Some(HealthPlace::Unix(file)).filter(|_| !file.is_empty()), path)
     } else {
         let rest = url.strip_prefix("http://")?;
         let (authority, path) = match rest.find('/') {
             Some(at) => rest.split_at(at),
             None => (rest, PATH),
         };
-        (Some(Place::Tcp(authority)).filter(|_| !authority.is_empty()), path)
+        (Some(HealthPlace::Tcp(authority)).filter(|_| !authority.is_empty()), path)
     };
     // Nothing may end the line that it is sent in.
     let is_clean = !url.bytes().any(|byte| byte.is_ascii_control() || byte == b' ');
@@ -144,14 +144,20 @@ mod tests {
 
     #[test]
     fn urls() {
-        assert_eq!(split("http://localhost:9900"), Some((Place::Tcp("localhost:9900"), "/live")));
+        assert_eq!(
+            split("http://localhost:9900"),
+            Some((HealthPlace::Tcp("localhost:9900"), "/live"))
+        );
         assert_eq!(
             split("http://[::1]:9900/ready?x"),
-            Some((Place::Tcp("[::1]:9900"), "/ready?x"))
+            Some((HealthPlace::Tcp("[::1]:9900"), "/ready?x"))
         );
         assert_eq!(split("https://localhost"), None);
-        assert_eq!(split("unix:admin.sock"), Some((Place::Unix("admin.sock"), "/live")));
-        assert_eq!(split("unix:/run/a.sock:/ready"), Some((Place::Unix("/run/a.sock"), "/ready")));
+        assert_eq!(split("unix:admin.sock"), Some((HealthPlace::Unix("admin.sock"), "/live")));
+        assert_eq!(
+            split("unix:/run/a.sock:/ready"),
+            Some((HealthPlace::Unix("/run/a.sock"), "/ready"))
+        );
         assert_eq!(split("unix:"), None);
         assert_eq!(split("http:///live"), None);
         assert_eq!(split("http://a/b c"), None);

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     cidr::PeerAddress,
-    message::proxy_protocol::{Announcement, Fault, length},
+    message::proxy_protocol::{Announcement, HeaderFault, length},
     observe::metrics::ANNOUNCEMENT_FAILURES,
     proxy::Proxy,
 };
@@ -29,9 +29,9 @@ use tokio::{
 const LOOK: usize = 512;
 
 /// Why there is no header.
-enum Failed {
+enum Unannounced {
     /// It is missing or broken.
-    Fault(Fault),
+    Fault(HeaderFault),
     /// The connection ended before it did.
     Closed,
     /// Reading failed.
@@ -55,24 +55,24 @@ pub async fn read(
     };
     let read = tokio::select! {
         biased;
-        read = timeout(limit, take(stream)) => read.unwrap_or(Err(Failed::Late)),
+        read = timeout(limit, take(stream)) => read.unwrap_or(Err(Unannounced::Late)),
         () = drained => return None,
     };
     let (reason, key, detail) = match read {
         Ok(announced) => return Some(announced),
-        Err(Failed::Fault(Fault::Missing)) => (
+        Err(Unannounced::Fault(HeaderFault::Missing)) => (
             "missing",
             "proxy_protocol_missing",
             "it does not begin with the header of the PROXY protocol".to_owned(),
         ),
-        Err(Failed::Fault(Fault::Broken(what))) => {
+        Err(Unannounced::Fault(HeaderFault::Broken(what))) => {
             ("broken", "proxy_protocol_broken", what.to_owned())
         }
-        Err(Failed::Late) => {
+        Err(Unannounced::Late) => {
             ("timeout", "proxy_protocol_timeout", format!("not there within {limit:?}"))
         }
-        Err(Failed::Closed) => ("closed", "", "the connection was closed".to_owned()),
-        Err(Failed::Io(error)) => ("closed", "", error.to_string()),
+        Err(Unannounced::Closed) => ("closed", "", "the connection was closed".to_owned()),
+        Err(Unannounced::Io(error)) => ("closed", "", error.to_string()),
     };
     debug_assert!(ANNOUNCEMENT_FAILURES.contains(&reason));
     let failures = &proxy.live.metrics.announcement_failures;
@@ -102,7 +102,7 @@ fn tell(
 }
 
 /// Takes the header from the socket, and no byte behind it: these may be of a TLS handshake.
-async fn take(stream: &TcpStream) -> Result<Announcement, Failed> {
+async fn take(stream: &TcpStream) -> Result<Announcement, Unannounced> {
     let mut header = Vec::new();
     loop {
         let known = header.len();
@@ -110,21 +110,25 @@ async fn take(stream: &TcpStream) -> Result<Announcement, Failed> {
         // What is looked at stays in the socket.
         let seen = receive(stream, &mut header[known..], RecvFlags::PEEK).await?;
         header.truncate(known + seen);
-        let whole = length(&header).map_err(Failed::Fault)?;
+        let whole = length(&header).map_err(Unannounced::Fault)?;
         header.truncate(whole.unwrap_or(header.len()));
         // It is there, so it comes in one go.
         receive(stream, &mut header[known..], RecvFlags::empty()).await?;
         if whole.is_some() {
-            return Announcement::parse(&header).map_err(Failed::Fault);
+            return Announcement::parse(&header).map_err(Unannounced::Fault);
         }
     }
 }
 
-async fn receive(stream: &TcpStream, room: &mut [u8], flags: RecvFlags) -> Result<usize, Failed> {
+async fn receive(
+    stream: &TcpStream,
+    room: &mut [u8],
+    flags: RecvFlags,
+) -> Result<usize, Unannounced> {
     let read = stream.async_io(Interest::READABLE, || Ok(recv(stream, &mut *room, flags)?.0));
     match read.await {
-        Ok(0) => Err(Failed::Closed),
+        Ok(0) => Err(Unannounced::Closed),
         Ok(read) => Ok(read),
-        Err(error) => Err(Failed::Io(error)),
+        Err(error) => Err(Unannounced::Io(error)),
     }
 }

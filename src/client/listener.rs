@@ -63,7 +63,7 @@ pub struct Listener {
     pub accepted: IntCounter,
     /// What was told of handshakes that failed, by reason.
     pub failures: Rarely<&'static str>,
-    bound: Mutex<Held>,
+    bound: Mutex<OwnSockets>,
     /// Set once its connections are to end; `drain` tells those that wait.
     draining: AtomicBool,
     drain: Notify,
@@ -75,7 +75,7 @@ pub struct Listener {
 /// What a listener holds of the system.
 /// Shared while one listener follows another.
 #[derive(Clone, Debug, Default)]
-pub struct Held {
+pub struct OwnSockets {
     sockets: Arc<Vec<OwnedFd>>,
     /// Of a Unix socket.
     file: Option<Arc<SocketFile>>,
@@ -101,7 +101,7 @@ impl Listener {
         let address = match wanted {
             ListenAddress::Unix(path) => {
                 let (socket, file) = bind_file(path)?;
-                let bound = Held { sockets: vec![socket].into(), file: Some(Arc::new(file)) };
+                let bound = OwnSockets { sockets: vec![socket].into(), file: Some(Arc::new(file)) };
                 return Ok(Self::new(id, name, wanted, wanted, bound, metrics));
             }
             ListenAddress::Ip(address) => *address,
@@ -120,7 +120,7 @@ impl Listener {
                 sockets.push(bind_ip(address, true)?);
             }
         }
-        let bound = Held { sockets: sockets.into(), file: None };
+        let bound = OwnSockets { sockets: sockets.into(), file: None };
         Ok(Self::new(id, name, wanted, &found, bound, metrics))
     }
 
@@ -136,7 +136,7 @@ impl Listener {
         name: &str,
         wanted: &ListenAddress,
         address: &ListenAddress,
-        bound: Held,
+        bound: OwnSockets,
         metrics: &Arc<Metrics>,
     ) -> Arc<Self> {
         let (open_gauge, accepted) = metrics.add_listener(name);
@@ -195,7 +195,7 @@ impl Listener {
             sockets.iter().for_each(let_nobody_in);
         }
         self.draining.store(true, Ordering::Release);
-        *bound = Held::default();
+        *bound = OwnSockets::default();
         drop(bound);
         self.drain.notify_waiters();
     }
@@ -214,7 +214,7 @@ impl Listener {
         }
     }
 
-    fn bound(&self) -> MutexGuard<'_, Held> {
+    fn bound(&self) -> MutexGuard<'_, OwnSockets> {
         self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

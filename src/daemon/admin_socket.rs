@@ -66,16 +66,16 @@ impl AdminSocket {
     }
 }
 
-type Opened = (ListenAddress, Acceptor, Option<SocketFile>);
+type BoundAdmin = (ListenAddress, Acceptor, Option<SocketFile>);
 
-fn bind_tcp(address: SocketAddr) -> io::Result<Opened> {
+fn bind_tcp(address: SocketAddr) -> io::Result<BoundAdmin> {
     let socket = bound_by(address, StdListener::bind)?;
     socket.set_nonblocking(true)?;
     let bound = socket.local_addr()?.into();
     Ok((bound, Acceptor::Tcp(TcpListener::from_std(socket)?), None))
 }
 
-fn bind_unix(path: &Path, mode: u32) -> io::Result<Opened> {
+fn bind_unix(path: &Path, mode: u32) -> io::Result<BoundAdmin> {
     let (socket, file) = bind_file(path)?;
     file.set_mode(mode)?;
     listen(&socket, BACKLOG)?;

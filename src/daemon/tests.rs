@@ -7,7 +7,7 @@ use super::{
     worker::{self, Orders},
 };
 use crate::{
-    client::listener::{Held, Listener},
+    client::listener::{Listener, OwnSockets},
     config::{self, ListenAddress},
     filter::{Chain, Filter, Names},
     http1::fields::Text,
@@ -87,7 +87,7 @@ fn a_worker_that_dies_is_replaced_and_what_is_queued_is_served() {
 
     // A listener without sockets: accepting on it panics and ends the worker, again and again,
     // until the listener is gone.
-    let broken = Listener::new(7, "broken", wanted, wanted, Held::default(), &live.metrics);
+    let broken = Listener::new(7, "broken", wanted, wanted, OwnSockets::default(), &live.metrics);
     listeners.send_replace(vec![Arc::clone(&serving[0]), broken]);
     let begun = Instant::now();
     while live.metrics.worker_restarts.get() == 0 {

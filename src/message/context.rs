@@ -5,7 +5,7 @@
 //! per request by [`crate::proxy::begin`].
 
 use super::{
-    forwarded::Told, interim::Interims, proxy_header::Ends, proxy_protocol::Announcement,
+    forwarded::ToldOfClient, interim::Interims, proxy_header::Ends, proxy_protocol::Announcement,
     request_id::RequestId, secured::Secured,
 };
 use crate::{
@@ -140,7 +140,7 @@ pub struct Context {
     /// The connection.
     pub peer: Arc<Peer>,
     /// What a trusted proxy says of the client; nothing if the peer is none.
-    pub told: Told,
+    pub told: ToldOfClient,
     /// Whether the peer may speak for a client.
     pub trusted: bool,
     /// The request's number on its connection.
@@ -346,7 +346,7 @@ pub(crate) mod tests {
                 "http".into(),
                 Some(Box::default()),
             )),
-            told: Told::default(),
+            told: ToldOfClient::default(),
             trusted: false,
             number: 0,
             started: Instant::now(),

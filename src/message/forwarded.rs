@@ -97,7 +97,7 @@ pub enum ForwardedField {
 /// is no trusted proxy; what stands left of it is its own claim. Scheme and host are of that place,
 /// too, and never of the other kind of field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct ToldOfClient {
     /// The client; `None` is the peer.
     pub client: Option<PeerAddress>,
     /// Whether it came by `https`, where that is told.
@@ -109,7 +109,7 @@ pub struct Told {
     hops: usize,
 }
 
-impl Told {
+impl ToldOfClient {
     /// What `fields` say, which came from `peer`, a trusted proxy.
     pub fn read(
         fields: &RequestFields,
@@ -231,7 +231,8 @@ mod tests {
         }
         let trusted = AddressSet { ranges: vec!["10.0.0.0/8".parse().unwrap()], unix: false };
         let peer = PeerAddress::Ip([10, 0, 0, 1].into());
-        let told = Told::read(&RequestFields::Map(headers.into()), &trusted, Believed::Any, peer);
+        let told =
+            ToldOfClient::read(&RequestFields::Map(headers.into()), &trusted, Believed::Any, peer);
         told.client.unwrap_or(peer).to_string()
     }
 

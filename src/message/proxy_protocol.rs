@@ -50,7 +50,7 @@ pub struct Announcement {
 
 /// Why there is no announcement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum HeaderFault {
     /// The connection does not begin with a header.
     Missing,
     /// It does, but with a wrong one.
@@ -59,7 +59,7 @@ pub enum Fault {
 
 /// How many of the bytes that a connection begins with belong to its header: `None` if all of them
 /// do, and more are to come. So no byte behind the header needs to be taken from the socket.
-pub fn length(bytes: &[u8]) -> Result<Option<usize>, Fault> {
+pub fn length(bytes: &[u8]) -> Result<Option<usize>, HeaderFault> {
     let begins = |with: &[u8]| {
         let seen = bytes.len().min(with.len());
         bytes[..seen] == with[..seen]
@@ -69,7 +69,7 @@ pub fn length(bytes: &[u8]) -> Result<Option<usize>, Fault> {
         return match end {
             Some(end) => Ok(Some(end + 1)),
             None if bytes.len() < LINE => Ok(None),
-            None => Err(Fault::Broken("the line does not end within 107 bytes")),
+            None => Err(HeaderFault::Broken("the line does not end within 107 bytes")),
         };
     }
     if begins(SIGNATURE) {
@@ -77,12 +77,12 @@ pub fn length(bytes: &[u8]) -> Result<Option<usize>, Fault> {
         let whole = FIXED + usize::from(u16::from_be_bytes([high, low]));
         return Ok((bytes.len() >= whole).then_some(whole));
     }
-    Err(Fault::Missing)
+    Err(HeaderFault::Missing)
 }
 
 impl Announcement {
     /// Of a whole header, and nothing behind it.
-    pub fn parse(header: &[u8]) -> Result<Self, Fault> {
+    pub fn parse(header: &[u8]) -> Result<Self, HeaderFault> {
         if header.starts_with(SIGNATURE) { version2(header) } else { version1(header) }
     }
 
@@ -100,9 +100,9 @@ impl Announcement {
 }
 
 /// Section 2.1: one line of text.
-fn version1(header: &[u8]) -> Result<Announcement, Fault> {
-    let broken = |what| Err(Fault::Broken(what));
-    let line = header.strip_prefix(WORD).ok_or(Fault::Missing)?;
+fn version1(header: &[u8]) -> Result<Announcement, HeaderFault> {
+    let broken = |what| Err(HeaderFault::Broken(what));
+    let line = header.strip_prefix(WORD).ok_or(HeaderFault::Missing)?;
     let Some(line) = line.strip_suffix(b"\r\n") else { return broken("the line ends without CR") };
     let Ok(line) = std::str::from_utf8(line) else { return broken("the line is no text") };
     let mut words = line.split(' ');
@@ -148,8 +148,8 @@ fn port(text: &str) -> Option<u16> {
 }
 
 /// Section 2.2: binary.
-fn version2(header: &[u8]) -> Result<Announcement, Fault> {
-    let broken = |what| Err(Fault::Broken(what));
+fn version2(header: &[u8]) -> Result<Announcement, HeaderFault> {
+    let broken = |what| Err(HeaderFault::Broken(what));
     let Some((fixed, rest)) = header.split_first_chunk::<FIXED>() else {
         return broken("the header is cut off");
     };
@@ -262,13 +262,13 @@ mod tests {
     use proptest::prelude::*;
     use proxy_header::{ParseConfig, ProxiedAddress, ProxyHeader, Tlv};
 
-    fn read(bytes: &[u8]) -> Result<Announcement, Fault> {
-        let length = length(bytes)?.ok_or(Fault::Broken("cut off"))?;
+    fn read(bytes: &[u8]) -> Result<Announcement, HeaderFault> {
+        let length = length(bytes)?.ok_or(HeaderFault::Broken("cut off"))?;
         Announcement::parse(&bytes[..length])
     }
 
     fn broken(bytes: &[u8]) -> bool {
-        matches!(read(bytes), Err(Fault::Broken(_)))
+        matches!(read(bytes), Err(HeaderFault::Broken(_)))
     }
 
     fn binary(command: u8, kind: u8, rest: &[u8]) -> Vec<u8> {
@@ -310,7 +310,7 @@ mod tests {
         assert!(length(&[b"PROXY UNKNOWN ", &[b'x'; 93][..]].concat()).is_err());
         for other in [&b"GET / HTTP/1.1\r\n"[..], b"PROXYTCP4", b"\r\nGET", b"\x16\x03\x01", b"PO"]
         {
-            assert_eq!(length(other), Err(Fault::Missing));
+            assert_eq!(length(other), Err(HeaderFault::Missing));
         }
     }
 
@@ -339,7 +339,7 @@ mod tests {
         let rest =
             [&[2, 0, 9][..], b"localhost", &[0xEA, 0, 1, 7, 3, 0, 4, 0, 0, 0, 0], &tls].concat();
         let mut header = binary(0x20, 0, &rest);
-        assert_eq!(read(&header), Err(Fault::Broken("the checksum is wrong")));
+        assert_eq!(read(&header), Err(HeaderFault::Broken("the checksum is wrong")));
         let crc = checksum(&header, &rest).to_be_bytes();
         header[FIXED + 19..FIXED + 23].copy_from_slice(&crc);
         let announced = read(&header).unwrap();

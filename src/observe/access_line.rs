@@ -266,7 +266,7 @@ mod tests {
         let context = Context {
             head: request.into_parts().0.into(),
             peer: Arc::new(peer),
-            told: crate::message::forwarded::Told::default(),
+            told: crate::message::forwarded::ToldOfClient::default(),
             trusted: false,
             number: 0,
             started: Instant::now(),

@@ -9,7 +9,7 @@ use crate::{
     message::{
         body::BodyError,
         context::{Context, Scope},
-        forwarded::Told,
+        forwarded::ToldOfClient,
     },
     observe::{access_line::Line, outcome::Outcome},
     route::{Action, Group, Route},
@@ -87,9 +87,9 @@ impl Record {
         let trusted = snapshot.trusted_proxies.contains(peer.address);
         let told = if trusted {
             let Snapshot { trusted_proxies, believed, .. } = &*snapshot;
-            Told::read(&head.fields, trusted_proxies, *believed, peer.address)
+            ToldOfClient::read(&head.fields, trusted_proxies, *believed, peer.address)
         } else {
-            Told::default()
+            ToldOfClient::default()
         };
         Box::new(Self {
             facts: Facts {

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, header};
 use libfuzzer_sys::fuzz_target;
 use sheave::cidr::{AddressSet, PeerAddress};
 use sheave::http1::request::RequestFields;
-use sheave::message::forwarded::{Believed, Told, X_FORWARDED_FOR};
+use sheave::message::forwarded::{Believed, ToldOfClient, X_FORWARDED_FOR};
 use sheave::message::rfc7239;
 
 fn fields(all: &[(bool, Vec<u8>)], added: Option<&str>) -> RequestFields {
@@ -27,7 +27,7 @@ fuzz_target!(|all: Vec<(bool, Vec<u8>)>| {
     let peer = PeerAddress::Ip([10, 0, 0, 1].into());
     for believed in [Believed::Any, Believed::XForwarded, Believed::Forwarded] {
         let fields = fields(&all, None);
-        let told = Told::read(&fields, &trusted, believed, peer);
+        let told = ToldOfClient::read(&fields, &trusted, believed, peer);
         // Only somebody who was named can be the client.
         let named = told.way(&fields);
         assert!(told.client.is_none_or(|client| named.contains(&Some(client))));
@@ -47,7 +47,7 @@ fuzz_target!(|all: Vec<(bool, Vec<u8>)>| {
     if all.iter().any(|(forwarded, _)| *forwarded) {
         let fields = fields(&all, Some(", for=192.0.2.1;proto=https"));
         if fields.get(&header::FORWARDED).is_some() {
-            let told = Told::read(&fields, &trusted, Believed::Forwarded, peer);
+            let told = ToldOfClient::read(&fields, &trusted, Believed::Forwarded, peer);
             assert_eq!(told.client, Some(PeerAddress::Ip([192, 0, 2, 1].into())));
             assert_eq!(told.https, Some(true));
         }
