@@ -15,6 +15,7 @@ import browser_checks as browser
 import grpc_checks as rpc
 import http_checks as http
 import proxy_checks as proxy
+import reload_checks as reload
 import tls_checks as tls
 import websocket_checks as ws
 from scene import Scene
@@ -43,6 +44,7 @@ def checks(scene):
     yield from server_checks()
     yield from websocket_checks()
     yield from grpc_checks()
+    yield Check("all at once: reloads", reload.under_way, "node", direct=False)
     for name, only, needs in (
         ("a page with an EventSource over HTTP/2", "events", []),
         ("a page with a WebSocket and an EventSource over HTTP/2", "", ["rfc8441"]),

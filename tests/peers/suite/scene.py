@@ -234,7 +234,7 @@ class Scene:
         tls = bool(tls)
         prefix = "" if name in GRPC else f"/{name}"
         ca = str(self.directory / "ca.pem") if tls else ""
-        return Place(port, tls, prefix, ca, {"mtls": self.mtls, **self.haproxy})
+        return Place(port, tls, prefix, ca, {"mtls": self.mtls, "admin": self.admin, **self.haproxy})
 
     def itself(self, name):
         tls = name in ("node-h2", "hypercorn-tls")
