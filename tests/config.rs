@@ -202,7 +202,7 @@ fn the_optional_tables_of_full_toml_are_the_defaults() {
              tls.ticket_keys = \"tls/ticket.keys\"\n\
              tls.client = { ca = \"tls/clients.pem\", crl = \"tls/revoked.pem\" }\n\
              proxy_protocol.from = [\"10.0.0.0/8\"]\n\
-             [upstream.app]\nhealth_check = { host = \"app.internal\" }\n\
+             [upstream.app]\nhealth_check = { host = \"app.internal\", grpc = \"\" }\n\
              tls = { ca = \"tls/ca.pem\", name = \"app.internal\", certificate = \
              \"tls/proxy.pem\", key = \"tls/proxy.key\", pin = \
              \"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\" }\n\

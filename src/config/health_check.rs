@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct HealthCheck {
     /// `path`, default `/`; starts with `/`.
     pub path: String,
+    /// `grpc`: the service whose health is asked for by gRPC, in place of `path`; `""` is the whole server.
+    pub grpc: Option<String>,
     /// `host`: the `Host` sent, default the server's address.
     pub host: Option<String>,
     /// `interval`, default 5 s, ± 10 %.
@@ -55,6 +57,7 @@ impl HealthCheck {
         let interval = table.positive_duration("interval", Duration::from_secs(5));
         let check = Self {
             path: path.map_or_else(|| "/".to_owned(), |text| text.value.clone()),
+            grpc: Self::read_grpc(table),
             host: table.string("host"),
             interval,
             timeout: table.positive_duration("timeout", interval.min(Duration::from_secs(2))),
@@ -67,6 +70,18 @@ impl HealthCheck {
             table.warning(table.value_span("timeout"), "`timeout` exceeds `interval`", hint);
         }
         check
+    }
+
+    fn read_grpc(table: &Table<'_>) -> Option<String> {
+        let service = table.text("grpc")?;
+        for key in ["path", "status"] {
+            if table.has(key) {
+                let message = format!("`{key}` has no effect beside `grpc`");
+                let hint = "a call is well if the service says SERVING: remove it".into();
+                table.warning(table.key_span(key), message, Some(hint));
+            }
+        }
+        Some(service.value.clone())
     }
 
     fn read_status(table: &Table<'_>) -> Vec<StatusRange> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retry {
     /// `on`, default `["connect", "reset", "timeout"]`; `[]` = never. `"timeout"` is no response head in time;
-    /// `"http_502"`, `"http_503"`, `"http_504"`, `"http_429"` on request.
+    /// `"http_502"`, `"http_503"`, `"http_504"`, `"http_429"`, `"grpc_unavailable"` and its kin on request.
     pub on: Vec<RetryOn>,
     /// `tries`: further servers after the first, default 2; 0 = never. Servers that can't be
     /// connected to do not count, because no request was sent to them.
@@ -37,9 +37,11 @@ pub enum RetryOn {
     Timeout,
     /// `http_502`, `http_503`, `http_504` or `http_429`.
     Status(u16),
+    /// `grpc_unavailable` and its kin: a call's status, told without a body.
+    Grpc(u8),
 }
 
-const RETRY_ON: [(&str, RetryOn); 7] = [
+const RETRY_ON: [(&str, RetryOn); 12] = [
     ("connect", RetryOn::Connect),
     ("reset", RetryOn::Reset),
     ("timeout", RetryOn::Timeout),
@@ -47,6 +49,11 @@ const RETRY_ON: [(&str, RetryOn); 7] = [
     ("http_503", RetryOn::Status(503)),
     ("http_504", RetryOn::Status(504)),
     ("http_429", RetryOn::Status(429)),
+    ("grpc_cancelled", RetryOn::Grpc(1)),
+    ("grpc_deadline_exceeded", RetryOn::Grpc(4)),
+    ("grpc_resource_exhausted", RetryOn::Grpc(8)),
+    ("grpc_internal", RetryOn::Grpc(13)),
+    ("grpc_unavailable", RetryOn::Grpc(14)),
 ];
 
 impl Default for Retry {

@@ -125,11 +125,12 @@ impl Upstream {
             let message = format!("{} has no servers", table.label());
             table.absent(table.value_span("servers"), message, Some(format!("add `{example}`")));
         }
+        let protocol = read_protocol(table, &servers);
         let all_down = [("fail_open", WhenAllDown::FailOpen), ("error", WhenAllDown::Error)];
         Self {
             name,
             strategy: Strategy::read(table),
-            protocol: read_protocol(table, &servers),
+            protocol,
             proxy_protocol: table.choice(
                 "proxy_protocol",
                 None,
@@ -141,7 +142,7 @@ impl Upstream {
                 .positive_duration("keepalive_timeout", Duration::from_secs(30)),
             keepalive_requests: table.number("keepalive_requests", 0, 0..=u64::from(u32::MAX)),
             keepalive_age: table.duration("keepalive_age", HOUR),
-            health_check: table.optional_table("health_check").map(|it| HealthCheck::read(&it)),
+            health_check: read_health_check(table, protocol),
             when_all_down: table.choice("when_all_down", WhenAllDown::FailOpen, &all_down),
             resolve_interval: read_resolve_interval(table),
             fail_on: read_fail_on(table),
@@ -215,6 +216,17 @@ fn is_constant(template: &Template) -> bool {
     template.parts().iter().all(|part| {
         matches!(part, Part::Literal(_) | Part::Variable(Variable::Server | Variable::Upstream))
     })
+}
+
+fn read_health_check(table: &Table<'_>, protocol: Protocol) -> Option<HealthCheck> {
+    let checks = table.optional_table("health_check")?;
+    let check = HealthCheck::read(&checks);
+    if check.grpc.is_some() && protocol == Protocol::Http1 {
+        let hint = Some("write `protocol = \"http2\"` beside it".into());
+        let message = "gRPC needs HTTP/2, and these servers are asked by HTTP/1.1";
+        checks.error(checks.value_span("grpc"), message, hint);
+    }
+    Some(check)
 }
 
 fn read_protocol(table: &Table<'_>, servers: &[Server]) -> Protocol {

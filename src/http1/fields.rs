@@ -66,6 +66,19 @@ impl Fields {
         }
     }
 
+    /// The first value of a field.
+    pub fn first(&self, name: &HeaderName) -> Option<&[u8]> {
+        match self {
+            Self::Text(text) => {
+                let named = |(other, _): &(&[u8], &[u8])| {
+                    other.eq_ignore_ascii_case(name.as_str().as_bytes())
+                };
+                split(&text.lines).find(named).map(|(_, value)| value)
+            }
+            Self::Map(map) => map.get(name).map(HeaderValue::as_bytes),
+        }
+    }
+
     /// Writes the lines, and `Content-Length` as the argument says. Returns whether `Date` was
     /// among the lines.
     pub fn write(&self, out: &mut Vec<u8>, length: ContentLength) -> bool {

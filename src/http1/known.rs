@@ -14,6 +14,8 @@ pub enum Known {
     Connection,
     /// `Content-Length`.
     ContentLength,
+    /// `Content-Type`.
+    ContentType,
     /// `Cookie`.
     Cookie,
     /// `Date`.
@@ -70,6 +72,7 @@ pub fn known(name: &[u8]) -> Option<Known> {
         (10, b'c') if is(name, b"connection") => Known::Connection,
         (10, b'k') if is(name, b"keep-alive") => Known::KeepAlive,
         (12, b'x') if is(name, b"x-request-id") => Known::RequestId,
+        (12, b'c') if is(name, b"content-type") => Known::ContentType,
         (13, b'a') if is(name, b"authorization") => Known::Authorization,
         (13, b'i') if is(name, b"if-none-match") => Known::Conditional,
         (14, b'c') if is(name, b"content-length") => Known::ContentLength,
@@ -122,6 +125,14 @@ fn is_claim(name: &[u8]) -> bool {
     other || name.first_chunk::<12>().is_some_and(|it| is(it, b"x-forwarded-"))
 }
 
+/// Whether a request of this content type is a gRPC call. gRPC-Web is another protocol.
+pub fn is_grpc(content_type: &[u8]) -> bool {
+    content_type.split_at_checked(16).is_some_and(|(name, rest)| {
+        name.eq_ignore_ascii_case(b"application/grpc")
+            && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
+    })
+}
+
 /// Whether a field of this name is for one connection only (RFC 9110 §7.6.1).
 pub fn is_hop_by_hop(name: &[u8]) -> bool {
     matches!(
@@ -160,6 +171,8 @@ pub struct Present {
     pub claims: bool,
     /// `Upgrade`.
     pub upgrade: bool,
+    /// The request is a gRPC call, by its `Content-Type`.
+    pub grpc: bool,
     /// A name with a `_` in it ([`crate::message::hop_by_hop::remove_ambiguous`]).
     pub ambiguous: bool,
     /// An HTTP/2 value that begins or ends with a space or tab.
@@ -188,6 +201,21 @@ impl Present {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calls_are_known_by_their_content_type() {
+        for call in [
+            "application/grpc",
+            "application/grpc+proto",
+            "Application/gRPC;x",
+            "application/grpc ;x",
+        ] {
+            assert!(is_grpc(call.as_bytes()), "{call}");
+        }
+        for other in ["application/grpc-web", "application/grpcx", "application/json", ""] {
+            assert!(!is_grpc(other.as_bytes()), "{other}");
+        }
+    }
 
     #[test]
     fn fields_of_one_connection() {

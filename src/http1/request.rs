@@ -7,7 +7,7 @@
 
 use super::{
     fields::{split, to_map},
-    known::{Present, known},
+    known::{Known, Present, is_grpc, known},
     target::Target,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, request};
@@ -38,6 +38,7 @@ impl From<request::Parts> for Head {
             let name = name.as_str().as_bytes();
             present.padded |= is_padded(value.as_bytes());
             match known(name) {
+                Some(Known::ContentType) => present.grpc = is_grpc(value.as_bytes()),
                 Some(known) => present.note(known),
                 None => present.ambiguous |= name.contains(&b'_'),
             }

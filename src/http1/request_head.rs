@@ -5,7 +5,7 @@
 
 use super::{
     fields::write_field,
-    known::{Known, Present, known},
+    known::{Known, Present, is_grpc, known},
     lexer::{self, Field, RequestLine},
     lines::Lines,
     request::{Head, RequestFields, RequestLines, text, tokens},
@@ -169,7 +169,9 @@ impl<'a> Reader<'a> {
             | Known::Claim
             | Known::Conditional
             | Known::Cookie
+            | Known::ContentType
             | Known::Date => {
+                self.present.grpc |= known == Known::ContentType && is_grpc(value);
                 self.present.note(known);
                 self.passing.push(field);
                 return Ok(());

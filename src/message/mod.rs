@@ -8,6 +8,7 @@ pub mod answer;
 pub mod body;
 pub mod context;
 pub mod forwarded;
+pub mod grpc;
 pub mod hop_by_hop;
 pub mod interim;
 pub mod pile;

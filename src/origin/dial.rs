@@ -40,12 +40,14 @@ pub struct Destination<'a> {
     pub reach: &'a Reach,
     /// The ends of the client's connection, if the server is told of them.
     pub client: Option<Box<Ends>>,
+    /// The one of its addresses that is asked; else any.
+    pub only: Option<SocketAddr>,
 }
 
 impl<'a> Destination<'a> {
     /// For nobody in particular.
     pub fn new(server: &'a Server, reach: &'a Reach) -> Self {
-        Self { server, reach, client: None }
+        Self { server, reach, client: None, only: None }
     }
 
     /// Which HTTP/2 connections will do.
@@ -128,7 +130,11 @@ pub struct Places<'a> {
 impl<'a> Places<'a> {
     /// Of this server.
     pub fn of(to: &Destination<'a>) -> Self {
-        Self { socket: to.reach.means.socket.as_deref(), addresses: to.server.addresses().clone() }
+        let addresses = match to.only {
+            Some(address) => Arc::new(vec![address]),
+            None => to.server.addresses().clone(),
+        };
+        Self { socket: to.reach.means.socket.as_deref(), addresses }
     }
 
     /// How many there are.

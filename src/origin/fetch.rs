@@ -27,9 +27,6 @@ use tokio::time::sleep;
 /// How long to wait for descriptors that others give back.
 const SHORTAGE: Duration = Duration::from_millis(20);
 
-/// And for how long in all: then another server is asked, to which there may be a connection.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// A request's head, as its sender has it.
 pub trait Asking: Sync {
     /// The method.
@@ -174,7 +171,8 @@ async fn open(
     terms: Terms<'_>,
 ) -> Result<Connection, Unconnected> {
     let (limit, now) = (terms.timeouts.connect, terms.begun.1);
-    let until = Instant::now() + limit.min(PATIENCE);
+    // Some of the time is left for connecting.
+    let until = Instant::now() + limit * 3 / 4;
     loop {
         match Connection::open(to, limit, now, pool.gear()).await {
             Err(Unconnected::Io(error)) if is_ours(&error) && Instant::now() < until => {

@@ -335,7 +335,7 @@ mod tests {
         let home = Home {
             pool: Arc::default(),
             limits: Limits { idle: 1, idle_timeout: 1000, requests: 0, age: 0 },
-            lease: upstream.pick(&Tried::default(), 0, 0).unwrap(),
+            lease: Some(upstream.pick(&Tried::default(), 0, 0).unwrap()),
             clock: Clock::start(),
         };
         let framing = (Framing::Length(4), true);

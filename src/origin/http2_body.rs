@@ -18,7 +18,7 @@ use crate::{
         hop_by_hop::{EditedNames, end_to_end},
         upload::Upload,
     },
-    upstream::OpenTunnel,
+    upstream::{Lease, OpenTunnel},
 };
 use bytes::Bytes;
 use h2::{Reason, RecvStream};
@@ -43,7 +43,10 @@ pub struct Http2Body {
     wait: Duration,
     armed: bool,
     edited: EditedNames,
-    tunnel: Option<OpenTunnel>,
+    /// Whether it is a tunnel.
+    tunnel: bool,
+    /// Counts it while it is open.
+    _counted: Option<OpenTunnel>,
 }
 
 struct Open {
@@ -65,16 +68,28 @@ impl Http2Body {
         (wait, edited): (Duration, EditedNames),
     ) -> Self {
         let Answered { head, received, sending, gear, held } = answered;
-        let tunnel = upload.is_tunnel().then(|| home.lease.open_tunnel());
-        if tunnel.is_some() {
+        let tunnel = upload.is_tunnel();
+        if tunnel {
             upload.open();
         }
+        let lease = home.lease.as_ref().filter(|_| tunnel);
+        let counted = lease.map(Lease::open_tunnel);
         let length = head.headers().get(header::CONTENT_LENGTH);
         let left = length.and_then(|it| it.to_str().ok()?.parse().ok());
         let upload = (!sending.is_done()).then_some(upload);
         let down = !received.is_end_stream();
         let open = Some(Open { received, sending, upload, gear, held, home });
-        let mut body = Self { open, first: None, left, down, wait, armed: false, edited, tunnel };
+        let mut body = Self {
+            open,
+            first: None,
+            left,
+            down,
+            wait,
+            armed: false,
+            edited,
+            tunnel,
+            _counted: counted,
+        };
         if !body.down {
             body.end_down();
         }
@@ -83,7 +98,7 @@ impl Http2Body {
 
     /// What has come with the head, in one piece if that is all.
     pub async fn gather(mut self) -> Body {
-        if self.tunnel.is_some() {
+        if self.tunnel {
             return Body::stream(self);
         }
         let first = poll_fn(|cx| Poll::Ready(self.poll_part(cx, Want::ALL))).await;
@@ -165,7 +180,7 @@ impl Http2Body {
     /// The server has sent everything. Unless it is a tunnel, what is left of the request is not sent.
     fn end_down(&mut self) {
         self.down = false;
-        if self.tunnel.is_none() {
+        if !self.tunnel {
             self.end();
         }
     }
@@ -185,7 +200,7 @@ impl Http2Body {
         }
         ready!(gear.poll_deadline(cx));
         self.open = None;
-        let is_tunnel = self.tunnel.is_some();
+        let is_tunnel = self.tunnel;
         Poll::Ready(if is_tunnel { BodyError::Idle } else { BodyError::ReadTimeout })
     }
 }
@@ -207,7 +222,7 @@ impl Source for Http2Body {
             self.armed = false;
             return Poll::Ready(part.map(|it| it.map(Part::Frame)));
         }
-        if want.most == 0 && self.tunnel.is_none() {
+        if want.most == 0 && !self.tunnel {
             // Its client takes nothing, which is no fault of the server's.
             self.armed = false;
             return Poll::Pending;

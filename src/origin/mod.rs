@@ -4,6 +4,7 @@
 //! [`crate::http1`], [`crate::message`]. It knows no record of a client's request: whoever has a
 //! head, a body and a lease can [`fetch`].
 
+mod ask;
 pub mod connect;
 pub mod dial;
 pub mod exchange;

@@ -48,8 +48,8 @@ pub struct Home {
     pub pool: Arc<Pool>,
     /// What the pool keeps.
     pub limits: pool::Limits,
-    /// Held until the body has ended.
-    pub lease: Lease,
+    /// Held until the body has ended; a check has none.
+    pub lease: Option<Lease>,
     /// For the time when they go back.
     pub clock: Clock,
 }
@@ -74,6 +74,22 @@ pub struct Taker {
     pub now: u64,
 }
 
+impl Taker {
+    /// One who wants all of it, within a time.
+    pub fn whole(within: Duration) -> Self {
+        Self {
+            part: SMALL,
+            may_move: false,
+            ahead: 0,
+            edited: None,
+            personal: true,
+            read: within,
+            tunnel: within,
+            now: 0,
+        }
+    }
+}
+
 impl Reply {
     /// By HTTP/1.
     pub(super) fn by_http1(head: ResponseHead, connection: Connection) -> Self {
@@ -91,6 +107,14 @@ impl Reply {
         match &self.rest {
             Rest::Http1 { connection, .. } => connection.gear.outgoing.is_done(),
             Rest::Http2(answered) => answered.sending.is_done(),
+        }
+    }
+
+    /// Whether the length of its body is not known.
+    pub fn is_endless(&self) -> bool {
+        match &self.rest {
+            Rest::Http1 { framing, .. } => !matches!(framing, Framing::Length(_)),
+            Rest::Http2(answered) => !answered.received.is_end_stream(),
         }
     }
 

@@ -57,6 +57,21 @@ pub struct Settings {
     pub head: u32,
 }
 
+impl Settings {
+    /// For a single request, within a time.
+    pub fn once(within: Duration) -> Self {
+        Self {
+            streams: 1,
+            ping: within,
+            ping_timeout: within,
+            idle_timeout: 0,
+            requests: 1,
+            age: 0,
+            head: 64 * 1024,
+        }
+    }
+}
+
 /// A connection that takes requests.
 #[derive(Clone)]
 pub struct Session {

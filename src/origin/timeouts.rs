@@ -28,6 +28,19 @@ pub struct Timeouts {
 const GRACE: Duration = Duration::from_secs(10);
 
 impl Timeouts {
+    /// So long for each of them.
+    pub fn all(wait: Duration) -> Self {
+        Self {
+            connect: wait,
+            send: wait,
+            response_head: wait,
+            read: wait,
+            body_idle: wait,
+            tunnel: wait,
+            min_body_rate: 0,
+        }
+    }
+
     /// How long to wait for the client's next part, after `waited` in all and `received` bytes of
     /// its body. Only waits for the client count: it is not the client's fault if the server takes
     /// the body slowly.

@@ -17,7 +17,7 @@ use crate::{
         body::{BodyError, Length, Polled, Source, Want},
         upload::Upload,
     },
-    upstream::OpenTunnel,
+    upstream::{Lease, OpenTunnel},
 };
 use bytes::Bytes;
 use http_body::Frame;
@@ -42,7 +42,7 @@ pub struct Tunnel {
     /// How much had been sent to the server at the last look.
     sent: u64,
     home: Home,
-    _open: OpenTunnel,
+    _open: Option<OpenTunnel>,
 }
 
 /// What the client sends.
@@ -63,7 +63,7 @@ impl Tunnel {
     ) -> Self {
         upload.open();
         connection.gear.outgoing.begin();
-        let (passed, open) = (home.clock.now(), home.lease.open_tunnel());
+        let (passed, open) = (home.clock.now(), home.lease.as_ref().map(Lease::open_tunnel));
         Self {
             connection,
             up: Up::Open(upload),

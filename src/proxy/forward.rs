@@ -6,6 +6,7 @@
 
 use super::{
     Proxy,
+    grpc::Call,
     record::Facts,
     refusal::Refusal,
     request_head::Forwarding,
@@ -13,10 +14,10 @@ use super::{
     verdict::{report_answer, report_failure},
 };
 use crate::{
-    http1::request::Head,
+    http1::{fields::Fields, request::Head},
     message::{answer::Answer, body::Body, upload::Upload},
     observe::outcome::Outcome as Count,
-    origin::{Destination, Fetched, Home, Reply, Taker, Way, fetch},
+    origin::{Destination, Fetched, Home, Reply, Taker, Way, fetch, timeouts::Timeouts},
     route::{Forward, Group, Key, Route},
     upstream::{
         Lease, RetryPermit, Tried, Unavailable, Upstream,
@@ -79,6 +80,8 @@ pub async fn forward(
         return Err(Refusal::too_large());
     }
     facts.received = body.received();
+    let call = Call::of(facts, forward);
+    let timeouts = call.as_ref().map_or(&forward.timeouts, |call| &call.timeouts);
     let target = target(route, forward, facts, unclean);
     let group = &*forward.group;
     let key = key(route, forward, facts);
@@ -97,23 +100,18 @@ pub async fn forward(
         let mut lease = picked
             .map_err(|none| last.take().map_or_else(|| Refusal::unavailable(&none), |it| *it))?;
         begin_attempt(facts, group, &lease);
-        let asking = Forwarding {
-            context: &facts.context,
-            target: target.as_deref().unwrap_or(facts.context.head.target.path_and_query()),
-            edits_host: forward.edits_host,
-            written: forward.written,
-        };
-        let terms = forward.terms((begun, now));
-        let to = Destination::new(lease.server(), group.upstream.reach(&lease));
-        let to = to.of(&facts.context.peer);
+        let asking = asking(forward, facts, target.as_deref());
+        let terms = forward.terms(timeouts, (begun, now));
+        let to = group.upstream.reach(&lease);
+        let to = Destination::new(lease.server(), to).of(&facts.context.peer);
         let Fetched { reply, way } = fetch(&proxy.pool, &to, &asking, &mut body, terms).await;
         count_way(proxy, group, &lease, way);
         match reply {
-            Ok(reply) => {
+            Ok(mut reply) => {
                 let answered = Instant::now();
                 let now = proxy.live.clock.at(answered);
                 report_answer(group, &mut lease, facts, reply.status, (answered - begun, now));
-                if reply.is_sent() && is_unwanted(reply.status, &body, forward, facts) {
+                if reply.is_sent() && is_unwanted(&mut reply, &body, forward, facts) {
                     // Give the answer up only when a server that is in will certainly be asked.
                     drop(permit.take());
                     if let Some(another) = try_permit(group, &forward.retry)
@@ -125,7 +123,9 @@ pub async fn forward(
                     }
                     facts.reason = Some("http_status");
                 }
-                return Ok(respond(proxy, forward, facts, reply, body, lease, now).await);
+                let whose = (forward, timeouts);
+                let answer = respond(proxy, whose, facts, reply, body, lease, now).await;
+                return Ok(Call::limit(call, answer));
             }
             Err(failed) => {
                 report_failure(proxy, group, &mut lease, &failed, facts);
@@ -140,12 +140,32 @@ pub async fn forward(
     }
 }
 
+/// The request as servers get it. `target` is theirs, if it differs from the client's.
+fn asking<'a>(forward: &Forward, facts: &'a Facts, target: Option<&'a str>) -> Forwarding<'a> {
+    Forwarding {
+        context: &facts.context,
+        target: target.unwrap_or(facts.context.head.target.path_and_query()),
+        edits_host: forward.edits_host,
+        written: forward.written,
+    }
+}
+
 /// The client's body, as far as the route lets it pass.
 fn upload(route: &Route, forward: &Forward, facts: &Facts, body: Body) -> Upload {
     if facts.context.head.protocols.is_some() {
         return Upload::tunnel(body);
     }
-    Upload::new(body, route.max_body, forward.retry.max_body, &forward.edited_in_requests)
+    // The messages of a gRPC call are many and come for long; each has its server's limit.
+    let most = if facts.context.head.present.grpc { 0 } else { route.max_body };
+    Upload::new(body, most, forward.retry.max_body, &forward.edited_in_requests)
+}
+
+/// Whether events come by it now and then (HTML §9.2): then silence means nothing.
+fn is_event_stream(reply: &Reply, fields: &Fields) -> bool {
+    let of_events = |value: &[u8]| {
+        value.get(..17).is_some_and(|it| it.eq_ignore_ascii_case(b"text/event-stream"))
+    };
+    reply.is_endless() && fields.first(&header::CONTENT_TYPE).is_some_and(of_events)
 }
 
 fn begin_attempt(facts: &mut Facts, group: &Group, lease: &Lease) {
@@ -174,7 +194,7 @@ fn count_way(proxy: &Proxy, group: &Group, lease: &Lease, way: Way) {
 /// The body of `reply`, which came at `now`, on its way to the client.
 async fn respond(
     proxy: &Proxy,
-    forward: &Forward,
+    (forward, timeouts): (&Forward, &Timeouts),
     facts: &Facts,
     mut reply: Reply,
     upload: Upload,
@@ -186,7 +206,7 @@ async fn respond(
     let home = Home {
         pool: Arc::clone(&proxy.pool),
         limits: forward.group.pool,
-        lease,
+        lease: Some(lease),
         clock: proxy.live.clock,
     };
     let taker = Taker {
@@ -195,8 +215,8 @@ async fn respond(
         ahead: forward.response_buffer,
         edited: forward.edited_in_responses.clone(),
         personal: authenticates_the_connection(&context.head),
-        read: forward.timeouts.read,
-        tunnel: forward.timeouts.tunnel,
+        read: if is_event_stream(&reply, &fields) { timeouts.tunnel } else { timeouts.read },
+        tunnel: timeouts.tunnel,
         now,
     };
     let mut body = reply.into_body(upload, home, taker).await;

@@ -8,6 +8,7 @@ pub mod admission;
 pub mod delivery;
 pub mod forward;
 mod forwarded_fields;
+mod grpc;
 pub mod record;
 pub mod refusal;
 pub mod request_head;
@@ -274,7 +275,12 @@ fn refuse(record: &mut Record, refusal: &Refusal) -> Answer<Body> {
         record.proxy.live.metrics.reject(refusal.reason);
     }
     let Record { snapshot, facts, .. } = record;
-    let mut answer = refusal.answer(facts.context.id.as_str()).map(Body::Full);
+    let id = facts.context.id.as_str();
+    let mut answer = if facts.context.head.present.grpc {
+        grpc::refused(refusal, id)
+    } else {
+        refusal.answer(id).map(Body::Full)
+    };
     let route = facts.route.map(|it| snapshot.route(it)).filter(|it| !it.filters.is_empty());
     if let Some(route) = route {
         route.filters.response(answer.fields.map(), false, &facts.scope(route));

@@ -162,9 +162,14 @@ fn mapped_fields(out: &mut Vec<u8>, context: &Context, map: &HeaderMap, edited: 
     let crumbs = head.version == Version::HTTP_2;
     for (name, value) in map {
         let passes = match known(name.as_str().as_bytes()) {
-            None | Some(Known::Authorization | Known::Claim | Known::Conditional | Known::Date) => {
-                true
-            }
+            None
+            | Some(
+                Known::Authorization
+                | Known::Claim
+                | Known::Conditional
+                | Known::ContentType
+                | Known::Date,
+            ) => true,
             Some(Known::Cookie) => !crumbs,
             // Written below unless the route edits it.
             Some(Known::Forwarded) => edited.forwarded,

@@ -5,12 +5,15 @@
 
 use super::{record::Facts, refusal::Refusal};
 use crate::{
-    message::upload::Upload,
-    origin::failure::{Failed, Failure},
+    message::{grpc, upload::Upload},
+    origin::{
+        Reply,
+        failure::{Failed, Failure},
+    },
     route::{Forward, Group, Retry},
     upstream::RetryPermit,
 };
-use http::{Method, StatusCode};
+use http::Method;
 use std::time::{Duration, Instant};
 
 /// The time between two tries to get a permit from the retry budget.
@@ -66,15 +69,22 @@ fn may_try_again(forward: &Forward, facts: &Facts) -> bool {
 
 /// Whether the config wants another server's answer instead, and the request may be repeated.
 pub(super) fn is_unwanted(
-    status: StatusCode,
+    reply: &mut Reply,
     body: &Upload,
     forward: &Forward,
     facts: &Facts,
 ) -> bool {
-    forward.retry.on.statuses.contains(&status)
-        && body.can_replay()
-        && (facts.context.head.method.is_idempotent() || forward.retry.non_idempotent)
-        && may_try_again(forward, facts)
+    let Retry { on, non_idempotent, .. } = &forward.retry;
+    let method = &facts.context.head.method;
+    let by_status =
+        on.statuses.contains(&reply.status) && (method.is_idempotent() || *non_idempotent);
+    // Every call is a POST: who names a status of gRPC has decided that such a call may be repeated.
+    let mut by_call = || {
+        on.grpc != 0
+            && facts.context.head.present.grpc
+            && grpc::status_in(reply.fields.map()).is_some_and(|it| on.grpc >> it.min(31) & 1 == 1)
+    };
+    (by_status || by_call()) && body.can_replay() && may_try_again(forward, facts)
 }
 
 /// The budget keeps retries from making an overload worse. When a server breaks, all its requests

@@ -90,13 +90,9 @@ pub struct Forward {
 
 impl Forward {
     /// For an attempt that begins at a moment, told twice: also in the clock's milliseconds.
-    pub fn terms(&self, begun: (Instant, u64)) -> Terms<'_> {
-        Terms {
-            timeouts: &self.timeouts,
-            head: self.group.response,
-            http2: &self.group.http2,
-            begun,
-        }
+    pub fn terms<'a>(&'a self, timeouts: &'a Timeouts, begun: (Instant, u64)) -> Terms<'a> {
+        let Group { response, http2, .. } = &*self.group;
+        Terms { timeouts, head: *response, http2, begun }
     }
 }
 
@@ -162,4 +158,6 @@ pub struct RetryOn {
     pub timeout: bool,
     /// These statuses.
     pub statuses: Vec<StatusCode>,
+    /// These statuses of gRPC calls that end with their head, a bit for each.
+    pub grpc: u32,
 }

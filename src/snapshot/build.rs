@@ -273,6 +273,7 @@ fn check(wanted: &config::HealthCheck) -> Check {
     let range = |it: &config::StatusRange| StatusRange { first: it.first, last: it.last };
     Check {
         path: wanted.path.clone(),
+        grpc: wanted.grpc.clone(),
         host: wanted.host.clone(),
         interval: wanted.interval,
         timeout: wanted.timeout,

@@ -241,6 +241,7 @@ fn retry(wanted: &config::Retry) -> Retry {
             config::RetryOn::Reset => on.reset = true,
             config::RetryOn::Timeout => on.timeout = true,
             config::RetryOn::Status(code) => on.statuses.push(status(*code)),
+            config::RetryOn::Grpc(code) => on.grpc |= 1 << code,
         }
     }
     Retry {

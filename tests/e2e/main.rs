@@ -25,6 +25,7 @@ mod fields;
 mod files;
 mod forwarded;
 mod framing;
+mod grpc;
 mod health;
 mod http2;
 mod http2_abuse;

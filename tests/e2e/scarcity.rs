@@ -35,7 +35,8 @@ fn many_clients_leave_descriptors_for_their_servers() {
 fn many_streams_of_few_clients_wait_for_descriptors() {
     let server = Server::start("1");
     server.set(Behaviour::new([Step::Body, Step::Pause(Duration::from_millis(30)), Step::Name]));
-    let config = Config::to([&server]).quiet();
+    // A busy machine takes its time.
+    let config = Config::to([&server]).quiet().route("timeouts.connect = \"15s\"");
     let daemon = Daemon::start_limited(&config, "--nofile=64:64");
     let address = daemon.http();
     let asking: Vec<_> = (0..3)

@@ -10,6 +10,8 @@ use std::time::Duration;
 pub struct Check {
     /// The path asked for.
     pub path: String,
+    /// The service whose health is asked for by gRPC, in place of the path; empty: the whole server.
+    pub grpc: Option<String>,
     /// The `Host` sent; else the server's address.
     pub host: Option<String>,
     /// Between two probes of one server, ± 10 %.
@@ -66,6 +68,7 @@ mod tests {
     fn check() -> Check {
         Check {
             path: "/".into(),
+            grpc: None,
             host: None,
             interval: Duration::from_secs(5),
             timeout: Duration::from_secs(2),

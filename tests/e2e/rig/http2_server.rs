@@ -1,7 +1,7 @@
 //! An upstream server that speaks HTTP/2, by the `h2` crate: so that resets, GOAWAY and silence are a
 //! test's to choose.
 
-use super::eventually;
+use super::{eventually, until};
 use bytes::Bytes;
 use h2::{Reason, RecvStream, server::SendResponse};
 use http::{HeaderMap, HeaderValue, Request, Response};
@@ -31,6 +31,10 @@ pub enum Deed {
     Return,
     /// 200 with these parts, and then these trailers.
     Parts(Vec<&'static str>, Vec<(&'static str, &'static str)>),
+    /// A status with these fields, and nothing more.
+    Head(u16, Vec<(&'static str, &'static str)>),
+    /// 200 with this part, and no end.
+    Endless(&'static str),
     /// 103 with this `Link`, and then the name.
     Hint(&'static str),
     /// RST_STREAM before the head.
@@ -77,6 +81,7 @@ struct State {
     /// How many may go on.
     go: tokio::sync::Semaphore,
     kill: watch::Sender<usize>,
+    stopped: watch::Sender<bool>,
     streams: u32,
 }
 
@@ -111,6 +116,7 @@ impl Http2Server {
             count: AtomicUsize::new(0),
             go: tokio::sync::Semaphore::new(0),
             kill: watch::channel(0).0,
+            stopped: watch::channel(false).0,
             streams,
         });
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -153,6 +159,13 @@ impl Http2Server {
         self.state.kill.send_modify(|it| *it += 1);
     }
 
+    /// Listens no more, and drops its connections.
+    pub fn stop(&self) {
+        self.state.stopped.send_replace(true);
+        self.drop_connections();
+        until("the server to be gone", || std::net::TcpStream::connect(self.address).is_err());
+    }
+
     /// Lets so many of those that wait go on, or of those that come.
     pub fn go(&self, count: usize) {
         self.state.go.add_permits(count);
@@ -160,7 +173,12 @@ impl Http2Server {
 }
 
 async fn accept(listener: TcpListener, state: Arc<State>) {
-    while let Ok((tcp, _)) = listener.accept().await {
+    let mut stopped = state.stopped.subscribe();
+    loop {
+        let tcp = tokio::select! {
+            accepted = listener.accept() => accepted.unwrap().0,
+            _ = stopped.wait_for(|it| *it) => return,
+        };
         state.accepted.fetch_add(1, Ordering::SeqCst);
         let state = Arc::clone(&state);
         tokio::spawn(async move {
@@ -236,8 +254,20 @@ async fn answer(
         }
         Deed::GoAway => ending.notify_one(),
         Deed::Wait => state.go.acquire().await.unwrap().forget(),
+        Deed::Head(status, fields) => {
+            let head = Response::builder().status(status);
+            let head =
+                fields.into_iter().fold(head, |head, (name, value)| head.header(name, value));
+            return drop(respond.send_response(head.body(()).unwrap(), true));
+        }
+        Deed::Endless(part) => return give_no_end(respond, part, &state, index).await,
         Deed::Return => return give_back(&mut body, respond, &state, index).await,
-        Deed::Parts(all, trailers) => return give_parts(respond, all, trailers).await,
+        Deed::Parts(all, trailers) => {
+            while let Some(Ok(data)) = body.data().await {
+                state.seen.lock().unwrap()[index].body.extend_from_slice(&data);
+            }
+            return give_parts(respond, all, trailers).await;
+        }
         Deed::ResetLate(reason) => {
             let mut stream = respond.send_response(Response::new(()), false).unwrap();
             stream.send_data("half".into(), false).unwrap();
@@ -266,6 +296,18 @@ async fn give_name(
     if let Ok(mut stream) = respond.send_response(head, false) {
         let _ = stream.send_data(state.name.clone().into(), true);
     }
+}
+
+async fn give_no_end(
+    mut respond: SendResponse<Bytes>,
+    part: &'static str,
+    state: &State,
+    index: usize,
+) {
+    let mut stream = respond.send_response(Response::new(()), false).unwrap();
+    stream.send_data(part.into(), false).unwrap();
+    let reset = poll_fn(|cx| stream.poll_reset(cx)).await;
+    note_reset(state, index, &reset);
 }
 
 async fn give_parts(

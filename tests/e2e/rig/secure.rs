@@ -129,6 +129,7 @@ pub struct Http2Response {
     pub status: u16,
     pub headers: http::HeaderMap,
     pub body: Vec<u8>,
+    pub trailers: http::HeaderMap,
 }
 
 impl Http2 {
@@ -257,8 +258,10 @@ impl Http2 {
             sender.ready().await.map_err(|e| e.to_string())?;
             let response = sender.send_request(request).await.map_err(|e| format!("{e:?}"))?;
             let (parts, body) = response.into_parts();
-            let body = body.collect().await.map_err(|e| format!("{e:?}"))?.to_bytes().to_vec();
-            Ok(Http2Response { status: parts.status.as_u16(), headers: parts.headers, body })
+            let body = body.collect().await.map_err(|e| format!("{e:?}"))?;
+            let trailers = body.trailers().cloned().unwrap_or_default();
+            let (status, headers) = (parts.status.as_u16(), parts.headers);
+            Ok(Http2Response { status, headers, body: body.to_bytes().to_vec(), trailers })
         };
         let patience: Duration = PATIENCE;
         tokio::time::timeout(patience, whole)

@@ -1,0 +1,101 @@
+//! A gRPC call on its way: its deadline, and errors of our own as it knows them.
+//!
+//! Owns: what a call's deadline does to timeouts and to its answer. May touch: [`crate::message`],
+//! [`crate::origin`]. Other requests pay for one flag. [`mod@super::forward`] and [`super::handle`] ask.
+
+use super::{record::Facts, refusal::Refusal};
+use crate::{
+    http1::outgoing::Part,
+    message::{
+        answer::Answer,
+        body::{Body, BodyError, Length, Polled, Source, Want},
+        grpc::{self, DEADLINE_EXCEEDED, GRPC_TIMEOUT},
+    },
+    origin::timeouts::Timeouts,
+    route::Forward,
+};
+use http::StatusCode;
+use http_body::Frame;
+use std::{
+    mem::take,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Instant,
+};
+use tokio::time::{Sleep, sleep_until};
+
+/// A call.
+pub(super) struct Call {
+    /// How long its server, and its client's messages, may take.
+    pub(super) timeouts: Timeouts,
+    deadline: Option<Instant>,
+}
+
+impl Call {
+    /// If the request is one. Boxed: every other request would pay for its size.
+    pub(super) fn of(facts: &Facts, forward: &Forward) -> Option<Box<Self>> {
+        let context = &facts.context;
+        if !context.head.present.grpc {
+            return None;
+        }
+        let limit = context.head.fields.get(&GRPC_TIMEOUT).and_then(grpc::timeout);
+        let mut timeouts = forward.timeouts;
+        // Messages may come at any time: a stream lives as long as a tunnel.
+        (timeouts.read, timeouts.body_idle) = (timeouts.tunnel, timeouts.tunnel);
+        timeouts.min_body_rate = 0;
+        if let Some(limit) = limit {
+            timeouts.response_head = limit;
+        }
+        Some(Box::new(Self { timeouts, deadline: limit.map(|it| context.started + it) }))
+    }
+
+    /// The same answer, but a call's ends with its deadline.
+    pub(super) fn limit(call: Option<Box<Self>>, mut answer: Answer<Body>) -> Answer<Body> {
+        if let Some(deadline) = call.and_then(|call| call.deadline)
+            && !answer.body.is_ended()
+        {
+            let body = take(&mut answer.body);
+            let deadline = Box::pin(sleep_until(deadline.into()));
+            answer.body = Body::stream(Deadlined { body, deadline });
+        }
+        answer
+    }
+}
+
+/// The answer to a call that is refused: with 200, its status, and no body.
+pub(super) fn refused(refusal: &Refusal, request_id: &str) -> Answer<Body> {
+    let Refusal { status, reason, .. } = refusal;
+    let message = format!("{status}, reason: {reason}, request id: {request_id}");
+    let fields = grpc::answer(grpc::status_of(*status), &message);
+    Answer {
+        fields: fields.into(),
+        close: refusal.close,
+        ..Answer::new(StatusCode::OK, Body::Empty)
+    }
+}
+
+/// An answer that ends with its call's deadline. Its server is told by the end of its stream.
+struct Deadlined {
+    body: Body,
+    deadline: Pin<Box<Sleep>>,
+}
+
+impl Source for Deadlined {
+    fn poll_part(&mut self, cx: &mut Context<'_>, want: Want) -> Polled {
+        let part = self.body.poll_part(cx, want);
+        if part.is_ready() || self.body.is_ended() || self.deadline.as_mut().poll(cx).is_pending() {
+            return part;
+        }
+        self.body = Body::Empty;
+        let trailers = grpc::ending(DEADLINE_EXCEEDED, "the call's deadline is over");
+        Poll::Ready(Some(Ok(Part::Frame(Frame::trailers(trailers)))))
+    }
+
+    fn length(&self) -> Length {
+        self.body.length()
+    }
+
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        self.body.poll_rest(cx)
+    }
+}
