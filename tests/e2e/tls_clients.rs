@@ -193,6 +193,24 @@ fn who_is_revoked_stays_out_with_a_ticket_too() {
 }
 
 #[test]
+fn a_session_ends_with_the_certificate_that_began_it() {
+    let scene = scene("tls.client.ca = \"clients.pem\"");
+    let ends = jiff::Timestamp::now().as_second() as u64 + 4;
+    certs::write_client(&scene.dir(), "eve", 7, |it| {
+        it.not_after = rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(ends);
+    });
+    let clients = VERSIONS.map(|version| scene.client("eve", version));
+    for client in &clients {
+        assert_eq!(scene.ask(client).as_deref(), Ok("CN=eve"));
+    }
+    for client in &clients {
+        // It has tickets from all that went well.
+        eventually("eve's refusal", || scene.ask(client).err());
+    }
+    until("the refusals to be counted", || scene.refused() >= 2);
+}
+
+#[test]
 fn files_that_cannot_be_used_change_nothing() {
     let scene = scene("tls.client = { ca = \"clients.pem\", crl = \"revoked.pem\" }");
     for (file, text, told) in [
