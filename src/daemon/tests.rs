@@ -9,9 +9,13 @@ use super::{
 use crate::{
     client::listener::{Listener, OwnSockets},
     config::{self, ListenAddress},
-    filter::{Chain, Filter, Names},
+    filter::{Chain, Filter, Place, Stopped, Verdict},
     http1::fields::Text,
-    message::context::{Context, Scope},
+    message::{
+        answer::Answer,
+        body::Body,
+        context::{Context, Scope},
+    },
     observe::logging,
     route::{Action, PathMatcher, Respond, Route, RouteMatcher, Router, Wording},
     snapshot::{Live, build::build, live::Resources},
@@ -104,12 +108,44 @@ fn a_worker_that_dies_is_replaced_and_what_is_queued_is_served() {
 struct Bomb;
 
 impl Filter for Bomb {
-    fn request(&self, context: &mut Context, _: Names<'_>) -> Option<StatusCode> {
-        assert_ne!(context.head.target.path(), "/bomb", "as asked");
-        None
+    fn request<'a>(&'a self, context: &'a mut Context, place: Place<'a>) -> Verdict<'a> {
+        let path = context.head.target.path();
+        assert_ne!(path, "/bomb", "as asked");
+        let answer = |status, words: &'static str| {
+            let answer = Answer::new(status, Body::Full(words.into()));
+            Box::new(Stopped { answer, reason: "as_asked" })
+        };
+        match path {
+            "/stop" => Verdict::Answer(answer(StatusCode::IM_A_TEAPOT, "stopped")),
+            "/wait" | "/wait-and-stop" => Verdict::Wait(Box::pin(async move {
+                let before = place.clock.now();
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                assert!(place.clock.now() >= before + 4, "it has waited");
+                let stops = context.head.target.path() == "/wait-and-stop";
+                stops.then(|| answer(StatusCode::CONFLICT, "waited"))
+            })),
+            _ => Verdict::Pass,
+        }
     }
 
-    fn response(&self, _: &mut HeaderMap, _: bool, _: &Scope<'_>) {}
+    fn response(&self, fields: &mut HeaderMap, succeeded: bool, _: &Scope<'_>) {
+        let words = if succeeded { "yes" } else { "no" };
+        fields.insert("x-succeeded", words.parse().unwrap());
+    }
+}
+
+/// What a filter may do beside letting a request pass.
+fn a_filter_may_answer_and_wait(address: SocketAddr, live: &Live) {
+    let begins = |path: &str, status: &str, words: &str, succeeded: &str| {
+        let answer = ask(address, path);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        assert!(answer.ends_with(words), "{answer}");
+        assert!(answer.contains(&format!("x-succeeded: {succeeded}\r\n")), "{answer}");
+    };
+    begins("/stop", "418", "stopped", "no");
+    begins("/wait", "200", "fine", "yes");
+    begins("/wait-and-stop", "409", "waited", "no");
+    assert_eq!(live.metrics.rejected.with_label_values(&["as_asked"]).get(), 2);
 }
 
 fn a_request_that_panics_ends_its_connection_alone() {
@@ -144,6 +180,7 @@ fn a_request_that_panics_ends_its_connection_alone() {
 
     let mut other = TcpStream::connect(address).unwrap();
     assert!(ask(address, "/").ends_with("fine"));
+    a_filter_may_answer_and_wait(address, &live);
     assert_eq!(ask(address, "/bomb"), "");
     other.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();

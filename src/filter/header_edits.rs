@@ -3,12 +3,12 @@
 //! Owns: one route's edits. May touch: [`crate::message::context`]. Values without variables are
 //! made when the config is built.
 
-use super::{Filter, Names};
+use super::{Filter, Place, Verdict};
 use crate::{
     message::context::{Context, Scope},
     template::Template,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Edits of one head.
 #[derive(Default)]
@@ -115,14 +115,14 @@ impl HeaderEdits {
 }
 
 impl Filter for HeaderEdits {
-    fn request(&self, context: &mut Context, names: Names<'_>) -> Option<StatusCode> {
+    fn request<'a>(&'a self, context: &'a mut Context, place: Place<'a>) -> Verdict<'a> {
         if !self.request.is_empty() {
-            let Names { route, upstream } = names;
+            let Place { route, upstream, .. } = place;
             let scope = Scope { context, route, upstream, server: "", path: None };
             let rendered = self.request.rendered(&scope);
             self.request.apply(context.head.fields.map(), rendered);
         }
-        None
+        Verdict::Pass
     }
 
     fn response(&self, headers: &mut HeaderMap, succeeded: bool, scope: &Scope<'_>) {

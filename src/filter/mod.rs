@@ -1,29 +1,61 @@
 //! What sees a request's and a response's head on their way.
 //!
-//! Owns: the order. May touch: [`crate::message`]. Filters are synchronous, see heads only, and see
-//! the response in the reverse order of the request. Called by [`crate::proxy::handle`].
+//! Owns: the order. May touch: [`crate::message`], [`crate::observe`]. Filters see heads only, and
+//! responses in the reverse order of requests. Called by [`crate::proxy::handle`].
 
 pub mod header_edits;
 
-use crate::message::context::{Context, Scope};
-use http::{HeaderMap, StatusCode};
+use crate::{
+    clock::Clock,
+    message::{
+        answer::Answer,
+        body::Body,
+        context::{Context, Scope},
+    },
+    observe::metrics::Metrics,
+};
+use http::HeaderMap;
+use std::pin::Pin;
 
 /// Sees heads on their way.
 pub trait Filter: Send + Sync {
-    /// May change the request's fields, or answer instead of what follows.
-    fn request(&self, context: &mut Context, names: Names<'_>) -> Option<StatusCode>;
+    /// May change the request's fields, answer instead of what follows, or wait before it says so.
+    fn request<'a>(&'a self, context: &'a mut Context, place: Place<'a>) -> Verdict<'a>;
 
     /// May change the response's fields. Whether it has `succeeded`: is what the route is there for.
     fn response(&self, headers: &mut HeaderMap, succeeded: bool, scope: &Scope<'_>);
 }
 
-/// The names that a route has for templates before a server is chosen.
+/// What a filter says of a request.
+pub enum Verdict<'a> {
+    /// It goes on.
+    Pass,
+    /// It is answered here.
+    Answer(Box<Stopped>),
+    /// It has to wait, as for another server's word. Boxed: only who waits pays for that.
+    Wait(Pin<Box<dyn Future<Output = Option<Box<Stopped>>> + Send + 'a>>),
+}
+
+/// An answer in place of what would follow.
+pub struct Stopped {
+    /// Status, fields and body.
+    pub answer: Answer<Body>,
+    /// Why, in one word, for the log and the counter.
+    pub reason: &'static str,
+}
+
+/// Where a filter stands: the names that a route has for templates before a server is chosen, and the
+/// process's state.
 #[derive(Clone, Copy)]
-pub struct Names<'a> {
+pub struct Place<'a> {
     /// The route's name.
     pub route: &'a str,
     /// The upstream's name, or empty.
     pub upstream: &'a str,
+    /// The process's time.
+    pub clock: Clock,
+    /// Every counter.
+    pub metrics: &'a Metrics,
 }
 
 /// A route's filters.
@@ -41,9 +73,9 @@ impl Chain {
         self.0.is_empty()
     }
 
-    /// Shows all of them the request, until one answers.
-    pub fn request(&self, context: &mut Context, names: Names<'_>) -> Option<StatusCode> {
-        self.0.iter().find_map(|filter| filter.request(context, names))
+    /// All of them, in the order of the request.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn Filter> {
+        self.0.iter().map(|filter| &**filter)
     }
 
     /// Shows all of them the response.

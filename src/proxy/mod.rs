@@ -17,7 +17,7 @@ mod verdict;
 
 use crate::{
     files,
-    filter::Names,
+    filter::{Place, Stopped, Verdict},
     http1::{date::Date, fields::Fields, request::Head},
     message::{
         answer::Answer,
@@ -134,9 +134,18 @@ async fn route(
     facts.route = Some(index);
     let route = snapshot.route(index);
     // 4. The filters see the request.
-    let names = Names { route: &route.name, upstream: route.upstream() };
-    if let Some(status) = route.filters.request(&mut facts.context, names) {
-        return Err(Refusal::new(status, "filtered"));
+    for filter in route.filters.iter() {
+        let upstream = route.upstream();
+        let Live { clock, metrics, .. } = &*proxy.live;
+        let place = Place { route: &route.name, upstream, clock: *clock, metrics };
+        let stopped = match filter.request(&mut facts.context, place) {
+            Verdict::Pass => continue,
+            Verdict::Answer(stopped) => Some(stopped),
+            Verdict::Wait(word) => word.await,
+        };
+        if let Some(stopped) = stopped {
+            return Ok(stop(*stopped, proxy, facts, route));
+        }
     }
     // 5. The action. Futures that wait are boxed, so that the other actions do not pay for them.
     let mut answer = match &route.action {
@@ -155,6 +164,16 @@ async fn route(
         route.filters.response(answer.fields.map(), succeeded, &facts.scope(route));
     }
     Ok(answer)
+}
+
+/// A filter has answered. All filters see that answer.
+fn stop(stopped: Stopped, proxy: &Proxy, facts: &mut Facts, route: &Route) -> Answer<Body> {
+    let Stopped { mut answer, reason } = stopped;
+    proxy.live.metrics.reject(reason);
+    facts.reason = Some(reason);
+    let succeeded = answer.status.is_success();
+    route.filters.response(answer.fields.map(), succeeded, &facts.scope(route));
+    answer
 }
 
 /// The path as received. RFC 9110 §9.3.7: `OPTIONS *` is about the server as a whole.
