@@ -2,8 +2,11 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
+import os
+import signal
 import tempfile
 
 from http_checks import curl
@@ -26,13 +29,15 @@ async def key_hash(certificate):
 def page(certificate, only=""):
     async def check(place):
         await curl(place, "/report", "--data-binary", "")
-        with tempfile.TemporaryDirectory() as profile:
+        # Its children may still write there when it has ended.
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
             trusted = await key_hash(certificate)
             process = await asyncio.create_subprocess_exec(
                 "chromium", *QUIET, f"--user-data-dir={profile}",
                 f"--ignore-certificate-errors-spki-list={trusted}",
                 "--remote-debugging-port=0", place.url(f"/page.html?only={only}"),
                 stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
             )
             try:
                 for _ in range(400):
@@ -41,7 +46,8 @@ def page(certificate, only=""):
                         break
                     await asyncio.sleep(0.1)
             finally:
-                process.kill()
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
         assert report, "the page has not reported"
         found = json.loads(report)

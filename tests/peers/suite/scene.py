@@ -192,7 +192,7 @@ class Scene:
             "websockets": (set(), ""),
             "hypercorn": (set(), ""),
             "node-h2c": ({"http2_upstream"}, HTTP2),
-            "grpc": ({"http2_upstream"}, HTTP2 + ("" if "grpc_health" in self.not_yet else HEALTH)),
+            "grpc": ({"http2_upstream"}, HTTP2 + HEALTH),
             "young": ({"http2_upstream"}, HTTP2),
             "node-h2": ({"tls_upstream"}, TLS),
             "hypercorn-tls": ({"tls_upstream"}, TLS),
