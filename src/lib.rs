@@ -5,20 +5,26 @@
 //! | step | where |
 //! |---|---|
 //! | a connection is accepted | [`client::listener`] |
-//! | TLS | [`client::connection`] |
-//! | HTTP/1, or HTTP/2 by h2 | [`client::http1`], [`client::http2`] |
+//! | PROXY protocol, TLS | [`client::connection`] |
+//! | HTTP/1, or HTTP/2 | [`client::http1`], [`client::http2`] |
 //! | one snapshot, one context | [`proxy::begin`] |
 //! | the head keeps the rules | [`proxy::admission`] |
 //! | site and route | [`route::Router`] |
 //! | the filters see the request | [`filter::Chain`] |
 //! | respond, redirect, files or forward | [`route::Action`] |
 //! | a server is chosen | [`upstream::Upstream::pick`] |
-//! | a connection, pooled or new | [`origin::pool`], [`origin::connect`] |
-//! | the request goes out, the head comes in | [`mod@origin::exchange`] |
+//! | it is asked, whatever it speaks | [`origin::fetch()`] |
+//! | a connection, kept or new, or a place on a shared one | [`origin::pool`], [`origin::sessions`], [`origin::dial`] |
+//! | the request goes out, the head comes in | [`mod@origin::exchange`], [`origin::http2`] |
 //! | the verdict; another try goes back to the choice | [`mod@proxy::forward`] |
 //! | the filters see the response | [`filter::Chain`] |
-//! | the body flows; its end returns lease and connection | [`origin::body`] |
+//! | the body flows; its end returns lease and connection | [`message::body::Body`], [`proxy::delivery`] |
 //! | counted and logged | [`proxy::record`] |
+//!
+//! **One body** flows in both directions, whoever makes it ([`message::body`]). A tunnel is two of
+//! them without an end ([`origin::tunnel`], [`client::http1_tunnel`], [`client::http2_tunnel`]).
+//! Nothing outside [`client`] asks what the client speaks, nothing outside [`origin`] what the
+//! server does.
 //!
 //! # Who owns what
 //!

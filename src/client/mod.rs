@@ -26,7 +26,7 @@ pub mod http2_tunnel;
 pub mod io;
 pub mod listener;
 pub mod secured;
-mod service;
+pub mod service;
 pub mod settings;
 pub mod sockets;
 pub mod stream;

@@ -4,7 +4,7 @@
 //! form, `Name: value` and CR LF, is read here in one pass. Anything else goes to `httparse`, which
 //! decides. So the code here may only accept, and only what `httparse` accepts, with the same
 //! pieces: a test and a fuzz target check that. Next: [`super::request_head`] and
-//! [`crate::proxy::response_head`] read the meaning of the pieces.
+//! [`crate::origin::response_head`] read the meaning of the pieces.
 
 use httparse::{Error, Status};
 use smallvec::SmallVec;

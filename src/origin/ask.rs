@@ -28,13 +28,13 @@ const SERVING: u64 = 1;
 const LONGEST: usize = 4 * 1024;
 
 /// A check's request.
-pub(super) struct Asked<'a> {
+pub struct Asked<'a> {
     /// What the config says.
-    pub(super) check: &'a Check,
+    pub check: &'a Check,
 }
 
 /// What is known of an answer once its head is there.
-pub(super) enum Verdict {
+pub enum Verdict {
     /// All there is to know.
     Told(Result<(), String>),
     /// Its body tells.
@@ -76,13 +76,13 @@ impl Asking for Asked<'_> {
 
 impl Asked<'_> {
     /// The request's body.
-    pub(super) fn body(&self) -> Upload {
+    pub fn body(&self) -> Upload {
         let body = self.check.grpc.as_deref().map_or(Body::Empty, |it| question(it).into());
         Upload::new(body, 0, usize::MAX, &None)
     }
 
     /// What the answer's head says.
-    pub(super) fn judge(&self, reply: &mut Reply) -> Verdict {
+    pub fn judge(&self, reply: &mut Reply) -> Verdict {
         let status = reply.status.as_u16();
         if self.check.grpc.is_none() {
             let fine = self.check.status.iter().any(|it| (it.first..=it.last).contains(&status));
@@ -96,7 +96,7 @@ impl Asked<'_> {
     }
 
     /// What the answer's body says.
-    pub(super) async fn read(&self, mut body: Body) -> Result<(), String> {
+    pub async fn read(&self, mut body: Body) -> Result<(), String> {
         let (mut message, mut status) = (BytesMut::new(), None);
         while let Some(part) = poll_fn(|cx| body.poll_part(cx, Want::ALL)).await {
             let Part::Frame(frame) = part.map_err(|error| error.to_string())? else { continue };

@@ -2,7 +2,7 @@
 //!
 //! Owns: the kinds of failures, and how far an attempt came. May touch: [`crate::message`],
 //! [`crate::tls::words`]. The
-//! caller of [`super::fetch`] decides what follows from one.
+//! caller of [`mod@super::fetch`] decides what follows from one.
 
 use super::{
     dial::{Unconnected, is_ours},

@@ -2,9 +2,9 @@
 //!
 //! Owns: everything that knows which protocol a server speaks. May touch: [`crate::upstream`],
 //! [`crate::http1`], [`crate::message`]. It knows no record of a client's request: whoever has a
-//! head, a body and a lease can [`fetch`].
+//! head, a body and a lease can [`fetch()`].
 
-mod ask;
+pub mod ask;
 pub mod connect;
 pub mod dial;
 pub mod exchange;

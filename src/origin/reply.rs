@@ -1,7 +1,7 @@
 //! A server's answer, and what becomes of its body.
 //!
 //! Owns: what is left of an exchange once there is a head. May touch: this room. Made by
-//! [`super::fetch`]; [`mod@crate::proxy::forward`] turns it into a body for the client.
+//! [`mod@super::fetch`]; [`mod@crate::proxy::forward`] turns it into a body for the client.
 
 use super::{
     connect::Connection,

@@ -7,7 +7,7 @@
 pub mod admission;
 pub mod delivery;
 pub mod forward;
-mod forwarded_fields;
+pub mod forwarded_fields;
 mod grpc;
 pub mod record;
 pub mod refusal;

@@ -8,7 +8,7 @@ mod certificates;
 mod clients;
 mod tickets;
 pub mod to_server;
-mod verify;
+pub mod verify;
 pub mod words;
 
 pub use certificates::{Certificates, Lifetime, Pair};
