@@ -315,7 +315,10 @@ impl Http1 {
             (Some(giver), Body::Http1(taken))
         };
         let response = answer(socket, service, record, body, giver.as_mut()).await?;
-        socket.finish_early(Duration::from_millis(settings.waits.send)).await?;
+        if socket.is_early() {
+            // Boxed: rare, and large.
+            Box::pin(socket.finish_early(Duration::from_millis(settings.waits.send))).await?;
+        }
         if let (StatusCode::SWITCHING_PROTOCOLS, Some(giver)) = (response.status, tunnel) {
             // Boxed: rare, and it may live for long.
             Box::pin(http1_tunnel::pass(socket, response, giver)).await;

@@ -71,6 +71,11 @@ impl Http1Socket {
         response_head::write_interim(&mut self.early, interim.status, &interim.fields);
     }
 
+    /// Whether interim responses wait to be sent.
+    pub fn is_early(&self) -> bool {
+        !self.early.is_empty()
+    }
+
     /// Ready once all interim responses are on their way.
     pub fn poll_early(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         if self.early.is_empty() {
@@ -116,9 +121,6 @@ impl Http1Socket {
 
     /// Sends what is left of interim responses, within a time.
     pub async fn finish_early(&mut self, wait: Duration) -> Result<(), Gone> {
-        if self.early.is_empty() {
-            return Ok(());
-        }
         timeout(wait, poll_fn(|cx| self.poll_early(cx))).await.unwrap_or(Err(Gone))
     }
 

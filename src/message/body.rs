@@ -7,7 +7,9 @@ use crate::http1::{outgoing::Part, request_body};
 use bytes::Bytes;
 use http_body::Frame;
 use std::{
-    fmt, io,
+    fmt,
+    future::poll_fn,
+    io,
     mem::take,
     task::{Context, Poll, ready},
 };
@@ -124,6 +126,12 @@ pub trait Source: Send + Sync {
     /// tells whoever sends it that the rest is not wanted.
     fn poll_part(&mut self, cx: &mut Context<'_>, want: Want) -> Polled;
 
+    /// Collects up to `most` bytes that belong in one piece with the head. The body, if that is all
+    /// of it.
+    fn poll_gather(&mut self, _: &mut Context<'_>, _most: usize) -> Poll<Option<Bytes>> {
+        Poll::Ready(None)
+    }
+
     /// What is still to come.
     fn length(&self) -> Length;
 
@@ -169,6 +177,21 @@ impl Body {
             }
             Self::Stream(source) => source.poll_part(cx, want),
         }
+    }
+
+    /// Waits shortly for what is to be sent on in one piece with the head, of up to `most` bytes.
+    pub async fn gather(&mut self, most: usize) {
+        poll_fn(|cx| self.poll_gather(cx, most)).await;
+    }
+
+    /// Ready once what there is of that is in one piece.
+    pub fn poll_gather(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<()> {
+        if let Self::Stream(source) = self
+            && let Some(whole) = ready!(source.poll_gather(cx, most))
+        {
+            *self = whole.into();
+        }
+        Poll::Ready(())
     }
 
     /// After the end: ready once what goes the other way has ended, too.

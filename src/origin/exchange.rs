@@ -38,16 +38,14 @@ enum Wait {
 }
 
 /// Sends the head in `connection.gear.outgoing` and then `body`, and reads the response's head. If
-/// the server answers early, the rest of the body is still to be sent: see [`poll_rest`]. `begun`
-/// is the moment just before.
+/// the server answers early, the rest of the body is still to be sent: see [`poll_rest`].
 pub async fn exchange(
     connection: &mut Connection,
     body: &mut Upload,
     asking: &impl Asking,
-    terms: Terms<'_>,
-    begun: Instant,
+    terms: &Terms<'_>,
 ) -> Result<ResponseHead, Failure> {
-    let Terms { timeouts, head: limits, .. } = terms;
+    let &Terms { timeouts, .. } = terms;
     connection.link.requests += 1;
     let mut sending = true;
     let mut armed: Option<(Wait, u64)> = None;
@@ -59,11 +57,13 @@ pub async fn exchange(
                 Poll::Ready(Ok(())) => sending = false,
                 // The server may have answered before it closed: then the answer counts.
                 Poll::Ready(Err(SendError::Write(error))) => {
-                    return Poll::Ready(match poll_head(cx, connection, asking, limits, false) {
-                        Poll::Ready(Ok(head)) => Ok(head),
-                        Poll::Ready(Err(refused @ Failure::Tls(_))) => Err(refused),
-                        _ => Err(Failure::broken(error)),
-                    });
+                    return Poll::Ready(
+                        match poll_head(cx, connection, asking, terms.head, false) {
+                            Poll::Ready(Ok(head)) => Ok(head),
+                            Poll::Ready(Err(refused @ Failure::Tls(_))) => Err(refused),
+                            _ => Err(Failure::broken(error)),
+                        },
+                    );
                 }
                 Poll::Ready(Err(SendError::Body(error))) => {
                     return Poll::Ready(Err(Failure::Client(error)));
@@ -71,7 +71,7 @@ pub async fn exchange(
                 Poll::Pending => {}
             }
         }
-        if let Poll::Ready(head) = poll_head(cx, connection, asking, limits, listened) {
+        if let Poll::Ready(head) = poll_head(cx, connection, asking, terms.head, listened) {
             return Poll::Ready(head);
         }
         listened = !sending;
@@ -82,7 +82,7 @@ pub async fn exchange(
         };
         let sent = connection.gear.outgoing.sent;
         if armed != Some((wait, sent)) {
-            let now = if armed.is_none() { begun } else { Instant::now() };
+            let now = if armed.is_none() { terms.begun.0 } else { Instant::now() };
             if matches!(armed, Some((Wait::Client, _))) {
                 body.waited_for(connection.waited(now));
             }

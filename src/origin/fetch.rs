@@ -90,13 +90,37 @@ pub async fn fetch(
     to: &Destination<'_>,
     asking: &impl Asking,
     body: &mut Upload,
-    terms: Terms<'_>,
+    terms: &Terms<'_>,
 ) -> Fetched {
-    if to.reach.means.speaks != Speaks::Http1 && !asks_for_http1(asking, to) {
+    if to.reach.means.speaks != Speaks::Http1
+        && !asks_for_http1(asking, to)
         // Boxed: other requests do not pay for it.
-        return Box::pin(by_http2(pool, to, asking, body, terms)).await;
+        && let Some(fetched) = Box::pin(by_http2(pool, to, asking, body, terms)).await
+    {
+        return fetched;
     }
-    by_http1(pool, to, asking, body, terms).await
+    let (_, now) = terms.begun;
+    // A request that can't be sent twice must not meet a connection that has just been closed.
+    let thorough = !asking.method().is_idempotent() || body.outgrows_what_is_kept();
+    let Some(mut connection) = pool.check_out(to, now, thorough) else {
+        // Boxed: rare, and large.
+        let reply = Box::pin(over_a_fresh_one(pool, to, asking, body, terms)).await;
+        return Fetched { reply, way: Way::Fresh };
+    };
+    asking.write_http1(&mut connection.gear.outgoing, to.server, body.length());
+    match exchange(&mut connection, body, asking, terms).await {
+        Ok(head) => Fetched { reply: Ok(Reply::by_http1(head, connection)), way: Way::Kept },
+        Err(failure) => {
+            let failed = how_far(&connection, failure);
+            if !is_stale(&failed, body, asking.method()) {
+                return Fetched { reply: Err(failed), way: Way::Kept };
+            }
+            drop(connection);
+            body.rewind();
+            let reply = Box::pin(over_a_fresh_one(pool, to, asking, body, terms)).await;
+            Fetched { reply, way: Way::Stale }
+        }
+    }
 }
 
 /// Where both may be spoken, a change of protocols goes by HTTP/1: few servers know it by HTTP/2.
@@ -104,45 +128,12 @@ fn asks_for_http1(asking: &impl Asking, to: &Destination<'_>) -> bool {
     to.reach.means.speaks == Speaks::Either && asking.protocols().is_some()
 }
 
-/// The same by HTTP/1.
-pub(super) async fn by_http1(
-    pool: &Pool,
-    to: &Destination<'_>,
-    asking: &impl Asking,
-    body: &mut Upload,
-    terms: Terms<'_>,
-) -> Fetched {
-    let (begun, now) = terms.begun;
-    // A request that can't be sent twice must not meet a connection that has just been closed.
-    let thorough = !asking.method().is_idempotent() || body.outgrows_what_is_kept();
-    let mut way = Way::Fresh;
-    if let Some(mut connection) = pool.check_out(to, now, thorough) {
-        asking.write_http1(&mut connection.gear.outgoing, to.server, body.length());
-        match exchange(&mut connection, body, asking, terms, begun).await {
-            Ok(head) => {
-                return Fetched { reply: Ok(Reply::by_http1(head, connection)), way: Way::Kept };
-            }
-            Err(failure) => {
-                let failed = how_far(&connection, failure);
-                if !is_stale(&failed, body, asking.method()) {
-                    return Fetched { reply: Err(failed), way: Way::Kept };
-                }
-                way = Way::Stale;
-                body.rewind();
-            }
-        }
-    }
-    // Boxed: rare, and large.
-    let reply = Box::pin(over_a_fresh_one(pool, to, asking, body, terms)).await;
-    Fetched { reply, way }
-}
-
 async fn over_a_fresh_one(
     pool: &Pool,
     to: &Destination<'_>,
     asking: &impl Asking,
     body: &mut Upload,
-    terms: Terms<'_>,
+    terms: &Terms<'_>,
 ) -> Result<Reply, Failed> {
     let opened = open(pool, to, terms).await;
     over(opened.map_err(|error| Failed::unsent(error.into()))?, to, asking, body, terms).await
@@ -154,10 +145,11 @@ pub(super) async fn over(
     to: &Destination<'_>,
     asking: &impl Asking,
     body: &mut Upload,
-    terms: Terms<'_>,
+    terms: &Terms<'_>,
 ) -> Result<Reply, Failed> {
     asking.write_http1(&mut connection.gear.outgoing, to.server, body.length());
-    match exchange(&mut connection, body, asking, terms, Instant::now()).await {
+    let terms = Terms { begun: (Instant::now(), terms.begun.1), ..*terms };
+    match exchange(&mut connection, body, asking, &terms).await {
         Ok(head) => Ok(Reply::by_http1(head, connection)),
         Err(failure) => Err(how_far(&connection, failure)),
     }
@@ -168,7 +160,7 @@ pub(super) async fn over(
 async fn open(
     pool: &Pool,
     to: &Destination<'_>,
-    terms: Terms<'_>,
+    terms: &Terms<'_>,
 ) -> Result<Connection, Unconnected> {
     let (limit, now) = (terms.timeouts.connect, terms.begun.1);
     // Some of the time is left for connecting.

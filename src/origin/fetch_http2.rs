@@ -7,7 +7,7 @@ use super::{
     connect::Connection,
     dial::{Destination, Unconnected, dial},
     failure::{Failed, Failure},
-    fetch::{Asking, Fetched, Terms, Way, by_http1, over},
+    fetch::{Asking, Fetched, Terms, Way, over},
     http2::{self, Answered},
     pool::Pool,
     reply::Reply,
@@ -27,29 +27,30 @@ enum Line {
     Http1Over(Connection),
 }
 
-/// Asks the server there once, by HTTP/2 if it speaks it. If the connection had ended before the server
+/// Asks the server there once, by HTTP/2; `None` if it must be asked by HTTP/1. If the connection had ended before the server
 /// can have seen the request, it goes over another one.
 pub(super) async fn by_http2(
     pool: &Pool,
     to: &Destination<'_>,
     asking: &impl Asking,
     body: &mut Upload,
-    terms: Terms<'_>,
-) -> Fetched {
+    terms: &Terms<'_>,
+) -> Option<Fetched> {
     let mut way = Way::Kept;
     if to.reach.means.speaks == Speaks::Either && pool.has_idle(to) {
-        return by_http1(pool, to, asking, body, terms).await;
+        return None;
     }
     loop {
         let line = match line(pool, to, terms, &mut way).await {
             Ok(line) => line,
-            Err(failed) => return Fetched { reply: Err(failed), way },
+            Err(failed) => return Some(Fetched { reply: Err(failed), way }),
         };
         let (session, held) = match line {
             Line::Http2(session, held) => (session, held),
-            Line::Http1 => return by_http1(pool, to, asking, body, terms).await,
+            Line::Http1 => return None,
             Line::Http1Over(connection) => {
-                return Fetched { reply: over(connection, to, asking, body, terms).await, way };
+                let reply = over(connection, to, asking, body, terms).await;
+                return Some(Fetched { reply, way });
             }
         };
         let tls = to.reach.means.tls.is_some();
@@ -66,7 +67,7 @@ pub(super) async fn by_http2(
             }
             reply => {
                 let reply = reply.map(|answered| accept(answered, asking));
-                return Fetched { reply, way };
+                return Some(Fetched { reply, way });
             }
         }
     }
@@ -76,7 +77,7 @@ pub(super) async fn by_http2(
 async fn line(
     pool: &Pool,
     to: &Destination<'_>,
-    terms: Terms<'_>,
+    terms: &Terms<'_>,
     way: &mut Way,
 ) -> Result<Line, Failed> {
     let (key, now) = (to.line_key(), terms.begun.1);
@@ -104,7 +105,7 @@ async fn line(
 async fn open(
     pool: &Pool,
     to: &Destination<'_>,
-    terms: Terms<'_>,
+    terms: &Terms<'_>,
     opening: Opening,
 ) -> Result<Line, Failed> {
     let (within, now) = (terms.timeouts.connect, terms.begun.1);

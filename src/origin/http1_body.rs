@@ -13,7 +13,7 @@ use crate::{
         outgoing::Part,
     },
     message::{
-        body::{Body, BodyError, Length, Polled, Source, Want},
+        body::{BodyError, Length, Polled, Source, Want},
         hop_by_hop::{EditedNames, end_to_end},
         upload::Upload,
     },
@@ -21,7 +21,6 @@ use crate::{
 use bytes::Bytes;
 use http_body::Frame;
 use std::{
-    future::poll_fn,
     io,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -37,7 +36,7 @@ const PATIENCE: Duration = Duration::from_millis(2);
 #[derive(Debug)]
 pub struct ServerBody {
     source: Option<Held>,
-    /// A part that was taken off the server by [`ServerBody::gather`].
+    /// A part that was taken off the server ahead.
     taken: Option<Taken>,
     framing: Rest,
     read_timeout: Duration,
@@ -213,25 +212,8 @@ impl ServerBody {
         }
     }
 
-    /// Collects a short body of up to `most` bytes, so that it is sent on in one piece with its head.
-    /// If it has not come within two milliseconds, it is streamed.
-    pub async fn gather(mut self: Box<Self>, most: usize) -> Body {
-        let (most, mut begun) = ((most as u64).min(IN_ONE_PIECE), false);
-        poll_fn(|cx| self.poll_gather(cx, most, &mut begun)).await;
-        // A chunked body that came in one piece, or one with a length, goes home here.
-        match self.take() {
-            Ok(None) if self.source.is_none() => Body::Empty,
-            Ok(Some(frame)) if self.source.is_none() && frame.is_data() => {
-                frame.into_data().unwrap_or_default().into()
-            }
-            taken => {
-                self.taken = taken.transpose();
-                Body::Stream(self)
-            }
-        }
-    }
-
-    fn poll_gather(&mut self, cx: &mut Context<'_>, most: u64, begun: &mut bool) -> Poll<()> {
+    /// Ready once a body of up to `most` bytes is there, or must not be waited for.
+    fn poll_short(&mut self, cx: &mut Context<'_>, most: u64) -> Poll<()> {
         while let (Some(source), Rest::Length(left)) = (&mut self.source, &self.framing) {
             let unread = source.connection.gear.unread.len() as u64;
             if unread >= *left || *left > most {
@@ -244,8 +226,8 @@ impl ServerBody {
                 // A server that still reads the request must not have to wait for us.
                 Poll::Pending if source.rest.is_some() => break,
                 Poll::Pending => {
-                    if !*begun {
-                        *begun = true;
+                    if !self.armed {
+                        self.armed = true;
                         source.connection.arm(Instant::now(), PATIENCE);
                     }
                     ready!(source.connection.poll_deadline(cx));
@@ -289,6 +271,21 @@ impl Source for ServerBody {
         Poll::Ready(taken.map(|it| it.map(Part::Frame)))
     }
 
+    /// Collects a short body. If it has not come within two milliseconds, it is streamed.
+    fn poll_gather(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Option<Bytes>> {
+        ready!(self.poll_short(cx, (most as u64).min(IN_ONE_PIECE)));
+        self.armed = false;
+        // A chunked body that came in one piece, or one with a length, goes home here.
+        Poll::Ready(match self.take() {
+            Ok(None) if self.source.is_none() => Some(Bytes::new()),
+            Ok(Some(frame)) if self.source.is_none() && frame.is_data() => frame.into_data().ok(),
+            taken => {
+                self.taken = taken.transpose();
+                None
+            }
+        })
+    }
+
     fn length(&self) -> Length {
         let taken = self.taken.as_ref().map(|it| it.as_ref().ok().and_then(Frame::data_ref));
         let taken = match taken {
@@ -312,10 +309,12 @@ mod tests {
     use super::*;
     use crate::{
         clock::Clock,
+        message::body::Body,
         origin::{Destination, connect::Gear, pool::Limits},
         upstream::{Member, Server, StrategyKind, Tried, Upstream},
     };
     use std::{
+        future::poll_fn,
         io::Write as _,
         net::{TcpListener, TcpStream},
         pin::pin,
@@ -353,8 +352,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_short_body_that_comes_soon_is_in_one_piece() {
         let (body, mut server) = four_bytes().await;
-        let mut body = {
-            let mut gathering = pin!(Box::new(body).gather(1 << 15));
+        let mut body = Body::stream(body);
+        {
+            let mut gathering = pin!(body.gather(1 << 15));
             for part in ["bo", "dy"] {
                 poll_fn(|cx| {
                     assert!(gathering.as_mut().poll(cx).is_pending());
@@ -363,8 +363,8 @@ mod tests {
                 .await;
                 server.write_all(part.as_bytes()).unwrap();
             }
-            gathering.await
-        };
+            gathering.await;
+        }
         assert!(matches!(body, Body::Full(_)));
         assert_eq!(next(&mut body).await, "body");
     }
@@ -374,7 +374,8 @@ mod tests {
         let (body, mut server) = four_bytes().await;
         server.write_all(b"bo").unwrap();
         let begun = tokio::time::Instant::now();
-        let mut body = Box::new(body).gather(1 << 15).await;
+        let mut body = Body::stream(body);
+        body.gather(1 << 15).await;
         assert!(begun.elapsed() < TIME / 2, "the head is not kept from the client");
         assert_eq!(body.length().exact(), Some(4));
         assert_eq!(next(&mut body).await, "bo");

@@ -157,7 +157,7 @@ enum Wait {
 }
 
 impl Wait {
-    fn limit(self, terms: Terms<'_>, body: &Upload) -> Duration {
+    fn limit(self, terms: &Terms<'_>, body: &Upload) -> Duration {
         match self {
             Self::Send => terms.timeouts.send,
             Self::Client => terms.timeouts.client(body.waited(), body.received_bytes()),
@@ -181,7 +181,7 @@ pub async fn exchange(
     request: Request<()>,
     body: &mut Upload,
     asking: &impl Asking,
-    terms: Terms<'_>,
+    terms: &Terms<'_>,
     mut gear: Box<Gear>,
 ) -> Result<Answered, Failed> {
     let reused = held.is_reused();

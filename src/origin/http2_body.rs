@@ -14,7 +14,7 @@ use super::{
 use crate::{
     http1::outgoing::Part,
     message::{
-        body::{Body, BodyError, Length, Polled, Source, Want},
+        body::{BodyError, Length, Polled, Source, Want},
         hop_by_hop::{EditedNames, end_to_end},
         upload::Upload,
     },
@@ -25,7 +25,6 @@ use h2::{Reason, RecvStream};
 use http::header;
 use http_body::Frame;
 use std::{
-    future::poll_fn,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -94,25 +93,6 @@ impl Http2Body {
             body.end_down();
         }
         body
-    }
-
-    /// What has come with the head, in one piece if that is all.
-    pub async fn gather(mut self) -> Body {
-        if self.tunnel {
-            return Body::stream(self);
-        }
-        let first = poll_fn(|cx| Poll::Ready(self.poll_part(cx, Want::ALL))).await;
-        match first {
-            Poll::Ready(None) => Body::Empty,
-            Poll::Ready(Some(Ok(Part::Frame(frame)))) if !self.down && frame.is_data() => {
-                frame.into_data().unwrap_or_default().into()
-            }
-            Poll::Ready(first) => {
-                self.first = first;
-                Body::stream(self)
-            }
-            Poll::Pending => Body::stream(self),
-        }
     }
 
     /// Sends on what is left of the request.
@@ -237,6 +217,24 @@ impl Source for Http2Body {
             return Poll::Ready(Ok(()));
         }
         self.poll_wait(cx).map(Err)
+    }
+
+    /// What has come with the head, in one piece if that is all.
+    fn poll_gather(&mut self, cx: &mut Context<'_>, _: usize) -> Poll<Option<Bytes>> {
+        if self.tunnel {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(match self.poll_part(cx, Want::ALL) {
+            Poll::Ready(None) => Some(Bytes::new()),
+            Poll::Ready(Some(Ok(Part::Frame(frame)))) if !self.down && frame.is_data() => {
+                frame.into_data().ok()
+            }
+            Poll::Ready(first) => {
+                self.first = first;
+                None
+            }
+            Poll::Pending => None,
+        })
     }
 
     fn length(&self) -> Length {

@@ -122,7 +122,7 @@ async fn ask(to: &Destination<'_>, check: &Check, within: Duration) -> Result<()
     let http2 = sessions::Settings::once(within);
     let begun = (Instant::now(), 0);
     let terms = Terms { timeouts: &timeouts, head: HEAD, http2: &http2, begun };
-    let mut reply = match fetch(&pool, to, &asked, &mut upload, terms).await.reply {
+    let mut reply = match fetch(&pool, to, &asked, &mut upload, &terms).await.reply {
         Ok(reply) => reply,
         Err(failed) => {
             return Err(match failed.failure {
@@ -136,7 +136,7 @@ async fn ask(to: &Destination<'_>, check: &Check, within: Duration) -> Result<()
         Verdict::InTheBody => {
             let limits = pool::Limits { idle: 0, idle_timeout: 0, requests: 0, age: 0 };
             let home = Home { pool, limits, lease: None, clock: Clock::start() };
-            let body = reply.into_body(upload, home, Taker::whole(within)).await;
+            let body = reply.into_body(upload, home, Taker::whole(within));
             asked.read(body).await
         }
     };

@@ -60,8 +60,6 @@ pub struct Taker {
     pub part: usize,
     /// Whether the kernel may move the bytes.
     pub may_move: bool,
-    /// How many bytes may be read ahead of it.
-    pub ahead: usize,
     /// Trailers of these names don't pass.
     pub edited: EditedNames,
     /// Whether the connection must not be used for anybody else.
@@ -80,7 +78,6 @@ impl Taker {
         Self {
             part: SMALL,
             may_move: false,
-            ahead: 0,
             edited: None,
             personal: true,
             read: within,
@@ -119,15 +116,14 @@ impl Reply {
     }
 
     /// Its body. What has not been sent of the request is sent meanwhile, from `upload`.
-    pub async fn into_body(self, upload: Upload, home: Home, taker: Taker) -> Body {
+    pub fn into_body(self, upload: Upload, home: Home, taker: Taker) -> Body {
         let is_tunnel = self.status == StatusCode::SWITCHING_PROTOCOLS;
         let all_sent = self.is_sent();
         let (mut connection, framing, reusable) = match self.rest {
             Rest::Http2(answered) => {
                 let wait = if is_tunnel { taker.tunnel } else { taker.read };
-                return Http2Body::new(*answered, upload, home, (wait, taker.edited))
-                    .gather()
-                    .await;
+                let waits = (wait, taker.edited);
+                return Body::stream(Http2Body::new(*answered, upload, home, waits));
             }
             Rest::Http1 { connection, .. } if is_tunnel => {
                 return Body::stream(Tunnel::open(connection, upload, home, taker.tunnel));
@@ -156,8 +152,7 @@ impl Reply {
         }
         let rest = (!all_sent).then_some(upload);
         let waits = (taker.read, taker.edited);
-        let body = ServerBody::new(connection, rest, (framing, reusable), home, waits);
-        Box::new(body).gather(taker.ahead).await
+        Body::stream(ServerBody::new(connection, rest, (framing, reusable), home, waits))
     }
 }
 

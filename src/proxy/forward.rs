@@ -28,8 +28,7 @@ use bytes::Bytes;
 use http::{Version, header};
 use std::{mem::take, sync::Arc, time::Instant};
 
-/// A body up to this size is copied out of its block for an HTTP/2 client, whose stream may hold it
-/// for long.
+/// A body up to this size is copied out of its block for an HTTP/2 client.
 const COPIED: usize = 4 * 1024;
 
 /// What is known of a request's servers so far.
@@ -104,7 +103,7 @@ pub async fn forward(
         let terms = forward.terms(timeouts, (begun, now));
         let to = group.upstream.reach(&lease);
         let to = Destination::new(lease.server(), to).of(&facts.context.peer);
-        let Fetched { reply, way } = fetch(&proxy.pool, &to, &asking, &mut body, terms).await;
+        let Fetched { reply, way } = fetch(&proxy.pool, &to, &asking, &mut body, &terms).await;
         count_way(proxy, group, &lease, way);
         match reply {
             Ok(mut reply) => {
@@ -124,7 +123,7 @@ pub async fn forward(
                     facts.reason = Some("http_status");
                 }
                 let whose = (forward, timeouts);
-                let answer = respond(proxy, whose, facts, reply, body, lease, now).await;
+                let answer = respond(proxy, whose, facts, reply, body, lease, now);
                 return Ok(Call::limit(call, answer));
             }
             Err(failed) => {
@@ -192,7 +191,7 @@ fn count_way(proxy: &Proxy, group: &Group, lease: &Lease, way: Way) {
 }
 
 /// The body of `reply`, which came at `now`, on its way to the client.
-async fn respond(
+fn respond(
     proxy: &Proxy,
     (forward, timeouts): (&Forward, &Timeouts),
     facts: &Facts,
@@ -212,22 +211,26 @@ async fn respond(
     let taker = Taker {
         part: context.peer.part(),
         may_move: context.takes_moved(),
-        ahead: forward.response_buffer,
         edited: forward.edited_in_responses.clone(),
         personal: authenticates_the_connection(&context.head),
         read: if is_event_stream(&reply, &fields) { timeouts.tunnel } else { timeouts.read },
         tunnel: timeouts.tunnel,
         now,
     };
-    let mut body = reply.into_body(upload, home, taker).await;
-    let ahead = forward.response_buffer;
-    if context.head.version == Version::HTTP_2
-        && let Body::Full(data) = &mut body
+    let body = reply.into_body(upload, home, taker);
+    Answer { status, fields, body, close: false, ahead: forward.response_buffer }
+}
+
+/// Waits for a short body, to send it in one piece with its head. An HTTP/2 client's stream may hold
+/// it for long: a small one is copied out of its block.
+pub async fn gather(answer: &mut Answer<Body>, version: Version) {
+    answer.body.gather(answer.ahead).await;
+    if version == Version::HTTP_2
+        && let Body::Full(data) = &mut answer.body
         && data.len() <= COPIED
     {
         *data = Bytes::copy_from_slice(data);
     }
-    Answer { status, fields, body, close: false, ahead }
 }
 
 /// Whether the request's credentials are valid for the whole connection: the next client's requests

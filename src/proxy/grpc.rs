@@ -14,6 +14,7 @@ use crate::{
     origin::timeouts::Timeouts,
     route::Forward,
 };
+use bytes::Bytes;
 use http::StatusCode;
 use http_body::Frame;
 use std::{
@@ -89,6 +90,10 @@ impl Source for Deadlined {
         self.body = Body::Empty;
         let trailers = grpc::ending(DEADLINE_EXCEEDED, "the call's deadline is over");
         Poll::Ready(Some(Ok(Part::Frame(Frame::trailers(trailers)))))
+    }
+
+    fn poll_gather(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Option<Bytes>> {
+        self.body.poll_gather(cx, most).map(|()| None)
     }
 
     fn length(&self) -> Length {

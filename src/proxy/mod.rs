@@ -155,7 +155,10 @@ async fn route(
         Action::Forward(_) if admission::ends_here(&mut facts.context) => ends_here(facts)?,
         Action::Forward(action) => {
             // Of at most 1,024 bytes, or the allocator takes its slow way: 300 instructions.
-            Box::pin(forward::forward(proxy, route, action, facts, body, unclean)).await?
+            let asked = Box::pin(forward::forward(proxy, route, action, facts, body, unclean));
+            let mut answer = asked.await?;
+            forward::gather(&mut answer, facts.context.head.version).await;
+            answer
         }
     };
     // 6. The filters see the response, in reverse.
