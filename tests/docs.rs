@@ -155,7 +155,8 @@ fn words_after<'a>(
 fn every_reason_is_in_the_docs() {
     let listed = fs::read_to_string(root().join("docs/observing.md")).expect("observing.md");
     let after_status = |c: char| c.is_ascii_uppercase() || matches!(c, '_' | ',' | ' ');
-    let rooms = ["src/proxy", "src/daemon", "src/files"].map(|room| sources(&root().join(room)));
+    let rooms = ["src/proxy", "src/client", "src/daemon", "src/files"]
+        .map(|room| sources(&root().join(room)));
     let mut seen = 0;
     for source in rooms.iter().flatten() {
         let code = source.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();

@@ -116,13 +116,13 @@ impl Filter for Bomb {
             Box::new(Stopped { answer, reason: "as_asked" })
         };
         match path {
-            "/stop" => Verdict::Answer(answer(StatusCode::IM_A_TEAPOT, "stopped")),
+            "/stop" => Verdict::Answer(answer(StatusCode::IM_A_TEAPOT, "it stops")),
             "/wait" | "/wait-and-stop" => Verdict::Wait(Box::pin(async move {
                 let before = place.clock.now();
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 assert!(place.clock.now() >= before + 4, "it has waited");
                 let stops = context.head.target.path() == "/wait-and-stop";
-                stops.then(|| answer(StatusCode::CONFLICT, "waited"))
+                stops.then(|| answer(StatusCode::CONFLICT, "it waited"))
             })),
             _ => Verdict::Pass,
         }
@@ -142,9 +142,9 @@ fn a_filter_may_answer_and_wait(address: SocketAddr, live: &Live) {
         assert!(answer.ends_with(words), "{answer}");
         assert!(answer.contains(&format!("x-succeeded: {succeeded}\r\n")), "{answer}");
     };
-    begins("/stop", "418", "stopped", "no");
+    begins("/stop", "418", "it stops", "no");
     begins("/wait", "200", "fine", "yes");
-    begins("/wait-and-stop", "409", "waited", "no");
+    begins("/wait-and-stop", "409", "it waited", "no");
     assert_eq!(live.metrics.rejected.with_label_values(&["as_asked"]).get(), 2);
 }
 
