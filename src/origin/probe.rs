@@ -111,8 +111,12 @@ async fn probe(to: &Destination<'_>, check: &Check) -> Result<(), Failed> {
 async fn probe_at(to: &Destination<'_>, check: &Check, within: Duration) -> Result<(), Failed> {
     match timeout(within, ask(to, check, within)).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(Failed::There(format!("no answer within {within:?}"))),
+        Err(_) => Err(no_answer(within)),
     }
+}
+
+fn no_answer(within: Duration) -> Failed {
+    Failed::There(format!("no answer within {within:?}"))
 }
 
 async fn ask(to: &Destination<'_>, check: &Check, within: Duration) -> Result<(), Failed> {
@@ -127,6 +131,10 @@ async fn ask(to: &Destination<'_>, check: &Check, within: Duration) -> Result<()
         Err(failed) => {
             return Err(match failed.failure {
                 Failure::Connect(error) if is_ours(&error) => Failed::Here(error),
+                // Those of a route have names that mean nothing here.
+                Failure::ConnectTimeout | Failure::SendTimeout | Failure::ResponseTimeout => {
+                    no_answer(within)
+                }
                 failure => Failed::There(failure.to_string()),
             });
         }

@@ -139,7 +139,7 @@ fn services_are_checked_by_grpc() {
     let health = "/grpc.health.v1.Health/Check";
     let serving = |number: &'static str| Deed::Parts(vec![number], vec![("grpc-status", "0")]);
     server.set_for(health, serving("\0\0\0\0\x02\x08\x01"));
-    let check = "health_check = { grpc = \"t.T\", interval = \"50ms\", fall = 1, rise = 1 }\nwhen_all_down = \"error\"";
+    let check = "health_check = { grpc = \"t.T\", interval = \"50ms\", timeout = \"5s\", fall = 1, rise = 1 }\nwhen_all_down = \"error\"";
     let daemon = start(&[&server], check, "");
     let address = server.address.to_string();
     until("up", || daemon.state_name(&address) == "up");

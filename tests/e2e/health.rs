@@ -350,7 +350,9 @@ fn a_want_of_descriptors_is_not_held_against_the_servers() {
         .workers(1)
         .server(&servers[0], "max_fails = 1")
         .server(&servers[1], "max_fails = 1")
-        .upstream("health_check = { path = \"/\", interval = \"100ms\", fall = 1 }");
+        .upstream(
+            "health_check = { path = \"/\", interval = \"100ms\", timeout = \"2s\", fall = 1 }",
+        );
     let daemon = Daemon::start(&config);
     let mut client = Client::connect(daemon.http());
     assert_eq!(client.get("/").status, 200, "one server has a connection, the other has none");

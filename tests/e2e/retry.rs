@@ -259,9 +259,10 @@ fn a_request_beyond_max_conns_does_not_go_to_a_server_that_is_ejected() {
             && daemon.state_name(&dead.address.to_string()) == "ejected"
     });
     server.set(Behaviour::hang());
+    let before = server.request_count();
     let mut held = Client::connect(daemon.http());
     held.send(request("GET", "/", "", ""));
-    server.wait_for_requests(server.request_count() + 1);
+    server.wait_for_requests(before + 1);
     let refused = get(daemon.http(), "/");
     assert_eq!(refused.status, 503);
     assert!(refused.text().contains("max_conns"), "{}", refused.text());

@@ -4,6 +4,7 @@ use crate::rig::{
     Behaviour, Config, Daemon, Server, Step,
     certs::{self, Kind},
     client::{self, Client},
+    eventually,
     front::Front,
     until,
 };
@@ -281,7 +282,9 @@ fn a_server_that_speaks_no_tls_is_told_so() {
 fn health_checks_go_through_tls_and_say_what_is_wrong() {
     let scene = Scene::new(
         "localhost",
-        &format!("{LOCALHOST}\nhealth_check = {{ interval = \"50ms\", fall = 1, rise = 1 }}"),
+        &format!(
+            "{LOCALHOST}\nhealth_check = {{ interval = \"50ms\", timeout = \"5s\", fall = 1, rise = 1 }}"
+        ),
     );
     scene.server.wait_for_requests(2);
     assert_eq!(scene.daemon.state_name(&scene.front.address), "up");
@@ -289,7 +292,9 @@ fn health_checks_go_through_tls_and_say_what_is_wrong() {
     certs::write(dir.path(), "server", Kind::Ecdsa, &["other.test"]);
     scene.front.set_tls(certs::server_config(dir.path(), "server", false));
     until("the check to fail", || scene.daemon.state_name(&scene.front.address) == "failed");
-    let told = scene.daemon.log.find_message("health check: down", &[]).unwrap();
+    let told = eventually("the log to say so", || {
+        scene.daemon.log.find_message("health check: down", &[])
+    });
     assert!(told["reason"].as_str().unwrap().contains("is for other.test"), "{told}");
 }
 

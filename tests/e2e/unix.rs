@@ -47,8 +47,9 @@ fn bodies_of_every_size_pass_a_unix_socket_both_ways() {
 
 #[test]
 fn a_socket_that_is_not_there_is_a_refused_connection_and_health_checks_use_it() {
-    let (daemon, server, front) =
-        scene("health_check = { path = \"/up\", interval = \"50ms\", fall = 1, rise = 1 }");
+    let (daemon, server, front) = scene(
+        "health_check = { path = \"/up\", interval = \"50ms\", timeout = \"5s\", fall = 1, rise = 1 }",
+    );
     server.wait_for_requests(1);
     assert_eq!(server.last_request().head.field("host"), Some("localhost"));
     assert_eq!(daemon.state_name("unix:app.sock"), "up");
