@@ -48,6 +48,7 @@ enum Event {
 /// Serves HTTP/2 on `stream` until one side ends it. What `begun` has was read of it already.
 pub async fn serve(mut stream: Stream, begun: Bytes, service: Service, settings: Settings) {
     service.peer().set_part(Parts::HTTP2.after(0));
+    service.peer().is_shared();
     let clock = service.proxy().live.clock;
     let activity = Activity::new(clock, settings.limits.http2_streams);
     let io = ClientIo::new(&mut stream, begun, &activity);

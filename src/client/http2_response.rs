@@ -28,6 +28,9 @@ use std::{
 /// h2 tells of no more room than this.
 pub const ROOM: usize = LARGE;
 
+/// A part up to this size is copied out of the block that it was read into.
+const COPIED: usize = 4 * 1024;
+
 /// At least so much is read at a time, however little room a client has.
 const LEAST: usize = 4 * 1024;
 
@@ -197,7 +200,9 @@ impl Answering {
         };
         match frame.into_data() {
             Ok(data) => {
-                self.left = data;
+                // h2 may hold it for long, and it may be a slice of a large block.
+                let small = data.len() <= COPIED;
+                self.left = if small { Bytes::copy_from_slice(&data) } else { data };
                 None
             }
             Err(frame) => {

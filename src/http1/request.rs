@@ -32,7 +32,8 @@ pub struct Head {
 
 impl From<request::Parts> for Head {
     fn from(parts: request::Parts) -> Self {
-        let request::Parts { method, uri, version, headers, .. } = parts;
+        let request::Parts { method, uri, version, mut headers, .. } = parts;
+        join_crumbs(&mut headers);
         let mut present = Present::default();
         for (name, value) in &headers {
             let name = name.as_str().as_bytes();
@@ -55,6 +56,20 @@ impl From<request::Parts> for Head {
             present,
             protocols: None,
         }
+    }
+}
+
+/// HTTP/2 clients may send `Cookie` in crumbs, which are one field for everybody else (RFC 9113
+/// §8.2.3).
+fn join_crumbs(headers: &mut HeaderMap) {
+    let crumbs = headers.get_all(header::COOKIE);
+    if crumbs.iter().nth(1).is_none() {
+        return;
+    }
+    let all: Vec<_> = crumbs.iter().map(HeaderValue::as_bytes).collect();
+    // Each was a value, so they are one together.
+    if let Ok(whole) = HeaderValue::from_bytes(&all.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, whole);
     }
 }
 

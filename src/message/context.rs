@@ -16,7 +16,7 @@ use crate::{
     },
     template::{Part, Template, Tlv, Variable},
 };
-use http::{HeaderName, HeaderValue, Version, header};
+use http::{HeaderName, HeaderValue, header};
 use std::{
     borrow::Cow,
     fmt::Write as _,
@@ -24,7 +24,7 @@ use std::{
     ops::Range,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Instant,
 };
@@ -46,6 +46,7 @@ pub struct Peer {
     /// Both ends, if servers are told of them.
     pub ends: Option<Box<Ends>>,
     part: AtomicUsize,
+    moves: AtomicBool,
     /// What servers say before they answer.
     pub interims: Interims,
 }
@@ -75,6 +76,7 @@ impl Peer {
             announced: None,
             ends: None,
             part: parts.after(0).into(),
+            moves: (!tls).into(),
             interims: Interims::default(),
         }
     }
@@ -88,6 +90,11 @@ impl Peer {
     /// for as long as its timeouts let it.
     pub fn part(&self) -> usize {
         self.part.load(Relaxed)
+    }
+
+    /// The bytes of several bodies share it, so the kernel can't move them.
+    pub fn is_shared(&self) {
+        self.moves.store(false, Relaxed);
     }
 
     /// Sets [`Peer::part`].
@@ -167,7 +174,7 @@ impl Context {
 
     /// Whether the kernel can move a body to the client by itself.
     pub fn takes_moved(&self) -> bool {
-        self.head.version != Version::HTTP_2 && !self.peer.is_tls()
+        self.peer.moves.load(Relaxed)
     }
 
     /// `http` or `https`, as the client used it.
@@ -236,7 +243,6 @@ impl Scope<'_> {
                 text.push_str(secured.map_or("", |it| it.fact(*fact)));
             }
             Variable::RequestId => text.push_str(self.context.id.as_str()),
-            Variable::Header(name) if *name == header::COOKIE => push_cookies(head, text),
             Variable::Header(name) => text.push_str(&first_value(&head.fields, name)),
             Variable::Cookie(name) => {
                 text.push_str(cookie(&head.fields, name).unwrap_or_default());
@@ -267,16 +273,6 @@ pub fn site_name(host: &str) -> Cow<'_, str> {
     match inside.and_then(|it| it.parse::<Ipv6Addr>().ok()) {
         Some(address) => format!("[{address}]").into(),
         None => name.into(),
-    }
-}
-
-/// `Cookie` whole: HTTP/2 clients may send it in crumbs (RFC 9113 §8.2.3).
-fn push_cookies(head: &Head, text: &mut String) {
-    for (index, crumb) in head.fields.values(&header::COOKIE).enumerate() {
-        if index > 0 {
-            text.push_str("; ");
-        }
-        text.push_str(&String::from_utf8_lossy(crumb));
     }
 }
 

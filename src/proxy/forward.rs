@@ -24,12 +24,8 @@ use crate::{
         strategy::{consistent_hash, ip_hash},
     },
 };
-use bytes::Bytes;
-use http::{Version, header};
+use http::header;
 use std::{mem::take, sync::Arc, time::Instant};
-
-/// A body up to this size is copied out of its block for an HTTP/2 client.
-const COPIED: usize = 4 * 1024;
 
 /// What is known of a request's servers so far.
 struct Choice<'a> {
@@ -219,18 +215,6 @@ fn respond(
     };
     let body = reply.into_body(upload, home, taker);
     Answer { status, fields, body, close: false, ahead: forward.response_buffer }
-}
-
-/// Waits for a short body, to send it in one piece with its head. An HTTP/2 client's stream may hold
-/// it for long: a small one is copied out of its block.
-pub async fn gather(answer: &mut Answer<Body>, version: Version) {
-    answer.body.gather(answer.ahead).await;
-    if version == Version::HTTP_2
-        && let Body::Full(data) = &mut answer.body
-        && data.len() <= COPIED
-    {
-        *data = Bytes::copy_from_slice(data);
-    }
 }
 
 /// Whether the request's credentials are valid for the whole connection: the next client's requests

@@ -157,7 +157,8 @@ async fn route(
             // Of at most 1,024 bytes, or the allocator takes its slow way: 300 instructions.
             let asked = Box::pin(forward::forward(proxy, route, action, facts, body, unclean));
             let mut answer = asked.await?;
-            forward::gather(&mut answer, facts.context.head.version).await;
+            // A short body is sent in one piece with its head.
+            answer.body.gather(answer.ahead).await;
             answer
         }
     };

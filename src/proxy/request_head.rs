@@ -3,7 +3,7 @@
 //! Owns: which fields pass, and which are replaced. May touch: [`crate::http1`],
 //! [`crate::message`], [`super::forwarded_fields`]. One buffer, no second header map. Next: [`crate::origin::exchange`] sends it.
 
-use super::forwarded_fields::{self, joined};
+use super::forwarded_fields;
 use crate::{
     http1::{
         fields::{Fields, to_map, write_field, write_known, write_length},
@@ -139,7 +139,7 @@ fn fields(out: &mut Vec<u8>, forwarding: &Forwarding<'_>, server: &Server, lengt
     write_known(out, b"host: ", host);
     match &head.fields {
         RequestFields::Text(lines) => out.extend_from_slice(&lines.text[..lines.passing]),
-        RequestFields::Map(map) => mapped_fields(out, context, map, edited),
+        RequestFields::Map(map) => mapped_fields(out, map, edited),
     }
     if let Some(protocols) = &head.protocols {
         // RFC 9110 §7.8.
@@ -156,10 +156,7 @@ fn fields(out: &mut Vec<u8>, forwarding: &Forwarding<'_>, server: &Server, lengt
 
 /// The fields of a map. For fields that are still text, [`crate::http1::request_head`] has already
 /// made the same choice.
-fn mapped_fields(out: &mut Vec<u8>, context: &Context, map: &HeaderMap, edited: Edited) {
-    let head = &context.head;
-    // HTTP/2 clients may send one field in crumbs, which HTTP/1 needs joined (RFC 9113 §8.2.3).
-    let crumbs = head.version == Version::HTTP_2;
+fn mapped_fields(out: &mut Vec<u8>, map: &HeaderMap, edited: Edited) {
     for (name, value) in map {
         let passes = match known(name.as_str().as_bytes()) {
             None
@@ -168,9 +165,9 @@ fn mapped_fields(out: &mut Vec<u8>, context: &Context, map: &HeaderMap, edited: 
                 | Known::Claim
                 | Known::Conditional
                 | Known::ContentType
+                | Known::Cookie
                 | Known::Date,
             ) => true,
-            Some(Known::Cookie) => !crumbs,
             // Written below unless the route edits it.
             Some(Known::Forwarded) => edited.forwarded,
             Some(Known::ForwardedFor) => edited.forwarded_for,
@@ -194,9 +191,6 @@ fn mapped_fields(out: &mut Vec<u8>, context: &Context, map: &HeaderMap, edited: 
         if passes {
             write_field(out, name.as_str().as_bytes(), value.as_bytes());
         }
-    }
-    if crumbs {
-        joined(out, "cookie", b"; ", &head.fields, &header::COOKIE, b"");
     }
 }
 
