@@ -6,8 +6,8 @@ use crate::snapshot::{Live, Snapshot};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-/// Seconds before its end from which on a certificate is no longer well: renewal, which is due weeks
-/// before, does not work.
+/// A certificate that ends within so many seconds makes `/health` degraded: it should have been
+/// renewed weeks before.
 const SOON: i64 = 3 * 24 * 60 * 60;
 
 /// Sets the gauges to what holds now.

@@ -25,7 +25,7 @@ pub(super) fn health(live: &Live) -> Response<Full<Bytes>> {
         let alive = group.upstream.has_live(now);
         degraded |= !alive;
         let mut told = json!({ "status": word(alive), "up": up, "servers": members.len() });
-        // It works as it was configured, but nobody should forget it.
+        // This is what the config wants, but it must stay visible.
         if members.iter().any(Member::is_unverified) {
             told["tls"] = "not verified".into();
         }
@@ -41,7 +41,7 @@ pub(super) fn health(live: &Live) -> Response<Full<Bytes>> {
     checks.insert("memory".into(), json!({ "status": "ok", "resident_bytes": resources.resident }));
     checks.insert("cpu".into(), json!({ "status": "ok", "seconds": resources.cpu_seconds }));
     if let Some(log) = &snapshot.access_log {
-        // Requests go on, but who reads the log should know that it isn't whole.
+        // Requests are served, but readers of the log should know that lines are missing.
         let whole = !log.loses_lines();
         degraded |= !whole;
         let dropped = live.metrics.access_log_dropped.get();

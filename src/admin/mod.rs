@@ -1,7 +1,7 @@
 //! The admin address: metrics, health, reload.
 //!
-//! Owns: its HTTP server, on the control thread. May touch: [`crate::snapshot`]. Never on a public
-//! listener by itself.
+//! Owns: its HTTP server, on the control thread. May touch: [`crate::snapshot`]. It is never on a
+//! listener for clients.
 
 mod certificates;
 mod health;

@@ -19,12 +19,12 @@ pub struct AccessLog {
     pub when_full: WhenFull,
 }
 
-/// `when_full`: what becomes of a line that the buffer has no room for.
+/// `when_full`: what happens to a line when the buffer is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFull {
     /// `drop`: it is lost, and counted.
     Drop,
-    /// `wait`: its worker waits, with all its connections.
+    /// `wait`: the worker waits, and all its connections with it.
     Wait,
 }
 
@@ -37,7 +37,7 @@ pub enum AccessLogFormat {
     Combined,
 }
 
-/// A file that can be there. Whether this user can write it, [`super::system`] says.
+/// A path where a file can be. [`super::system`] checks whether this user can write it.
 fn read_path(table: &Table<'_>, text: &Text) -> PathBuf {
     let path = table.path_in(text);
     let directory = path.parent().filter(|it| !it.as_os_str().is_empty());

@@ -1,7 +1,7 @@
 //! Sets of addresses, as `trusted_proxies = ["10.0.0.0/8", "unix:"]`.
 //!
-//! Owns: reading one. May touch: [`crate::cidr`]. [`super::load`] and [`super::proxy_protocol`] read
-//! theirs with it.
+//! Owns: reading such a set. May touch: [`crate::cidr`]. Used by [`super::load`] and
+//! [`super::proxy_protocol`].
 
 use super::table::Table;
 use crate::cidr::{AddressSet, Cidr, PeerAddress};

@@ -24,7 +24,7 @@ use x509_parser::{
     time::ASN1Time,
 };
 
-/// Before its end a certificate is warned of for so long.
+/// A certificate that ends within this time is warned of.
 const SOON: i64 = 14 * DAY;
 const DAY: i64 = 24 * 60 * 60;
 
@@ -112,7 +112,7 @@ pub(super) fn parse<'a>(
     chain.iter().enumerate().map(one).collect()
 }
 
-/// Whether the key is the one of the first certificate; else at which of the two keys it is told.
+/// Whether the key belongs to the first certificate. If not, the config key at which to report it.
 pub(super) fn pair(
     certificate: &Certificate,
     chain: &[CertificateDer<'static>],
@@ -127,7 +127,7 @@ pub(super) fn pair(
     };
     match matches(&chain[0]) {
         Err(fault) if fault == mismatch => {}
-        // A key that does not tell its public half is given the benefit of the doubt.
+        // A key whose public half is not known is assumed to be right.
         Ok(()) | Err(TlsError::InconsistentKeys(_)) => return Ok(()),
         Err(fault) => {
             let hint = "make it again: it can't be served";
@@ -146,7 +146,7 @@ pub(super) fn pair(
     Err(("key", (message, "name the key that the certificate was made with".into())))
 }
 
-/// RFC 8446 §4.4.2: each should certify the one before. Many clients find their way all the same.
+/// RFC 8446 §4.4.2: each should certify the one before. Many clients accept another order.
 fn disorder(file: &Path, chain: &[X509Certificate<'_>]) -> Option<Fault> {
     let index = chain.windows(2).position(|two| two[0].issuer() != two[1].subject())?;
     let message = format!(
@@ -160,7 +160,7 @@ fn disorder(file: &Path, chain: &[X509Certificate<'_>]) -> Option<Fault> {
     Some((message, hint.into()))
 }
 
-/// Why an OCSP response is not stapled, if it is not. Never an error: clients do without.
+/// Why an OCSP response is not stapled, if it is not. Never an error: clients work without it.
 fn staple_fault(file: &Path, leaf: &X509Certificate<'_>, now: i64) -> Option<Fault> {
     let name = file.display();
     let fault = |what: String| {
@@ -181,7 +181,7 @@ fn staple_fault(file: &Path, leaf: &X509Certificate<'_>, now: i64) -> Option<Fau
     }
 }
 
-/// What there is to say about when a certificate holds.
+/// Findings about a certificate's first and last day.
 pub(super) fn lifetime(name: &str, certificate: &X509Certificate<'_>, now: i64) -> Option<Fault> {
     let validity = certificate.validity();
     let (begin, end) = (validity.not_before, validity.not_after);

@@ -1,8 +1,8 @@
 //! The rules across tables: names that must exist, values that must be unique, routes that must be
 //! reachable.
 //!
-//! Owns: those rules. What concerns one table only is checked where the table is read. May touch:
-//! the document, for places. Next: [`super::parse`] decides.
+//! Owns: those rules. Rules for a single table are checked where the table is read. May touch: the
+//! document, for places. Next: [`super::parse`] decides.
 
 use super::{
     Config, HostPattern, ListenAddress, Upstream, certificate, client_certificates,
@@ -119,7 +119,7 @@ fn servers(document: &Document<'_>, upstream: &Upstream) {
     let at = |index: usize| document.value_at(&format!("{path}[{index}].address"));
     let mut seen = HashMap::new();
     for (index, server) in upstream.servers.iter().enumerate() {
-        // Only host names don't tell small letters from capital ones.
+        // Host names are the only part where upper and lower case are the same.
         let address = match &server.socket {
             Some(socket) => format!("unix:{}", socket.display()),
             None => server.address.to_lowercase(),

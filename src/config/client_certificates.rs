@@ -62,7 +62,7 @@ pub(super) fn check(document: &Document<'_>, path: &str, wanted: &ClientCertific
     }
 }
 
-/// Lists that have ended, and authorities without one.
+/// Lists past their end, and authorities without a list.
 fn doubts(
     file: &Path,
     authorities: &[X509Certificate<'_>],

@@ -27,11 +27,11 @@ pub(super) struct Document<'a> {
     file: &'a Path,
     source: &'a str,
     entries: Vec<Entry>,
-    /// Where each line ends: large files ask often.
+    /// Where each line ends. It is kept because large files ask often.
     line_ends: Vec<usize>,
-    /// Lines that are no TOML: nothing is reported about what the parser made of them.
+    /// Lines that are not TOML. Nothing else is reported about them.
     garbled: BTreeSet<usize>,
-    /// Strings with a `${…}` that could not be filled in: nothing more is reported about them.
+    /// Strings with a `${…}` that could not be filled in. Nothing else is reported about them.
     unfilled: Vec<Span>,
     found: RefCell<Vec<Diagnostic>>,
     /// Errors and warnings beyond [`MOST`].
@@ -58,7 +58,7 @@ pub(super) struct Stray {
 pub(super) struct Finished {
     /// In the order of the file.
     pub(super) diagnostics: Vec<Diagnostic>,
-    /// Keys that were asked for and are nowhere written.
+    /// Keys that readers asked for, and that the file does not have.
     pub(super) defaulted: BTreeSet<String>,
 }
 
@@ -135,7 +135,8 @@ impl<'a> Document<'a> {
         found.push(Diagnostic::new(severity, self.file, self.source, span, message, hint));
     }
 
-    /// How many errors there are so far. A reader compares, to see if its own part has an error.
+    /// How many errors there are so far. A reader compares two counts to see if its own part has an
+    /// error.
     pub(super) fn errors(&self) -> usize {
         self.errors.get()
     }

@@ -137,7 +137,7 @@ pub struct ConfigError {
     pub file: PathBuf,
     /// At least one error.
     pub diagnostics: Vec<Diagnostic>,
-    /// The file could not be read: the system's refusal, not the config's fault.
+    /// Whether the file could not be read: then the system refused, and the config may be right.
     pub unreadable: bool,
 }
 

@@ -5,7 +5,7 @@ use super::table::Table;
 /// `trusted_fields`: which fields the trusted proxies write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TrustedFields {
-    /// `"any"`, the default: `X-Forwarded-For` and its kin, or else `Forwarded`.
+    /// `"any"`, the default: `X-Forwarded-*`, or `Forwarded` if there is no `X-Forwarded-For`.
     #[default]
     Any,
     /// `"x_forwarded"`.

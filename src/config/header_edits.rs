@@ -26,8 +26,8 @@ const OURS: [&str; 12] = [
     "upgrade",
 ];
 
-/// Fields that the proxy writes into every request. With `add` the client's own would stay beside
-/// ours, and servers could take it for ours.
+/// Fields that the proxy writes into every request. `add` would leave the client's field beside
+/// ours, and servers could take the wrong one.
 const WRITTEN: [&str; 8] = [
     "forwarded",
     "host",
@@ -98,7 +98,7 @@ fn read_fields(table: &Table<'_>) -> Vec<(HeaderName, Template)> {
     fields
 }
 
-/// A field's value has no line ends. Variables are made safe when they are filled in.
+/// A field's value must have no line ends. Variables are made safe when they are filled in.
 pub(super) fn check_sendable(table: &Table<'_>, text: &Text, template: &Template) {
     let unfit = template.parts().iter().any(|part| match part {
         Part::Literal(text) => text.bytes().any(|b| (b < b' ' && b != b'\t') || b == 0x7f),

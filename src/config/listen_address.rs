@@ -68,7 +68,7 @@ pub(super) fn listen_address(table: &Table<'_>, text: &Text) -> ListenAddress {
     NOWHERE
 }
 
-/// What to write in place of what is no address.
+/// A hint for text that is not an address.
 fn hint(written: &str) -> String {
     let port = |text: &str| text.parse::<u16>().is_ok();
     match written.rsplit_once(':') {
@@ -91,8 +91,8 @@ fn hint(written: &str) -> String {
     }
 }
 
-/// An address of one link, with the name of its interface (RFC 4007 §11): `[fe80::1%eth0]:80`. Of an
-/// interface that is not there, the name.
+/// A link-local address with the name of its interface (RFC 4007 §11): `[fe80::1%eth0]:80`. The
+/// error is the name of an interface that does not exist.
 fn zoned(text: &str) -> Option<Result<SocketAddr, String>> {
     let (address, rest) = text.strip_prefix('[')?.split_once('%')?;
     let (zone, port) = rest.split_once("]:")?;

@@ -19,7 +19,8 @@ pub struct Listener {
     /// `defer_accept`: a connection is accepted once its client has sent something, or after about a
     /// second (Linux's `TCP_DEFER_ACCEPT`), default true.
     pub defer_accept: bool,
-    /// Whose connections begin with the PROXY protocol's header; `None`: nobody's.
+    /// The addresses whose connections begin with the PROXY protocol's header; `None`: no
+    /// connection does.
     pub proxy_protocol: Option<ProxyProtocol>,
     /// `None`: without TLS.
     pub tls: Option<Tls>,
@@ -94,8 +95,8 @@ pub struct ListenerLimits {
     pub requests_per_connection: u64,
     /// `connection_age`, default 1 h, closed gracefully after. Zero = unlimited.
     pub connection_age: Duration,
-    /// `connections`: open at once on this listener; past it new ones wait in the kernel's queue. Default
-    /// 0 = as many as the limit of open files has room for, on all listeners together.
+    /// `connections`: open at once on this listener; beyond that, new ones wait in the kernel's
+    /// queue. Default 0 = as many as the limit of open files allows, for all listeners together.
     pub connections: usize,
     /// `http2_streams`: concurrent streams per connection, default 100.
     pub http2_streams: u32,

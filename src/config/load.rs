@@ -1,7 +1,7 @@
 //! From a file to a [`Config`], or to everything that is wrong with it.
 //!
-//! Owns: the order of reading, and the verdict. May touch: the file system and the environment,
-//! here and nowhere else in the config but for certificates. Next: `snapshot::build`.
+//! Owns: the order of reading, and the verdict. May touch: the file system and the environment. Of
+//! the config's other files, only those about files and certificates do. Next: `snapshot::build`.
 
 use super::{
     AccessLog, Admin, Config, ConfigError, Diagnostic, Listener, Log, ServerTls, Severity, Site,
@@ -41,7 +41,8 @@ pub fn parse(
 ) -> Result<Loaded, ConfigError> {
     let document = Document::parse(text, file, env);
     let config = read(&document.top());
-    // With broken lines, tables may be missing: the rules across tables would report that.
+    // If lines are broken, tables may be missing. The rules across tables would report them, so
+    // they are left out.
     if document.is_whole() {
         check(&document, &config);
     }

@@ -45,7 +45,8 @@ pub(super) fn server_address(text: &str) -> Result<(), Refusal> {
     refuse(format!("`{port}` is no port: write a number from 1 to 65535"))
 }
 
-/// Address and port, where they were meant to be one and the other: `::1:8080` by itself is an address.
+/// Address and port of a text such as `::1:8080`, which by itself is an IPv6 address without a
+/// port.
 pub(super) fn without_brackets(text: &str) -> Option<(&str, &str)> {
     let (host, port) = text.rsplit_once(':')?;
     let is_meant =
@@ -181,7 +182,7 @@ pub(super) fn is_comparable(path: &str) -> Result<(), String> {
     }
 }
 
-/// A hint for what stands before a `location` of nginx, and for regular expressions.
+/// A hint for the modifiers of nginx's `location` (`=`, `~`), and for regular expressions.
 fn as_nginx_has_it(text: &str) -> Option<String> {
     if let Some(path) = text.strip_prefix("= ") {
         return Some(format!("without `=` it is exact already: `\"{}\"`", path.trim()));

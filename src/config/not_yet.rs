@@ -1,4 +1,4 @@
-//! Keys of what sheave cannot do yet, or does by other keys.
+//! Keys for things that sheave cannot do yet, or does by other keys.
 //!
 //! Owns: the words that people look for, and what to tell them. May touch: nothing of ours. Next:
 //! [`super::document`] asks here before it guesses what a key was meant to be.

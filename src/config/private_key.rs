@@ -37,7 +37,7 @@ pub(super) fn read(file: &Path) -> Result<PrivateKeyDer<'static>, Fault> {
     }
 }
 
-/// What a file is that has no key for us; `no_key` if none was found in it.
+/// Why a file has no usable key; `no_key` if it has no key at all.
 fn foreign(text: &[u8], no_key: bool) -> Option<(&'static str, &'static str)> {
     let has = |marker: &str| memchr::memmem::find(text, marker.as_bytes()).is_some();
     // PKCS#8 and OpenSSL's older form, which rustls takes for a key that it can't read.

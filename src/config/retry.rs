@@ -6,8 +6,9 @@ use std::time::Duration;
 /// When a request is tried at another server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retry {
-    /// `on`, default `["connect", "reset", "timeout"]`; `[]` = never. `"timeout"` is no response head in time;
-    /// `"http_502"`, `"http_503"`, `"http_504"`, `"http_429"`, `"grpc_unavailable"` and its kin on request.
+    /// `on`, default `["connect", "reset", "timeout"]`; `[]` = never. `"timeout"` is no response
+    /// head in time; `"http_502"`, `"http_503"`, `"http_504"`, `"http_429"`, `"grpc_unavailable"`
+    /// and the other `grpc_…` only if they are named.
     pub on: Vec<RetryOn>,
     /// `tries`: further servers after the first, default 2; 0 = never. Servers that can't be
     /// connected to do not count, because no request was sent to them.
@@ -37,7 +38,7 @@ pub enum RetryOn {
     Timeout,
     /// `http_502`, `http_503`, `http_504` or `http_429`.
     Status(u16),
-    /// `grpc_unavailable` and its kin: a call's status, told without a body.
+    /// `grpc_unavailable` and the other `grpc_…`: a call's status in an answer without a body.
     Grpc(u8),
 }
 

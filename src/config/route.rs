@@ -15,7 +15,8 @@ use std::time::Duration;
 /// Match → action.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
-    /// `name`, default `SITE:PATH` (`SITE:PATH:METHODS` joined with `,` where methods are named); unique, made so with `-2` and so on.
+    /// `name`, default `SITE:PATH` (`SITE:PATH:METHODS` joined with `,` where methods are named);
+    /// made unique with `-2` and so on.
     pub name: String,
     /// `path`, default `/*`.
     pub path: PathPattern,
@@ -41,8 +42,8 @@ pub struct Route {
     pub response_buffer: usize,
     /// `max_body`: of a request, default 10 MiB, 0 = unlimited; 413.
     pub max_body: u64,
-    /// `min_body_rate`: bytes a second that a request's body comes with on average, default 500,
-    /// 0 = any; 408.
+    /// `min_body_rate`: the least bytes a second of a request's body, on average; default 500, 0 =
+    /// any; 408.
     pub min_body_rate: u64,
 }
 

@@ -1,4 +1,4 @@
-//! `servers = [{ … }]` of an upstream: one address and what it can bear.
+//! `servers = [{ … }]` of an upstream: one address and its limits.
 
 use super::{
     ServerTls, server_address::ServerAddress, server_tls::is_verifiable, table::Table, tree::Text,
@@ -23,7 +23,8 @@ pub struct Server {
     /// `fail_timeout`: the window of `max_fails` and the length of an ejection, default 10 s.
     pub fail_timeout: Duration,
     /// `fail_share`: unless `max_fails` failures came in a row, they eject only if they are this
-    /// percentage of the attempts within `fail_timeout`, default `"5%"`; `"0%"`: whatever their share.
+    /// percentage of the attempts within `fail_timeout`, default `"5%"`; `"0%"`: their share does
+    /// not matter.
     pub fail_share: u32,
     /// `max_conns`: requests in flight, default 0 = unlimited.
     pub max_conns: u32,

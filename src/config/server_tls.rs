@@ -22,11 +22,11 @@ pub struct ServerTls {
     /// `name`: what the server's certificate must be for, and what is sent as SNI; default the host in
     /// its address.
     pub name: Option<String>,
-    /// `insecure`: any certificate will do, default false.
+    /// `insecure`: any certificate is accepted, default false.
     pub insecure: bool,
     /// `certificate` and `key`: what we show to servers that ask for it, default nothing.
     pub own: Option<Certificate>,
-    /// `pin`: SHA-256 of the public keys that will do, default all.
+    /// `pin`: SHA-256 of the accepted public keys, default any.
     pub pins: Vec<[u8; 32]>,
 }
 
@@ -172,7 +172,8 @@ fn read_pins(table: &Table<'_>) -> Vec<[u8; 32]> {
     pins
 }
 
-/// The 32 bytes that are written in base64 (RFC 4648 §4); as curl has it, `sha256//` may stand before.
+/// The 32 bytes that are written in base64 (RFC 4648 §4); `sha256//` may stand before them, as in
+/// curl.
 fn hash(text: &str) -> Option<[u8; 32]> {
     let digits = text.strip_prefix("sha256//").unwrap_or(text).strip_suffix('=')?;
     let (mut hash, mut bits, mut filled) = (Vec::with_capacity(32), 0_u32, 0);
@@ -192,7 +193,7 @@ fn hash(text: &str) -> Option<[u8; 32]> {
             hash.push((bits >> filled) as u8);
         }
     }
-    // What is left over of the last digit is padding.
+    // The unused bits of the last digit are padding.
     if bits & ((1 << filled) - 1) != 0 {
         return None;
     }

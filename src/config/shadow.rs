@@ -27,7 +27,7 @@ impl PathPattern {
     }
 }
 
-/// The index of the first route in `earlier` that leaves no request for `route`.
+/// The index of the first route in `earlier` that takes all of `route`'s requests.
 pub(super) fn shadowed_by(earlier: &[Route], route: &Route) -> Option<usize> {
     earlier.iter().position(|above| {
         let methods = above.methods.is_empty()

@@ -84,7 +84,7 @@ impl Shape {
         self.shared(key, Kind::Element)
     }
 
-    /// Of a table in the table that is a key's value.
+    /// The shape of the table that is a key's value.
     pub(super) fn named(&self, key: &'static str, name: &str) -> Rc<Self> {
         self.add(key, Kind::Named, format!("{key}.*"), format!("[{key}.{name}]"))
     }

@@ -43,9 +43,9 @@ pub(super) fn sound(source: &str) -> Sound {
         let Some(error) = errors.iter().min_by_key(|error| place(error).start) else { break };
         let fault = explained(error.message(), source, place(error));
         let line = line_of(source, place(error).start);
-        // The same line again: blanking it did not help, the fault is elsewhere.
+        // The same line again: blanking it did not help, so the fault is elsewhere.
         let again = !blanked.insert(line.start);
-        // Another notation is told once, not at each of its lines.
+        // Another program's notation is reported once, not at each line.
         let known = fault.foreign && faults.last().is_some_and(|it| it.message == fault.message);
         if !again && !known {
             faults.push(fault);

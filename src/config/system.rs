@@ -1,7 +1,7 @@
-//! What this machine and this user can't do of what the config wants.
+//! What the config wants and this machine or this user cannot do.
 //!
-//! Owns: warnings about it. They are no errors: the file may be checked elsewhere, or by somebody
-//! else, than it runs. May touch: the file system, and sockets that nobody can connect to.
+//! Owns: warnings about it. They are not errors: the daemon may run on another machine, or as
+//! another user. May touch: the file system, and sockets that nobody can connect to.
 
 use super::{Config, ListenAddress, document::Document};
 use rustix::{
@@ -46,7 +46,7 @@ fn address(document: &Document<'_>, table: &str, wanted: &ListenAddress) {
     }
 }
 
-/// Whether the address is one of another machine: a port of it can't be had, whichever.
+/// Whether the address belongs to another machine: then no port of it can be bound.
 fn is_elsewhere(address: SocketAddr) -> bool {
     let ip = address.ip().to_canonical();
     if ip.is_loopback() || ip.is_unspecified() {

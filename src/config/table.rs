@@ -50,7 +50,7 @@ impl<'d> Table<'d> {
         self.shape.ask(key, at.is_some());
         let at = at?;
         self.asked[at].set(true);
-        // What the parser made of a garbled line is not what the user wrote.
+        // The line is broken: what the parser made of it is not what the user wrote.
         Some(&self.entries[at].value).filter(|it| !self.document.is_garbled(&it.span))
     }
 

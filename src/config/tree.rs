@@ -45,7 +45,7 @@ pub(super) struct Text {
     pub(super) span: Span,
     /// Where `value` starts in the source, if the source has it without escapes.
     verbatim: Option<usize>,
-    /// Whether it had a `${…}`: then it may also be a number.
+    /// Whether it had a `${…}`: then it may also stand for a number.
     pub(super) from_environment: bool,
 }
 

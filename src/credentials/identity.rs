@@ -1,7 +1,7 @@
 //! Who a client's certificate is for, as text.
 //!
-//! Owns: the text forms of names. They are written so that nobody can pass for another: a name with
-//! a comma in it does not read as two. Made once per connection with a client certificate.
+//! Owns: the text forms of names. They are escaped, so that no name can look like another: a comma
+//! within a name does not make two of it. Made once per connection with a client certificate.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use std::{
@@ -141,7 +141,7 @@ fn escaped(value: &str) -> String {
     text
 }
 
-/// A name beside the subject, with its kind; kinds that nobody asks for are left out.
+/// An alternative name with its kind. Rare kinds are left out.
 fn alternative(name: &GeneralName<'_>) -> Option<String> {
     Some(match name {
         GeneralName::DNSName(name) => format!("DNS:{}", escaped(name)),

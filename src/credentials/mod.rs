@@ -1,7 +1,7 @@
-//! What stands in TLS's files beside chains and keys: names, OCSP responses, ticket keys.
+//! What TLS's files have besides chains and keys: names, OCSP responses, ticket keys.
 //!
-//! Owns: reading them from bytes. May touch: nothing of ours, and no file. The config judges with
-//! this what [`crate::tls`] then uses.
+//! Owns: reading them from bytes. May touch: nothing of ours, and no file. The config checks files
+//! with this; [`crate::tls`] then uses them.
 
 pub mod identity;
 pub mod staple;

@@ -1,7 +1,7 @@
 //! An OCSP response (RFC 6960) that is to be stapled: whether it is for a certificate, and how long
 //! it holds.
 //!
-//! Owns: as much of its form as that needs. Its signature is the client's to verify.
+//! Owns: the parts of its form that this needs. The client verifies its signature.
 
 use x509_parser::{
     asn1_rs::{Any, Class, Oid, Tag, oid},

@@ -1,7 +1,7 @@
 //! A file of ticket keys: one a line, 64 hex digits; the first encrypts, all decrypt.
 //!
-//! Owns: the notation. `#` begins a comment. What is wrong is told without the text of the line,
-//! because it may be most of a key.
+//! Owns: the notation. `#` begins a comment. Messages do not quote the line, because it may be most
+//! of a key.
 
 /// A key as written.
 pub type TicketKey = [u8; 32];
@@ -13,7 +13,7 @@ pub enum KeysFault {
     Empty,
     /// A line, by its number from 1, has so many characters.
     Length(usize, usize),
-    /// A line has something else than hex digits.
+    /// A line has a character that is not a hex digit.
     NotHex(usize),
     /// Two lines have the same key.
     Twice(usize, usize),

@@ -263,7 +263,7 @@ impl Control {
             Err(error) => {
                 metrics.reloads.with_label_values(&["failure"]).inc();
                 metrics.reload_successful.set(0);
-                // In the message and not a field, which would come after the last line.
+                // The details are part of the message: a field would come after their last line.
                 tracing::error!(
                     "not reloaded ({cause}), the previous config stays in use:\n{error}"
                 );
@@ -297,7 +297,7 @@ impl Control {
         // Their connections keep the last snapshot that has them.
         let old = self.live.load();
         for listener in self.listeners.borrow().iter() {
-            // One with its name may follow it for now, and go before its last client.
+            // Another listener may take its name, and end before the last client of this one.
             if !is_among(&listeners, listener) {
                 listener.last.store(Some(Arc::clone(&old)));
             }

@@ -44,7 +44,7 @@ pub fn bind(
         if let Some(kept) = current.iter().find(is_kept) {
             return Ok(Arc::clone(kept));
         }
-        // No two listeners of a config have one address, so the one that has it now gives it up.
+        // No two listeners of a config have the same address, so the old one gives it up.
         match current.iter().find(|it| it.address == wanted.address) {
             Some(old) => Ok(old.renamed(id, &wanted.name, &resources.metrics)),
             None => Listener::bind(
@@ -195,7 +195,7 @@ impl Asked {
     }
 }
 
-/// What comes of the reload under way, if there is one.
+/// The result of the running reload; waits forever if there is none.
 pub async fn outcome(reloading: &mut Option<Reloading>) -> Outcome {
     match reloading {
         Some(reloading) => reloading.preparing.outcome().await,

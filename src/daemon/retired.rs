@@ -1,17 +1,17 @@
 //! Snapshots that were replaced, until their last request has ended.
 //!
-//! Owns: the last hold on each, so that no worker frees it: with 10,000 sites that takes
-//! milliseconds, in which all its clients would wait. May touch: nothing of ours.
+//! Owns: the last reference to each, so that no worker frees it. With 10,000 sites freeing takes
+//! milliseconds, and all clients of the worker would wait. May touch: nothing of ours.
 
 use crate::task;
 use std::{sync::Arc, thread, time::Duration};
 use tokio::time::sleep;
 
-/// Between two looks whether somebody still holds one.
+/// The time between two checks whether a snapshot is still in use.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Frees `replaced` on a thread of its own once nobody else holds it. To be called where nobody can
-/// get hold of it any more but by who has it.
+/// Frees `replaced` on a thread of its own once it is no longer in use. Call this only when no new
+/// user of it can come.
 pub fn retire<T: Send + Sync + 'static>(replaced: Arc<T>) {
     task::spawn(async move {
         while Arc::strong_count(&replaced) > 1 {

@@ -25,8 +25,8 @@ pub enum Told {
 }
 
 impl Signals {
-    /// Hears them from now on: to be made first of all, so that one that comes during the start is
-    /// answered after it.
+    /// Receives signals from now on. Make it first of all: then a signal that comes during the
+    /// start is handled after it.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,

@@ -62,7 +62,7 @@ fn ask(address: SocketAddr, path: &str) -> String {
 fn panics_stay_where_they_happen() {
     let own = thread::current().id();
     let usual = std::panic::take_hook();
-    // Those of workers are meant; nobody is to wonder about them.
+    // Workers panic on purpose here, so their panics are not printed.
     std::panic::set_hook(Box::new(move |panic| {
         if thread::current().id() == own {
             usual(panic);

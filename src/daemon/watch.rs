@@ -46,7 +46,7 @@ pub fn look(files: &[PathBuf]) -> io::Result<Seen> {
 pub struct Watch {
     tell: Sender<Message>,
     changes: mpsc::UnboundedReceiver<u64>,
-    /// How often the files were set: a change of what was loaded since is none.
+    /// How often the files were set. Changes that were found before the last time do not count.
     epoch: u64,
     /// Since when the thread looks at the disk.
     looking: Arc<Mutex<Option<Instant>>>,
@@ -124,7 +124,7 @@ impl Drop for Watch {
     }
 }
 
-/// Tells of what the system says has changed; one hint is as good as many.
+/// Passes on that the system has reported a change. Many reports count as one.
 fn watcher(tell: Sender<Message>) -> Option<(RecommendedWatcher, Arc<AtomicBool>)> {
     let hinted = Arc::new(AtomicBool::new(false));
     let pending = Arc::clone(&hinted);
@@ -141,7 +141,7 @@ fn watcher(tell: Sender<Message>) -> Option<(RecommendedWatcher, Arc<AtomicBool>
 
 /// The thread's part.
 struct Looker {
-    /// And whether it has hinted since the last look.
+    /// Whether the system has reported a change since the last look.
     watcher: Option<(RecommendedWatcher, Arc<AtomicBool>)>,
     directories: HashSet<PathBuf>,
     seen: Seen,
@@ -220,7 +220,7 @@ impl Looker {
         self.seen = files
             .into_iter()
             .map(|file| {
-                // What can't be known now counts as changed once it can.
+                // A file that can't be read now counts as changed once it can be read.
                 let held = known.remove(&file).or_else(|| fingerprint(&file).ok());
                 (file, held.unwrap_or_default())
             })

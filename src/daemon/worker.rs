@@ -19,8 +19,8 @@ use tokio::{
     time::interval,
 };
 
-/// Threads of a worker that wait for disks, at most: tokio's 512 would hold some 80 KiB each, and as
-/// many clients could have them made by asking for files all at once.
+/// At most so many threads of a worker wait for disks. With tokio's limit of 512, clients that ask
+/// for files all at once could make 512 threads of some 80 KiB each.
 const DISK_THREADS: usize = 64;
 
 /// What the workers are told.

@@ -23,7 +23,7 @@ use super::{
     resolve::Refusal,
 };
 
-/// Why there is no file to send: the proxy makes its answer of it, as of every error of its own.
+/// Why there is no file to send. The proxy makes its error answer from this.
 #[derive(Debug)]
 pub struct Refused {
     /// The answer's status.
@@ -45,8 +45,8 @@ impl Refused {
         Self { field: Some((name, value).into()), ..self }
     }
 
-    /// Of a file nothing is done but GET and HEAD; 501 is for methods that nobody here has heard of
-    /// (RFC 9110 §9.1, §15.6.2).
+    /// Files answer GET and HEAD only, so others are 405. 501 is for methods that are not known at
+    /// all (RFC 9110 §9.1, §15.6.2).
     pub(super) fn method(method: &Method) -> Self {
         match *method {
             Method::POST

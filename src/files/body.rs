@@ -119,7 +119,7 @@ impl Reader {
         self.reading = None;
         let chunk = read?;
         if chunk.is_empty() {
-            // The file has become shorter: a short body must never pass for whole.
+            // The file has become shorter. A short body must never look complete.
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
         self.next += chunk.len() as u64;
@@ -136,7 +136,7 @@ impl Reader {
         (!matches!(&read, Err(error) if moved::is_not_at_hand(error))).then_some(read)
     }
 
-    /// Starts to read the next chunk where waiting harms nobody.
+    /// Starts to read the next chunk on a thread that may wait.
     fn start(&self, size: usize) -> JoinHandle<io::Result<Bytes>> {
         let (file, at) = (Arc::clone(&self.file), self.next);
         tokio::task::spawn_blocking(move || {

@@ -83,9 +83,9 @@ pub(super) fn evaluate(headers: &HeaderMap, current: &Validators) -> Verdict {
 
 /// Step 5: whether a range of the current state is what the client wants (RFC 9110 §13.1.5).
 ///
-/// Only our own strong tag, or our very date, proves that its first part is part of this state. And
-/// the date does so only where it is strong (§8.8.2.2): in the second that it names, the file may
-/// still change once more and keep its date.
+/// Only our own strong tag, or exactly our date, proves that the client's part belongs to this
+/// state. The date proves it only if it is strong (§8.8.2.2): within the second that it names, the
+/// file may change once more and keep its date.
 pub(super) fn range_applies(headers: &HeaderMap, current: &Validators, now: SystemTime) -> bool {
     let Some(asked) = headers.get(IF_RANGE) else { return true };
     let is_settled = || {

@@ -95,7 +95,7 @@ impl Twin {
 }
 
 impl Document {
-    /// Whether a file that looks like this on the disk is surely what was read.
+    /// Whether a file with these metadata is certainly the one that was read.
     pub(super) fn is_still(&self, metadata: &Metadata) -> bool {
         self.settled && self.stamp == Stamp::of(metadata)
     }
@@ -189,7 +189,8 @@ pub(super) fn open(path: &Path, name: &Path, hold: u64) -> Result<Document, Refu
         }
         metadata = after;
     }
-    // Large, or written to all the time: sent while it is read, and cut off if it shrinks.
+    // The file is large, or is written to all the time. It is sent while it is read, and the answer
+    // breaks off if the file shrinks.
     Ok(Document::new(name, &metadata, Contents::Open(Arc::new(file)), now)?)
 }
 

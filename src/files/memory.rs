@@ -144,7 +144,7 @@ impl Memory {
         Lookup::Fresh(kept)
     }
 
-    /// Keeps a document that was read, if it is of those to be kept, and gives it back.
+    /// Keeps a document that was read, if it is one to keep, and returns it.
     pub(super) fn keep(&self, path: &str, document: Document, read_at: u64) -> Arc<Kept> {
         let held = matches!(document.contents, Contents::Held(..));
         let kept = Arc::new(Kept {
@@ -171,7 +171,7 @@ impl Memory {
         self.misses.fetch_add(1, Relaxed);
     }
 
-    /// There is nothing to serve there any more.
+    /// There is no longer a file at this path.
     pub(super) fn forget(&self, path: &str) {
         self.cache.remove(path);
     }

@@ -127,7 +127,7 @@ mod tests {
     use proptest::prelude::*;
     use std::os::unix::fs::symlink;
 
-    /// A tree with all the temptations, and a secret beside it.
+    /// A tree with links and names that could lead outside, and a secret beside it.
     fn tempting() -> (tempfile::TempDir, Tree) {
         let place = tempfile::tempdir().expect("a place");
         let root = place.path().join("root");

@@ -44,7 +44,7 @@ impl BodyError {
             Self::Truncated | Self::Reset(_) => "response_truncated",
             Self::ReadTimeout => "read_timeout",
             Self::BadChunk | Self::BadFrame => "bad_response",
-            // Its framing, which the connection's reader calls so.
+            // Its framing is wrong: the connection's reader reports this kind of error.
             Self::Client(error) if error.kind() == io::ErrorKind::InvalidData => "bad_request",
             Self::Client(_) => "client_aborted",
             Self::TooLarge => "body_too_large",
@@ -105,8 +105,8 @@ impl Length {
 #[derive(Clone, Copy, Debug)]
 pub struct Want {
     /// No more bytes than this are read for the next part; one that is in memory already may be
-    /// larger. 0: the taker can take nothing now. It is then given only what is in memory, and what
-    /// must not wait for it goes on, as the rest of a request that is still being sent.
+    /// larger. 0: the taker can take nothing now. Then it gets only what is in memory already, and
+    /// work that must not wait for it goes on, such as sending the rest of a request.
     pub most: usize,
     /// The taker does not look at the bytes: the kernel may move them.
     pub may_move: bool,
@@ -123,7 +123,7 @@ pub type Polled = Poll<Option<Result<Part, BodyError>>>;
 /// What makes a body.
 pub trait Source: Send + Sync {
     /// The next part. After an error or `None` there is nothing more. Dropping the source early
-    /// tells whoever sends it that the rest is not wanted.
+    /// tells the sender that the rest is not wanted.
     fn poll_part(&mut self, cx: &mut Context<'_>, want: Want) -> Polled;
 
     /// Collects up to `most` bytes that belong in one piece with the head. The body, if that is all
@@ -135,8 +135,8 @@ pub trait Source: Send + Sync {
     /// What is still to come.
     fn length(&self) -> Length;
 
-    /// After the end: ready once what goes the other way has ended, too. Only a tunnel is more than
-    /// one way.
+    /// After the end of this body: ready once the other direction has ended, too. Only a tunnel has
+    /// another direction.
     fn poll_rest(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
         Poll::Ready(Ok(()))
     }
@@ -152,7 +152,7 @@ pub enum Body {
     Full(Bytes),
     /// From a client, by HTTP/1.
     Http1(request_body::Body),
-    /// From anything else: another kind of connection, a file, something around another body.
+    /// From any other source: another kind of connection, a file, or a wrapper around another body.
     Stream(Box<dyn Source>),
 }
 

@@ -1,4 +1,4 @@
-//! What a request knows of itself, from its head to its end.
+//! What is known of a request, from its head to its end.
 //!
 //! Owns: the facts that templates, headers and logs read. May touch:
 //! [`crate::http1::request`], [`crate::template`]. Made once
@@ -32,7 +32,7 @@ use std::{
 /// The connection that a request came by; shared by all its requests.
 #[derive(Debug)]
 pub struct Peer {
-    /// The other end, or whom the PROXY protocol's header names.
+    /// The other end, or the client that the PROXY protocol's header names.
     pub address: PeerAddress,
     /// The fields that tell servers about it, written once: see [`Peer::lines`].
     lines: String,
@@ -86,8 +86,8 @@ impl Peer {
         self.secured.is_some()
     }
 
-    /// How many bytes of a body are taken at a time for the client, which may then take none of them
-    /// for as long as its timeouts let it.
+    /// How many bytes of a body are taken at a time for the client. They stay in memory until the
+    /// client takes them, or its timeout ends.
     pub fn part(&self) -> usize {
         self.part.load(Relaxed)
     }
@@ -107,7 +107,7 @@ impl Peer {
         if self.ends.is_some() {
             return self.ends.clone();
         }
-        // The connection is older than the config that wants to tell.
+        // The connection was opened under an older config, which did not need both ends.
         let PeerAddress::Ip(ip) = self.address else { return None };
         let nowhere: IpAddr =
             if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
@@ -264,8 +264,8 @@ pub fn host_name(host: &str) -> &str {
     }
 }
 
-/// The name by which a site is found, but for its case: no port, no trailing dot, IPv6 addresses in
-/// their short form.
+/// The name by which a site is found: no port, no trailing dot, IPv6 addresses in their short form.
+/// Its case is as received.
 pub fn site_name(host: &str) -> Cow<'_, str> {
     let name = host_name(host);
     let name = name.strip_suffix('.').unwrap_or(name);

@@ -1,7 +1,8 @@
 //! Who the client is: the peer, or what a trusted proxy says of it.
 //!
-//! Owns: whom to believe, and reading `X-Forwarded-*`; [`super::rfc7239`] reads `Forwarded`. May touch:
-//! [`crate::cidr`]. Writing these fields is [`crate::proxy::forwarded_fields`]'s.
+//! Owns: which proxies are believed, and reading `X-Forwarded-*`; [`super::rfc7239`] reads
+//! `Forwarded`. May touch: [`crate::cidr`]. Writing these fields is
+//! [`crate::proxy::forwarded_fields`]'s.
 
 use super::{
     request_id::X_REQUEST_ID,
@@ -62,7 +63,7 @@ impl Edited {
 /// Which fields the trusted proxies write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Believed {
-    /// `X-Forwarded-For` and its kin where it is there, or else `Forwarded`.
+    /// `X-Forwarded-*` if there is an `X-Forwarded-For`, otherwise `Forwarded`.
     #[default]
     Any,
     /// `X-Forwarded-*` alone.
@@ -93,14 +94,14 @@ pub enum ForwardedField {
     Written,
 }
 
-/// What a trusted proxy says of the client. Seen from us, the client is the first from the right that
-/// is no trusted proxy; what stands left of it is its own claim. Scheme and host are of that place,
-/// too, and never of the other kind of field.
+/// What a trusted proxy says of the client. The client is the first address from the right that is
+/// not a trusted proxy. Anything left of it is only the client's claim. Scheme and host come from
+/// the same place, and never from the other kind of field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ToldOfClient {
     /// The client; `None` is the peer.
     pub client: Option<PeerAddress>,
-    /// Whether it came by `https`, where that is told.
+    /// Whether it came by `https`, if a proxy says so.
     pub https: Option<bool>,
     /// Whether `Forwarded` says so, and not `X-Forwarded-*`.
     pub by_forwarded: bool,
@@ -140,7 +141,7 @@ impl ToldOfClient {
         }
     }
 
-    /// The host that the client asked for, where that is told.
+    /// The host that the client asked for, if a proxy says it.
     pub fn host<'a>(&self, fields: &'a RequestFields) -> Option<Cow<'a, [u8]>> {
         if self.by_forwarded {
             // Of quoted text, only what may be in a host.
@@ -154,8 +155,8 @@ impl ToldOfClient {
         x_member(fields, &X_FORWARDED_HOST, self.hops).map(Cow::Borrowed)
     }
 
-    /// Who is believed to be on the way, from the client to the proxy before the peer; `None` where
-    /// one is not known.
+    /// The believed addresses, from the client to the proxy before the peer; `None` stands for an
+    /// unknown one.
     pub fn way(&self, fields: &RequestFields) -> Vec<Option<PeerAddress>> {
         let mut way: Vec<_> = if self.by_forwarded {
             let clients = rfc7239::elements(fields).map(|it| it.and_then(|it| it.client));
@@ -168,8 +169,8 @@ impl ToldOfClient {
     }
 }
 
-/// The client, and how many hops are believed. `clients` come from the right; where one is not known,
-/// nobody says who was before it.
+/// The client, and how many hops are believed. `clients` come from the right. If one is unknown,
+/// the addresses before it are unknown, too.
 fn walk(
     clients: impl Iterator<Item = Option<PeerAddress>>,
     trusted: &AddressSet,
@@ -197,9 +198,9 @@ fn x_forwarded_for(fields: &RequestFields) -> impl Iterator<Item = Option<PeerAd
     })
 }
 
-/// The member that was written together with the client's address, which is the one at `hops` from the
-/// right. Where there are fewer, a proxy replaces what it is told instead of adding to it, and the
-/// first is of the client.
+/// The member that was written together with the client's address, which is the one at `hops` from
+/// the right. If there are fewer members, a proxy replaces the field instead of adding to it, and
+/// the first member is the client's.
 fn x_member<'a>(fields: &'a RequestFields, name: &HeaderName, hops: usize) -> Option<&'a [u8]> {
     let told: Vec<_> = fields.tokens(name).collect();
     told.iter().rev().nth(hops.saturating_sub(1)).or(told.first()).copied()

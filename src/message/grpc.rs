@@ -14,7 +14,7 @@ pub const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// The same in words.
 pub const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
-/// What `grpc-message` must not have as it is.
+/// Characters that `grpc-message` must have escaped.
 const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
 
 /// Statuses that mean something here.
@@ -46,8 +46,8 @@ pub fn timeout(value: &[u8]) -> Option<Duration> {
     })
 }
 
-/// The status of a call that is answered here, where HTTP would have this one
-/// (doc/http-grpc-status-mapping.md, but for what is known better here).
+/// The gRPC status for an HTTP status of our own (doc/http-grpc-status-mapping.md, except where we
+/// know more).
 pub fn status_of(status: StatusCode) -> u8 {
     match status.as_u16() {
         401 => 16,
@@ -66,7 +66,7 @@ pub fn status_in(fields: &HeaderMap) -> Option<u8> {
     fields.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
 }
 
-/// What ends a call: in trailers, or in the head of an answer without a body.
+/// The fields that end a call: in trailers, or in the head of an answer without a body.
 pub fn ending(status: u8, message: &str) -> HeaderMap {
     let mut fields = HeaderMap::with_capacity(3);
     fields.insert(GRPC_STATUS, u16::from(status).into());

@@ -37,8 +37,8 @@ pub fn remove_nominated(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes what a client says of itself in other words than ours. Done before the route's edits, as
-/// [`remove_ambiguous`] is.
+/// Removes fields in which a client could claim an address, a scheme or a host. Done before the
+/// route's edits, as [`remove_ambiguous`] is.
 pub fn remove_claims(headers: &mut HeaderMap) {
     let is_claim = |name: &&HeaderName| known(name.as_str().as_bytes()) == Some(Known::Claim);
     let claims: Vec<HeaderName> = headers.keys().filter(is_claim).cloned().collect();

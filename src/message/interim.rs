@@ -11,7 +11,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-/// So many may wait for a client that takes nothing; more are left out.
+/// At most so many wait for a slow client; more are left out.
 const MOST: usize = 32;
 
 /// An interim response.

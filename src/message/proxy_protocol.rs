@@ -25,8 +25,8 @@ const CRC32C: u8 = 0x03;
 /// Who made a connection, by its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody else is named: the balancer itself made it, or does not know. The real addresses
-    /// count.
+    /// The header names no client: the balancer itself made the connection, or does not know. The
+    /// real addresses count.
     Itself,
     /// A client over TCP or UDP.
     Ip {
@@ -57,8 +57,8 @@ pub enum HeaderFault {
     Broken(&'static str),
 }
 
-/// How many of the bytes that a connection begins with belong to its header: `None` if all of them
-/// do, and more are to come. So no byte behind the header needs to be taken from the socket.
+/// How many of a connection's first bytes belong to the header; `None` if the header is longer than
+/// these bytes. So no byte behind the header needs to be taken from the socket.
 pub fn length(bytes: &[u8]) -> Result<Option<usize>, HeaderFault> {
     let begins = |with: &[u8]| {
         let seen = bytes.len().min(with.len());
@@ -140,7 +140,7 @@ fn ips<T: FromStr + Into<IpAddr>>(source: &str, destination: &str) -> Option<(Ip
     Some((ip(source)?, ip(destination)?))
 }
 
-/// Digits alone, and none before the number that is not needed.
+/// Only digits, without leading zeros.
 fn port(text: &str) -> Option<u16> {
     let is_plain =
         text.bytes().all(|it| it.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
@@ -159,7 +159,7 @@ fn version2(header: &[u8]) -> Result<Announcement, HeaderFault> {
     }
     let (family, transport) = (kind >> 4, kind & 0xf);
     let (origin, rest) = match (command & 0xf, family, transport) {
-        // LOCAL: the addresses are not to be used, whatever their family. Their length is known.
+        // LOCAL: the addresses must not be used, of any family. Their length is known.
         (0, family, _) => {
             (Origin::Itself, rest.get(addresses_length(family)..).unwrap_or_default())
         }

@@ -40,12 +40,12 @@ impl RequestId {
     }
 }
 
-/// Makes ids that do not repeat and that nobody can guess who has seen others; one per worker.
+/// Makes ids that do not repeat, and that cannot be guessed from other ids; one maker per worker.
 ///
-/// Each half is a keyed hash of a counter, as the standard library has it against clients that choose
-/// a map's keys: SipHash-1-3, with a random key that never leaves the process. A mere mix would do for
-/// telling requests apart, but it can be computed backwards: two ids would give away all others, and how
-/// many requests there were between them.
+/// Each half is a keyed hash of a counter, as the standard library has it against clients that
+/// choose a map's keys: SipHash-1-3, with a random key that never leaves the process. A simple
+/// mixing function would make different ids, too, but it can be computed backwards: two ids would
+/// reveal all others, and how many requests there were between them.
 #[derive(Debug)]
 pub struct RequestIds {
     high: RandomState,
@@ -61,7 +61,7 @@ impl RequestIds {
         Self { high: RandomState::new(), low: RandomState::new(), next: AtomicU64::new(next) }
     }
 
-    /// The client's id where there is one, short and printable, else a new one.
+    /// The client's id if it is short and printable, otherwise a new one.
     pub fn take(&self, fields: &RequestFields, there_is_one: bool) -> RequestId {
         let told = there_is_one.then(|| fields.get(&X_REQUEST_ID).and_then(sane)).flatten();
         told.map_or_else(|| self.make(), |id| RequestId::Passed(id.into()))

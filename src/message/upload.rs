@@ -34,7 +34,7 @@ pub struct Upload {
     max: u64,
     ended: bool,
     received: Option<Arc<AtomicU64>>,
-    /// How long its client was waited for, in all attempts together. In milliseconds, to save
+    /// How long we have waited for the client, in all attempts together. In milliseconds, to save
     /// space: every request has this.
     waited: u32,
     edited: EditedNames,
@@ -92,7 +92,7 @@ impl Upload {
         matches!(self.length, Length::Exact(length) if length > self.max)
     }
 
-    /// Whether another try may lack what was passed on.
+    /// Whether bytes were passed on that another try would lack.
     pub fn outgrows_what_is_kept(&self) -> bool {
         match self.length {
             Length::None => false,
@@ -146,7 +146,7 @@ impl Upload {
         if self.ended {
             return Poll::Ready(None);
         }
-        // What won't be kept for another try is looked at by nobody.
+        // Bytes that are not kept for another try need not be read by us.
         let unseen = self.lost || self.length != Length::Unknown && self.outgrows_what_is_kept();
         let want = Want { may_move: may_move && unseen, ..Want::ALL };
         match ready!(self.body.poll_part(cx, want)) {
@@ -186,7 +186,7 @@ impl Upload {
     }
 
     fn keep(&mut self, data: &Bytes) {
-        // Until something is lost, all that was received is kept.
+        // As long as nothing was dropped, all that was received is kept.
         if !self.lost && self.received_bytes() <= self.keep_limit.into() {
             // The first is mostly the only one.
             let part = match self.kept.last_mut() {

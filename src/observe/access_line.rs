@@ -21,7 +21,7 @@ pub enum Format {
     Combined,
 }
 
-/// What a line tells beside its [`Context`].
+/// What a line has in addition to its [`Context`].
 pub struct Line<'a> {
     /// The request.
     pub context: &'a Context,
@@ -288,7 +288,7 @@ mod tests {
             detail: Some("it \"closed\""),
         };
         let mut lines = Lines::default();
-        // The second is remembered, and not for too long.
+        // The text of a second is reused, and only within that second.
         lines.add_at(format, &line, came + Duration::from_secs(1));
         lines.bytes.clear();
         lines.add_at(format, &line, came);

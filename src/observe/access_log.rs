@@ -27,9 +27,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// For so long lines are gathered, to be written together.
+/// Lines are gathered for this long, to be written together.
 const GATHER: Duration = Duration::from_millis(50);
-/// At so many bytes of one worker they are written: more would leave the processor's cache.
+/// One worker's lines are written once they have this size: more would not fit the processor's
+/// cache.
 const ENOUGH: usize = 256 << 10;
 /// A worker takes room from the shared limit in portions of this size, so that workers seldom touch
 /// the shared count. Its first portion is its own.
@@ -231,7 +232,8 @@ impl Shared {
     }
 
     fn await_room(&self) {
-        // One that is told in between is only late by a look.
+        // If it is woken between its look and this wait, it misses that, and looks again after
+        // `LOOK`.
         let _ = self.room.1.wait_timeout(lock(&self.room.0), LOOK);
     }
 

@@ -1,4 +1,4 @@
-//! What libraries have to say, at a rate that no client can raise.
+//! Log lines of libraries, at a rate that no client can raise.
 //!
 //! Owns: which lines these are, and the address of the client that one is about. May touch:
 //! [`super::rarely`]. [`super::logging`] puts it in front of everything that writes.
@@ -30,7 +30,7 @@ pub fn about_client<T>(client: PeerAddress, work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Lets what is our own pass, and says now and then what others say.
+/// Lets our own lines pass, and those of libraries at a limited rate.
 #[derive(Default)]
 pub struct Foreign(Rarely<Identifier>);
 
@@ -46,7 +46,7 @@ impl<S: Subscriber> Layer<S> for Foreign {
             event.record(&mut text);
             let text = text.0;
             let client = CLIENT.get().map(tracing::field::display);
-            // One of our own, which comes by here again.
+            // This line is our own, and passes this place again.
             if *about.level() == Level::ERROR {
                 tracing::error!(library, client, kept_back, "{text}");
             } else {

@@ -20,7 +20,7 @@ pub struct LogFile<W = File> {
     out: W,
     /// Whether the last write broke off within a line.
     torn: bool,
-    /// Whether the last write failed, which is told once.
+    /// Whether the last write failed. A failure is logged once.
     failing: bool,
 }
 

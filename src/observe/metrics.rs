@@ -49,7 +49,8 @@ pub struct Metrics {
     pub unrouted: Arc<RouteMetrics>,
     /// By upstream and address, for as long as the config has them.
     servers: Mutex<HashMap<[String; 2], Arc<ServerMetrics>>>,
-    /// How many listeners of each name there are: one that moves has its name twice for a while.
+    /// How many listeners of each name there are. While a listener moves to another address, there
+    /// are two.
     listeners: Mutex<HashMap<String, usize>>,
     attempts: IntCounterVec,
     retries: IntCounterVec,
@@ -331,7 +332,8 @@ impl Metrics {
         )
     }
 
-    /// A listener has ended, with its last connection: the last of its name takes its series along.
+    /// A listener has ended, and so has its last connection. If no other listener has its name, its
+    /// series are removed.
     pub fn remove_listener(&self, name: &str) {
         let mut listeners = self.listeners();
         let Some(left) = listeners.get_mut(name) else { return };

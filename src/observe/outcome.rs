@@ -19,7 +19,7 @@ pub enum Outcome {
     SendTimeout,
     /// The connection ended before the head.
     Reset,
-    /// Its HTTP/2 connection took no more requests: no fault of the server.
+    /// Its HTTP/2 connection took no more requests. This is no failure of the server.
     Refused,
     /// No head in time.
     ResponseTimeout,

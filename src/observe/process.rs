@@ -1,7 +1,8 @@
 //! What the process uses, as `process_*`.
 //!
 //! Owns: those metrics. May touch: nothing of ours. The prometheus crate counts processor time in
-//! whole seconds, in which a proxy at a tenth of a core stands still: it is put right here.
+//! whole seconds, which is too coarse for a proxy that uses a tenth of a core. Here it is counted
+//! exactly.
 
 use prometheus::{
     core::{Collector, Desc},

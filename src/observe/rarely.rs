@@ -1,4 +1,5 @@
-//! Lines of the log that somebody else decides the number of: one a minute, and a count of the others.
+//! Log lines that clients can cause in any number: one a minute is written, and the others are
+//! counted.
 //!
 //! Owns: when the next may be said. May touch: nothing of ours.
 
@@ -12,7 +13,7 @@ use std::{
 /// Between two lines about one thing.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// What is said now and then, by what it is about: few things, or this would grow.
+/// When each kind of line was last written. There must be few kinds, or this map would grow.
 #[derive(Debug)]
 pub struct Rarely<K>(Mutex<HashMap<K, Said>>);
 
@@ -29,7 +30,7 @@ impl<K> Default for Rarely<K> {
 }
 
 impl<K: Eq + Hash> Rarely<K> {
-    /// How many were kept back since the last one, if another may be said `now`.
+    /// How many lines were kept back since the last one, if another may be written `now`.
     pub fn may_say(&self, thing: K, now: Instant) -> Option<u64> {
         let mut things = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(said) = things.get_mut(&thing) else {

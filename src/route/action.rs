@@ -76,7 +76,7 @@ pub struct Forward {
     pub timeouts: Timeouts,
     /// When another server is tried.
     pub retry: Retry,
-    /// Bytes taken off a server ahead of a slow client.
+    /// Bytes read ahead from a server for a slow client.
     pub response_buffer: usize,
     /// Which of the forwarded fields servers get.
     pub written: Written,
@@ -89,7 +89,8 @@ pub struct Forward {
 }
 
 impl Forward {
-    /// For an attempt that begins at a moment, told twice: also in the clock's milliseconds.
+    /// The terms of an attempt that has `begun` at this moment, which is also given in the clock's
+    /// milliseconds.
     pub fn terms<'a>(&'a self, timeouts: &'a Timeouts, begun: (Instant, u64)) -> Terms<'a> {
         let Group { response, http2, .. } = &*self.group;
         Terms { timeouts, head: *response, http2, begun }
@@ -158,6 +159,6 @@ pub struct RetryOn {
     pub timeout: bool,
     /// These statuses.
     pub statuses: Vec<StatusCode>,
-    /// These statuses of gRPC calls that end with their head, a bit for each.
+    /// Statuses of gRPC calls that end with their head, one bit for each.
     pub grpc: u32,
 }

@@ -1,7 +1,8 @@
 //! Which route of which site takes a request.
 //!
 //! Owns: host look-up, and the order of routes. May touch: [`super::matcher`]. Hosts are found by
-//! hashing, whatever their number; a site's routes are asked in order, and the first wins.
+//! hashing, so their number does not matter. A site's routes are asked in order, and the first
+//! wins.
 
 use super::{PathMatcher, Route};
 use foldhash::fast::FixedState;
@@ -64,8 +65,8 @@ impl Sites {
 }
 
 /// The names that `host` is below, the nearest first, up to an empty label. None is longer than
-/// `longest`: a client may send a host of many KiB, and hashing each of its parents would take time
-/// by the square of that.
+/// `longest`: a client may send a host of many KiB, and the time for hashing all its parents would
+/// grow with the square of its length.
 fn parents(host: &str, longest: usize) -> impl Iterator<Item = &str> {
     let mut rest = Some(host);
     let all = std::iter::from_fn(move || {

@@ -103,8 +103,8 @@ impl Target {
             return self.cut(raw);
         }
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-        // A few segments more than the prefix has, for dot segments. Not all of them: a path may have
-        // thousands.
+        // A few segments more than the prefix has, for dot segments. There is a limit because a
+        // path may have thousands.
         let ends = raw.match_indices('/').map(|(at, _)| at).chain([raw.len()]);
         let mut ends = ends.take(prefix.matches('/').count() + 2 + MORE_SEGMENTS);
         ends.find(|end| {

@@ -26,7 +26,7 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 
 /// Everything compiled from one config.
 pub struct Snapshot {
-    /// Counts the configs that were taken into use.
+    /// The number of this config, counted from the start.
     pub generation: u64,
     /// Indexed by the listener's id; ids of listeners that this config lacks are `None`.
     pub listeners: Vec<Option<ListenerParts>>,
@@ -56,7 +56,7 @@ pub struct ListenerParts {
     pub limits: config::ListenerLimits,
     /// The client's side of the waits.
     pub timeouts: config::ListenerTimeouts,
-    /// Whose connections begin with the PROXY protocol's header.
+    /// The addresses whose connections begin with the PROXY protocol's header.
     pub proxy_protocol: Option<config::ProxyProtocol>,
     /// Its TLS side.
     pub tls: Option<TlsParts>,

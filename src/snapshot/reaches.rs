@@ -1,7 +1,8 @@
 //! From the config's servers to how they are reached.
 //!
-//! Owns: what is kept of the snapshot before: only what was made of the same settings and files. May
-//! touch: [`crate::tls::to_server`], and through it certificate files. Called by [`super::build`].
+//! Owns: which reaches are kept from the snapshot before: those with the same settings and files.
+//! May touch: [`crate::tls::to_server`], and through it certificate files. Called by
+//! [`super::build`].
 
 use super::live::Resources;
 use crate::{

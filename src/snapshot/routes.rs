@@ -1,4 +1,4 @@
-//! From the config's routes to routes.
+//! From the config's routes to compiled routes.
 //!
 //! Owns: what is compiled of one route. May touch: [`crate::route`] and what its actions are made
 //! of. Called by [`super::build`]; next: the router.
@@ -166,7 +166,7 @@ fn written(wanted: &config::Route, trusted: config::TrustedFields) -> Written {
             ForwardedField::Written
         }
         config::ForwardedFields::None => ForwardedField::Dropped,
-        // If the proxies do not write it, it is a stranger's.
+        // If the trusted proxies do not write this field, a client wrote it.
         config::ForwardedFields::XForwarded => match trusted {
             config::TrustedFields::XForwarded => ForwardedField::Dropped,
             config::TrustedFields::Any | config::TrustedFields::Forwarded => ForwardedField::Passed,

@@ -1,8 +1,8 @@
 //! How many client connections the process may have.
 //!
-//! Owns: their number, on all listeners together. May touch: nothing of ours. Clients come first and
-//! would take every descriptor; then none would be left for a request's server or for a reload's
-//! files. So half of the descriptors is kept for those. `client::listener` asks before it accepts.
+//! Owns: their number, on all listeners together. May touch: nothing of ours. Without a limit,
+//! clients could take every descriptor, and none would be left for servers or for a reload's files.
+//! So half of the descriptors is kept for these. `client::listener` asks before it accepts.
 
 use rustix::process::{Resource, getrlimit};
 use std::{
@@ -29,7 +29,7 @@ pub struct Seats {
     most: usize,
     taken: AtomicUsize,
     freed: Notify,
-    /// When it was last told that all are taken; 0 is never.
+    /// When it was last logged that all are taken; 0 is never.
     told: AtomicU64,
 }
 
@@ -54,13 +54,14 @@ impl Seats {
         self.most
     }
 
-    /// Takes one; past the last one, too: who has accepted a connection keeps it.
+    /// Takes a place, also if there is none left: a connection that has been accepted is kept.
     pub fn take(self: &Arc<Self>) -> Seat {
         self.taken.fetch_add(1, Relaxed);
         Seat(Arc::clone(self))
     }
 
-    /// Whether all are taken, at `now` on the process's clock. That is warned of, at times.
+    /// Whether all are taken, at `now` on the process's clock. If so, a warning is logged now and
+    /// then.
     pub fn are_taken(&self, now: u64) -> bool {
         if self.taken.load(Relaxed) < self.most {
             return false;
@@ -92,7 +93,7 @@ impl Drop for Seat {
     }
 }
 
-/// Half of the descriptors that are not spoken for, and at least one.
+/// Half of the descriptors that are not reserved, and at least one.
 fn most(limit: usize, workers: usize, listeners: usize) -> usize {
     let spoken_for = OWN + workers * (PER_WORKER + PER_LISTENER * listeners);
     (limit.saturating_sub(spoken_for) / 2).max(1)

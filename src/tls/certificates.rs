@@ -101,8 +101,8 @@ impl Certificates {
             };
             let same = map.entry(name.to_owned()).or_default();
             same.push(index);
-            // ECDSA first, whatever the order in the config: it costs us a tenth of RSA, and clients
-            // less to read.
+            // ECDSA first, in any order of the config: it costs us a tenth of RSA, and is shorter
+            // for clients.
             same.sort_by_key(|index| !self.all[*index].is_ecdsa());
         }
     }
@@ -112,13 +112,14 @@ impl Certificates {
         self.all.iter().map(|it| &it.lifetime)
     }
 
-    /// The files of OCSP responses that have ended by `now`: they are stapled no more.
+    /// The files of OCSP responses that have ended by `now`: these are no longer stapled.
     pub fn ended_staples(&self, now: i64) -> impl Iterator<Item = &Path> {
         let staples = self.all.iter().filter_map(|it| it.stapled.as_ref());
         staples.filter(move |it| it.ends < now).map(|it| it.file.as_path())
     }
 
-    /// Those for a client that names no host that is ours: the first, or one with the same name.
+    /// The certificates for a client that names no host, or an unknown one: the first, and those
+    /// with the same name.
     fn for_strangers(&self) -> &[usize] {
         let name = self.all.first().and_then(|first| first.names.first());
         match name.map(|name| match name.strip_prefix("*.") {
@@ -130,7 +131,7 @@ impl Certificates {
         }
     }
 
-    /// Those whose names cover `host` (lower case), or else all.
+    /// The certificates whose names cover `host` (lower case); none if there is no host.
     fn for_host(&self, host: Option<&str>) -> &[usize] {
         let Some(host) = host else { return &[] };
         if let Some(found) = self.exact.get(host) {
@@ -173,7 +174,8 @@ impl ResolvesServerCert for Certificates {
 }
 
 impl Certificate {
-    /// With its OCSP response, while that holds: clients refuse one that has ended, but do without.
+    /// With its OCSP response until that ends. Clients refuse a response that has ended, and accept
+    /// none at all.
     fn now(&self) -> Arc<CertifiedKey> {
         match &self.stapled {
             Some(it) if UnixTime::now().as_secs() as i64 <= it.ends => Arc::clone(&it.key),
@@ -186,8 +188,8 @@ impl Certificate {
     }
 }
 
-/// Nothing, if the response is none for this certificate, or holds no more; the config's check warns
-/// of that.
+/// Nothing if the response is not for this certificate, or has ended. The config's check warns of
+/// that.
 fn stapled(key: &CertifiedKey, leaf: &X509Certificate<'_>, file: &Path) -> Option<Stapled> {
     let der = std::fs::read(file).ok()?;
     let life = staple::read(&der, leaf.raw_serial()).ok()?;

@@ -1,8 +1,8 @@
 //! Session tickets: keys from a file that several instances share, and who a ticket is good for.
 //!
 //! Owns: a ticket's form. By default keys are rustls's own, in memory. With a file, a ticket is the
-//! key's name, a nonce, and the session with the time, encrypted by AES-256-GCM-SIV: its random
-//! nonces may meet after many tickets of one key, and nothing is lost by that.
+//! key's name, a nonce, and the session with the time, encrypted by AES-256-GCM-SIV: with this
+//! cipher, the same random nonce may come twice without harm.
 
 use super::TlsError;
 use crate::credentials::ticket_keys::{TicketKey, parse};
@@ -37,7 +37,7 @@ struct SharedKey {
 }
 
 impl SharedKey {
-    /// What encrypts and what stands in the open are made from the key apart.
+    /// The encryption key and the name that everybody can read are derived separately from the key.
     fn new(key: &TicketKey) -> Option<Self> {
         let key = HmacKey::new(HMAC_SHA256, key);
         let mut name = [0; NAME];
@@ -95,8 +95,9 @@ impl ProducesTickets for SharedKeys {
 }
 
 /// Tickets that are good only where client certificates are asked for in the same way. A resumed
-/// session brings its certificate along unverified: one from a listener without these authorities,
-/// or from before the list of revoked ones was changed, must not be taken.
+/// session contains the client's certificate, which is not verified again. So a ticket from a
+/// listener with other authorities, or from before a change of the revoked ones, must not be
+/// accepted.
 #[derive(Debug)]
 pub(super) struct Scoped {
     pub(super) tickets: Arc<dyn ProducesTickets>,

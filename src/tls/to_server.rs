@@ -1,4 +1,4 @@
-//! TLS to servers: from what is wanted to what a handshake is made with.
+//! TLS to servers: from the wanted settings to those of rustls.
 //!
 //! Owns: the settings, the authorities that are trusted, and one store of sessions per server. May
 //! touch: [`super::verify`], and certificate files. Built into a snapshot, never on a worker;
@@ -31,7 +31,7 @@ pub struct Wanted {
     pub own: Option<(PathBuf, PathBuf)>,
     /// Whether any certificate will do.
     pub insecure: bool,
-    /// SHA-256 of the public keys that will do; empty: all.
+    /// SHA-256 of the accepted public keys; empty: any key.
     pub pins: Vec<[u8; 32]>,
 }
 
@@ -102,8 +102,8 @@ impl Prepared {
         Ok(Self { config, wanted: wanted.clone(), files })
     }
 
-    /// For one server, whose certificate must have this name, and with which one of these protocols is
-    /// agreed on. A session is good at its own server, so each has its own store.
+    /// The settings for one server. Its certificate must have this `name`. A session is good only
+    /// at its own server, so each has its own store.
     pub fn for_server(&self, name: &str) -> Result<Secured, TlsError> {
         let server = ServerName::try_from(name.to_owned())
             .map_err(|error| TlsError(format!("`{name}` is no name of a server: {error}")))?;
@@ -118,7 +118,7 @@ impl Prepared {
 pub struct Secured {
     /// Shared by all workers, with the sessions in it.
     pub config: Arc<ClientConfig>,
-    /// What the certificate must be for; sent as SNI unless it is an IP address.
+    /// The name that the certificate must have; it is sent as SNI unless it is an IP address.
     pub name: ServerName<'static>,
     made_of: MadeOf,
 }

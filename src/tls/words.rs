@@ -17,7 +17,8 @@ pub fn handshake(error: &io::Error) -> String {
     }
 }
 
-/// Why the server refused a handshake that seemed to be done: in TLS 1.3 it sees our certificate last.
+/// Why the server refused a handshake that had ended for us: in TLS 1.3 it checks our certificate
+/// after that.
 pub fn late_refusal(error: &io::Error) -> Option<String> {
     let error = error.get_ref()?.downcast_ref()?;
     match error {
@@ -85,7 +86,7 @@ fn certificate(error: &CertificateError) -> String {
     }
 }
 
-/// `DnsName("a.b")` and `IpAddress(1.2.3.4)`, as they are handed out, without what is around them.
+/// The names in `DnsName("a.b")` and `IpAddress(1.2.3.4)`, which is how rustls gives them.
 fn name_alone(name: &str) -> &str {
     let inside = name.split_once('(').and_then(|(_, it)| it.strip_suffix(')'));
     inside.map_or(name, |it| it.trim_matches('"'))

@@ -56,7 +56,7 @@ impl Member {
         }
     }
 
-    /// Whether it may be anybody who says that it is this server, although there is TLS.
+    /// Whether the server is not verified, although there is TLS.
     pub fn is_unverified(&self) -> bool {
         self.reach.means.tls.as_ref().is_some_and(Secured::is_unverified)
     }

@@ -1,7 +1,8 @@
 //! An attempt's hold on a server's in-flight slot.
 //!
-//! Owns: one slot, and a probe until it has a verdict. May touch: its server.
-//! Next: `Upstream::report` gives the verdict; dropping gives back whatever is still held.
+//! Owns: one slot, and a probe until it has a verdict. May touch: its server. Next:
+//! `Upstream::report` gives the verdict. Dropping the lease gives back everything that it still
+//! holds.
 
 use super::{health::passive::Claim, server::Server};
 use std::sync::{Arc, atomic::Ordering::Relaxed};
@@ -15,7 +16,8 @@ pub struct Lease {
     backup: bool,
     probe: bool,
     fail_open: bool,
-    /// The probe that waits for its verdict: until then, or its end, no other request probes.
+    /// The probe, while it has no verdict. Until it has one, or its time is over, no other request
+    /// probes.
     claim: Option<Claim>,
 }
 

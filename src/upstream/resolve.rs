@@ -7,7 +7,7 @@ use super::Server;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::lookup_host, time::sleep};
 
-/// How soon a name without an address is looked up again: so soon at first, and then ever later.
+/// How soon a name without an address is looked up again. The time grows with each failure.
 const FIRST: Duration = Duration::from_secs(1);
 const SLOWEST: Duration = Duration::from_secs(10);
 
@@ -44,8 +44,8 @@ pub async fn resolve(server: &Server) {
     }
 }
 
-/// Whether the log is told that so many look-ups in a row have failed: once, and then ever more rarely,
-/// for a name that is gone may stay so for weeks.
+/// Whether the log is told that so many look-ups in a row have failed: once, and then more and more
+/// rarely, because a name may be gone for weeks.
 fn is_told(failed: u32) -> bool {
     failed == 1 || failed >= 64 && failed.is_power_of_two()
 }

@@ -91,7 +91,7 @@ impl Server {
         is_unix(&self.address)
     }
 
-    /// What it is called in a request that names no host.
+    /// The host for a request that names none.
     pub fn host(&self) -> &str {
         if self.is_unix() { "localhost" } else { &self.address }
     }
@@ -114,12 +114,12 @@ impl Server {
         self.moves.load(Acquire)
     }
 
-    /// Another look-up found nothing: how many have in a row.
+    /// Another look-up found nothing. Returns how many in a row did.
     pub(super) fn count_lost(&self) -> u32 {
         self.lost.fetch_add(1, Relaxed).saturating_add(1)
     }
 
-    /// A look-up found something: whether the one before did not.
+    /// A look-up found something. Returns whether the one before had found nothing.
     pub(super) fn is_found_again(&self) -> bool {
         self.lost.swap(0, Relaxed) > 0
     }

@@ -52,7 +52,7 @@ impl Control {
         let mut running = self.resources.workers;
         while running > 0 {
             if timeout_at(closing + limit, self.ended.recv()).await.is_err() {
-                // What is left may be clients that say nothing.
+                // The connections that are left may be of silent clients.
                 match self.live.metrics.in_flight.get() {
                     0 => tracing::warn!("shutdown_timeout is over; idle connections were left"),
                     open => {

@@ -50,7 +50,7 @@ impl Tally {
             self.passed = self.passed.saturating_add(1);
             match now {
                 ActiveHealth::Down if self.passed < check.rise => now,
-                // For a server that has not failed yet, one pass is enough.
+                // One pass is enough for a server that has not failed yet.
                 _ => ActiveHealth::Up,
             }
         } else {

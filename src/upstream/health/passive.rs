@@ -125,15 +125,15 @@ impl Passive {
         self.settle(claim, DUE);
     }
 
-    /// In, with a clean window, after so many `attempts` in all.
+    /// In, with a clean window, after `attempts` in all.
     pub fn readmit(&self, attempts: u64) {
         let mut window = self.lock();
         self.clean(&mut window, attempts);
         self.word.store(IN, Relaxed);
     }
 
-    /// An attempt succeeded, one of so many `attempts` in all. Most only look: at what a pick has
-    /// looked at as well.
+    /// An attempt succeeded; there were `attempts` in all. Most calls only read memory that the
+    /// pick has read, too.
     #[inline]
     pub fn succeeded(&self, limits: Limits, now: u64, attempts: u64) {
         if self.in_a_row.load(Relaxed) != 0 {
@@ -144,7 +144,8 @@ impl Passive {
         }
     }
 
-    /// The claimed probe succeeded: in, with a clean window. Whether that was news.
+    /// The claimed probe succeeded: in, with a clean window. Returns whether the server was out
+    /// before.
     pub fn succeed(&self, claim: Claim, attempts: u64) -> bool {
         let mut window = self.lock();
         let settled = self.settle(claim, IN);

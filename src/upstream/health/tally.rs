@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-/// Samples in a window; the more, the more exact its beginning.
+/// Samples in a window. With more of them, its beginning is more exact.
 const SAMPLES: u64 = 16;
 
 #[derive(Clone, Copy, Debug, Default)]

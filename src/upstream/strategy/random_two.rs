@@ -13,7 +13,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-/// How often a server is drawn that cannot be used before giving up.
+/// How many draws of a server that cannot be used before giving up.
 const DRAWS: usize = 20;
 
 /// The less loaded of two random servers.

@@ -14,7 +14,7 @@ const MAX_SLOTS: usize = 65_536;
 /// At most so many steps to compute a schedule: some tens of milliseconds of a reload.
 const MAX_STEPS: usize = 1 << 24;
 
-/// So many draws at least before a server is chosen by weight alone.
+/// The least number of draws before a server is chosen by weight alone.
 const DRAWS: usize = 32;
 
 /// Servers in turn, in proportion to their weights.
@@ -48,7 +48,7 @@ impl RoundRobin {
 
 impl Strategy for RoundRobin {
     fn pick(&self, candidates: &Candidates<'_>, _key: u64) -> Option<usize> {
-        // Where a server with nearly all turns is out, its turns would be drawn one by one.
+        // If a server with nearly all turns is out, its turns would be drawn one by one.
         for _ in 0..self.period().min(candidates.len().max(DRAWS)) {
             let i = self.draw();
             if candidates.is_eligible(i) {
@@ -67,7 +67,8 @@ impl RoundRobin {
             all.map(|i| (i, u64::from(candidates.member(i).weight)))
         };
         let total: u64 = eligible().map(|(_, weight)| weight).sum();
-        // A multiple of the cursor spreads, whatever the stride of the draws in vain.
+        // A multiple of the cursor spreads the choices, also if the failed draws come at regular
+        // distances.
         let spread = self.cursor.load(Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut position = ((u128::from(spread) * u128::from(total)) >> 64) as u64;
         let mut last = None;
@@ -165,7 +166,7 @@ mod tests {
         assert!(schedule(&reduced(&[u32::MAX, 1])).len() <= MAX_SLOTS);
     }
 
-    /// A thousand of 1,001 turns are of the one that is out.
+    /// A thousand of 1,001 turns belong to the server that is out.
     #[test]
     fn a_heavy_server_that_is_out_costs_no_pick_its_turns() {
         let member = |address, weight, down| Member {
