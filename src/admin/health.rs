@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// `ok`, or `degraded` when an upstream has no live server, the last reload failed, the access log
-/// lost lines within the last minute, or a certificate ends within three days; 503 when requests can't
-/// be served.
+/// lost lines within the last minute, or a certificate ends within three days; 503 when requests
+/// can't be served.
 pub(super) fn health(live: &Live) -> Response<Full<Bytes>> {
     let (snapshot, now) = (live.load(), live.clock.now());
     let mut degraded = false;

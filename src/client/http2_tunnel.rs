@@ -1,8 +1,8 @@
 //! Tunnels by extended CONNECT (RFC 8441), as WebSockets over HTTP/2.
 //!
 //! Owns: making one of what it is in HTTP/1.1, and back. May touch: [`crate::message::websocket`].
-//! So routes, filters and servers see the same, whatever the client speaks. What passes is the request's
-//! body and the answer's, as for any request.
+//! So routes, filters and servers see the same, whatever the client speaks. What passes is the
+//! request's body and the answer's, as for any request.
 
 use crate::{
     http1::{request::Head, request_head::can_pass},

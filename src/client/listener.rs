@@ -1,8 +1,8 @@
 //! Listening sockets, and the loop that accepts on one of them.
 //!
-//! Owns: a listener's sockets, one per worker (but one for all as a file), for as long as the config has it. If a worker dies,
-//! the next one takes over its socket with the connections queued on it. May touch:
-//! [`crate::snapshot`], [`crate::loopback`]. Next: [`super::connection`].
+//! Owns: a listener's sockets, one per worker (but one for all as a file), for as long as the
+//! config has it. If a worker dies, the next one takes over its socket with the connections queued
+//! on it. May touch: [`crate::snapshot`], [`crate::loopback`]. Next: [`super::connection`].
 
 use super::{
     backlog::{self, Accepted, Backlog},

@@ -1,8 +1,8 @@
 //! Connections from clients: accepting, TLS, HTTP/1 and HTTP/2.
 //!
 //! Owns: everything that knows which protocol a client speaks. May touch: [`crate::proxy`] and what
-//! is below it. [`listener`] accepts, [`connection`] chooses the protocol, and every request goes to
-//! [`crate::proxy::handle`].
+//! is below it. [`listener`] accepts, [`connection`] chooses the protocol, and every request goes
+//! to [`crate::proxy::handle`].
 
 pub mod activity;
 pub mod alarm;

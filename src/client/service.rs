@@ -1,7 +1,7 @@
 //! What a connection's requests have in common.
 //!
-//! Owns: how many requests a connection carries, and whether it is to end after the next answer. May
-//! touch: [`crate::proxy`].
+//! Owns: how many requests a connection carries, and whether it is to end after the next answer.
+//! May touch: [`crate::proxy`].
 
 use super::listener::{Listener, Open};
 use crate::{

@@ -112,7 +112,8 @@ impl<'a> Document<'a> {
         self.find(Severity::Error, span, message.into(), hint);
     }
 
-    /// Reports that something is missing, unless the text has broken lines: it may be in one of them.
+    /// Reports that something is missing, unless the text has broken lines: it may be in one of
+    /// them.
     pub(super) fn absent(&self, span: Span, message: impl Into<String>, hint: Option<String>) {
         if self.garbled.is_empty() {
             self.error(span, message, hint);

@@ -45,7 +45,8 @@ pub struct Diagnostic {
 const BEFORE: usize = 60;
 const SHOWN: usize = 160;
 
-/// The part of a line that is shown for a place `at` characters into it, and the place in that part.
+/// The part of a line that is shown for a place `at` characters into it, and the place in that
+/// part.
 fn window(line: &str, at: usize) -> (String, usize) {
     let mut rest = line.chars();
     let begin = if at > SHOWN - BEFORE { at - BEFORE } else { 0 };

@@ -9,7 +9,8 @@ use std::{
 /// A directory served.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Files {
-    /// `root`: relative paths are taken from the config file's directory and stored joined. It need not exist (a warning).
+    /// `root`: relative paths are taken from the config file's directory and stored joined. It need
+    /// not exist (a warning).
     pub root: PathBuf,
     /// `index`: tried in this order for a directory, default `["index.html"]`.
     pub index: Vec<String>,

@@ -8,7 +8,8 @@ use std::time::Duration;
 pub struct HealthCheck {
     /// `path`, default `/`; starts with `/`.
     pub path: String,
-    /// `grpc`: the service whose health is asked for by gRPC, in place of `path`; `""` is the whole server.
+    /// `grpc`: the service whose health is asked for by gRPC, in place of `path`; `""` is the whole
+    /// server.
     pub grpc: Option<String>,
     /// `host`: the `Host` sent, default the server's address.
     pub host: Option<String>,

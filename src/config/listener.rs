@@ -16,8 +16,8 @@ pub struct Listener {
     pub address: ListenAddress,
     /// `mode`: who may connect to a Unix socket, default 0666: any user, as with TCP.
     pub mode: u32,
-    /// `defer_accept`: a connection is accepted once its client has sent something, or after about a
-    /// second (Linux's `TCP_DEFER_ACCEPT`), default true.
+    /// `defer_accept`: a connection is accepted once its client has sent something, or after about
+    /// a second (Linux's `TCP_DEFER_ACCEPT`), default true.
     pub defer_accept: bool,
     /// The addresses whose connections begin with the PROXY protocol's header; `None`: no
     /// connection does.
@@ -39,7 +39,8 @@ pub struct Tls {
     pub only_tls13: bool,
     /// Offer HTTP/2 by ALPN (`http2`, default true).
     pub http2: bool,
-    /// Answer 421 when the host is not one that the certificate chosen by SNI covers (`strict_sni`, default true).
+    /// Answer 421 when the host is not one that the certificate chosen by SNI covers (`strict_sni`,
+    /// default true).
     pub strict_sni: bool,
     /// `client`: who may connect; `None` asks nobody for a certificate.
     pub client: Option<ClientCertificates>,
@@ -61,7 +62,8 @@ pub struct ClientCertificates {
 /// A certificate chain and its key, already found to be readable and to match.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Certificate {
-    /// PEM, leaf first; relative paths are taken from the config file's directory and stored joined.
+    /// PEM, leaf first; relative paths are taken from the config file's directory and stored
+    /// joined.
     pub cert: PathBuf,
     /// PEM, PKCS#8, PKCS#1 or SEC1.
     pub key: PathBuf,
@@ -91,7 +93,8 @@ pub struct ListenerLimits {
     pub request_head: usize,
     /// `headers`: fields in a request, default 100; 431.
     pub headers: usize,
-    /// `requests_per_connection`, default 10 000; the last answer says `Connection: close`. 0 = unlimited.
+    /// `requests_per_connection`, default 10 000; the last answer says `Connection: close`. 0 =
+    /// unlimited.
     pub requests_per_connection: u64,
     /// `connection_age`, default 1 h, closed gracefully after. Zero = unlimited.
     pub connection_age: Duration,

@@ -22,8 +22,9 @@ pub struct Loaded {
     pub config: Config,
     /// Warnings; each can be printed by itself.
     pub warnings: Vec<Diagnostic>,
-    /// The keys that the file does not have, so that they have their defaults: `upstream.*.keepalive`,
-    /// `site[].route[].timeouts.connect`. Keys of an optional table are in it only if the table is.
+    /// The keys that the file does not have, so that they have their defaults:
+    /// `upstream.*.keepalive`, `site[].route[].timeouts.connect`. Keys of an optional table are in
+    /// it only if the table is.
     pub defaulted: BTreeSet<String>,
 }
 

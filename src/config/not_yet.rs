@@ -3,8 +3,8 @@
 //! Owns: the words that people look for, and what to tell them. May touch: nothing of ours. Next:
 //! [`super::document`] asks here before it guesses what a key was meant to be.
 
-/// Keys, the tables that they are told about in (by the beginning of [`super::shape::Shape::pattern`];
-/// empty: everywhere), and the hint.
+/// Keys, the tables that they are told about in (by the beginning of
+/// [`super::shape::Shape::pattern`]; empty: everywhere), and the hint.
 type Told = (&'static [&'static str], &'static str, &'static str);
 
 const TOLD: [Told; 16] = [

@@ -19,7 +19,8 @@ pub struct Retry {
     pub non_idempotent: bool,
     /// `max_body`: request bodies up to this are kept for another try, default 64 KiB.
     pub max_body: usize,
-    /// `budget`: retries as a percentage of the running requests, default `"20%"`; `"100%"` is no limit.
+    /// `budget`: retries as a percentage of the running requests, default `"20%"`; `"100%"` is no
+    /// limit.
     pub budget_percent: u32,
     /// `budget_min`: retries always allowed at once, default 3.
     pub budget_min: u32,

@@ -38,7 +38,8 @@ pub struct Route {
     pub retry: Option<Retry>,
     /// `forwarded_fields`: which fields tell servers about the client.
     pub forwarded_fields: ForwardedFields,
-    /// `response_buffer`: bytes taken off a server ahead of a slow client, default 32 KiB, 0 = none.
+    /// `response_buffer`: bytes taken off a server ahead of a slow client, default 32 KiB, 0 =
+    /// none.
     pub response_buffer: usize,
     /// `max_body`: of a request, default 10 MiB, 0 = unlimited; 413.
     pub max_body: u64,
@@ -115,7 +116,8 @@ pub struct HeaderEdits {
     pub add: Vec<(HeaderName, Template)>,
     /// `remove`.
     pub remove: Vec<HeaderName>,
-    /// `always`, of `response_headers` alone: edits of caching fields hold for errors, too, default false.
+    /// `always`, of `response_headers` alone: edits of caching fields hold for errors, too, default
+    /// false.
     pub always: bool,
 }
 

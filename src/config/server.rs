@@ -8,13 +8,14 @@ use std::{path::PathBuf, time::Duration};
 /// One address in an upstream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
-    /// `address`: `"host:port"`, `"1.2.3.4:80"`, `"[::1]:80"` or `"unix:app.sock"`, syntactically valid.
-    /// Of `"https://host"` it is `"host:443"`.
+    /// `address`: `"host:port"`, `"1.2.3.4:80"`, `"[::1]:80"` or `"unix:app.sock"`, syntactically
+    /// valid. Of `"https://host"` it is `"host:443"`.
     pub address: String,
-    /// The path of a Unix socket; relative paths are taken from the config file's directory and stored
-    /// joined.
+    /// The path of a Unix socket; relative paths are taken from the config file's directory and
+    /// stored joined.
     pub socket: Option<PathBuf>,
-    /// `tls`, or else the upstream's; `https://` is the same as `tls = {}`. Its `name` is filled in.
+    /// `tls`, or else the upstream's; `https://` is the same as `tls = {}`. Its `name` is filled
+    /// in.
     pub tls: Option<ServerTls>,
     /// `weight`: 0 to 1000, default 1; 0 gets no requests.
     pub weight: u32,

@@ -19,8 +19,8 @@ use x509_parser::time::ASN1Time;
 pub struct ServerTls {
     /// `ca`: PEM of the authorities that are trusted, default the system's.
     pub ca: Option<PathBuf>,
-    /// `name`: what the server's certificate must be for, and what is sent as SNI; default the host in
-    /// its address.
+    /// `name`: what the server's certificate must be for, and what is sent as SNI; default the host
+    /// in its address.
     pub name: Option<String>,
     /// `insecure`: any certificate is accepted, default false.
     pub insecure: bool,

@@ -52,7 +52,8 @@ pub struct UpstreamLimits {
     pub response_headers: usize,
 }
 
-/// `strategy = "…"` (with `hash_key = "{…}"` beside it for `consistent_hash`, default `{client_ip}`).
+/// `strategy = "…"` (with `hash_key = "{…}"` beside it for `consistent_hash`, default
+/// `{client_ip}`).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Strategy {
     /// `round_robin`, also written `weighted`.
@@ -72,8 +73,8 @@ pub enum Strategy {
 pub struct UpstreamHttp2 {
     /// `streams`: requests at once on one connection, default 100; fewer if the server says so.
     pub streams: u32,
-    /// `ping`: after so long without a byte from a server that has requests, it is asked for a sign of
-    /// life; default 10 s.
+    /// `ping`: after so long without a byte from a server that has requests, it is asked for a sign
+    /// of life; default 10 s.
     pub ping: Duration,
     /// `ping_timeout`: it has so long to give one, default 5 s.
     pub ping_timeout: Duration,

@@ -139,7 +139,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Made by `openssl ocsp`: 00C1 is good, 02 revoked, 03 unknown; from 2026-11-28 on for ten years.
+    /// Made by `openssl ocsp`: 00C1 is good, 02 revoked, 03 unknown; from 2026-11-28 on for ten
+    /// years.
     const ALL: &str = "\
     308202020a0100a08201fb308201f706092b0601050507300101048201e8308201e430820189a10f300d310b30090603\
     5504030c026361180f32303236313132383038333334395a3082013e3063303b300906052b0e03021a0500041411048c\

@@ -127,8 +127,8 @@ impl Reader {
         Poll::Ready(Ok(chunk))
     }
 
-    /// The next chunk, or its beginning, if the kernel has it in memory: a worker must not wait for a
-    /// disk.
+    /// The next chunk, or its beginning, if the kernel has it in memory: a worker must not wait for
+    /// a disk.
     fn read_at_hand(&self, size: usize) -> Option<io::Result<Bytes>> {
         let read =
             buffers::read_up_to(size, |room| moved::read_at_hand(&self.file, room, self.next));

@@ -1,4 +1,5 @@
-//! Interim responses on their way from a server to the client (RFC 9110 §15.2), as `103 Early Hints`.
+//! Interim responses on their way from a server to the client (RFC 9110 §15.2), as `103 Early
+//! Hints`.
 //!
 //! Owns: those that wait for the client's connection to send them. May touch: [`crate::http1`].
 //! [`mod@crate::origin::exchange`] reads them, the client's connection asks after each poll of a

@@ -15,8 +15,8 @@ use std::{
     net::{IpAddr, Ipv6Addr},
 };
 
-/// What stands for a Unix socket: an obfuscated identifier (§6.3), which no other proxy takes for an
-/// address.
+/// What stands for a Unix socket: an obfuscated identifier (§6.3), which no other proxy takes for
+/// an address.
 const UNIX: &[u8] = b"_unix";
 
 /// What one proxy says of its client.

@@ -42,8 +42,8 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// `max` bytes are let through (0 = all), `keep_limit` bytes are kept for another try, and of the
-    /// trailers those that are not `edited`.
+    /// `max` bytes are let through (0 = all), `keep_limit` bytes are kept for another try, and of
+    /// the trailers those that are not `edited`.
     pub fn new(body: Body, max: u64, keep_limit: usize, edited: &EditedNames) -> Self {
         let length = body.length();
         Self {
@@ -62,8 +62,8 @@ impl Upload {
         }
     }
 
-    /// What follows once the server has agreed to change protocols: [`Upload::open`]. Nothing is passed
-    /// on before (RFC 9110 §7.8).
+    /// What follows once the server has agreed to change protocols: [`Upload::open`]. Nothing is
+    /// passed on before (RFC 9110 §7.8).
     pub fn tunnel(body: Body) -> Self {
         let mut upload = Self::new(Body::Empty, 0, 0, &None);
         upload.body = body;

@@ -21,8 +21,8 @@ thread_local! {
     static CLIENT: Cell<Option<PeerAddress>> = const { Cell::new(None) };
 }
 
-/// Does `work`, which is for this client: what a library says meanwhile is about it. A span would cost
-/// every poll more than the poll itself.
+/// Does `work`, which is for this client: what a library says meanwhile is about it. A span would
+/// cost every poll more than the poll itself.
 pub fn about_client<T>(client: PeerAddress, work: impl FnOnce() -> T) -> T {
     CLIENT.set(Some(client));
     let done = work();

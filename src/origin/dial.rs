@@ -1,8 +1,8 @@
 //! Opens what the bytes of a connection to a server go through.
 //!
 //! Owns: the order of the addresses, each one's share of the time, and the layers of a connection.
-//! May touch: [`crate::upstream`], [`crate::message`], [`crate::tls`], [`crate::loopback`]. Called by [`super::connect`] for requests and by
-//! [`super::probe`] for checks.
+//! May touch: [`crate::upstream`], [`crate::message`], [`crate::tls`], [`crate::loopback`]. Called
+//! by [`super::connect`] for requests and by [`super::probe`] for checks.
 
 use super::{
     sessions::LineKey,

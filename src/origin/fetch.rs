@@ -1,8 +1,8 @@
 //! One request to one server, and its answer, whatever the server speaks.
 //!
 //! Owns: the way from a lease to an answer: a kept connection or a new one, the exchange, and what
-//! becomes of the body. May touch: this room. [`mod@crate::proxy::forward`] calls it; a try at another
-//! server is the caller's.
+//! becomes of the body. May touch: this room. [`mod@crate::proxy::forward`] calls it; a try at
+//! another server is the caller's.
 
 use super::{
     connect::Connection,

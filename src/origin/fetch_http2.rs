@@ -1,7 +1,7 @@
 //! One request to one server that may speak HTTP/2.
 //!
-//! Owns: the choice of a shared connection, opening one, and what to do where the server turns out to
-//! speak HTTP/1 only. May touch: [`super::sessions`], [`super::http2`], [`mod@super::fetch`].
+//! Owns: the choice of a shared connection, opening one, and what to do where the server turns out
+//! to speak HTTP/1 only. May touch: [`super::sessions`], [`super::http2`], [`mod@super::fetch`].
 
 use super::{
     connect::Connection,

@@ -2,8 +2,8 @@
 //!
 //! Owns: flow control towards the server, the time between reads, and the end: the lease and the
 //! place on the connection go back. May touch: [`super::http2`], [`super::sessions`]. A client that
-//! goes away drops it, and the server is told at once (RST_STREAM, CANCEL). A tunnel (RFC 8441) is one
-//! whose request goes on.
+//! goes away drops it, and the server is told at once (RST_STREAM, CANCEL). A tunnel (RFC 8441) is
+//! one whose request goes on.
 
 use super::{
     connect::Gear,

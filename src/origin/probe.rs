@@ -1,8 +1,8 @@
 //! Active checks: a small request to every server, now and then.
 //!
-//! Owns: one probe, and when the next one is due. May touch: [`crate::upstream`], [`super::ask`]. It goes
-//! the same way as a request, with connections of its own. The control thread runs one [`watch`] per
-//! server, however many workers there are.
+//! Owns: one probe, and when the next one is due. May touch: [`crate::upstream`], [`super::ask`].
+//! It goes the same way as a request, with connections of its own. The control thread runs one
+//! [`watch`] per server, however many workers there are.
 
 use super::{
     Destination, Home, Taker, Terms,

@@ -2,8 +2,8 @@
 //!
 //! Owns: which connection takes the next request, when another one is opened, and the task of each:
 //! it reads and writes, and asks the server for a sign of life when nothing comes. May touch:
-//! [`super::dial`], [`super::wire`]. Requests share a connection ([`super::http2`]). Where one is being
-//! opened, others wait for it instead of opening their own.
+//! [`super::dial`], [`super::wire`]. Requests share a connection ([`super::http2`]). Where one is
+//! being opened, others wait for it instead of opening their own.
 
 use super::{dial::Unconnected, wire::Wire};
 use crate::message::proxy_header::Ends;

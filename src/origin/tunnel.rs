@@ -1,5 +1,5 @@
-//! A tunnel's server half: after a change of protocols (RFC 9110 §7.8), bytes pass in both directions
-//! until both have ended, or until nothing has passed for too long.
+//! A tunnel's server half: after a change of protocols (RFC 9110 §7.8), bytes pass in both
+//! directions until both have ended, or until nothing has passed for too long.
 //!
 //! Owns: both directions on the server's connection. May touch: [`super::exchange`],
 //! [`super::connect`]. To the client it is a body like any other: what the server sends. What the

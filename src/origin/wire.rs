@@ -1,6 +1,7 @@
 //! What the bytes of a connection to a server go through.
 //!
-//! Owns: TCP and Unix sockets as one type, and TLS over both. May touch: [`crate::http1`]. [`super::connect`] opens one.
+//! Owns: TCP and Unix sockets as one type, and TLS over both. May touch: [`crate::http1`].
+//! [`super::connect`] opens one.
 
 use crate::http1::socket::Socket;
 use socket2::SockRef;

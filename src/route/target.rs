@@ -52,8 +52,8 @@ impl Target {
         for part in template.parts() {
             let before = path.len();
             scope.render_part(part, &mut path);
-            // A query is not part of a file's name. But a `?` that comes from the path was `%3F`, and
-            // is a part of the name (RFC 3986 §2.2).
+            // A query is not part of a file's name. But a `?` that comes from the path was `%3F`,
+            // and is a part of the name (RFC 3986 §2.2).
             if *part != Part::Variable(Variable::Path)
                 && let Some(at) = path[before..].find('?')
             {
@@ -117,7 +117,8 @@ impl Target {
         .map(|end| &raw[end..])
     }
 
-    /// The rest after the prefix. Empty if the prefix is all there is: a directory without its slash.
+    /// The rest after the prefix. Empty if the prefix is all there is: a directory without its
+    /// slash.
     fn stripped<'a>(&self, path: &'a str) -> &'a str {
         self.cut(path).unwrap_or(path)
     }

@@ -1,7 +1,8 @@
 //! Looks up the addresses of server names, again and again.
 //!
 //! Owns: the look-up, and what happens when it fails. May touch: [`super::server`]. Runs on the
-//! control thread; the system's resolver (`/etc/hosts`, search domains) is asked, as operators expect.
+//! control thread; the system's resolver (`/etc/hosts`, search domains) is asked, as operators
+//! expect.
 
 use super::Server;
 use std::{net::SocketAddr, sync::Arc, time::Duration};

@@ -10,7 +10,8 @@ use std::time::Duration;
 pub struct Check {
     /// The path asked for.
     pub path: String,
-    /// The service whose health is asked for by gRPC, in place of the path; empty: the whole server.
+    /// The service whose health is asked for by gRPC, in place of the path; empty: the whole
+    /// server.
     pub grpc: Option<String>,
     /// The `Host` sent; else the server's address.
     pub host: Option<String>,

@@ -33,8 +33,8 @@ pub struct Limits {
     pub max_fails: u32,
     /// The window and the length of an ejection.
     pub fail_timeout: Duration,
-    /// Unless they came in a row, failures eject only if they are this percentage of the attempts in
-    /// the window.
+    /// Unless they came in a row, failures eject only if they are this percentage of the attempts
+    /// in the window.
     pub fail_share: u32,
 }
 
@@ -88,7 +88,8 @@ pub type Claim = NonZeroU64;
 #[derive(Default)]
 #[repr(C)]
 pub struct Passive {
-    /// [`IN`], or the end of the ejection in milliseconds `<< 1`, or of the probe's time, `| PROBING`.
+    /// [`IN`], or the end of the ejection in milliseconds `<< 1`, or of the probe's time, `|
+    /// PROBING`.
     word: AtomicU64,
     /// When a success takes the next sample of the attempts.
     next_sample: AtomicU64,

@@ -13,7 +13,7 @@ pub enum Step {
     Body,
     /// Write these bytes.
     Send(Vec<u8>),
-    /// Send nothing more; what comes until it ends is the request's body.
+    /// Send nothing more. Everything that comes until the end is the request's body.
     HalfClose,
     /// Agree to a WebSocket.
     WebSocket,

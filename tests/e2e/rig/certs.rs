@@ -60,7 +60,7 @@ pub fn write_client(
     });
 }
 
-/// The same by an authority that nobody knows.
+/// The same, signed by an authority that nobody knows.
 pub fn write_stranger(dir: &Path, name: &str) {
     let key = KeyPair::generate().expect("a key");
     let params = CertificateParams::new(vec![format!("{name}.clients")]).expect("good names");
@@ -123,8 +123,8 @@ pub fn write_authority(dir: &Path, name: &str) {
     replace(&dir.join(format!("{name}.pem")), &authority().pem);
 }
 
-/// A server's settings with the files that [`write`] wrote. With `asks`, it wants a certificate that the
-/// authority signed.
+/// A server's settings with the files that [`write`] wrote. With `asks`, it wants a certificate
+/// that the authority signed.
 pub fn server_config(dir: &Path, name: &str, asks: bool) -> rustls::ServerConfig {
     server_config_with(dir, name, asks, rustls::ALL_VERSIONS)
 }
@@ -178,14 +178,14 @@ pub fn write_with(
     let mut params = CertificateParams::new(names).expect("good names");
     change(&mut params);
     let certificate = params.signed_by(&key, &authority().issuer).expect("a certificate");
-    // Key first: a daemon that reads in between sees a pair that does not match, and keeps the old
-    // one.
+    // The key first: a daemon that reads in between sees a pair that does not match, and keeps the
+    // old pair.
     replace(&dir.join(format!("{name}.key")), key.serialize_pem());
     replace(&dir.join(format!("{name}.pem")), certificate.pem());
     certificate.der().to_vec()
 }
 
-/// In one step, so that nobody reads a half.
+/// In one step, so that nobody reads half a file.
 pub fn replace(path: &Path, text: impl AsRef<[u8]>) {
     let new = path.with_extension("new");
     fs::write(&new, text).expect("writing a certificate");

@@ -33,7 +33,7 @@ impl Chance {
         among[self.below(among.len())]
     }
 
-    /// Mostly the first, once in `times` one of the others.
+    /// Usually the first; once in `times` one of the others.
     pub fn mostly<T: Copy>(&mut self, times: usize, usual: T, odd: &[T]) -> T {
         if self.one_in(times) { self.pick(odd) } else { usual }
     }

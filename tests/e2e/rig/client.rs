@@ -37,7 +37,7 @@ impl<S: Read + Write> Client<S> {
         self.try_send(bytes).expect("the daemon takes what is sent");
     }
 
-    /// Where the daemon may well close before it has all.
+    /// Like `send`, for a daemon that may close before it has all bytes.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.reader.stream.write_all(bytes.as_ref())?;
         self.reader.stream.flush()

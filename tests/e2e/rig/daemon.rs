@@ -62,7 +62,8 @@ impl Daemon {
         Self::start_in(tempfile::tempdir().expect("a directory"), config)
     }
 
-    /// Starts in a directory that may hold certificates and files already, and waits until it is ready.
+    /// Starts in a directory that may hold certificates and files already, and waits until it is
+    /// ready.
     pub fn start_in(dir: TempDir, config: &str) -> Self {
         Self::launch_in(dir, config).until_ready()
     }
@@ -87,8 +88,8 @@ impl Daemon {
         Self::launch(limited, dir, &config.text()).until_ready()
     }
 
-    /// Starts with an allocator that gives free memory back at once, page by page: what the process has
-    /// is in use.
+    /// Starts with an allocator that gives free memory back at once, page by page: so all memory of
+    /// the process is in use.
     pub fn start_frugal(dir: TempDir, config: &str) -> Self {
         let mut frugal = Command::new(env!("CARGO_BIN_EXE_sheave"));
         frugal.env("MIMALLOC_ALLOW_THP", "0").env("MIMALLOC_PURGE_DELAY", "0");
@@ -166,7 +167,7 @@ impl Daemon {
         self.count("sheave_requests_rejected_total", &[("reason", reason)])
     }
 
-    /// What `/upstreams` says about one server, wherever in the document it is.
+    /// What `/upstreams` says about one server of any upstream.
     pub fn server_state(&self, address: &str) -> Value {
         let (status, document) = self.admin_json("/upstreams");
         assert_eq!(status, 200, "/upstreams");

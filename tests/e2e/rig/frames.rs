@@ -41,7 +41,8 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// `method path` without a body.
 pub fn request(stream: u32, method: &str, path: &str) -> Vec<u8> {
-    // RFC 7541: 2, 4 and 1 are the static table's `:method`, `:path` and `:authority`, 7 is `https`.
+    // RFC 7541: 2, 4 and 1 are the static table's `:method`, `:path` and `:authority`, 7 is
+    // `https`.
     let mut block = vec![0x87];
     for (name, value) in [(2, method), (4, path), (1, "localhost")] {
         block.extend([name, value.len() as u8]);
@@ -73,7 +74,7 @@ fn block(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
     block
 }
 
-/// A POST whose body is to come, with a `content-length` if it is not empty.
+/// A POST whose body follows, with a `content-length` if that text is not empty.
 pub fn begin_upload(stream: u32, path: &str, length: &str) -> Vec<u8> {
     let mut block = vec![0x83, 0x87];
     for (name, value) in [(4, path), (1, "localhost")] {
@@ -150,7 +151,7 @@ pub fn body_length(client: &mut TlsClient, stream: u32) -> io::Result<usize> {
     }
 }
 
-/// Whether the daemon has ended the connection, in whatever way.
+/// Whether the daemon has ended the connection, with or without a reset.
 pub fn is_ended<S: io::Read + io::Write>(client: &mut Client<S>) -> bool {
     !matches!(client.first_byte(), Ok(true))
 }

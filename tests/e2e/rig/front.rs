@@ -1,5 +1,5 @@
-//! What stands before a server of the rig: a Unix socket, TLS, a reader of the PROXY protocol. It passes
-//! the bytes on, and keeps what it saw of each connection.
+//! What stands before a server of the rig: a Unix socket, TLS, a reader of the PROXY protocol. It
+//! passes the bytes on, and keeps what it saw of each connection.
 
 use super::Server;
 use rustls::{HandshakeKind, ServerConfig};
@@ -53,8 +53,8 @@ impl fmt::Display for Front {
 }
 
 impl Front {
-    /// On a TCP port of its own. With `tls` it makes a handshake, and before that it may read a header
-    /// of the PROXY protocol.
+    /// On a TCP port of its own. It may first read a header of the PROXY protocol; with `tls` it
+    /// then makes a handshake.
     pub fn start(server: &Server, tls: Option<ServerConfig>, proxy_protocol: bool) -> Self {
         let (runtime, state) = Self::begin(server, tls, proxy_protocol);
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");

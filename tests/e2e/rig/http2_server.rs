@@ -1,5 +1,5 @@
-//! An upstream server that speaks HTTP/2, by the `h2` crate: so that resets, GOAWAY and silence are a
-//! test's to choose.
+//! An upstream server that speaks HTTP/2, by the `h2` crate: so that resets, GOAWAY and silence are
+//! a test's to choose.
 
 use super::{eventually, until};
 use bytes::Bytes;
@@ -43,7 +43,7 @@ pub enum Deed {
     ResetHalf(Reason),
     /// RST_STREAM after a part of the body.
     ResetLate(Reason),
-    /// GOAWAY that takes this request as the last; the connection ends after it.
+    /// GOAWAY with this request as the last one; the connection ends after it.
     GoAway,
     /// Never answers.
     Hang,
@@ -137,7 +137,7 @@ impl Http2Server {
         self.state.seen.lock().unwrap().clone()
     }
 
-    /// The last request for a path, once it is there and what `check` wants.
+    /// The last request for a path, once it is there and `check` accepts it.
     pub fn wait_for(&self, path: &str, check: impl Fn(&Seen) -> bool) -> Seen {
         eventually(path, || {
             self.seen().into_iter().rev().find(|it| it.uri.path() == path && check(it))
@@ -159,14 +159,14 @@ impl Http2Server {
         self.state.kill.send_modify(|it| *it += 1);
     }
 
-    /// Listens no more, and drops its connections.
+    /// Stops listening, and drops its connections.
     pub fn stop(&self) {
         self.state.stopped.send_replace(true);
         self.drop_connections();
         until("the server to be gone", || std::net::TcpStream::connect(self.address).is_err());
     }
 
-    /// Lets so many of those that wait go on, or of those that come.
+    /// Lets so many requests go on: those that wait, or that come later.
     pub fn go(&self, count: usize) {
         self.state.go.add_permits(count);
     }

@@ -1,4 +1,5 @@
-//! A load of keep-alive connections, each asking as fast as it is answered, that counts what came back.
+//! A load of keep-alive connections, each asking as fast as it is answered, that counts what came
+//! back.
 
 use super::{Client, Response};
 use std::{
@@ -12,7 +13,8 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-/// Looks at a good response: number of the request, when it was asked (whatever `before` gave), response.
+/// Checks a good response. It gets the request's number, what `before` returned for it, and the
+/// response.
 type Inspect = dyn Fn(usize, u64, &Response) -> Result<(), String> + Send + Sync;
 type Before = dyn Fn() -> u64 + Send + Sync;
 type Make = dyn Fn(usize) -> String + Send + Sync;
@@ -111,7 +113,7 @@ impl Load {
         Running { threads: threads.collect(), shared }
     }
 
-    /// What one of the connections does: it is made again whenever it has ended.
+    /// What one of the connections does. If it has ended, it is made again.
     fn one_connection(&self, shared: &Shared) {
         let mut client: Option<Client> = None;
         let mut outcome = Outcome::default();

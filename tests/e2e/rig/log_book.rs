@@ -39,7 +39,7 @@ impl LogBook {
         lines.iter().rev().find_map(|line| check(&serde_json::from_str(line).ok()?))
     }
 
-    /// The newest line that says `message`, with these fields, once it is there.
+    /// Waits for a line with this `message` and these fields, and returns the newest.
     pub fn find_message(&self, message: &str, fields: &[(&str, &str)]) -> Option<Value> {
         self.find(|line| {
             let of = &line["fields"];

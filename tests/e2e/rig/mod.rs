@@ -1,5 +1,5 @@
-//! What the scenarios are built from: the daemon as a child process, upstream servers that misbehave
-//! on command, and clients that write exact bytes.
+//! What the scenarios are built from: the daemon as a child process, upstream servers that
+//! misbehave on command, and clients that write exact bytes.
 //!
 //! No port, path or time is fixed: addresses come from the daemon's log, directories from
 //! `tempfile`, and waiting is polling with a deadline.

@@ -86,7 +86,7 @@ fn request(head: &Head) -> Message {
     }
 }
 
-/// Fields as written, less the one space after the colon.
+/// Fields as written, without the one space after the colon.
 pub fn fields(head: &Head) -> Fields {
     let mut fields = Fields::new();
     for line in head.raw.split("\r\n").skip(1).filter(|line| !line.is_empty()) {

@@ -103,7 +103,7 @@ pub fn fields(map: &HeaderMap) -> Fields {
     fields
 }
 
-/// Takes a body to where it ends or breaks.
+/// Reads a body until it ends or breaks.
 async fn collect(mut body: Incoming, into: &Mutex<Message>) {
     while let Some(frame) = body.frame().await {
         let mut message = into.lock().unwrap();
@@ -121,8 +121,8 @@ async fn collect(mut body: Incoming, into: &Mutex<Message>) {
     into.lock().unwrap().verdict = Verdict::Whole;
 }
 
-/// RFC 9110 §2.5: a later minor version is read as the latest that one knows. hyper refuses it, so it
-/// is asked what it makes of HTTP/1.1.
+/// RFC 9110 §2.5: a later minor version is read as the latest that one knows. hyper refuses it, so
+/// the version is changed to HTTP/1.1 first.
 fn in_known_version(pieces: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut whole = pieces.concat();
     let later = b"HTTP/1.2";

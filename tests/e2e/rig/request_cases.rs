@@ -162,7 +162,7 @@ fn request(chance: &mut Chance) -> Vec<u8> {
     mutated(chance, whole)
 }
 
-/// One to three requests, and mostly one more that tells whether their ends were found.
+/// One to three requests, and usually one more that shows whether their ends were found.
 pub fn case(n: usize) -> Case {
     let chance = &mut Chance::new(n as u64);
     let mut bytes = Vec::new();

@@ -10,7 +10,7 @@ pub struct Case {
     pub method: &'static str,
     pub bytes: Vec<u8>,
     pub pieces: Vec<Vec<u8>>,
-    /// Whether the server would rather keep the connection, where the framing allows it.
+    /// Whether the server keeps the connection if the framing allows it.
     pub keeps: bool,
 }
 

@@ -36,7 +36,8 @@ pub struct Agreed {
 pub type TlsClient = Client<StreamOwned<ClientConnection, TcpStream>>;
 
 impl Handshake {
-    /// TLS 1.2 and 1.3 with these ALPN protocols; tickets are kept between connections of one `Handshake`.
+    /// TLS 1.2 and 1.3 with these ALPN protocols; tickets are kept between connections of one
+    /// `Handshake`.
     pub fn offering(alpn: &[&str]) -> Self {
         Self::with_versions(alpn, rustls::ALL_VERSIONS)
     }
@@ -86,7 +87,7 @@ impl Handshake {
         client.try_response("GET")
     }
 
-    /// Connects, with `name` as SNI, which the certificate must cover.
+    /// Connects with `name` as SNI; the certificate must cover that name.
     pub fn connect(&self, address: SocketAddr, name: &str) -> (TlsClient, Agreed) {
         self.try_connect(address, name).unwrap_or_else(|e| panic!("TLS as {name}: {e}"))
     }

@@ -211,7 +211,7 @@ impl State {
     }
 }
 
-/// What becomes of a connection after a step.
+/// What happens to a connection after a step.
 enum Ending {
     Go,
     Close,
