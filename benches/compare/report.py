@@ -10,7 +10,7 @@ from statistics import median
 from programs import said, tls_library, version
 from scenarios import BUILD_TARGET, P99_TARGET, SCENARIOS
 
-PEERS = ("nginx", "haproxy")
+PEERS = {"nginx": "nginx", "haproxy": "HAProxy", "envoy": "Envoy"}
 # With fewer rounds than this, even their whole range says too little.
 FEWEST = 5
 TARGETS = {scenario.name: scenario.target for scenario in SCENARIOS}
@@ -37,6 +37,8 @@ def facts(binaries, root, proxy_core, load_core):
         "sheave": version(said(str(binaries["sheave"]), "--version")),
         "commit": commit,
     }
+    if "envoy" in binaries:
+        found["envoy"] = re.sub(".*?/(?=1)", "", said(str(binaries["envoy"]), "--version").strip())
     for name, flags in (("nginx", ("-v", "-V")), ("haproxy", ("-v", "-vv"))):
         if name in binaries:
             binary = str(binaries[name])
@@ -103,10 +105,12 @@ def ratios_table(results):
     """sheave against the others: what matters."""
     def cells(rounds, key, targets):
         ours = rounds.get("sheave")
-        return [ratio_text(ours, rounds.get(peer), key, targets[peer]) for peer in PEERS]
+        return [ratio_text(ours, rounds.get(peer), key, targets[peer]) for peer in peers]
 
-    rows = [["scenario", "CPU to nginx", "CPU to HAProxy", "p99 to nginx", "p99 to HAProxy",
-             "other programs"]]
+    # Envoy is in few scenarios.
+    peers = [it for it in PEERS if any(it in result["rounds"] for result in results)]
+    rows = [["scenario", *(f"CPU to {PEERS[it]}" for it in peers),
+             *(f"p99 to {PEERS[it]}" for it in peers), "other programs"]]
     for result in results:
         rows.append([
             result["scenario"],
@@ -114,6 +118,24 @@ def ratios_table(results):
             *cells(result["steady"], "p99", dict.fromkeys(PEERS, P99_TARGET)),
             f"{result['others']:.0%}",
         ])
+    return table(rows)
+
+
+def both_table(results):
+    """What is got through with both cores: more is better."""
+    rows = [["scenario", "system", "req/s", "req/s to nginx", "both cores busy", "CPU µs/req",
+             "other programs"]]
+    for result in results:
+        theirs = result["rounds"].get("nginx")
+        for name, rounds in result["rounds"].items():
+            mid, found = summary(rounds), ratio(rounds, theirs, "rate")
+            text = "{:.2f} ({:.2f}–{:.2f})".format(*found) if found else "–"
+            if found and name == "sheave":
+                least = TARGETS[result["scenario"]]["rate"]
+                missed, sure = found[2] < least, found[1] >= least and len(rounds) >= FEWEST
+                text += f" {'' if sure else '**not** ' if missed else '**?** '}≥ {least:.2f}"
+            rows.append([result["scenario"], name, f"{mid['rate']:.0f}", text, f"{mid['used']:.0%}",
+                         f"{mid['cpu']:.1f}", f"{result['others']:.0%}"])
     return table(rows)
 
 
@@ -206,7 +228,7 @@ def reload_lines(found):
 def document(date, command, machine, results, missing):
     """The result file."""
     kinds = {kind: [it for it in results if it["kind"] == kind and it.get("rounds") != {}]
-             for kind in ("load", "idle", "growth", "reload")}
+             for kind in ("load", "both", "idle", "growth", "reload")}
     loaded = kinds["load"] + kinds["growth"]
     lines = [f"# {date}", "", f"Made by `{command}`.", ""]
     lines += [f"- {name}: {value}" for name, value in machine.items()]
@@ -218,6 +240,9 @@ def document(date, command, machine, results, missing):
                   "the rounds do not tell. CPU is of rounds at saturation, p99 of rounds at a fixed rate.",
                   "`other programs`: their share of the machine's CPU time meanwhile; more than some",
                   "per cent makes p99 worthless and widens the ratios.", "", ratios_table(kinds["load"])]
+    if kinds["both"]:
+        lines += ["", "## Both cores", "", "Nothing is pinned: two workers, the load and the servers share",
+                  "both cores. `both cores busy`: by anything at all.", "", both_table(kinds["both"])]
     if kinds["growth"]:
         lines += ["", "## As the work grows", "", growth_table(kinds["growth"])]
     for result in kinds["reload"]:

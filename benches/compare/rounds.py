@@ -34,6 +34,10 @@ class Bench:
         self.pin = systems.pinned(self.load_core)
         self.environ = load.environment(self.directory)
 
+    def pin_of(self, scenario):
+        """Where the load runs: with both cores it is pinned nowhere."""
+        return None if scenario.kind == "both" else self.pin
+
     def place(self, name):
         """A directory for one system, with the files and certificates that all have."""
         place = self.directory / name.replace(" ", "-").replace(",", "")
@@ -55,7 +59,7 @@ class Entrant:
 
 def start(bench, stack, scenario, name, plan):
     """Starts one system and checks its first answer."""
-    kind = name if name in ("nginx", "haproxy") else "sheave"
+    kind = name if name in systems.STARTS else "sheave"
     system = systems.STARTS[kind](plan)
     stack.callback(system.stop)
     system.await_ports()
@@ -68,9 +72,9 @@ def calibrate(bench, scenario, entrant):
     """How many requests make a round; at the same time the warm-up, which fills pools and caches."""
     if scenario.handshake == "full":
         entrant.count, entrant.capacity = load.FULL_HANDSHAKES * scenario.seconds, handshakes.RATE * 2
-        load.run(scenario, entrant.port, 50, bench.pin, bench.environ)
+        load.run(scenario, entrant.port, 50, bench.pin_of(scenario), bench.environ)
         return
-    seen = load.run(scenario, entrant.port, 4000, bench.pin, bench.environ)
+    seen = load.run(scenario, entrant.port, 4000, bench.pin_of(scenario), bench.environ)
     entrant.capacity = int(seen.requests / seen.seconds)
     entrant.count = max(entrant.capacity * scenario.seconds, 1000)
     if scenario.handshake:
@@ -79,11 +83,13 @@ def calibrate(bench, scenario, entrant):
 
 def costed(entrant, scenario, work):
     """What a round saw, and what CPU time it took of the system."""
-    times = []
+    times, busy = [], []
 
     def timed():
         times.append(entrant.system.cpu())
+        busy.append(systems.machine_times())
         seen = work()
+        busy.append(systems.machine_times())
         # The ends of the connections are part of the work, and so are the last lines of a log.
         time.sleep(0.1 if entrant.system.access else 0.05)
         times.append(entrant.system.cpu())
@@ -102,6 +108,7 @@ def costed(entrant, scenario, work):
         "p50": seen.p50,
         "p99": seen.p99,
         "busy": total / seen.seconds,
+        "used": (busy[1][0] - busy[0][0]) / max(busy[1][1] - busy[0][1], 1e-9),
         "requests": seen.requests,
     }
 
@@ -112,7 +119,7 @@ def one_round(bench, scenario, entrant):
     counts = scenario.handshake and "admin" in entrant.system.ports
     before = handshakes.counted(entrant.system.ports["admin"]) if counts else {}
     found = costed(entrant, scenario, lambda: load.run(scenario, entrant.port, entrant.count,
-                                                       bench.pin, bench.environ))
+                                                       bench.pin_of(scenario), bench.environ))
     if counts:
         after = handshakes.counted(entrant.system.ports["admin"])
         wrong = handshakes.wrong_kind(scenario, before, after)
@@ -151,7 +158,8 @@ def plans(bench, scenario, wanted, addresses):
         return made
     return {
         name: systems.Plan(bench.place(f"{scenario.name}-{name}"), addresses, core,
-                           bench.binaries[name], log=scenario.log)
+                           bench.binaries[name], log=scenario.log, workers=scenario.workers,
+                           upstream=scenario.upstream)
         for name in wanted
     }
 
@@ -161,7 +169,8 @@ def measure(bench, scenario, wanted):
     with ExitStack() as stack:
         most = max((it.get("servers", 3) for it in scenario.variants.values()), default=3)
         servers, addresses = systems.origin(
-            bench.directory, bench.load_core, SMALL, bench.binaries["origin"], most)
+            bench.directory, bench.load_core if scenario.kind != "both" else None, SMALL,
+            bench.binaries["origin"], most, scenario.upstream, scenario.workers)
         stack.callback(servers.stop)
         servers.await_ports()
         running, agreed = {}, {}
@@ -183,14 +192,14 @@ def measure(bench, scenario, wanted):
                        lambda entrant: one_round(bench, scenario, entrant))
         result = {"scenario": scenario.name, "about": scenario.about, "kind": scenario.kind,
                   "rounds": found, "steady": {}, "rate": 0}
-        if "oha" in bench.binaries and running:
+        if scenario.steady and "oha" in bench.binaries and running:
             result["rate"] = rate = steady.rate([it.capacity for it in running.values()])
             result["steady"] = repeat(
                 bench, scenario, running,
                 bench.rounds * (1 if scenario.handshake else MORE_AT_A_FIXED_RATE),
                 "fixed rate, round",
                 lambda entrant: costed(entrant, scenario, lambda: steady.run(
-                    scenario, entrant.port, rate, bench.pin, bench.directory, bench.environ)),
+                    scenario, entrant.port, rate, bench.pin_of(scenario), bench.directory, bench.environ)),
             )
         # A system with a wrong answer at the fixed rate has no result at all.
         for name in list(found):

@@ -1,6 +1,6 @@
 """What is measured, and the targets: data only. A new scenario is a new entry here."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 KIB, MIB = 1024, 1024 * 1024
 SMALL = 120
@@ -12,12 +12,13 @@ class Scenario:
 
     name: str
     about: str
-    # "load" compares systems; "growth" compares sheave with itself; "idle" counts memory;
-    # "reload" swaps a config under load.
+    # "load" compares systems, and "both" what they get through with both cores; "growth" compares
+    # sheave with itself; "idle" counts memory; "reload" swaps a config under load.
     kind: str = "load"
     path: str = "/small"
     length: int = SMALL  # of the response's body: anything else is a wrong response
-    tool: str = "wrk"  # or "h2load"
+    tool: str = "wrk"  # or "h2load", or "websockets" (this directory's)
+    upstream: str = "plain"  # how servers are asked: or "tls", "h2" (over TLS), "h2c", "echo"
     connections: int = 64
     streams: int = 1  # per connection, HTTP/2 only
     seconds: int = 1  # of one round
@@ -29,6 +30,9 @@ class Scenario:
     fields: tuple = ()  # of the request, beside `Host`
     log: bool = False  # a JSON access log to a file
     peers: tuple = ("nginx", "haproxy")
+    unable: str = ""  # which peer is left out, and why
+    steady: bool = True  # whether it is measured at a fixed rate, too
+    workers: int = 1
     # In growth, what is compared: the name in the table → how sheave is started. First is the base.
     variants: dict = field(default_factory=dict)
     pinned: bool = True  # the proxy has a core of its own
@@ -36,8 +40,11 @@ class Scenario:
     target: dict = field(default_factory=dict)
 
 
-def at_most(nginx, haproxy=None):
-    return {"nginx": nginx, "haproxy": haproxy}
+def at_most(nginx, haproxy=None, envoy=None):
+    return {"nginx": nginx, "haproxy": haproxy, "envoy": envoy}
+
+
+ALL = ("nginx", "haproxy", "envoy")
 
 
 BROWSER = (
@@ -87,6 +94,18 @@ SCENARIOS = [
         "HTTP/2 over TLS, 10 connections of 10 streams, 120 B",
         tool="h2load", tls=True, connections=10, streams=10, target=at_most(0.90, 0.90),
     ),
+    Scenario("https-upstream", "120 B, servers asked by HTTPS", upstream="tls", peers=ALL,
+             target=at_most(0.90, 0.90, 0.90)),
+    Scenario("h2-upstream", "120 B, servers asked by HTTP/2 over TLS", upstream="h2",
+             peers=("haproxy", "envoy"), target=at_most(None, 0.90, 0.90),
+             unable="nginx asks servers by HTTP/2 only for gRPC (`grpc_pass`)"),
+    Scenario("grpc-unary", "calls of 120 B by HTTP/2 over TLS, answered with trailers", tool="h2load",
+             path="/grpc", tls=True, connections=10, streams=10, post=SMALL, upstream="h2c", peers=ALL,
+             fields=("content-type: application/grpc", "te: trailers"), steady=False,
+             target=at_most(0.90, 0.90, 0.90)),
+    Scenario("wss-echo", "a WebSocket message of 120 B through TLS, and its echo", tool="websockets",
+             path="/echo", tls=True, upstream="echo", seconds=2, peers=ALL, steady=False,
+             target=at_most(0.90, 0.90, 0.90)),
     # The proxies themselves are asked for files, so the paths avoid what goes to the servers.
     Scenario("static-10k", "a static file of 10 KB", path="/files/10k", length=10 * KIB,
              peers=("nginx",), target=at_most(0.60)),
@@ -117,4 +136,12 @@ SCENARIOS = [
     # The control thread, which builds, must not share the worker's only core.
     Scenario("reload", f"{SITES:,} sites swapped in under load", kind="reload", path="/r0/small",
              hosts=SITES, peers=(), pinned=False),
+]
+
+# What is got through when nothing is pinned: two workers, load and servers share both cores.
+SHARED = ("small", "10k", "100k", "1m", "post-10k", "post-1m", "tls", "h2", "static-10k", "static-1m")
+SCENARIOS += [
+    replace(it, name=f"both-{it.name}", kind="both", pinned=False, workers=2, peers=("nginx",),
+            steady=False, target={"rate": 1.00})
+    for it in SCENARIOS if it.name in SHARED
 ]

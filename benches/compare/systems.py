@@ -4,6 +4,7 @@ import os
 import resource
 import socket
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ import lines
 import programs
 import sites
 
-CONF = Path(__file__).parent / "conf"
+HERE = Path(__file__).parent
+CONF = HERE / "conf"
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -124,6 +126,13 @@ class System:
         self.log.close()
 
 
+def machine_times():
+    """Busy seconds of all cores, and seconds of all cores."""
+    ticks = [int(it) for it in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    idle = ticks[3] + ticks[4]
+    return (sum(ticks) - idle) / TICK, sum(ticks) / TICK
+
+
 class Noise:
     """How much of the machine's CPU time went to programs that are not ours."""
 
@@ -133,12 +142,11 @@ class Noise:
 
     def now(self):
         """Busy seconds of all cores, busy seconds of ours, seconds of all cores."""
-        ticks = [int(it) for it in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-        idle = ticks[3] + ticks[4]
+        busy, all_time = machine_times()
         ours = sum(system.cpu()[2] for system in self.everyone)
         times = os.times()
         ours += times.user + times.system + times.children_user + times.children_system
-        return (sum(ticks) - idle) / TICK, ours, sum(ticks) / TICK
+        return busy, ours, all_time
 
     def share(self):
         busy, ours, all_time = (b - a for a, b in zip(self.began, self.now()))
@@ -161,16 +169,26 @@ class Plan:
     log: bool = False
     workers: int = 1
     sites: int = 0  # beside the default one
+    upstream: str = "plain"
 
 
-def origin(directory, core, small, binary, servers=3):
-    """The servers, all in one process, and their addresses."""
+# What servers are listened for with, by how they are asked.
+LISTENS = {"plain": "", "tls": " ssl http2", "h2": " ssl http2", "h2c": " http2"}
+
+
+def origin(directory, core, small, binary, servers=3, upstream="plain", workers=1):
+    """The servers, all in one program, and their addresses."""
     port = free_port()
     # Enough addresses for any number of servers, all on one port: 127.0.0.1, .2, … 127.0.1.0, …
     addresses = [f"127.0.{i // 250}.{i % 250 + 1}:{port}" for i in range(servers)]
-    listen = "\n        ".join(f"listen {address} backlog=4096;" for address in addresses)
+    if upstream == "echo":
+        arguments = [sys.executable, str(HERE / "websocket.py"), "serve", *addresses]
+        return System("origin", arguments, {"plain": port}, directory, core), addresses
+    how = LISTENS[upstream]
+    listen = "\n        ".join(f"listen {address}{how} backlog=4096;" for address in addresses)
     config = directory / "origin.conf"
-    filled = {"DIR": directory, "USER": user_line(), "LISTEN": listen, "SMALL": "x" * small}
+    filled = {"DIR": directory, "USER": user_line(), "LISTEN": listen, "SMALL": "x" * small,
+              "WORKERS": workers}
     config.write_text(fill("origin.nginx.conf", filled))
     arguments = [str(binary), "-p", str(directory), "-e", "stderr", "-c", str(config)]
     return System("origin", arguments, {"plain": port}, directory, core), addresses
@@ -180,13 +198,18 @@ def fields(plan):
     """What every proxy's config is filled with, and its ports."""
     ports = {"plain": free_port(), "tls": free_port()}
     return ports, {"DIR": plan.directory, "PORT": ports["plain"], "TLS_PORT": ports["tls"],
-                   "SMALL": "x" * 120}
+                   "SMALL": "x" * 120, "WORKERS": plan.workers}
 
 
 def nginx(plan):
     ports, filled = fields(plan)
     filled["USER"] = user_line()
     filled["SERVERS"] = " ".join(f"server {server};" for server in plan.servers)
+    filled["PASS"] = {"tls": "proxy_pass https", "h2c": "grpc_pass grpc"}.get(
+        plan.upstream, "proxy_pass http")
+    echoes = plan.upstream == "echo"
+    filled["UPGRADE"] = 'proxy_set_header Upgrade $http_upgrade;' if echoes else ""
+    filled["CONNECTION"] = "upgrade" if echoes else ""
     access = lines.AccessLog(plan.directory / "nginx.access") if plan.log else None
     filled["LOG"] = f"{access.path} json buffer=64k flush=1s" if access else "off"
     # HTTP/2 became a directive of its own, and its parameter a warning.
@@ -200,7 +223,9 @@ def nginx(plan):
 
 def haproxy(plan):
     ports, filled = fields(plan)
-    lines = [f"server s{i} {server} pool-max-conn 192" for i, server in enumerate(plan.servers)]
+    how = {"tls": " ssl verify none", "h2": " ssl verify none alpn h2", "h2c": " proto h2"}
+    how = how.get(plan.upstream, "")
+    lines = [f"server s{i} {server} pool-max-conn 192{how}" for i, server in enumerate(plan.servers)]
     filled["SERVERS"] = "\n    ".join(lines)
     # A connection takes two descriptors, and splicing half a one; HAProxy does not start with fewer
     # than it may need.
@@ -215,7 +240,10 @@ def sheave(plan):
     ports, filled = fields(plan)
     filled["SERVERS"] = ", ".join(f'{{ address = "{server}" }}' for server in plan.servers)
     filled["ADMIN_PORT"] = ports["admin"] = free_port()
-    filled["WORKERS"] = plan.workers
+    filled["HOW"] = {
+        "tls": 'protocol = "http1"\ntls.insecure = true', "h2c": 'protocol = "http2"',
+        "h2": 'protocol = "http2"\ntls.insecure = true',
+    }.get(plan.upstream, "")
     access = lines.AccessLog(plan.directory / "sheave.access") if plan.log else None
     filled["LOG"] = f'\n[access_log]\npath = "{access.path}"\nformat = "json"\n' if access else ""
     config = plan.directory / "sheave.toml"
@@ -224,4 +252,21 @@ def sheave(plan):
     return System("sheave", arguments, ports, plan.directory, plan.core, access)
 
 
-STARTS = {"sheave": sheave, "nginx": nginx, "haproxy": haproxy}
+def envoy(plan):
+    ports, filled = fields(plan)
+    hosts = [server.rsplit(":", 1) for server in plan.servers]
+    filled["SERVERS"] = "".join(
+        "\n        - endpoint: {address: {socket_address: "
+        f"{{address: {host}, port_value: {port}}}}}}}" for host, port in hosts)
+    h2 = plan.upstream in ("h2", "h2c")
+    filled["PROTOCOL"] = "http2_protocol_options: {}" if h2 else "http_protocol_options: {}"
+    filled["TLS"] = fill("envoy-tls.yaml", {"ALPN": "h2" if h2 else "http/1.1"}) if (
+        plan.upstream in ("tls", "h2")) else ""
+    config = plan.directory / "envoy.yaml"
+    config.write_text(fill("envoy.yaml", filled))
+    arguments = [str(plan.binary), "-c", str(config), "--concurrency", str(plan.workers),
+                 "--disable-hot-restart", "-l", "error"]
+    return System("envoy", arguments, ports, plan.directory, plan.core)
+
+
+STARTS = {"sheave": sheave, "nginx": nginx, "haproxy": haproxy, "envoy": envoy}
