@@ -35,6 +35,12 @@ fn size_for(bytes: usize) -> usize {
     (bytes.min(LARGE).div_ceil(SMALL).next_power_of_two().trailing_zeros()) as usize
 }
 
+/// The whole of the block that so many bytes are read into. Who may get no more than these reads with
+/// room: a read that fills all of its room tells nothing, and the next use of the socket asks in vain.
+pub fn with_room(bytes: usize) -> usize {
+    SMALL << size_for(bytes)
+}
+
 /// How many bytes of a body are taken at a time for a client. It may take none of them, and we hold
 /// them for as long as its timeouts let it: so they are few at first, and then a small share of what
 /// the client has taken.

@@ -8,6 +8,7 @@
 use super::{connect::Connection, exchange::poll_rest, reply::Home, response_head::Framing};
 use crate::{
     http1::{
+        buffers::with_room,
         chunked::{Chunked, Step},
         moved::{Moved, WORTH_MOVING},
         outgoing::Part,
@@ -183,7 +184,7 @@ impl ServerBody {
     fn poll_more(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Result<usize, BodyError>> {
         let Some(source) = &mut self.source else { return Poll::Ready(Ok(0)) };
         let want = match self.framing {
-            Rest::Length(left) => left.min(most as u64) as usize,
+            Rest::Length(left) if left <= most as u64 => with_room(left as usize),
             _ => most,
         };
         let read = source.connection.poll_read(cx, want, false);
@@ -219,7 +220,7 @@ impl ServerBody {
             if unread >= *left || *left > most {
                 break;
             }
-            match source.connection.poll_read(cx, *left as usize, false) {
+            match source.connection.poll_read(cx, with_room(*left as usize), false) {
                 // An end or an error is seen again when the body is pulled.
                 Poll::Ready(Ok(0) | Err(_)) => break,
                 Poll::Ready(Ok(_)) => {}

@@ -14,7 +14,11 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    http1::{buffers::SMALL, fields::Fields, moved::WORTH_MOVING},
+    http1::{
+        buffers::{SMALL, with_room},
+        fields::Fields,
+        moved::WORTH_MOVING,
+    },
     message::{body::Body, hop_by_hop::EditedNames, upload::Upload},
     upstream::Lease,
 };
@@ -135,7 +139,7 @@ impl Reply {
         connection.link.first_read = match framing {
             // A body that is worth moving is left to the kernel, if its taker allows that.
             Framing::Length(length) if !may_move || length < WORTH_MOVING => {
-                SMALL.max(length.min(taker.part as u64) as usize)
+                with_room(length.min(taker.part as u64) as usize)
             }
             _ => SMALL,
         };
