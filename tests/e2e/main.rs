@@ -45,6 +45,7 @@ mod routes;
 mod scarcity;
 mod server_tls;
 mod stop;
+mod streams;
 mod tls;
 mod tls_clients;
 mod tls_tickets;

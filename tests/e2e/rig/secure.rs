@@ -247,6 +247,21 @@ impl Http2 {
         body.expect("a whole body").to_bytes().to_vec()
     }
 
+    /// The response's body, of which a part is there before `meanwhile`.
+    pub fn get_in_parts(&self, uri: &str, meanwhile: impl FnOnce()) -> Vec<u8> {
+        let request = http::Request::get(uri).body(Full::default()).expect("a request");
+        let mut sender = self.sender.clone();
+        let (first, body) = self.runtime.block_on(async {
+            sender.ready().await.expect("a connection");
+            let mut body = sender.send_request(request).await.expect("a response").into_body();
+            let first = body.frame().await.expect("a part").expect("a whole one");
+            (first.into_data().expect("data").to_vec(), body)
+        });
+        meanwhile();
+        let rest = self.runtime.block_on(body.collect()).expect("a whole body").to_bytes();
+        [first, rest.to_vec()].concat()
+    }
+
     pub fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
