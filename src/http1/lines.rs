@@ -50,10 +50,9 @@ impl<'a> Lines<'a> {
         let start = field.name.as_ptr() as usize - self.block.as_ptr() as usize;
         let value = start + field.name.len() + 2;
         let end = value + field.value.len();
-        let spelled = field.usual
-            || self.block.get(value - 2..value)? == b": "
-                && self.block.get(end..end + 2)? == b"\r\n"
-                && self.block[value..].as_ptr() == field.value.as_ptr();
+        let spelled = self.block.get(value - 2..value)? == b": "
+            && self.block.get(end..end + 2)? == b"\r\n"
+            && self.block[value..].as_ptr() == field.value.as_ptr();
         spelled.then_some(start..end + 2)
     }
 

@@ -159,7 +159,7 @@ impl<'a> Reader<'a> {
 
     fn take(&mut self, field: &Field<'a>) -> Result<(), Bad> {
         let Some(known) = known(field.name) else {
-            self.present.ambiguous |= !field.usual && field.name.contains(&b'_');
+            self.present.ambiguous |= field.name.contains(&b'_');
             self.passing.push(field);
             return Ok(());
         };
