@@ -115,11 +115,15 @@ fn tell(listener: &Listener, client: PeerAddress, reason: &'static str, detail: 
     }
 }
 
-/// In words. rustls has none for what `openssl x509 -req` makes where it is told of no extension.
+/// The error in words. rustls has none for two kinds of certificates that `openssl` makes by default:
+/// `x509 -req` without an extension makes version 1, and `req -x509` makes an authority.
 fn detail(error: &io::Error) -> String {
     let text = error.to_string();
     if text.contains("UnsupportedCertVersion") {
         return "the certificate is X.509 version 1 or 2: make it again as version 3".into();
+    }
+    if text.contains("CaUsedAsEndEntity") {
+        return "the certificate is one of an authority (`CA:TRUE`): make one that is not".into();
     }
     text
 }

@@ -96,6 +96,17 @@ fn where_it_is_required_only_clients_with_a_good_certificate_come_in() {
     assert!(told.is_some_and(|it| it["detail"].as_str().unwrap().contains("certificate")));
 }
 
+/// `openssl req -x509` makes such a certificate by default.
+#[test]
+fn an_authority_is_no_client_and_the_log_says_so() {
+    let scene = scene("tls.client.ca = \"clients.pem\"");
+    certs::write_client(&scene.dir(), "root", 9, |it| {
+        it.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    });
+    scene.ask(&scene.client("root", &version::TLS13)).unwrap_err();
+    scene.daemon.log.wait_for("the cause", |line| line.contains("`CA:TRUE`"));
+}
+
 #[test]
 fn where_it_is_optional_a_client_has_none_or_a_good_one() {
     let scene = scene("tls.client = { ca = \"clients.pem\", mode = \"optional\" }");
