@@ -13,7 +13,7 @@
 //! | the filters see the request | [`filter::Chain`] |
 //! | respond, redirect, files or forward | [`route::Action`] |
 //! | a server is chosen | [`upstream::Upstream::pick`] |
-//! | it is asked, whatever it speaks | [`origin::fetch()`] |
+//! | it is asked, by HTTP/1 or HTTP/2 | [`origin::fetch()`] |
 //! | a connection, kept or new, or a place on a shared one | [`origin::pool`], [`origin::sessions`], [`origin::dial`] |
 //! | the request goes out, the head comes in | [`mod@origin::exchange`], [`origin::http2`] |
 //! | the verdict; another try goes back to the choice | [`mod@proxy::forward`] |
@@ -21,10 +21,10 @@
 //! | the body flows; its end returns lease and connection | [`message::body::Body`], [`proxy::delivery`] |
 //! | counted and logged | [`proxy::record`] |
 //!
-//! **One body** flows in both directions, whoever makes it ([`message::body`]). A tunnel is two of
-//! them without an end ([`origin::tunnel`], [`client::http1_tunnel`], [`client::http2_tunnel`]).
-//! Nothing outside [`client`] asks what the client speaks, nothing outside [`origin`] what the
-//! server does.
+//! **One type of body** flows in both directions ([`message::body`]). A tunnel is two of them without
+//! an end ([`origin::tunnel`], [`client::http1_tunnel`], [`client::http2_tunnel`]).
+//! Only [`client`] knows which protocol the client speaks, and only [`origin`] which one the server
+//! speaks.
 //!
 //! # Who owns what
 //!
@@ -38,9 +38,8 @@
 //!
 //! Imports go strictly down: `cli` → `demo` → `daemon`, `health` → `client` → `admin`, `proxy` →
 //! `snapshot` → `route` → `filter`, `files`, `origin` → `upstream` → `observe` → `message`, `tls`,
-//! `task` → `config`, `http1` → `template`, `path`, `cidr`, `clock`, `loopback`, `credentials`. Rooms between two
-//! arrows do not know each other.
-//! `tests/layering.rs` reads this and holds it.
+//! `task` → `config`, `http1` → `template`, `path`, `cidr`, `clock`, `loopback`, `credentials`.
+//! Rooms between two arrows do not know each other. `tests/layering.rs` reads this and holds it.
 
 pub mod admin;
 pub mod cidr;

@@ -58,7 +58,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
         Self::Shaking { handshake: builder.handshake(socket), closes: false }
     }
 
-    /// The next request; `None` at the end. Reads and writes whatever there is.
+    /// The next request; `None` at the end. Reads and writes as much as possible.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Accepted, h2::Error>>> {
         if let Self::Shaking { handshake, closes } = self {
             let mut connection = ready!(Pin::new(handshake).poll(cx))?;

@@ -101,7 +101,7 @@ pub fn write_interim(out: &mut Vec<u8>, status: StatusCode, fields: &Fields) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Whether an answer has no body, whatever its fields say (RFC 9110 §6.4.1).
+/// Whether an answer has no body, even if its fields announce one (RFC 9110 §6.4.1).
 pub fn is_bodiless(head_only: bool, status: StatusCode) -> bool {
     head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }

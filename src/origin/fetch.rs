@@ -1,4 +1,4 @@
-//! One request to one server, and its answer, whatever the server speaks.
+//! One request to one server, and its answer, over HTTP/1 or HTTP/2.
 //!
 //! Owns: the way from a lease to an answer: a kept connection or a new one, the exchange, and what
 //! becomes of the body. May touch: this room. [`mod@crate::proxy::forward`] calls it; a try at

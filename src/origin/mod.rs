@@ -1,8 +1,8 @@
 //! How a server is asked: connections, their pool, and one request over one of them.
 //!
 //! Owns: everything that knows which protocol a server speaks. May touch: [`crate::upstream`],
-//! [`crate::http1`], [`crate::message`]. It knows no record of a client's request: whoever has a
-//! head, a body and a lease can [`fetch()`].
+//! [`crate::http1`], [`crate::message`]. It does not know the record of a client's request:
+//! [`fetch()`] needs only a head, a body and a lease.
 
 pub mod ask;
 pub mod connect;

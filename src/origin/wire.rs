@@ -156,7 +156,7 @@ impl AsyncWrite for Bare {
     }
 }
 
-/// Passes a call on to whatever the bytes go through first.
+/// Passes a call on to the first layer that the bytes go through.
 macro_rules! through {
     ($self:ident, $stream:ident => $call:expr) => {
         match $self.get_mut() {

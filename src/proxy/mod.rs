@@ -268,8 +268,8 @@ async fn files(
     }
 }
 
-/// Whether an answer is what its route is there for. What `respond` and `redirect` say is, whatever
-/// its status; of the others, what has been found, or is as the client has it.
+/// Whether an answer is a success of its route. Answers of `respond` and `redirect` always are.
+/// Others are if the status is 2xx or 304.
 fn is_success(action: &Action, status: StatusCode) -> bool {
     match action {
         Action::Respond(_) | Action::Redirect(_) => true,

@@ -24,7 +24,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 /// Whether a server is who it should be.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    /// `None`: whoever signed its certificate.
+    /// `None`: any authority may have signed its certificate.
     chain: Option<Arc<WebPkiServerVerifier>>,
     /// SHA-256 of public keys; empty: any.
     pins: Vec<[u8; 32]>,

@@ -39,7 +39,7 @@ impl LogBook {
         lines.iter().rev().find_map(|line| check(&serde_json::from_str(line).ok()?))
     }
 
-    /// Waits for a line with this `message` and these fields, and returns the newest.
+    /// The newest line with this `message` and these fields; `None` if there is none yet.
     pub fn find_message(&self, message: &str, fields: &[(&str, &str)]) -> Option<Value> {
         self.find(|line| {
             let of = &line["fields"];

@@ -18,7 +18,7 @@ struct State {
     /// Nothing is sent before something was written.
     after_request: bool,
     written: Vec<u8>,
-    /// Counts whatever happens.
+    /// Counts everything that happens.
     steps: usize,
 }
 
