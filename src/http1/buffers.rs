@@ -55,15 +55,18 @@ pub struct Parts {
 impl Parts {
     /// Without TLS, by HTTP/1: nothing else holds what the socket does not take.
     pub const PLAIN: Self = Self { least: 64 * 1024, most: LARGE, share: 32 };
-    /// With TLS, which holds what it was given, too.
-    pub const TLS: Self = Self { least: SMALL, most: LARGE, share: 256 };
+    /// With TLS, which holds what it was given, too. A record of the least part, with a chunk's head and
+    /// what TLS adds, fits into memory of 16 KiB; the allocator's next size is 20.
+    pub const TLS: Self = Self { least: SMALL - 256, most: LARGE, share: 256 };
     /// By HTTP/2, of what the connection has taken: each of a hundred streams may hold a part
     /// that h2 has been given, and that the socket does not take.
     pub const HTTP2: Self = Self { least: SMALL, most: LARGE, share: 256 };
 
     /// For a client that has `taken` so many bytes before.
     pub fn after(self, taken: u64) -> usize {
-        (taken / self.share).clamp(self.least as u64, self.most as u64) as usize
+        let part = (taken / self.share).clamp(self.least as u64, self.most as u64) as usize;
+        // A little more than a block's size would take the next one, twice as large.
+        part - part % self.least
     }
 }
 
@@ -302,9 +305,9 @@ mod tests {
     #[test]
     fn parts_are_a_share_of_what_was_taken_within_limits() {
         for parts in [Parts::PLAIN, Parts::TLS, Parts::HTTP2] {
-            assert_eq!((parts.after(0), parts.after(u64::MAX)), (parts.least, parts.most));
-            let share = parts.share as usize;
-            assert_eq!(parts.after(100_000 * parts.share), 100_000, "a {share}th");
+            let Parts { least, most, share } = parts;
+            assert_eq!((parts.after(0), parts.after(u64::MAX)), (least, most - most % least));
+            assert_eq!(parts.after((3 * least as u64 - 1) * share), 2 * least, "a {share}th");
         }
     }
 

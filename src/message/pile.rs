@@ -10,6 +10,8 @@ use bytes::{Bytes, BytesMut};
 const LARGE: usize = 64 * 1024;
 /// Parts up to this size are put together.
 const SMALL: usize = 8 * 1024;
+/// Room is made for so many bytes at a time.
+const STEP: usize = 1024;
 
 /// `part`, in memory of its own where it is small.
 pub fn compact(part: Bytes) -> Bytes {
@@ -21,8 +23,17 @@ pub fn join(last: &mut Bytes, part: Bytes) -> Option<Bytes> {
     if part.len() >= SMALL || last.len() >= SMALL {
         return Some(compact(part));
     }
-    let mut joined =
-        std::mem::take(last).try_into_mut().unwrap_or_else(|it| BytesMut::from(&it[..]));
+    let length = last.len() + part.len();
+    let mut joined = match std::mem::take(last).try_into_mut() {
+        Ok(joined) if joined.capacity() >= length => joined,
+        // By steps: a vector that grows by itself doubles, and half of it may stay empty.
+        held => {
+            let held = held.map_or_else(|it| it, BytesMut::freeze);
+            let mut joined = BytesMut::with_capacity(length.next_multiple_of(STEP));
+            joined.extend_from_slice(&held);
+            joined
+        }
+    };
     joined.extend_from_slice(&part);
     *last = joined.freeze();
     None

@@ -17,6 +17,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+/// What a response that waits takes beside its bytes: its request, records of TLS, the allocator's steps.
+const COST: usize = 8 * 1024;
+
 /// A part, or why there is none.
 type Taken = Result<Part, BodyError>;
 
@@ -87,7 +90,9 @@ impl Delivery {
             let fits = length.is_none_or(|left| left + self.piled as u64 <= self.ahead as u64);
             // Without room, what has been read already is still taken out of its block.
             let mut room = self.ahead.saturating_sub(held + self.piled);
-            if length.is_none() && held + self.piled == 0 {
+            if length.is_none() && held > 0 {
+                room = room.saturating_sub(COST);
+            } else if length.is_none() && self.piled == 0 {
                 // Only a byte, or none, can tell the end.
                 room = room.max(1);
             }
