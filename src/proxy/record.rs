@@ -71,9 +71,6 @@ pub struct Facts {
     pub ended: Option<Instant>,
 }
 
-/// For exactly 384 bytes mimalloc takes its slow way.
-const _: () = assert!(size_of::<Record>() != 384);
-
 impl Record {
     /// Begins, now that the head has been read.
     pub fn new(
