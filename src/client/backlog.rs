@@ -3,7 +3,7 @@
 //! Owns: one worker's listening socket. May touch: nothing of ours. [`super::listener`] takes from
 //! it.
 
-use nix::{setsockopt_impl, sockopt_impl, sys::socket::setsockopt};
+use nix::{libc, setsockopt_impl, sockopt_impl, sys::socket::setsockopt};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
