@@ -38,7 +38,7 @@
 //!
 //! Imports go strictly down: `cli` → `demo` → `daemon`, `health` → `client` → `admin`, `proxy` →
 //! `snapshot` → `route` → `filter`, `files`, `origin` → `upstream` → `observe` → `message`, `tls`,
-//! `task` → `config`, `http1` → `template`, `path`, `cidr`, `clock`, `loopback`, `credentials`.
+//! `task` → `config`, `http1` → `template`, `path`, `cidr`, `clock`, `loopback`, `credentials`, `settings`.
 //! Rooms between two arrows do not know each other. `tests/layering.rs` reads this and holds it.
 
 pub mod admin;
@@ -61,6 +61,7 @@ pub mod origin;
 pub mod path;
 pub mod proxy;
 pub mod route;
+pub mod settings;
 pub mod snapshot;
 pub mod task;
 pub mod template;

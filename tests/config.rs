@@ -1,9 +1,11 @@
 //! The config as a user meets it: the files we ship load, and every mistake is told well.
 
 use insta::Settings;
-use sheave::config::{
-    Action, Config, ConfigError, FileCache, Files, ListenAddress, Loaded, Retry, Severity, load,
-    parse,
+use sheave::{
+    config::{
+        Action, Config, ConfigError, FileCache, Files, ListenAddress, Loaded, Severity, load, parse,
+    },
+    settings::Retry,
 };
 use std::{
     fs,

@@ -2,8 +2,8 @@
 //!
 //! Owns: reading the TOML text, one file per table, and the rules across tables (`check.rs`). May
 //! touch: [`crate::template`], [`crate::cidr`] and [`crate::credentials`], the notations that it
-//! shares with requests and TLS; no tokio. Next: [`crate::snapshot::build`] turns a [`Config`] into
-//! what runs.
+//! shares with requests and TLS, and [`crate::settings`]; no tokio. Next:
+//! [`crate::snapshot::build`] turns a [`Config`] into what runs.
 
 mod access_log;
 mod addresses;
@@ -51,7 +51,6 @@ pub use check::clash;
 pub use error::{ConfigError, Diagnostic, Severity};
 pub use files::{FileCache, Files};
 pub use forwarded::{ForwardedFields, TrustedFields};
-pub use health_check::{HealthCheck, StatusRange};
 pub use listen_address::ListenAddress;
 pub use listener::{
     Certificate, ClientCertificates, Listener, ListenerLimits, ListenerTimeouts, Tls,
@@ -59,7 +58,6 @@ pub use listener::{
 pub use load::{Loaded, load, parse};
 pub use log::{Log, LogFormat};
 pub use proxy_protocol::ProxyProtocol;
-pub use retry::{Retry, RetryOn};
 pub use route::{Action, HeaderEdits, PathPattern, Redirect, Respond, Route, RouteTimeouts};
 pub use server::Server;
 pub use server_tls::ServerTls;

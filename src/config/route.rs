@@ -1,14 +1,14 @@
 //! `[[site.route]]`: match → action.
 
 use super::{
-    Files, ForwardedFields, Retry, Upstream,
+    Files, ForwardedFields, Upstream,
     header_edits::check_sendable,
     names::{method, path_pattern},
     site::Taken,
     table::Table,
     tree::Text,
 };
-use crate::template::Template;
+use crate::{settings::Retry, template::Template};
 use http::{HeaderName, Method};
 use std::time::Duration;
 

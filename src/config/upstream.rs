@@ -1,9 +1,10 @@
 //! `[upstream.NAME]`: a group of servers and how a request chooses among them.
 
-use super::{
-    HealthCheck, Retry, Server, ServerTls, listener::head_size, nearest::did_you_mean, table::Table,
+use super::{Server, ServerTls, listener::head_size, nearest::did_you_mean, table::Table};
+use crate::{
+    settings::{HealthCheck, Retry},
+    template::Template,
 };
-use crate::template::Template;
 use std::time::Duration;
 
 /// A group of servers.

@@ -7,13 +7,11 @@
 use crate::{
     origin::probe,
     route::Group,
+    settings::HealthCheck,
     task,
     upstream::{
         Member,
-        health::{
-            ActiveHealth::{Checking, Unchecked},
-            active::Check,
-        },
+        health::ActiveHealth::{Checking, Unchecked},
         resolve,
     },
 };
@@ -106,7 +104,7 @@ fn works(member: &Member) -> bool {
     !member.down && member.weight > 0 && member.server.active().is_usable()
 }
 
-fn watch(member: &Member, check: &Check) -> impl Future<Output = ()> + Send + 'static {
+fn watch(member: &Member, check: &HealthCheck) -> impl Future<Output = ()> + Send + 'static {
     probe::watch(Arc::clone(&member.server), Arc::clone(&member.reach), check.clone())
 }
 

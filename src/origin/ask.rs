@@ -12,7 +12,8 @@ use crate::{
         grpc,
         upload::Upload,
     },
-    upstream::{Server, health::active::Check},
+    settings::HealthCheck,
+    upstream::Server,
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, Uri, Version, header, uri::Scheme};
@@ -30,7 +31,7 @@ const LONGEST: usize = 4 * 1024;
 /// A check's request.
 pub struct Asked<'a> {
     /// What the config says.
-    pub check: &'a Check,
+    pub check: &'a HealthCheck,
 }
 
 /// What is known of an answer once its head is there.

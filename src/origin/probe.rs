@@ -15,10 +15,8 @@ use super::{
 use crate::{
     clock::Clock,
     http1::request_head::Limits,
-    upstream::{
-        ActiveHealth, Reach, Server,
-        health::active::{Check, Tally},
-    },
+    settings::HealthCheck,
+    upstream::{ActiveHealth, Reach, Server, health::active::Tally},
 };
 use std::{
     fmt, io,
@@ -31,7 +29,7 @@ use tokio::time::{sleep, timeout};
 const HEAD: Limits = Limits { head: 64 * 1024, fields: 200 };
 
 /// Probes `server` until dropped.
-pub async fn watch(server: Arc<Server>, reach: Arc<Reach>, check: Check) {
+pub async fn watch(server: Arc<Server>, reach: Arc<Reach>, check: HealthCheck) {
     let mut tally = Tally::default();
     let mut turn = server.id();
     // Servers that are added together must not all be asked at the same moment.
@@ -91,7 +89,7 @@ impl fmt::Display for Failed {
 }
 
 /// One request to each of the server's addresses, until one answers well; says why it failed.
-async fn probe(to: &Destination<'_>, check: &Check) -> Result<(), Failed> {
+async fn probe(to: &Destination<'_>, check: &HealthCheck) -> Result<(), Failed> {
     if to.reach.means.socket.is_some() {
         return probe_at(to, check, check.timeout).await;
     }
@@ -108,7 +106,11 @@ async fn probe(to: &Destination<'_>, check: &Check) -> Result<(), Failed> {
     outcome
 }
 
-async fn probe_at(to: &Destination<'_>, check: &Check, within: Duration) -> Result<(), Failed> {
+async fn probe_at(
+    to: &Destination<'_>,
+    check: &HealthCheck,
+    within: Duration,
+) -> Result<(), Failed> {
     match timeout(within, ask(to, check, within)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(no_answer(within)),
@@ -119,7 +121,7 @@ fn no_answer(within: Duration) -> Failed {
     Failed::There(format!("no answer within {within:?}"))
 }
 
-async fn ask(to: &Destination<'_>, check: &Check, within: Duration) -> Result<(), Failed> {
+async fn ask(to: &Destination<'_>, check: &HealthCheck, within: Duration) -> Result<(), Failed> {
     let (asked, pool) = (Asked { check }, Arc::<pool::Pool>::default());
     let mut upload = asked.body();
     let timeouts = Timeouts::all(within);

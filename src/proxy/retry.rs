@@ -10,7 +10,8 @@ use crate::{
         Reply,
         failure::{Failed, Failure},
     },
-    route::{Forward, Group, Retry},
+    route::{Forward, Group},
+    settings::Retry,
     upstream::RetryPermit,
 };
 use http::Method;

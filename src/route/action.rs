@@ -7,6 +7,7 @@ use crate::{
     message::{forwarded::Written, hop_by_hop::EditedNames},
     observe::metrics::UpstreamMetrics,
     origin::{Terms, pool, sessions, timeouts::Timeouts},
+    settings::{HealthCheck, Retry},
     template::Template,
     upstream::Upstream,
 };
@@ -114,7 +115,7 @@ pub struct Group {
     /// How often its servers' names are looked up.
     pub resolve_interval: Duration,
     /// Active checks.
-    pub health_check: Option<crate::upstream::health::active::Check>,
+    pub health_check: Option<HealthCheck>,
 }
 
 /// What a strategy's key is made of.
@@ -125,40 +126,4 @@ pub enum Key {
     ClientIp,
     /// A rendered text.
     Text(Template),
-}
-
-/// When another server is tried.
-#[derive(Clone, Debug)]
-pub struct Retry {
-    /// What it may follow.
-    pub on: RetryOn,
-    /// Further servers.
-    pub tries: u32,
-    /// No further try starts after this.
-    pub timeout: Duration,
-    /// Also requests that are not idempotent, once sent.
-    pub non_idempotent: bool,
-    /// Bytes of a request's body that are kept.
-    pub max_body: usize,
-    /// Retries as a percentage of the running requests.
-    pub budget_percent: u32,
-    /// Retries always allowed.
-    pub budget_min: u32,
-    /// How long a retry waits for the budget.
-    pub budget_wait: Duration,
-}
-
-/// What a retry may follow.
-#[derive(Clone, Debug, Default)]
-pub struct RetryOn {
-    /// No connection.
-    pub connect: bool,
-    /// A break before the head.
-    pub reset: bool,
-    /// No head in time.
-    pub timeout: bool,
-    /// These statuses.
-    pub statuses: Vec<StatusCode>,
-    /// Statuses of gRPC calls that end with their head, one bit for each.
-    pub grpc: u32,
 }

@@ -9,9 +9,7 @@ pub mod matcher;
 pub mod router;
 mod target;
 
-pub use action::{
-    Action, FilesRoute, Forward, Group, Key, Redirect, Respond, Retry, RetryOn, Wording,
-};
+pub use action::{Action, FilesRoute, Forward, Group, Key, Redirect, Respond, Wording};
 pub use matcher::{PathMatcher, RouteMatcher};
 pub use router::{Router, Sites};
 pub use target::Target;

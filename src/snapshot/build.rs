@@ -21,10 +21,7 @@ use crate::{
     origin::{pool, sessions},
     route::{Group, Router, Sites},
     tls::{self, Certificates, Clients, ClientsFiles, Pair, TlsError},
-    upstream::{
-        ActiveHealth, Member, Reach, Server, StrategyKind, Upstream,
-        health::active::{Check, StatusRange},
-    },
+    upstream::{ActiveHealth, Member, Reach, Server, StrategyKind, Upstream},
 };
 use http::StatusCode;
 use std::{collections::HashMap, fmt, io, path::PathBuf, sync::Arc, time::Duration};
@@ -242,7 +239,7 @@ fn group(
         },
         fail_on: statuses(&wanted.fail_on),
         resolve_interval: wanted.resolve_interval,
-        health_check: wanted.health_check.as_ref().map(check),
+        health_check: wanted.health_check.clone(),
     })
 }
 
@@ -267,20 +264,6 @@ fn new_server(upstream: &str, wanted: &config::Server, checked: bool) -> Arc<Ser
         server.set_active(ActiveHealth::Checking);
     }
     server
-}
-
-fn check(wanted: &config::HealthCheck) -> Check {
-    let range = |it: &config::StatusRange| StatusRange { first: it.first, last: it.last };
-    Check {
-        path: wanted.path.clone(),
-        grpc: wanted.grpc.clone(),
-        host: wanted.host.clone(),
-        interval: wanted.interval,
-        timeout: wanted.timeout,
-        fall: wanted.fall,
-        rise: wanted.rise,
-        status: wanted.status.iter().map(range).collect(),
-    }
 }
 
 fn statuses(codes: &[u16]) -> Vec<StatusCode> {

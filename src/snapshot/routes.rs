@@ -18,8 +18,8 @@ use crate::{
     },
     origin::timeouts::Timeouts,
     route::{
-        Action, FilesRoute, Forward, Group, Key, PathMatcher, Redirect, Respond, Retry, RetryOn,
-        Route, RouteMatcher, Target, Wording,
+        Action, FilesRoute, Forward, Group, Key, PathMatcher, Redirect, Respond, Route,
+        RouteMatcher, Target, Wording,
     },
 };
 use http::{HeaderValue, StatusCode, header};
@@ -151,7 +151,7 @@ fn forward(
             tunnel: timeouts.tunnel,
             min_body_rate: wanted.min_body_rate,
         },
-        retry: retry(wanted.retry.as_ref().unwrap_or(&settings.retry)),
+        retry: wanted.retry.as_ref().unwrap_or(&settings.retry).clone(),
         response_buffer: wanted.response_buffer,
         written,
         edited_in_requests: edited_names(request_headers),
@@ -230,29 +230,6 @@ fn key(upstream: &config::Upstream) -> Key {
         config::Strategy::IpHash => Key::ClientIp,
         config::Strategy::ConsistentHash(template) => Key::Text(template.clone()),
         _ => Key::None,
-    }
-}
-
-fn retry(wanted: &config::Retry) -> Retry {
-    let mut on = RetryOn::default();
-    for cause in &wanted.on {
-        match cause {
-            config::RetryOn::Connect => on.connect = true,
-            config::RetryOn::Reset => on.reset = true,
-            config::RetryOn::Timeout => on.timeout = true,
-            config::RetryOn::Status(code) => on.statuses.push(status(*code)),
-            config::RetryOn::Grpc(code) => on.grpc |= 1 << code,
-        }
-    }
-    Retry {
-        on,
-        tries: wanted.tries,
-        timeout: wanted.timeout,
-        non_idempotent: wanted.non_idempotent,
-        max_body: wanted.max_body,
-        budget_percent: wanted.budget_percent,
-        budget_min: wanted.budget_min,
-        budget_wait: wanted.budget_wait,
     }
 }
 

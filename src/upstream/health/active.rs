@@ -1,40 +1,10 @@
 //! Active checks: what is asked, and what the answers mean for a server.
 //!
-//! Owns: the counting of rise and fall. May touch: nothing of ours. [`crate::origin::probe`] asks.
+//! Owns: the counting of rise and fall. May touch:
+//! [`crate::settings`]. [`crate::origin::probe`] asks.
 
 use super::ActiveHealth;
-use std::time::Duration;
-
-/// What is asked, and how the answers are judged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Check {
-    /// The path asked for.
-    pub path: String,
-    /// The service whose health is asked for by gRPC, in place of the path; empty: the whole
-    /// server.
-    pub grpc: Option<String>,
-    /// The `Host` sent; else the server's address.
-    pub host: Option<String>,
-    /// Between two probes of one server, ± 10 %.
-    pub interval: Duration,
-    /// For one probe in all.
-    pub timeout: Duration,
-    /// Failures in a row until down.
-    pub fall: u32,
-    /// Successes in a row until up.
-    pub rise: u32,
-    /// Statuses that are successes.
-    pub status: Vec<StatusRange>,
-}
-
-/// An inclusive range of statuses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StatusRange {
-    /// First.
-    pub first: u16,
-    /// Last.
-    pub last: u16,
-}
+use crate::settings::HealthCheck;
 
 /// Rise and fall of one server.
 #[derive(Debug, Default)]
@@ -45,7 +15,7 @@ pub struct Tally {
 
 impl Tally {
     /// The health after one more probe; `now` is the health before.
-    pub fn count(&mut self, passed: bool, now: ActiveHealth, check: &Check) -> ActiveHealth {
+    pub fn count(&mut self, passed: bool, now: ActiveHealth, check: &HealthCheck) -> ActiveHealth {
         if passed {
             self.failed = 0;
             self.passed = self.passed.saturating_add(1);
@@ -65,9 +35,11 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::StatusRange;
+    use std::time::Duration;
 
-    fn check() -> Check {
-        Check {
+    fn check() -> HealthCheck {
+        HealthCheck {
             path: "/".into(),
             grpc: None,
             host: None,

@@ -1,0 +1,10 @@
+//! Settings that serve as they were written: the config reads them, and what runs has a copy.
+//!
+//! Owns: the values, plain and with their defaults. May touch: nothing of ours. What has to be
+//! compiled first has one type in [`crate::config`] and another where it runs.
+
+mod health_check;
+mod retry;
+
+pub use health_check::{HealthCheck, StatusRange};
+pub use retry::{Retry, RetryOn};
