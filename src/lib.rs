@@ -38,8 +38,9 @@
 //!
 //! Imports go strictly down: `cli` → `demo` → `daemon`, `health` → `client` → `admin`, `proxy` →
 //! `snapshot` → `route` → `filter`, `files`, `origin` → `upstream` → `observe` → `message`, `tls`,
-//! `task` → `config`, `http1` → `template`, `path`, `cidr`, `clock`, `loopback`, `credentials`, `settings`.
-//! Rooms between two arrows do not know each other. `tests/layering.rs` reads this and holds it.
+//! `task` → `config`, `http1` → `template`, `path`, `cidr`, `clock`, `loopback`, `credentials`,
+//! `settings`. Rooms between two arrows do not know each other. `tests/layering.rs` reads this and
+//! holds it.
 
 pub mod admin;
 pub mod cidr;
