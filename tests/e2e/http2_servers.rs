@@ -3,6 +3,7 @@
 use crate::rig::{
     Client, Config, Daemon, Load, Server,
     client::{ask, get, request},
+    frames::frame,
     http2_server::{Deed, Http2Server},
     secure::Http2,
     until,
@@ -10,7 +11,7 @@ use crate::rig::{
 use h2::Reason;
 use std::{
     io::{Read, Write},
-    net::Shutdown,
+    net::{Shutdown, TcpListener},
     thread,
     time::Duration,
 };
@@ -263,4 +264,66 @@ fn a_server_without_http2_is_told_of() {
         "[upstream.app]\nprotocol = \"http2\"\nservers = [{{ address = \"{server}\" }}]\n[[site]]\n[[site.route]]\nupstream = \"app\"\n",
     )));
     assert_eq!(get(daemon.http(), "/").status, 502);
+}
+
+/// A server that sends these bytes once it has been asked, and then reads on.
+fn raw(sent: Vec<u8>) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let (mut socket, sent) = (socket.unwrap(), sent.clone());
+            thread::spawn(move || {
+                let (mut came, mut part) = (Vec::new(), [0; 4096]);
+                // HEADERS on stream 1, whatever its flags.
+                while !came.windows(6).any(|it| it[0] == 1 && it[2..] == [0, 0, 0, 1]) {
+                    match socket.read(&mut part) {
+                        Ok(count @ 1..) => came.extend_from_slice(&part[..count]),
+                        _ => return,
+                    }
+                }
+                let mut writer = socket.try_clone().unwrap();
+                thread::spawn(move || writer.write_all(&sent));
+                while socket.read(&mut part).is_ok_and(|count| count > 0) {}
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn servers_that_break_the_rules_or_flood_are_502_or_504_and_hold_no_memory() {
+    const PART: [u8; 16_000] = [b'x'; 16_000];
+    let settings = || frame(4, 0, 0, &[]);
+    let endless = || (0..500).flat_map(|_| frame(9, 0, 1, &PART));
+    // A field that is not indexed, `x: `, whose value has 100,000 bytes (RFC 7541 §5.1).
+    let field = [b"\x88\x00\x01x\x7f\xa1\x8c\x06".to_vec(), vec![b'x'; 100_000]].concat();
+    let parts = field[16_000..].chunks(16_000).map(|it| frame(9, 0, 1, it));
+    let large = [frame(1, 0, 1, &field[..16_000]), parts.flatten().collect(), frame(9, 4, 1, &[])];
+    let cases = [
+        ("DATA on stream 0", frame(0, 0, 0, b"x")),
+        ("a window update of 0", frame(8, 0, 1, &[0; 4])),
+        ("10,000 pings", frame(6, 0, 0, &[7; 8]).repeat(10_000)),
+        ("10,000 settings", settings().repeat(10_000)),
+        (
+            "CONTINUATION without end",
+            frame(1, 0, 1, &[0x88]).into_iter().chain(endless()).collect(),
+        ),
+        ("a large head", large.concat()),
+    ];
+    for (what, sent) in cases {
+        let address = raw([settings(), sent].concat());
+        let daemon = Daemon::start(&Config::bare().workers(1).rest(&format!(
+            "[upstream.app]\nprotocol = \"http2\"\nservers = [{{ address = \"{address}\" }}]\nretry.on = []\n\
+             [[site]]\n[[site.route]]\nupstream = \"app\"\ntimeouts.response_head = \"1s\"\n",
+        )));
+        let before = daemon.anonymous_memory();
+        for _ in 0..3 {
+            let status = get(daemon.http(), "/").status;
+            assert!([502, 504].contains(&status), "{what}: {status}");
+        }
+        let grown = daemon.anonymous_memory().saturating_sub(before);
+        assert!(grown < 16 << 10, "{what}: {grown} KiB");
+        assert_eq!(daemon.count("sheave_panics_total", &[]), 0, "{what}");
+    }
 }
