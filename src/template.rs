@@ -203,7 +203,7 @@ fn variable(name: &str) -> Result<Variable, (String, Option<String>)> {
     if let Some(header) = name.strip_prefix("header.") {
         return HeaderName::from_bytes(header.as_bytes())
             .map(Variable::Header)
-            .map_err(|_| (format!("`{header}` is no header name"), None));
+            .map_err(|_| (format!("`{header}` is not a header name"), None));
     }
     if let Some(cookie) = name.strip_prefix("cookie.") {
         return Ok(Variable::Cookie(cookie.to_owned()));

@@ -422,7 +422,7 @@ fn every_certificate_of_a_chain_and_the_order_are_looked_at() {
     );
     assert_eq!(
         found(&[&good, &*block("%%%%")].concat()),
-        "Error: `tls/some.pem` is damaged: a PEM block in it is no base64"
+        "Error: `tls/some.pem` is damaged: a PEM block in it is not base64"
     );
     assert_eq!(
         found(&[ca, &good].concat()),

@@ -76,7 +76,7 @@ fn doubts(
     for list in &lists {
         if let Some(end) = list.next_update().filter(|end| *end < now) {
             let message = format!("the list of `{}` in `{name}` ended on {end}", list.issuer());
-            let hint = "it is used all the same, but lacks what was revoked since: renew it";
+            let hint = "it is still used, but lacks what was revoked since: renew it";
             faults.push((message, hint.into()));
         }
     }

@@ -63,7 +63,7 @@ fn value(expression: &str, lookup: Lookup<'_>) -> Result<String, (String, String
     let first_ok = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     if !first_ok || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         return Err((
-            format!("`{name}` is no name of an environment variable"),
+            format!("`{name}` is not a name of an environment variable"),
             "write `${NAME}` or `${NAME:-default}`, and `$${` for a literal `${`".into(),
         ));
     }

@@ -113,7 +113,7 @@ pub(super) fn check_sendable(table: &Table<'_>, text: &Text, template: &Template
 fn name(table: &Table<'_>, written: &str, span: Span) -> Option<HeaderName> {
     let Ok(name) = HeaderName::from_bytes(written.as_bytes()) else {
         let hint = Some("write letters, digits and `-`, without a colon".into());
-        table.error(span, format!("`{written}` is no header name"), hint);
+        table.error(span, format!("`{written}` is not a header name"), hint);
         return None;
     };
     if OURS.contains(&name.as_str()) {

@@ -18,7 +18,7 @@ impl HealthCheck {
             table.error(text.span.clone(), "a path starts with `/`", Some(hint));
         }
         if let Some(text) = path.filter(|it| !is_sendable(&it.value)) {
-            let hint = Some("escape what is no letter of a path, as `%20`".into());
+            let hint = Some("escape what is not a letter of a path, as `%20`".into());
             table.error(text.span.clone(), "a request line cannot hold this", hint);
         }
         if let Some(text) = table.text("host").filter(|it| !is_sendable(&it.value)) {

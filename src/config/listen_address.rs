@@ -63,7 +63,7 @@ pub(super) fn listen_address(table: &Table<'_>, text: &Text) -> ListenAddress {
         }
         Err(None) => {}
     }
-    let message = format!("`{written}` is no address to listen on");
+    let message = format!("`{written}` is not an address to listen on");
     table.error(text.span.clone(), message, Some(hint(written)));
     NOWHERE
 }
@@ -116,7 +116,7 @@ fn unix(table: &Table<'_>, text: &Text, path: &str) -> ListenAddress {
         );
     }
     if let Some(plain) = path.strip_prefix("//") {
-        let message = format!("`unix:{path}` is no address to listen on");
+        let message = format!("`unix:{path}` is not an address to listen on");
         let hint = format!("write it without the slashes: `\"unix:{plain}\"`");
         return error(message, &hint);
     }
@@ -140,7 +140,7 @@ pub(super) fn socket_mode(table: &Table<'_>, address: &ListenAddress, default: u
     let digits = Some(text.value.as_str()).filter(|it| matches!(it.len(), 3 | 4));
     let mode = digits.and_then(|it| u32::from_str_radix(it, 8).ok()).filter(|it| *it <= 0o777);
     mode.unwrap_or_else(|| {
-        let message = format!("`{}` is no mode of a socket", text.value);
+        let message = format!("`{}` is not a mode of a socket", text.value);
         let hint = "write octal digits, as `\"0660\"`: who may connect must be able to write";
         table.error(text.span.clone(), message, Some(hint.into()));
         default

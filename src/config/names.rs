@@ -13,7 +13,7 @@ pub(super) type Refusal = (String, String);
 
 /// `host:port`, `1.2.3.4:80` or `[::1]:80`.
 pub(super) fn server_address(text: &str) -> Result<(), Refusal> {
-    let refuse = |hint: String| Err((format!("`{text}` is no server address"), hint));
+    let refuse = |hint: String| Err((format!("`{text}` is not a server address"), hint));
     if text.starts_with('/') {
         return refuse(format!("a Unix socket is written `\"unix:{text}\"`"));
     }
@@ -42,7 +42,7 @@ pub(super) fn server_address(text: &str) -> Result<(), Refusal> {
             _ => "a host is a name, an IPv4 address, or an IPv6 address in brackets".into(),
         });
     }
-    refuse(format!("`{port}` is no port: write a number from 1 to 65535"))
+    refuse(format!("`{port}` is not a port: write a number from 1 to 65535"))
 }
 
 /// Address and port of a text such as `::1:8080`, which by itself is an IPv6 address without a
@@ -199,7 +199,7 @@ fn as_nginx_has_it(text: &str) -> Option<String> {
     };
     let prefix = if stem.starts_with('/') { stem } else { "/api" };
     Some(format!(
-        "a path is no regular expression: write a prefix or a suffix, as `\"{prefix}/*\"` or `\"*.css\"`"
+        "a path is not a regular expression: write a prefix or a suffix, as `\"{prefix}/*\"` or `\"*.css\"`"
     ))
 }
 

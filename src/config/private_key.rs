@@ -31,7 +31,7 @@ pub(super) fn read(file: &Path) -> Result<PrivateKeyDer<'static>, Fault> {
     match any_supported_type(&key) {
         Ok(_) => Ok(key),
         Err(fault) => Err((
-            format!("`{name}` is no key that can sign: {fault}"),
+            format!("`{name}` is not a key that can sign: {fault}"),
             "make an ECDSA P-256 key, or an RSA key of 2048 bits or more".into(),
         )),
     }
@@ -112,7 +112,7 @@ pub(super) fn unreadable(name: &str, fault: &pem::Error) -> Fault {
             )
         }
         pem::Error::Base64Decode(_) => (
-            format!("`{name}` is damaged: a PEM block in it is no base64"),
+            format!("`{name}` is damaged: a PEM block in it is not base64"),
             "copy the file again, as a whole".into(),
         ),
         // Do not quote the line: it may have the whole key in it.
@@ -120,7 +120,7 @@ pub(super) fn unreadable(name: &str, fault: &pem::Error) -> Fault {
             format!("`{name}` is damaged: a PEM block in it does not begin on a line of its own"),
             "copy the file again, with its line ends".into(),
         ),
-        fault => (format!("`{name}` is no PEM file: {fault}"), "make it again".into()),
+        fault => (format!("`{name}` is not a PEM file: {fault}"), "make it again".into()),
     }
 }
 

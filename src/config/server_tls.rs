@@ -73,7 +73,7 @@ fn read_name(table: &Table<'_>) -> Option<String> {
     let name = text.value.trim_start_matches('[').trim_end_matches(']');
     if !is_verifiable(name) {
         let hint = Some("write a name or an IP address, as `\"app.internal\"`".into());
-        table.error(text.span.clone(), format!("`{name}` is no name of a server"), hint);
+        table.error(text.span.clone(), format!("`{name}` is not a name of a server"), hint);
         return None;
     }
     Some(name.to_owned())

@@ -95,7 +95,7 @@ fn explained(message: &str, source: &str, span: Span) -> Fault {
         return fault(span, &format!("`{written}` is written twice"), hint);
     }
     if let Some((other, hint)) = foreign(line) {
-        let message = format!("this is no TOML, though {other} would take it");
+        let message = format!("this is not TOML, though {other} would take it");
         return Fault { span, message, hint: Some(hint.to_owned()), foreign: true };
     }
     if line.starts_with('[') && message.contains("quoted") {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-/// Why a text is no duration, size or percentage.
+/// Why a text is not a duration, size or percentage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnitError {
     /// What is wrong.
@@ -84,7 +84,7 @@ pub fn size(text: &str) -> Result<u64, UnitError> {
 pub fn percent(text: &str) -> Result<u32, UnitError> {
     let number = text.trim().strip_suffix('%').and_then(|number| number.trim_end().parse().ok());
     number.filter(|percent| *percent <= 100).ok_or_else(|| UnitError {
-        message: format!("`{text}` is no percentage"),
+        message: format!("`{text}` is not a percentage"),
         hint: match text.trim().parse::<u32>() {
             Ok(number) if number <= 100 => format!("did you mean `\"{number}%\"`?"),
             _ => "write a whole number from 0 to 100 and a `%`: `\"20%\"`".into(),
@@ -112,7 +112,7 @@ fn number_and_unit(text: &str) -> (&str, &str, &str) {
 fn duration_error(text: &str, hint: Option<String>) -> UnitError {
     let written = if text.is_empty() { "an empty text".into() } else { format!("`{text}`") };
     UnitError {
-        message: format!("{written} is no duration"),
+        message: format!("{written} is not a duration"),
         hint: hint.unwrap_or_else(|| {
             "write whole numbers with `ms`, `s`, `m`, `h` or `d`: `\"10s\"`, `\"1h30m\"`".into()
         }),
@@ -152,7 +152,7 @@ fn size_error(text: &str, number: &str, unit: &str, tail: &str) -> UnitError {
     };
     let written = if text.is_empty() { "an empty text".into() } else { format!("`{text}`") };
     UnitError {
-        message: format!("{written} is no size"),
+        message: format!("{written} is not a size"),
         hint: likely.map_or_else(
             || "write a whole number with `B`, `KiB`, `MiB` or `GiB`: `\"64MiB\"`".into(),
             |unit| format!("did you mean `\"{number}{unit}\"`?"),

@@ -190,7 +190,7 @@ impl<'d> Table<'d> {
                 for (place, ours) in foreign_variables::find(&text.value) {
                     let theirs = &text.value[place.clone()];
                     let message =
-                        format!("`{theirs}` is no variable here: it is sent as it stands");
+                        format!("`{theirs}` is not a variable here: it is sent as it stands");
                     let span = text.part(place.start, place.len());
                     self.warning(span, message, Some(format!("write `{ours}`")));
                 }

@@ -106,7 +106,7 @@ impl Prepared {
     /// at its own server, so each has its own store.
     pub fn for_server(&self, name: &str) -> Result<Secured, TlsError> {
         let server = ServerName::try_from(name.to_owned())
-            .map_err(|error| TlsError(format!("`{name}` is no name of a server: {error}")))?;
+            .map_err(|error| TlsError(format!("`{name}` is not a name of a server: {error}")))?;
         let mut config = self.config.clone();
         config.resumption = Resumption::in_memory_sessions(SESSIONS);
         let made_of = MadeOf { wanted: self.wanted.clone(), files: self.files.clone() };
