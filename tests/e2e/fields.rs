@@ -189,7 +189,7 @@ fn underscore_fields_are_dropped_unless_the_config_sets_them() {
 #[test]
 fn what_a_stranger_says_of_itself_in_other_words_is_dropped() {
     let (server, daemon) = one();
-    let lies = "X-Forwarded-Port: 443\r\nX-Forwarded-Prefix: /evil\r\nX-Forwarded-Server: evil\r\n\
+    let lies = "X-Forwarded-Port: 54443\r\nX-Forwarded-Prefix: /evil\r\nX-Forwarded-Server: evil\r\n\
                 X-Forwarded-Ssl: on\r\nX-Forwarded-Scheme: https\r\nX-Forwarded-Anything: 1\r\n\
                 X-Forwarded: for=1.2.3.4\r\nFront-End-Https: on\r\nX-Url-Scheme: https\r\n\
                 X-Scheme: https\r\nX-Client-IP: 1.2.3.4\r\nTrue-Client-IP: 1.2.3.4\r\n\
@@ -202,7 +202,8 @@ fn what_a_stranger_says_of_itself_in_other_words_is_dropped() {
                 X-Original-Host: evil\r\nX-Original-URL: /evil\r\nX-Rewrite-URL: /evil\r\nX-Kept: 3\r\n";
     let seen = forwarded(&server, &daemon, &request("GET", "/", lies, ""));
     let lower = seen.raw.to_ascii_lowercase();
-    for lie in ["443", "evil", "-ssl", "scheme", "anything", "1.2.3.4", "front-end", "-client-ip"] {
+    for lie in ["54443", "evil", "-ssl", "scheme", "anything", "1.2.3.4", "front-end", "-client-ip"]
+    {
         assert!(!lower.contains(lie), "{lie} in {}", seen.raw);
     }
     assert_eq!(seen.field("x-kept"), Some("3"));
@@ -213,7 +214,7 @@ fn what_a_trusted_proxy_or_the_route_says_in_other_words_passes() {
     let server = Server::start("1");
     let config = Config::to([&server]);
     let daemon = Daemon::start(&config.top("trusted_proxies = [\"127.0.0.0/8\"]"));
-    let truth = request("GET", "/", "X-Forwarded-Port: 443\r\nX-Forwarded-Prefix: /shop\r\n", "");
+    let truth = request("GET", "/", "X-Forwarded-Port: 54443\r\nX-Forwarded-Prefix: /shop\r\n", "");
     let seen = forwarded(&server, &daemon, &truth);
     assert_eq!(seen.fields("x-forwarded-port"), ["443"]);
     assert_eq!(seen.fields("x-forwarded-prefix"), ["/shop"]);
