@@ -214,7 +214,7 @@ fn what_a_trusted_proxy_or_the_route_says_in_other_words_passes() {
     let server = Server::start("1");
     let config = Config::to([&server]);
     let daemon = Daemon::start(&config.top("trusted_proxies = [\"127.0.0.0/8\"]"));
-    let truth = request("GET", "/", "X-Forwarded-Port: 54443\r\nX-Forwarded-Prefix: /shop\r\n", "");
+    let truth = request("GET", "/", "X-Forwarded-Port: 443\r\nX-Forwarded-Prefix: /shop\r\n", "");
     let seen = forwarded(&server, &daemon, &truth);
     assert_eq!(seen.fields("x-forwarded-port"), ["443"]);
     assert_eq!(seen.fields("x-forwarded-prefix"), ["/shop"]);
