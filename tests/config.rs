@@ -1,5 +1,7 @@
 //! The config as a user meets it: the files we ship load, and every mistake is told well.
 
+mod surroundings;
+
 use insta::Settings;
 use sheave::{
     config::{
@@ -48,34 +50,11 @@ fn surroundings() -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("directory");
     certificate(&directory.path().join("tls"), "site", 2099);
     certificate(&directory.path().join("tls"), "shop", 2099);
-    files_of_tls(&directory.path().join("tls"));
+    surroundings::files_of_tls(&directory.path().join("tls"));
     certificate(&directory.path().join("tls"), "ca", 2099);
     certificate(&directory.path().join("tls"), "proxy", 2099);
     fs::create_dir(directory.path().join("public")).expect("public");
     directory
-}
-
-/// What TLS names beside certificates: authorities of clients, their list, an OCSP response, keys.
-fn files_of_tls(directory: &Path) {
-    let write = |name: &str, text: &[u8]| fs::write(directory.join(name), text).expect(name);
-    let key = rcgen::KeyPair::generate().expect("key");
-    let mut authority = rcgen::CertificateParams::new(Vec::new()).expect("no names");
-    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    authority.distinguished_name.push(rcgen::DnType::CommonName, "clients");
-    write("clients.pem", authority.self_signed(&key).expect("certificate").pem().as_bytes());
-    let list = rcgen::CertificateRevocationListParams {
-        this_update: rcgen::date_time_ymd(2026, 1, 1),
-        next_update: rcgen::date_time_ymd(2099, 1, 1),
-        crl_number: rcgen::SerialNumber::from(1),
-        issuing_distribution_point: None,
-        revoked_certs: Vec::new(),
-        key_identifier_method: rcgen::KeyIdMethod::Sha256,
-    };
-    let list = list.signed_by(&rcgen::Issuer::new(authority, key)).expect("list");
-    write("revoked.pem", list.pem().expect("PEM").as_bytes());
-    write("ticket.keys", "5a".repeat(32).as_bytes());
-    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    fs::set_permissions(directory.join("ticket.keys"), private).expect("permissions");
 }
 
 fn parse_in(directory: &Path, text: &str) -> Result<Loaded, ConfigError> {

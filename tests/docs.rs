@@ -1,5 +1,7 @@
 //! The pages that users read: configs in them load, links lead somewhere, reasons are all listed.
 
+mod surroundings;
+
 use sheave::config::{ConfigError, Loaded, parse};
 use std::{
     fs,
@@ -22,32 +24,9 @@ fn surroundings() -> tempfile::TempDir {
         fs::write(file("pem"), certificate.pem()).expect("cert");
         fs::write(file("key"), key.serialize_pem()).expect("key");
     }
-    files_of_tls(&directory.path().join("tls"));
+    surroundings::files_of_tls(&directory.path().join("tls"));
     fs::create_dir(directory.path().join("public")).expect("public");
     directory
-}
-
-/// What TLS names beside certificates: authorities of clients, their list, an OCSP response, keys.
-fn files_of_tls(directory: &Path) {
-    let write = |name: &str, text: &[u8]| fs::write(directory.join(name), text).expect(name);
-    let key = rcgen::KeyPair::generate().expect("key");
-    let mut authority = rcgen::CertificateParams::new(Vec::new()).expect("no names");
-    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    authority.distinguished_name.push(rcgen::DnType::CommonName, "clients");
-    write("clients.pem", authority.self_signed(&key).expect("certificate").pem().as_bytes());
-    let list = rcgen::CertificateRevocationListParams {
-        this_update: rcgen::date_time_ymd(2026, 1, 1),
-        next_update: rcgen::date_time_ymd(2099, 1, 1),
-        crl_number: rcgen::SerialNumber::from(1),
-        issuing_distribution_point: None,
-        revoked_certs: Vec::new(),
-        key_identifier_method: rcgen::KeyIdMethod::Sha256,
-    };
-    let list = list.signed_by(&rcgen::Issuer::new(authority, key)).expect("list");
-    write("revoked.pem", list.pem().expect("PEM").as_bytes());
-    write("ticket.keys", "5a".repeat(32).as_bytes());
-    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    fs::set_permissions(directory.join("ticket.keys"), private).expect("permissions");
 }
 
 fn parse_in(directory: &Path, text: &str) -> Result<Loaded, ConfigError> {
