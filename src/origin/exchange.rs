@@ -9,6 +9,7 @@ use super::{
     failure::Failure,
     fetch::{Asking, Terms},
     response_head::{self, ResponseHead},
+    wait::Wait,
 };
 use crate::{
     http1::{request::tokens, request_head::Limits},
@@ -29,14 +30,6 @@ pub(super) enum SendError {
     Body(BodyError),
 }
 
-/// What a wait is for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wait {
-    Send,
-    Client,
-    Head,
-}
-
 /// Sends the head in `connection.gear.outgoing` and then `body`, and reads the response's head. If
 /// the server answers early, the rest of the body is still to be sent: see [`poll_rest`].
 pub async fn exchange(
@@ -45,7 +38,6 @@ pub async fn exchange(
     asking: &impl Asking,
     terms: &Terms<'_>,
 ) -> Result<ResponseHead, Failure> {
-    let &Terms { timeouts, .. } = terms;
     connection.link.requests += 1;
     let mut sending = true;
     let mut armed: Option<(Wait, u64)> = None;
@@ -87,20 +79,9 @@ pub async fn exchange(
                 body.waited_for(connection.waited(now));
             }
             armed = Some((wait, sent));
-            let timeout = match wait {
-                Wait::Send => timeouts.send,
-                Wait::Client => timeouts.client(body.waited(), body.received_bytes()),
-                Wait::Head => timeouts.response_head,
-            };
-            connection.arm(now, timeout);
+            connection.arm(now, wait.limit(terms.timeouts, body));
         }
-        connection.poll_deadline(cx).map(|()| {
-            Err(match wait {
-                Wait::Send => Failure::SendTimeout,
-                Wait::Client => Failure::ClientTimeout,
-                Wait::Head => Failure::ResponseTimeout,
-            })
-        })
+        connection.poll_deadline(cx).map(|()| Err(wait.failure()))
     })
     .await
 }

@@ -9,6 +9,7 @@ use super::{
     failure::{Failed, Failure},
     fetch::{Asking, Terms},
     sessions::{Held, Session},
+    wait::Wait,
 };
 use crate::{
     http1::outgoing::Part,
@@ -23,7 +24,7 @@ use std::{
     mem::take,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 /// A request on its way.
@@ -148,32 +149,6 @@ fn poll_room(
     }
 }
 
-/// What a wait is for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wait {
-    Send,
-    Client,
-    Head,
-}
-
-impl Wait {
-    fn limit(self, terms: &Terms<'_>, body: &Upload) -> Duration {
-        match self {
-            Self::Send => terms.timeouts.send,
-            Self::Client => terms.timeouts.client(body.waited(), body.received_bytes()),
-            Self::Head => terms.timeouts.response_head,
-        }
-    }
-
-    fn timeout(self) -> Failure {
-        match self {
-            Self::Send => Failure::SendTimeout,
-            Self::Client => Failure::ClientTimeout,
-            Self::Head => Failure::ResponseTimeout,
-        }
-    }
-}
-
 /// Sends the head and then `body`, and reads the response's head. If the server answers early, the
 /// rest of the body is still to be sent.
 pub async fn exchange(
@@ -214,9 +189,9 @@ pub async fn exchange(
                 body.waited_for(gear.waited(now));
             }
             armed = Some((wait, sending.sent));
-            gear.arm(now, wait.limit(terms, body));
+            gear.arm(now, wait.limit(terms.timeouts, body));
         }
-        gear.poll_deadline(cx).map(|()| Err(wait.timeout()))
+        gear.poll_deadline(cx).map(|()| Err(wait.failure()))
     });
     match answered.await {
         Ok(answer) => {

@@ -21,6 +21,7 @@ pub mod response_head;
 pub mod sessions;
 pub mod timeouts;
 pub mod tunnel;
+pub mod wait;
 pub mod wire;
 
 pub use dial::Destination;

@@ -4,6 +4,7 @@
 //! nothing of ours. Every full handshake with a server asks it; a resumed session was verified
 //! before.
 
+use data_encoding::BASE64;
 use rustls::{
     CertificateError, DigitallySignedStruct, Error as RustlsError, OtherError, SignatureScheme,
     SupportedCipherSuite,
@@ -62,7 +63,7 @@ impl Verifier {
         if self.pins.contains(&key) {
             return Ok(());
         }
-        let not_pinned = OtherError(Arc::new(NotPinned(base64(&key))));
+        let not_pinned = OtherError(Arc::new(NotPinned(BASE64.encode(&key))));
         Err(RustlsError::InvalidCertificate(CertificateError::Other(not_pinned)))
     }
 }
@@ -116,24 +117,6 @@ pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     hash
 }
 
-/// RFC 4648 §4, for a hash.
-fn base64(bytes: &[u8; 32]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(44);
-    for three in bytes.chunks(3) {
-        let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
-        let bits = bits << (8 * (3 - three.len()));
-        for digit in 0..4 {
-            text.push(if digit <= three.len() {
-                char::from(DIGITS[(bits >> (18 - 6 * digit)) as usize & 63])
-            } else {
-                '='
-            });
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,7 +124,7 @@ mod tests {
     #[test]
     fn hashes_as_openssl_has_them() {
         // printf sheave | openssl dgst -sha256 -binary | base64
-        assert_eq!(base64(&sha256(b"")), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
-        assert_eq!(base64(&sha256(b"abc")), "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=");
+        assert_eq!(BASE64.encode(&sha256(b"")), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+        assert_eq!(BASE64.encode(&sha256(b"abc")), "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=");
     }
 }

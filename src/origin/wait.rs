@@ -1,0 +1,39 @@
+//! What an attempt waits for, by either version of HTTP.
+//!
+//! Owns: how long each wait may take, and what failed if it is over. May touch:
+//! [`super::timeouts`], [`super::failure`]. Used by [`mod@super::exchange`] and [`super::http2`].
+
+use super::{failure::Failure, timeouts::Timeouts};
+use crate::message::upload::Upload;
+use std::time::Duration;
+
+/// What a wait is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// The server takes no bytes.
+    Send,
+    /// The client sends none of its body.
+    Client,
+    /// The response's head.
+    Head,
+}
+
+impl Wait {
+    /// How long it may take.
+    pub fn limit(self, timeouts: &Timeouts, body: &Upload) -> Duration {
+        match self {
+            Self::Send => timeouts.send,
+            Self::Client => timeouts.client(body.waited(), body.received_bytes()),
+            Self::Head => timeouts.response_head,
+        }
+    }
+
+    /// What it is called when it is over.
+    pub fn failure(self) -> Failure {
+        match self {
+            Self::Send => Failure::SendTimeout,
+            Self::Client => Failure::ClientTimeout,
+            Self::Head => Failure::ResponseTimeout,
+        }
+    }
+}
