@@ -9,7 +9,7 @@ use sheave::{
     http1::{
         self,
         outgoing::Outgoing,
-        request_head::{Limits, RequestHead},
+        request_head::{HeadLimits, RequestHead},
     },
     message::{
         body::Length,
@@ -69,7 +69,7 @@ fn context() -> Context {
     }
 }
 
-const LIMITS: Limits = Limits { head: 32 * 1024, fields: 100 };
+const LIMITS: HeadLimits = HeadLimits { head: 32 * 1024, fields: 100 };
 
 fn request(criterion: &mut Criterion) {
     let context = context();

@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use sheave::{
     config,
     filter::Chain,
-    http1::fields::Text,
+    http1::fields::FieldText,
     observe::metrics::Metrics,
     path::normalise,
     route::{Action, PathMatcher, Respond, Route, RouteMatcher, Router, Sites, Wording},
@@ -36,7 +36,7 @@ fn route(metrics: &Metrics, path: PathMatcher) -> Route {
         action: Action::Respond(Box::new(Respond {
             status: StatusCode::OK,
             body: Wording::Fixed(Bytes::new()),
-            fields: Text::default(),
+            fields: FieldText::default(),
         })),
         max_body: 0,
     }

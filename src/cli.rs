@@ -25,7 +25,7 @@ Usage:
   sheave health [--url URL]      ask a running daemon whether it is alive
   sheave demo                    see it work: no file and no server needed
 
-Options:
+CommandOptions:
   -c, --config FILE   default: config/sheave.toml, then /etc/sheave/sheave.toml
   --url URL           what `health` asks, default http://127.0.0.1:9900/live;
                       unix:FILE or unix:FILE:/PATH for a Unix socket
@@ -47,7 +47,7 @@ enum Command {
     Run(PathBuf),
     Check(PathBuf),
     Health(String),
-    Demo(demo::Options),
+    Demo(demo::DemoAddresses),
     Help,
     Version,
 }
@@ -76,15 +76,15 @@ pub fn run() -> u8 {
 
 /// Options may come before and after the command; the command decides which of them are known.
 #[derive(Default)]
-struct Options {
+struct CommandOptions {
     command: Option<String>,
     config: Option<PathBuf>,
     url: Option<String>,
-    demo: demo::Options,
+    demo: demo::DemoAddresses,
 }
 
 fn parse(mut arguments: Parser) -> Result<Command, lexopt::Error> {
-    let mut options = Options::default();
+    let mut options = CommandOptions::default();
     while let Some(argument) = arguments.next()? {
         match argument {
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
@@ -103,11 +103,11 @@ fn parse(mut arguments: Parser) -> Result<Command, lexopt::Error> {
     options.command()
 }
 
-impl Options {
+impl CommandOptions {
     fn command(self) -> Result<Command, lexopt::Error> {
         let Self { command, config, url, demo } = self;
         let (no_config, no_url) = (config.is_none(), url.is_none());
-        let no_demo = demo == demo::Options::default();
+        let no_demo = demo == demo::DemoAddresses::default();
         let word = command.as_deref().unwrap_or("run");
         let (command, fits) = match word {
             "run" => (Command::Run(config.unwrap_or_else(default_path)), no_url && no_demo),

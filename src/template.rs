@@ -8,12 +8,12 @@ use http::HeaderName;
 /// A parsed text with variables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template {
-    parts: Vec<Part>,
+    parts: Vec<Piece>,
 }
 
 /// A piece of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum Piece {
     /// Text as written.
     Literal(String),
     /// What the request fills in.
@@ -164,20 +164,20 @@ impl Template {
                 hint,
             })?;
             if !literal.is_empty() {
-                parts.push(Part::Literal(std::mem::take(&mut literal)));
+                parts.push(Piece::Literal(std::mem::take(&mut literal)));
             }
-            parts.push(Part::Variable(variable));
+            parts.push(Piece::Variable(variable));
             rest = &tail[end + 1..];
         }
         literal.push_str(rest);
         if !literal.is_empty() {
-            parts.push(Part::Literal(literal));
+            parts.push(Piece::Literal(literal));
         }
         Ok(Self { parts })
     }
 
     /// The pieces, in order; neighbouring literals are one.
-    pub fn parts(&self) -> &[Part] {
+    pub fn parts(&self) -> &[Piece] {
         &self.parts
     }
 
@@ -185,14 +185,14 @@ impl Template {
     pub fn as_literal(&self) -> Option<&str> {
         match self.parts.as_slice() {
             [] => Some(""),
-            [Part::Literal(text)] => Some(text),
+            [Piece::Literal(text)] => Some(text),
             _ => None,
         }
     }
 
     /// Whether any piece is `variable`.
     pub fn uses(&self, variable: &Variable) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Variable(it) if it == variable))
+        self.parts.iter().any(|part| matches!(part, Piece::Variable(it) if it == variable))
     }
 }
 
@@ -248,11 +248,11 @@ mod tests {
         assert_eq!(
             template.parts(),
             [
-                Part::Literal("https://".into()),
-                Part::Variable(Variable::Host),
-                Part::Literal(":8443".into()),
-                Part::Variable(Variable::Uri),
-                Part::Literal("{x}".into()),
+                Piece::Literal("https://".into()),
+                Piece::Variable(Variable::Host),
+                Piece::Literal(":8443".into()),
+                Piece::Variable(Variable::Uri),
+                Piece::Literal("{x}".into()),
             ]
         );
         assert_eq!(Template::parse("plain").expect("parses").as_literal(), Some("plain"));
@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn values_of_the_proxy_protocol() {
         let parsed = |text| Template::parse(text).expect(text).parts().to_vec();
-        let value = |tlv| [Part::Variable(Variable::Announced(tlv))];
+        let value = |tlv| [Piece::Variable(Variable::Announced(tlv))];
         assert_eq!(parsed("{proxy_protocol.authority}"), value(Tlv::Top(2)));
         assert_eq!(parsed("{proxy_protocol.ssl_cn}"), value(Tlv::Tls(0x22)));
         assert_eq!(parsed("{proxy_protocol.tlv.0xeA}"), value(Tlv::Top(0xEA)));

@@ -5,7 +5,7 @@
 
 use super::{
     handshake::LAST,
-    listener::{Listener, Open},
+    listener::{Listener, OpenConnection},
 };
 use crate::{
     cidr::PeerAddress,
@@ -45,7 +45,7 @@ pub async fn read(
     stream: &TcpStream,
     peer: Option<SocketAddr>,
     limit: Duration,
-    open: &Open,
+    open: &OpenConnection,
     proxy: &Proxy,
 ) -> Option<Announcement> {
     let listener = open.listener();

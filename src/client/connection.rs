@@ -5,8 +5,8 @@
 //! [`super::http1`] or [`super::http2`].
 
 use super::{
-    announcement, handshake, http1::Http1, http2, listener::Open, service::Service,
-    settings::Settings, stream::Stream,
+    announcement, handshake, http1::Http1, http2, listener::OpenConnection, service::Service,
+    settings::ConnectionSettings, stream::Stream,
 };
 use crate::{
     cidr::PeerAddress,
@@ -22,7 +22,7 @@ use tokio::{net::TcpStream, sync::mpsc};
 pub async fn serve(
     stream: TcpStream,
     peer: Option<SocketAddr>,
-    open: Open,
+    open: OpenConnection,
     proxy: Arc<Proxy>,
     alive: mpsc::Sender<()>,
 ) {
@@ -30,7 +30,7 @@ pub async fn serve(
     // Its listener may have left the config just now.
     let snapshot = proxy.live.load_for(listener.id, &listener.last);
     let Some(parts) = snapshot.listener(listener.id) else { return };
-    let settings = Settings::of(parts);
+    let settings = ConnectionSettings::of(parts);
     let tls = parts.tls.as_ref().map(|tls| Arc::clone(&tls.server));
     let limit = parts.timeouts.tls_handshake;
     let mut address = peer.map_or(PeerAddress::Unix, |peer| peer.ip().into());

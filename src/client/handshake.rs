@@ -4,7 +4,7 @@
 //! Called by [`super::connection`].
 
 use super::{
-    listener::{Listener, Open},
+    listener::{Listener, OpenConnection},
     secured,
     stream::Stream,
 };
@@ -36,7 +36,7 @@ pub async fn shake(
     stream: TcpStream,
     config: Arc<ServerConfig>,
     limit: Duration,
-    open: &Open,
+    open: &OpenConnection,
     proxy: &Proxy,
     client: PeerAddress,
 ) -> Option<Shaken> {

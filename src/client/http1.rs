@@ -12,15 +12,15 @@ use super::{
     http1_socket::{Gone, Http1Socket},
     http1_tunnel,
     service::Service,
-    settings::Settings,
+    settings::ConnectionSettings,
     stream::Stream,
 };
 use crate::{
     http1::{
         buffers,
         request_body::{self, Giver, hand_over},
-        request_head::{self, Framing, Limits, RequestHead},
-        response_head::{self, Asked},
+        request_head::{self, HeadLimits, RequestFraming, RequestHead},
+        response_head::{self, ResponseForm},
     },
     message::{answer::Answer, body::Body},
     proxy::{delivery::Delivery, handle, record::Record},
@@ -45,7 +45,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+enum HowItEnds {
     /// The client went away, or nothing more can be sent to it.
     Gone,
     /// Everything has been sent.
@@ -58,7 +58,7 @@ enum End {
     Http2,
 }
 
-impl From<Gone> for End {
+impl From<Gone> for HowItEnds {
     fn from(_: Gone) -> Self {
         Self::Gone
     }
@@ -67,8 +67,8 @@ impl From<Gone> for End {
 /// A request whose head has been read.
 struct Request {
     record: Box<Record>,
-    asked: Asked,
-    framing: Framing,
+    asked: ResponseForm,
+    framing: RequestFraming,
     expects_continue: bool,
 }
 
@@ -76,7 +76,7 @@ struct Request {
 pub struct Http1 {
     socket: Http1Socket,
     service: Service,
-    settings: Settings,
+    settings: ConnectionSettings,
     alarm: Alarm,
     requests: u64,
     /// Since when it waits for a request.
@@ -91,7 +91,7 @@ pub struct Http1 {
 
 impl Http1 {
     /// On `stream`, on which nothing has been sent yet.
-    pub fn new(stream: Stream, service: Service, settings: Settings) -> Self {
+    pub fn new(stream: Stream, service: Service, settings: ConnectionSettings) -> Self {
         let (proxy, born) = (service.proxy(), Instant::now());
         Self {
             socket: Http1Socket::new(stream),
@@ -108,7 +108,7 @@ impl Http1 {
 
     /// Answers what can't be served here.
     pub async fn refuse(&mut self, status: StatusCode, reason: &'static str) {
-        self.end(End::Refused(status, reason)).await;
+        self.end(HowItEnds::Refused(status, reason)).await;
     }
 
     /// The stream, and the bytes read from it, to go on with another protocol.
@@ -131,28 +131,28 @@ impl Http1 {
                 break end;
             }
         };
-        if end != End::Gone && (end != End::Said || self.service.is_tls()) {
+        if end != HowItEnds::Gone && (end != HowItEnds::Said || self.service.is_tls()) {
             // Boxed: rare, and large. A plain socket is simply dropped.
             Box::pin(self.end(end)).await;
         }
-        end == End::Http2
+        end == HowItEnds::Http2
     }
 
-    async fn end(&mut self, end: End) {
+    async fn end(&mut self, end: HowItEnds) {
         let waited = if self.head_since == 0 { 0 } else { self.now() - self.head_since };
         let Self { socket, service, settings, .. } = self;
         match end {
-            End::Gone | End::Http2 => {}
-            End::Said => socket.stream.close().await,
-            End::Interrupting => socket.stream.linger().await,
-            End::Refused(status, reason) => {
+            HowItEnds::Gone | HowItEnds::Http2 => {}
+            HowItEnds::Said => socket.stream.close().await,
+            HowItEnds::Interrupting => socket.stream.linger().await,
+            HowItEnds::Refused(status, reason) => {
                 let waited = Duration::from_millis(waited);
                 let refused = (status, reason);
                 let Answer { fields, body, .. } =
                     service.refuse_unread(Version::HTTP_11, refused, waited);
                 let (out, length) = (socket.outgoing.begin(), Some(body.len() as u64));
                 let date = || service.proxy().date();
-                response_head::write(out, status, &fields, length, Asked::UNREAD, date);
+                response_head::write(out, status, &fields, length, ResponseForm::UNREAD, date);
                 out.extend_from_slice(&body);
                 let wait = Duration::from_millis(settings.waits.send);
                 let writing = poll_fn(|cx| socket.poll_flush(cx));
@@ -175,7 +175,7 @@ impl Http1 {
     async fn next_request(
         &mut self,
         mut drained: Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<Request, End> {
+    ) -> Result<Request, HowItEnds> {
         // How many of the unread bytes have been searched without finding the end of a head.
         let mut seen = 0;
         // A second poll usually means that a request has arrived, so read before asking for
@@ -205,7 +205,7 @@ impl Http1 {
     }
 
     /// The next request, if its whole head has been read.
-    fn parse(&mut self, seen: &mut usize) -> Result<Option<Request>, End> {
+    fn parse(&mut self, seen: &mut usize) -> Result<Option<Request>, HowItEnds> {
         let unread = &mut self.socket.unread;
         // RFC 9112 §2.2: empty lines before a request are ignored.
         while let [b'\r', b'\n', ..] = unread[..] {
@@ -218,7 +218,7 @@ impl Http1 {
             return Ok(None);
         }
         let limits = &self.settings.limits;
-        let limits = Limits { head: limits.request_head, fields: limits.headers };
+        let limits = HeadLimits { head: limits.request_head, fields: limits.headers };
         if may_be_whole(unread, *seen, limits.head) {
             *seen = unread.len();
             match request_head::parse(unread, limits) {
@@ -230,12 +230,12 @@ impl Http1 {
                 // With TLS the two sides have agreed on HTTP/1.1 (ALPN).
                 Err(_) if self.requests == 0 && !self.service.is_tls() && is_http2(unread) => {
                     if unread.len() >= PREFACE.len() {
-                        return Err(End::Http2);
+                        return Err(HowItEnds::Http2);
                     }
                 }
                 Err(bad) => {
                     let (status, reason) = bad.answer();
-                    return Err(End::Refused(status, reason));
+                    return Err(HowItEnds::Refused(status, reason));
                 }
             }
         }
@@ -265,17 +265,17 @@ impl Http1 {
     }
 
     /// Which timeout is over, between requests. If none is, the alarm is set again.
-    fn overdue(&mut self) -> Option<End> {
+    fn overdue(&mut self) -> Option<HowItEnds> {
         let (now, waits) = (self.now(), &self.settings.waits);
         if self.alarm.is_older_than(self.settings.age) {
             self.service.close();
         }
         let (due, end) = if self.head_since != 0 {
-            let late = End::Refused(StatusCode::REQUEST_TIMEOUT, "head_timeout");
+            let late = HowItEnds::Refused(StatusCode::REQUEST_TIMEOUT, "head_timeout");
             (self.head_since + waits.request_head, late)
         } else {
             let last_call = if self.last_call == 0 { u64::MAX } else { self.last_call };
-            (last_call.min(self.idle_since + waits.idle), End::Said)
+            (last_call.min(self.idle_since + waits.idle), HowItEnds::Said)
         };
         if now >= due {
             return Some(end);
@@ -290,25 +290,25 @@ impl Http1 {
 
     fn begin(&mut self, head: RequestHead) -> Request {
         self.requests += 1;
-        let asked = Asked::by(&head);
+        let asked = ResponseForm::by(&head);
         let RequestHead { head, framing, expects_continue, .. } = head;
-        let record = self.service.begin(self.requests, framing == Framing::Both, head);
+        let record = self.service.begin(self.requests, framing == RequestFraming::Both, head);
         Request { record, asked, framing, expects_continue }
     }
 
     /// One request and its response.
-    async fn exchange(&mut self, request: Request) -> Result<(), End> {
+    async fn exchange(&mut self, request: Request) -> Result<(), HowItEnds> {
         let Self { socket, service, settings, alarm, .. } = self;
         let proxy = service.proxy();
         let Request { record, mut asked, framing, expects_continue } = request;
-        let length = if let Framing::Length(length) = framing { Some(length) } else { None };
+        let length = if let RequestFraming::Length(length) = framing { Some(length) } else { None };
         let mut tunnel = None;
         let (mut giver, body) = if record.facts.context.head.protocols.is_some() {
             // What follows is read once the server has agreed.
             let (giver, taken) = request_body::tunnel();
             tunnel = Some(giver);
             (None, Body::Http1(taken))
-        } else if framing == Framing::None {
+        } else if framing == RequestFraming::None {
             (None, Body::Empty)
         } else {
             let (giver, taken) = hand_over(length, expects_continue, &mut socket.unread);
@@ -322,7 +322,7 @@ impl Http1 {
         if let (StatusCode::SWITCHING_PROTOCOLS, Some(giver)) = (response.status, tunnel) {
             // Boxed: rare, and it may live for long.
             Box::pin(http1_tunnel::pass(socket, response, giver)).await;
-            return Err(End::Said);
+            return Err(HowItEnds::Said);
         }
         asked.close |= service.is_closing() || service.listener().is_draining();
         // A request's body that was not read ends the connection, unless all of it has arrived.
@@ -346,13 +346,13 @@ impl Http1 {
         self.idle_since = clock.at(ended);
         let unread = &mut self.socket.unread;
         if giver.is_some_and(|mut giver| !giver.skip_what_is_there(unread)) {
-            Err(End::Interrupting)
+            Err(HowItEnds::Interrupting)
         } else if !closes {
             Ok(())
         } else if unread.is_empty() {
-            Err(End::Said)
+            Err(HowItEnds::Said)
         } else {
-            Err(End::Interrupting)
+            Err(HowItEnds::Interrupting)
         }
     }
 }
@@ -364,7 +364,7 @@ async fn answer(
     record: Box<Record>,
     body: Body,
     mut giver: Option<&mut Giver>,
-) -> Result<Answer<Delivery>, End> {
+) -> Result<Answer<Delivery>, HowItEnds> {
     let number = record.facts.context.number;
     let mut handling = pin!(handle(record, body));
     let answered = poll_fn(|cx| {
@@ -385,7 +385,7 @@ async fn answer(
 }
 
 /// When a connection's timeouts are checked first, if nothing comes.
-fn first_ring(settings: &Settings) -> Duration {
+fn first_ring(settings: &ConnectionSettings) -> Duration {
     let idle = Duration::from_millis(settings.waits.idle);
     if settings.age.is_zero() { idle } else { idle.min(settings.age) }
 }

@@ -13,7 +13,7 @@ use crate::{
     http1::{
         outgoing::{Outgoing, Part},
         request_body::Giver,
-        response_head::{self, Asked, Framing},
+        response_head::{self, ResponseForm, ResponseFraming},
         socket::Socket as _,
     },
     message::{answer::Answer, body::Want},
@@ -43,7 +43,7 @@ impl Responding {
     /// Begins: the head is queued.
     pub fn begin(
         answer: Answer<Delivery>,
-        mut asked: Asked,
+        mut asked: ResponseForm,
         outgoing: &mut Outgoing,
         date: impl FnOnce() -> [u8; 29],
     ) -> Self {
@@ -54,14 +54,14 @@ impl Responding {
             response_head::write(outgoing.begin(), status, &fields, length, asked, date);
         let mut left = None;
         match framing {
-            Framing::None => {
+            ResponseFraming::None => {
                 body.discard();
                 outgoing.end(None);
             }
-            Framing::Length(0) => outgoing.end(None),
-            Framing::Length(length) => left = Some(length),
-            Framing::Chunked => outgoing.set_chunked(),
-            Framing::Close => {}
+            ResponseFraming::Length(0) => outgoing.end(None),
+            ResponseFraming::Length(length) => left = Some(length),
+            ResponseFraming::Chunked => outgoing.set_chunked(),
+            ResponseFraming::Close => {}
         }
         let trailers = asked.trailers;
         Self { body, left, trailers, broken: false, closes, stalled: None }

@@ -51,7 +51,7 @@ pub async fn pass(socket: &mut Http1Socket, answer: Answer<Delivery>, mut giver:
 }
 
 /// One of the two sides broke.
-struct Broken;
+struct BrokenTunnel;
 
 /// Passes what the server has sent, and lets its half send on what the client has sent. Ready once
 /// both directions have ended.
@@ -60,7 +60,7 @@ fn poll_down(
     socket: &mut Http1Socket,
     body: &mut Delivery,
     down: &mut Down,
-) -> Poll<Result<(), Broken>> {
+) -> Poll<Result<(), BrokenTunnel>> {
     loop {
         if *down == Down::Open {
             let room = socket.outgoing.wants_more();
@@ -71,7 +71,7 @@ fn poll_down(
                 Poll::Ready(Some(Err(_))) => {
                     // What came before is worth a try.
                     let _ = socket.poll_flush(cx);
-                    return Poll::Ready(Err(Broken));
+                    return Poll::Ready(Err(BrokenTunnel));
                 }
                 Poll::Ready(None) => {
                     socket.outgoing.end(None);
@@ -81,17 +81,17 @@ fn poll_down(
                 Poll::Pending => {}
             }
         } else {
-            let rest = body.poll_rest(cx).map_err(|_| Broken)?;
+            let rest = body.poll_rest(cx).map_err(|_| BrokenTunnel)?;
             if *down == Down::Ended {
                 return rest.map(Ok);
             }
         }
         ready!(socket.poll_flush(cx)).map_err(|_| {
             body.abandon("client_aborted");
-            Broken
+            BrokenTunnel
         })?;
         if *down == Down::Ending {
-            ready!(Pin::new(&mut socket.stream).poll_shutdown(cx)).map_err(|_| Broken)?;
+            ready!(Pin::new(&mut socket.stream).poll_shutdown(cx)).map_err(|_| BrokenTunnel)?;
             *down = Down::Ended;
         }
     }

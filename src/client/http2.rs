@@ -9,11 +9,11 @@
 
 use super::{
     activity::Activity,
-    http2_patience::{End, Patience},
+    http2_patience::{Http2End, Patience},
     http2_streams::Streams,
     io::ClientIo,
     service::Service,
-    settings::Settings,
+    settings::ConnectionSettings,
     stream::Stream,
 };
 use crate::{http1::buffers::Parts, observe::foreign::about_client};
@@ -46,7 +46,12 @@ enum Event {
 }
 
 /// Serves HTTP/2 on `stream` until one side ends it. What `begun` has was read of it already.
-pub async fn serve(mut stream: Stream, begun: Bytes, service: Service, settings: Settings) {
+pub async fn serve(
+    mut stream: Stream,
+    begun: Bytes,
+    service: Service,
+    settings: ConnectionSettings,
+) {
     service.peer().set_part(Parts::HTTP2.after(0));
     service.peer().is_shared();
     let clock = service.proxy().live.clock;
@@ -54,33 +59,33 @@ pub async fn serve(mut stream: Stream, begun: Bytes, service: Service, settings:
     let io = ClientIo::new(&mut stream, begun, &activity);
     let end = run(io, &service, &settings, &activity).await;
     let refused = match end {
-        End::Refused(status, reason, waited) => Some(((status, reason), waited)),
-        End::Told(reason) => Some(((StatusCode::BAD_REQUEST, reason), Duration::ZERO)),
-        End::Unheard | End::Silent => None,
+        Http2End::Refused(status, reason, waited) => Some(((status, reason), waited)),
+        Http2End::Told(reason) => Some(((StatusCode::BAD_REQUEST, reason), Duration::ZERO)),
+        Http2End::Unheard | Http2End::Silent => None,
     };
     if let Some((refused, waited)) = refused {
         service.refuse_unread(Version::HTTP_2, refused, waited);
     }
     match end {
-        End::Unheard => stream.linger().await,
+        Http2End::Unheard => stream.linger().await,
         // Between two frames, if nothing is stuck in the socket: h2 writes what it has begun.
-        End::Refused(..) if !activity.is_blocked() => {
+        Http2End::Refused(..) if !activity.is_blocked() => {
             stream.say(&CALM).await;
             let _ = timeout(HEARD, stream.linger()).await;
         }
-        End::Told(..) => {
+        Http2End::Told(..) => {
             let _ = timeout(HEARD, stream.linger()).await;
         }
-        End::Silent | End::Refused(..) => {}
+        Http2End::Silent | Http2End::Refused(..) => {}
     }
 }
 
 async fn run(
     io: ClientIo<'_, Stream>,
     service: &Service,
-    settings: &Settings,
+    settings: &ConnectionSettings,
     activity: &Activity,
-) -> End {
+) -> Http2End {
     let mut streams = Streams::new(io, service, activity, settings);
     let listener = Arc::clone(service.listener());
     let mut drained = pin!(listener.drained());
@@ -108,10 +113,10 @@ async fn run(
             if last { Poll::Ready(Event::Last) } else { Poll::Pending }
         });
         let last = match event.await {
-            Event::Ended(Ok(())) => return End::Silent,
+            Event::Ended(Ok(())) => return Http2End::Silent,
             Event::Ended(Err(error)) => return end_of(&error, activity),
             Event::Flood => {
-                return End::Refused(StatusCode::BAD_REQUEST, "stream_resets", Duration::ZERO);
+                return Http2End::Refused(StatusCode::BAD_REQUEST, "stream_resets", Duration::ZERO);
             }
             Event::Last => true,
             Event::Alarm => match patience.look(&mut streams) {
@@ -128,14 +133,14 @@ async fn run(
 }
 
 /// How h2's connection ended.
-fn end_of(error: &h2::Error, activity: &Activity) -> End {
+fn end_of(error: &h2::Error, activity: &Activity) -> Http2End {
     tracing::debug!(%error, "a connection ended with an error");
     if !(error.is_library() && error.is_go_away()) {
-        return End::Silent;
+        return Http2End::Silent;
     }
     // h2 allows for no more than 20 requests that are reset before we hear of them. It ends a
     // connection for other floods as well, and does not tell which it was.
     let floods = error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
     let resets = floods && activity.resets() > 20;
-    End::Told(if resets { "stream_resets" } else { "bad_request" })
+    Http2End::Told(if resets { "stream_resets" } else { "bad_request" })
 }

@@ -7,7 +7,7 @@ use super::{
     activity::{Activity, Finding},
     alarm::Alarm,
     http2_streams::Streams,
-    settings::{Settings, Waits},
+    settings::{ConnectionSettings, Waits},
 };
 use http::StatusCode;
 use std::{
@@ -17,7 +17,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// How a connection ended.
-pub enum End {
+pub enum Http2End {
     /// There is nothing more to send, or the client is gone.
     Silent,
     /// h2 has said GOAWAY, for this reason.
@@ -60,7 +60,7 @@ impl Goodbye {
 /// How long a client is waited for.
 pub struct Patience<'a> {
     activity: &'a Activity,
-    settings: &'a Settings,
+    settings: &'a ConnectionSettings,
     alarm: Alarm,
     /// Whether the alarm is set to what an idle connection waits for.
     rests: bool,
@@ -69,7 +69,7 @@ pub struct Patience<'a> {
 
 impl<'a> Patience<'a> {
     /// With a connection that begins.
-    pub fn new(activity: &'a Activity, settings: &'a Settings) -> Self {
+    pub fn new(activity: &'a Activity, settings: &'a ConnectionSettings) -> Self {
         let alarm = Alarm::new(Instant::now(), Duration::from_millis(settings.waits.shortest()));
         Self { activity, settings, alarm, rests: false, goodbye: None }
     }
@@ -97,7 +97,7 @@ impl<'a> Patience<'a> {
     pub fn look<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         streams: &mut Streams<'_, S>,
-    ) -> Result<bool, End> {
+    ) -> Result<bool, Http2End> {
         let Self { activity, settings, .. } = *self;
         let soon = Duration::from_millis(settings.waits.shortest());
         self.rests = false;
@@ -112,14 +112,14 @@ impl<'a> Patience<'a> {
         match finding {
             Finding::Stalled => {
                 streams.give_up("send_timeout");
-                return Err(End::Silent);
+                return Err(Http2End::Silent);
             }
             Finding::Late(waited) => {
                 let waited = Duration::from_millis(waited);
-                return Err(End::Refused(StatusCode::REQUEST_TIMEOUT, "head_timeout", waited));
+                return Err(Http2End::Refused(StatusCode::REQUEST_TIMEOUT, "head_timeout", waited));
             }
-            _ if ignored && activity.in_flight() == 0 => return Err(End::Unheard),
-            _ if ignored => return Err(End::Silent),
+            _ if ignored && activity.in_flight() == 0 => return Err(Http2End::Unheard),
+            _ if ignored => return Err(Http2End::Silent),
             Finding::Fine(at) if self.goodbye.is_none() => {
                 let wait = Duration::from_millis(at.saturating_sub(activity.clock.now()).max(1));
                 let left = self.alarm.ages_in(settings.age);

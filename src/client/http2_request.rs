@@ -22,10 +22,10 @@ use std::{
 
 /// A client waits for `100 Continue` before it sends its body (RFC 9110 §10.1.1).
 #[derive(Clone, Debug, Default)]
-pub struct Expectation(Arc<Wanted>);
+pub struct Expectation(Arc<ProtocolWanted>);
 
 #[derive(Debug, Default)]
-struct Wanted {
+struct ProtocolWanted {
     is_wanted: AtomicBool,
     waiter: AtomicWaker,
 }

@@ -77,11 +77,11 @@ pub struct Answering {
     given: u64,
     /// Whether it has been given the end.
     said: bool,
-    waiting: Option<Waiting>,
+    waiting: Option<StalledClient>,
 }
 
 /// Its client takes nothing.
-struct Waiting {
+struct StalledClient {
     /// In the clock's milliseconds, and what h2 held then.
     since: u64,
     held: usize,
@@ -267,7 +267,7 @@ impl Answering {
             return;
         }
         let (now, waker) = (activity.clock.now(), cx.waker());
-        let waiting = || Waiting { since: now, held, waker: waker.clone() };
+        let waiting = || StalledClient { since: now, held, waker: waker.clone() };
         self.waiting.get_or_insert_with(waiting).waker.clone_from(waker);
     }
 

@@ -33,17 +33,17 @@ type Handling<'a> = Pin<Box<dyn Future<Output = Answer<Delivery>> + Send + 'a>>;
 
 /// What is left of a stream whose body broke off: the client has to be told, once it has what came
 /// before.
-pub type Broken = Option<SendStream<Given>>;
+pub type Leftover = Option<SendStream<Given>>;
 
 /// One request and its response.
 pub struct Http2Stream<'a> {
     service: &'a Service,
     activity: &'a Activity,
     begun: Instant,
-    state: State<'a>,
+    state: SendState<'a>,
 }
 
-enum State<'a> {
+enum SendState<'a> {
     /// There is no answer yet.
     Asked { handling: Handling<'a>, respond: SendResponse<Given>, asked: Question, early: Early },
     /// The answer's body is sent.
@@ -75,18 +75,18 @@ impl<'a> Http2Stream<'a> {
         let (begun, number) = (record.facts.context.started, record.facts.context.number);
         let early = Early { number, expectation };
         let state =
-            State::Asked { handling: Box::pin(handle(record, body)), respond, asked, early };
+            SendState::Asked { handling: Box::pin(handle(record, body)), respond, asked, early };
         Self { service, activity, begun, state }
     }
 
     /// Whether it waits for its client to take something.
     pub fn is_waiting(&self) -> bool {
-        matches!(&self.state, State::Answered(answering) if answering.is_waiting())
+        matches!(&self.state, SendState::Answered(answering) if answering.is_waiting())
     }
 
     /// Gives it up if its client has taken nothing of it for `patience` milliseconds until `now`.
     pub fn end_if_stalled(&mut self, now: u64, patience: u64) {
-        let State::Answered(answering) = &mut self.state else { return };
+        let SendState::Answered(answering) = &mut self.state else { return };
         if answering.is_stalled(now, patience) {
             self.give_up("send_timeout");
         }
@@ -94,7 +94,7 @@ impl<'a> Http2Stream<'a> {
 
     /// Gives it up, if its answer has begun.
     pub fn give_up(&mut self, reason: &'static str) {
-        if let State::Answered(answering) = &mut self.state {
+        if let SendState::Answered(answering) = &mut self.state {
             let waker = answering.abandon(reason);
             self.end(false);
             waker.into_iter().for_each(Waker::wake);
@@ -102,19 +102,19 @@ impl<'a> Http2Stream<'a> {
     }
 
     /// It is over: because it was `answered`, or else because it was given up.
-    fn end(&mut self, answered: bool) -> Broken {
-        let stream = match replace(&mut self.state, State::Ended) {
-            State::Ended => return None,
+    fn end(&mut self, answered: bool) -> Leftover {
+        let stream = match replace(&mut self.state, SendState::Ended) {
+            SendState::Ended => return None,
             // The record is dropped, and by that written.
-            State::Asked { .. } => None,
-            State::Answered(answering) => Some(answering.end()),
+            SendState::Asked { .. } => None,
+            SendState::Answered(answering) => Some(answering.end()),
         };
         self.activity.end(answered, self.begun);
         stream
     }
 
-    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
-        if let State::Asked { handling, respond, asked, early } = &mut self.state {
+    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Leftover> {
+        if let SendState::Asked { handling, respond, asked, early } = &mut self.state {
             let answer = handling.as_mut().poll(cx);
             while let Some(Interim { status, fields }) =
                 self.service.peer().interims.take(early.number)
@@ -133,11 +133,11 @@ impl<'a> Http2Stream<'a> {
                 return if given_up { self.done(false) } else { Poll::Pending };
             };
             match Answering::begin(answer, respond, *asked, self.service) {
-                Some(answering) => self.state = State::Answered(answering),
+                Some(answering) => self.state = SendState::Answered(answering),
                 None => return self.done(true),
             }
         }
-        let State::Answered(answering) = &mut self.state else { return Poll::Ready(None) };
+        let SendState::Answered(answering) = &mut self.state else { return Poll::Ready(None) };
         match ready!(answering.poll(cx, self.activity)) {
             Sent::Whole => self.done(true),
             Sent::Gone => self.done(false),
@@ -145,7 +145,7 @@ impl<'a> Http2Stream<'a> {
         }
     }
 
-    fn done(&mut self, answered: bool) -> Poll<Broken> {
+    fn done(&mut self, answered: bool) -> Poll<Leftover> {
         self.end(answered);
         Poll::Ready(None)
     }
@@ -162,9 +162,9 @@ fn say_early(respond: &mut SendResponse<Given>, status: StatusCode, mut fields: 
 }
 
 impl Future for Http2Stream<'_> {
-    type Output = Broken;
+    type Output = Leftover;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Broken> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Leftover> {
         // As for a task, a panic ends this one alone; the panic hook logs and counts it.
         let polled = catch_unwind(AssertUnwindSafe(|| self.advance(cx)));
         polled.unwrap_or_else(|_| self.done(true))

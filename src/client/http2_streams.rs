@@ -6,7 +6,7 @@
 
 use super::{
     activity::Activity, http2_given::Given, http2_response::ROOM, http2_stream::Http2Stream,
-    service::Service, settings::Settings,
+    service::Service, settings::ConnectionSettings,
 };
 use futures_util::{
     stream::{FuturesUnordered, StreamExt},
@@ -33,7 +33,7 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 /// A request, and where its response goes.
-type Accepted = (Request<RecvStream>, SendResponse<Given>);
+type Incoming = (Request<RecvStream>, SendResponse<Given>);
 
 /// The connection as h2 has it.
 enum Engine<S> {
@@ -46,7 +46,7 @@ enum Engine<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
-    fn new(socket: S, settings: &Settings) -> Self {
+    fn new(socket: S, settings: &ConnectionSettings) -> Self {
         let mut builder = Builder::new();
         builder
             .max_concurrent_streams(settings.limits.http2_streams)
@@ -59,7 +59,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Engine<S> {
     }
 
     /// The next request; `None` at the end. Reads and writes as much as possible.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Accepted, h2::Error>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Incoming, h2::Error>>> {
         if let Self::Shaking { handshake, closes } = self {
             let mut connection = ready!(Pin::new(handshake).poll(cx))?;
             if *closes {
@@ -93,7 +93,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Streams<'a, S> {
         socket: S,
         service: &'a Service,
         activity: &'a Activity,
-        settings: &Settings,
+        settings: &ConnectionSettings,
     ) -> Self {
         let doorbell = Arc::new(Doorbell { rung: true.into(), ..Doorbell::default() });
         let waker = Waker::from(Arc::clone(&doorbell));

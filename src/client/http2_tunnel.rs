@@ -7,7 +7,7 @@
 use crate::{
     http1::{request::Head, request_head::can_pass},
     message::{answer::Answer, websocket},
-    observe::outcome::Outcome,
+    observe::outcome::AttemptOutcome,
     proxy::delivery::Delivery,
 };
 use h2::ext::Protocol;
@@ -47,7 +47,7 @@ pub fn agree(answer: &mut Answer<Delivery>) {
         }
         facts.reason = Some("bad_response");
         facts.detail = Some("its Sec-WebSocket-Accept is wrong".into());
-        facts.attempt = facts.attempt.take().map(|_| Outcome::BadResponse);
+        facts.attempt = facts.attempt.take().map(|_| AttemptOutcome::BadResponse);
     } else if answer.status.is_success() {
         facts.reason = Some("upgrade_unsupported");
     } else {

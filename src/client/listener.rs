@@ -220,12 +220,12 @@ impl Listener {
 }
 
 /// Counts a connection while it lives.
-pub struct Open {
+pub struct OpenConnection {
     listener: Arc<Listener>,
     _seat: Seat,
 }
 
-impl Open {
+impl OpenConnection {
     fn new(listener: &Arc<Listener>, seats: &Arc<Seats>) -> Self {
         listener.accepted.inc();
         listener.open_gauge.inc();
@@ -239,7 +239,7 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.listener.open_gauge.dec();
         self.listener.open.fetch_sub(1, Ordering::Relaxed);
@@ -325,7 +325,7 @@ async fn take(
             {
                 loopback::unpace(&stream);
             }
-            let open = Open::new(listener, &proxy.live.seats);
+            let open = OpenConnection::new(listener, &proxy.live.seats);
             let (proxy, alive) = (Arc::clone(proxy), alive.clone());
             // Boxed, so that it is not moved again on its way into the task.
             task::spawn(Box::pin(connection::serve(stream, peer, open, proxy, alive)));

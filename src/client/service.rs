@@ -3,7 +3,7 @@
 //! Owns: how many requests a connection carries, and whether it is to end after the next answer.
 //! May touch: [`crate::proxy`].
 
-use super::listener::{Listener, Open};
+use super::listener::{Listener, OpenConnection};
 use crate::{
     cidr::PeerAddress,
     http1::request::Head,
@@ -24,7 +24,7 @@ use std::{
 /// One connection's requests.
 pub struct Service {
     proxy: Arc<Proxy>,
-    open: Open,
+    open: OpenConnection,
     peer: Arc<Peer>,
     limit: u64,
     closing: AtomicBool,
@@ -32,7 +32,7 @@ pub struct Service {
 
 impl Service {
     /// For one connection, which carries `limit` requests (0 = any number).
-    pub fn new(proxy: Arc<Proxy>, open: Open, peer: Peer, limit: u64) -> Self {
+    pub fn new(proxy: Arc<Proxy>, open: OpenConnection, peer: Peer, limit: u64) -> Self {
         Self { proxy, open, peer: Arc::new(peer), limit, closing: AtomicBool::new(false) }
     }
 

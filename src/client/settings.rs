@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// What a connection takes from its listener's config.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
+pub struct ConnectionSettings {
     /// The client's timeouts.
     pub waits: Waits,
     /// After it, the next answer ends the connection; zero is never.
@@ -32,7 +32,7 @@ impl Waits {
     }
 }
 
-impl Settings {
+impl ConnectionSettings {
     /// Those of a listener.
     pub fn of(parts: &ListenerParts) -> Self {
         let millis = |duration: Duration| duration.as_millis() as u64;

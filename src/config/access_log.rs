@@ -1,6 +1,6 @@
 //! `[access_log]`: one line a request.
 
-use super::{table::Table, tree::Text};
+use super::{table::Table, tree::TextValue};
 use std::path::PathBuf;
 
 /// A line is up to some KiB.
@@ -38,7 +38,7 @@ pub enum AccessLogFormat {
 }
 
 /// A path where a file can be. [`super::system`] checks whether this user can write it.
-fn read_path(table: &Table<'_>, text: &Text) -> PathBuf {
+fn read_path(table: &Table<'_>, text: &TextValue) -> PathBuf {
     let path = table.path_in(text);
     let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
     let shown = path.display();

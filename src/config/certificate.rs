@@ -5,8 +5,8 @@
 
 use super::{
     Certificate,
-    document::Document,
-    private_key::{self, Fault, is_cut_off, unreadable},
+    document::ConfigText,
+    private_key::{self, KeyFault, is_cut_off, unreadable},
 };
 use crate::credentials::staple::{self, StapleLife};
 use rustls::{
@@ -29,8 +29,8 @@ const SOON: i64 = 14 * DAY;
 const DAY: i64 = 24 * 60 * 60;
 
 /// Reports what is wrong with `certificate`, which stands at `path` in the document.
-pub(super) fn check(document: &Document<'_>, path: &str, certificate: &Certificate) {
-    let error = |key: &str, (message, hint): Fault| {
+pub(super) fn check(document: &ConfigText<'_>, path: &str, certificate: &Certificate) {
+    let error = |key: &str, (message, hint): KeyFault| {
         document.error(document.value_at(&format!("{path}.{key}")), message, Some(hint));
     };
     // An empty path was reported where it stands.
@@ -49,7 +49,7 @@ pub(super) fn check(document: &Document<'_>, path: &str, certificate: &Certifica
     {
         return error(place, fault);
     }
-    let warning = |(message, hint): Fault| {
+    let warning = |(message, hint): KeyFault| {
         document.warning(document.value_at(&format!("{path}.cert")), message, Some(hint));
     };
     if let Some(fault) = disorder(&certificate.cert, &parsed) {
@@ -77,7 +77,7 @@ fn name(file: &Path, index: usize, count: usize) -> String {
     }
 }
 
-pub(super) fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
+pub(super) fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, KeyFault> {
     let name = file.display();
     let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
     let chain = chain.map_err(|fault| unreadable(&name.to_string(), &fault))?;
@@ -92,7 +92,7 @@ pub(super) fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, Fa
 pub(super) fn parse<'a>(
     file: &Path,
     chain: &'a [CertificateDer<'_>],
-) -> Result<Vec<X509Certificate<'a>>, Fault> {
+) -> Result<Vec<X509Certificate<'a>>, KeyFault> {
     let one = |(index, der): (usize, &'a CertificateDer<'_>)| {
         let which =
             || format!("certificate {} of {} in `{}`", index + 1, chain.len(), file.display());
@@ -117,7 +117,7 @@ pub(super) fn pair(
     certificate: &Certificate,
     chain: &[CertificateDer<'static>],
     key: &PrivateKeyDer<'static>,
-) -> Result<(), (&'static str, Fault)> {
+) -> Result<(), (&'static str, KeyFault)> {
     let file = certificate.cert.display();
     // It has been found to be one.
     let Ok(signer) = any_supported_type(key) else { return Ok(()) };
@@ -147,7 +147,7 @@ pub(super) fn pair(
 }
 
 /// RFC 8446 §4.4.2: each should certify the one before. Many clients accept another order.
-fn disorder(file: &Path, chain: &[X509Certificate<'_>]) -> Option<Fault> {
+fn disorder(file: &Path, chain: &[X509Certificate<'_>]) -> Option<KeyFault> {
     let index = chain.windows(2).position(|two| two[0].issuer() != two[1].subject())?;
     let message = format!(
         "certificate {} of {} in `{}` is not the issuer of the one before it, which is `{}`",
@@ -161,7 +161,7 @@ fn disorder(file: &Path, chain: &[X509Certificate<'_>]) -> Option<Fault> {
 }
 
 /// Why an OCSP response is not stapled, if it is not. Never an error: clients work without it.
-fn staple_fault(file: &Path, leaf: &X509Certificate<'_>, now: i64) -> Option<Fault> {
+fn staple_fault(file: &Path, leaf: &X509Certificate<'_>, now: i64) -> Option<KeyFault> {
     let name = file.display();
     let fault = |what: String| {
         let hint = "it is not stapled: fetch it again, as with `openssl ocsp -respout FILE`";
@@ -182,7 +182,11 @@ fn staple_fault(file: &Path, leaf: &X509Certificate<'_>, now: i64) -> Option<Fau
 }
 
 /// Findings about a certificate's first and last day.
-pub(super) fn lifetime(name: &str, certificate: &X509Certificate<'_>, now: i64) -> Option<Fault> {
+pub(super) fn lifetime(
+    name: &str,
+    certificate: &X509Certificate<'_>,
+    now: i64,
+) -> Option<KeyFault> {
     let validity = certificate.validity();
     let (begin, end) = (validity.not_before, validity.not_after);
     let left = end.timestamp() - now;

@@ -6,7 +6,7 @@
 
 use super::{
     Config, HostPattern, ListenAddress, Upstream, certificate, client_certificates,
-    document::Document, nearest::did_you_mean, shadow::shadowed_by, system, ticket_keys,
+    document::ConfigText, nearest::did_you_mean, shadow::shadowed_by, system, ticket_keys,
 };
 use std::{
     collections::{BTreeSet, HashMap},
@@ -14,7 +14,7 @@ use std::{
 };
 
 /// Reports every broken rule.
-pub(super) fn check(document: &Document<'_>, config: &Config) {
+pub(super) fn check(document: &ConfigText<'_>, config: &Config) {
     something_is_served(document, config);
     addresses(document, config);
     for listener in &config.listeners {
@@ -44,7 +44,7 @@ pub(super) fn check(document: &Document<'_>, config: &Config) {
     }
 }
 
-fn something_is_served(document: &Document<'_>, config: &Config) {
+fn something_is_served(document: &ConfigText<'_>, config: &Config) {
     // An empty table counts as absent, unless its mistake has been reported already.
     let clean = document.errors() == 0;
     if config.listeners.is_empty() && (clean || document.key_at("listener").is_empty()) {
@@ -60,7 +60,7 @@ fn something_is_served(document: &Document<'_>, config: &Config) {
 }
 
 /// Listeners and the admin address must not have the same address.
-fn addresses(document: &Document<'_>, config: &Config) {
+fn addresses(document: &ConfigText<'_>, config: &Config) {
     let listeners = config.listeners.iter().map(|listener| {
         let path = format!("listener.{}.address", listener.name);
         (format!("[listener.{}]", listener.name), path, listener.address.clone())
@@ -114,7 +114,7 @@ pub fn clash(one: &ListenAddress, other: &ListenAddress) -> bool {
         && (one.ip() == other.ip() || takes_all(one, other) || takes_all(other, one))
 }
 
-fn servers(document: &Document<'_>, upstream: &Upstream) {
+fn servers(document: &ConfigText<'_>, upstream: &Upstream) {
     let path = format!("upstream.{}.servers", upstream.name);
     let at = |index: usize| document.value_at(&format!("{path}[{index}].address"));
     let mut seen = HashMap::new();
@@ -150,7 +150,7 @@ fn servers(document: &Document<'_>, upstream: &Upstream) {
 }
 
 /// On each listener a host belongs to one site, and only one site is the default.
-fn hosts(document: &Document<'_>, config: &Config) {
+fn hosts(document: &ConfigText<'_>, config: &Config) {
     let mut owners: HashMap<(&str, Option<&HostPattern>), (usize, usize)> = HashMap::new();
     let mut reported = BTreeSet::new();
     for (index, site) in config.sites.iter().enumerate() {
@@ -206,7 +206,7 @@ fn taken(
     (message, "take it off one of them, or give them different `listeners`".into())
 }
 
-fn listener_names(document: &Document<'_>, config: &Config) {
+fn listener_names(document: &ConfigText<'_>, config: &Config) {
     let known: Vec<_> = config.listeners.iter().map(|it| it.name.as_str()).collect();
     for (index, site) in config.sites.iter().enumerate() {
         for (place, name) in site.listeners.iter().enumerate() {
@@ -219,7 +219,7 @@ fn listener_names(document: &Document<'_>, config: &Config) {
     }
 }
 
-fn upstream_names(document: &Document<'_>, config: &Config) {
+fn upstream_names(document: &ConfigText<'_>, config: &Config) {
     let known: BTreeSet<_> = config.upstreams.iter().map(|it| it.name.as_str()).collect();
     for (index, site) in config.sites.iter().enumerate() {
         for (place, route) in site.routes.iter().enumerate() {
@@ -233,7 +233,7 @@ fn upstream_names(document: &Document<'_>, config: &Config) {
     }
 }
 
-fn shadows(document: &Document<'_>, config: &Config) {
+fn shadows(document: &ConfigText<'_>, config: &Config) {
     for (index, site) in config.sites.iter().enumerate() {
         for (place, route) in site.routes.iter().enumerate() {
             let Some(above) = shadowed_by(&site.routes[..place], route) else { continue };
@@ -246,7 +246,7 @@ fn shadows(document: &Document<'_>, config: &Config) {
     }
 }
 
-fn unused(document: &Document<'_>, config: &Config) {
+fn unused(document: &ConfigText<'_>, config: &Config) {
     let listeners: BTreeSet<_> = config.sites.iter().flat_map(|it| &it.listeners).collect();
     for name in config.listeners.iter().map(|it| &it.name).filter(|it| !listeners.contains(it)) {
         let hint = Some("name it in the `listeners` of a site, or remove it".into());

@@ -6,8 +6,8 @@
 
 use super::{
     ClientCertificates,
-    document::Document,
-    private_key::{Fault, is_cut_off, unreadable},
+    document::ConfigText,
+    private_key::{KeyFault, is_cut_off, unreadable},
 };
 use rustls::{
     RootCertStore,
@@ -24,11 +24,11 @@ use x509_parser::{
 };
 
 /// Reports what is wrong with `wanted`, which stands at `path` in the document.
-pub(super) fn check(document: &Document<'_>, path: &str, wanted: &ClientCertificates) {
+pub(super) fn check(document: &ConfigText<'_>, path: &str, wanted: &ClientCertificates) {
     let at = |key: &str| document.value_at(&format!("{path}.{key}"));
-    let error = |key: &str, (message, hint): Fault| document.error(at(key), message, Some(hint));
+    let error = |key: &str, (message, hint): KeyFault| document.error(at(key), message, Some(hint));
     let warning =
-        |key: &str, (message, hint): Fault| document.warning(at(key), message, Some(hint));
+        |key: &str, (message, hint): KeyFault| document.warning(at(key), message, Some(hint));
     // An empty path was reported where it stands.
     if wanted.ca.as_os_str().is_empty() {
         return;
@@ -68,7 +68,7 @@ fn doubts(
     authorities: &[X509Certificate<'_>],
     lists: &[CertificateRevocationListDer<'_>],
     now: ASN1Time,
-) -> Vec<Fault> {
+) -> Vec<KeyFault> {
     let name = file.display();
     let lists = lists.iter().filter_map(|der| CertificateRevocationList::from_der(der).ok());
     let lists: Vec<_> = lists.map(|(_, list)| list).collect();
@@ -91,7 +91,7 @@ fn doubts(
     faults
 }
 
-fn read_authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
+fn read_authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, KeyFault> {
     let name = file.display();
     let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
     let found = found.map_err(|fault| unreadable(&name.to_string(), &fault))?;
@@ -113,7 +113,7 @@ fn read_authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> 
     Ok(found)
 }
 
-fn read_lists(file: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, Fault> {
+fn read_lists(file: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, KeyFault> {
     let name = file.display().to_string();
     let bytes = std::fs::read(file).map_err(|cause| unreadable(&name, &pem::Error::Io(cause)))?;
     if bytes.first() == Some(&0x30) {

@@ -2,17 +2,17 @@
 //!
 //! Owns: parsing with recovery, collecting findings, unknown keys, and looking places up by path
 //! for the rules across tables. May touch: `toml`. Next: [`super::table`] reads keys;
-//! [`super::parse`] decides from the result of [`Document::finish`].
+//! [`super::parse`] decides from the result of [`ConfigText::finish`].
 
 use super::{
     Diagnostic, Severity,
-    environment::Lookup,
+    environment::ReadVariable,
     nearest::nearest,
     not_yet,
     shape::{Keys, Shape},
     syntax::{self, Sound},
     table::Table,
-    tree::{Entry, Span, Walk, place},
+    tree::{KeyAndValue, Span, Walk, place},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -23,10 +23,10 @@ use std::{
 use toml::de::DeTable;
 
 /// One config text while it is read.
-pub(super) struct Document<'a> {
+pub(super) struct ConfigText<'a> {
     file: &'a Path,
     source: &'a str,
-    entries: Vec<Entry>,
+    entries: Vec<KeyAndValue>,
     /// Where each line ends. It is kept because large files ask often.
     line_ends: Vec<usize>,
     /// Lines that are not TOML. Nothing else is reported about them.
@@ -62,9 +62,9 @@ pub(super) struct Finished {
     pub(super) defaulted: BTreeSet<String>,
 }
 
-impl<'a> Document<'a> {
+impl<'a> ConfigText<'a> {
     /// Parses `source`. If some lines are broken, the others are kept.
-    pub(super) fn parse(source: &'a str, file: &'a Path, lookup: Lookup<'a>) -> Self {
+    pub(super) fn parse(source: &'a str, file: &'a Path, lookup: ReadVariable<'a>) -> Self {
         let Sound { text, faults } = syntax::sound(source);
         let (tree, _) = DeTable::parse_recoverable(&text);
         let mut walk = Walk { source, lookup, unfilled: Vec::new() };

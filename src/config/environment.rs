@@ -4,7 +4,7 @@
 //! [`super::tree`] expands every string value with it.
 
 /// The environment, as a function, so that tests need no real one.
-pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub(super) type ReadVariable<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Why a `${…}` cannot be filled in.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(super) struct Unfilled {
 }
 
 /// Fills in every `${…}`. One that cannot be filled in is left out and reported.
-pub(super) fn expand(text: &str, lookup: Lookup<'_>) -> (String, Vec<Unfilled>) {
+pub(super) fn expand(text: &str, lookup: ReadVariable<'_>) -> (String, Vec<Unfilled>) {
     let mut filled = String::with_capacity(text.len());
     let mut faults = Vec::new();
     let mut at = 0;
@@ -55,7 +55,7 @@ pub(super) fn expand(text: &str, lookup: Lookup<'_>) -> (String, Vec<Unfilled>) 
 }
 
 /// As in a shell, the default is also taken if the variable is empty.
-fn value(expression: &str, lookup: Lookup<'_>) -> Result<String, (String, String)> {
+fn value(expression: &str, lookup: ReadVariable<'_>) -> Result<String, (String, String)> {
     let (name, default) = match expression.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
         None => (expression, None),

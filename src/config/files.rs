@@ -1,6 +1,6 @@
 //! `files = { … }` of a route: a directory served.
 
-use super::{table::Table, tree::Kind};
+use super::{table::Table, tree::ValueKind};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -67,8 +67,8 @@ impl Files {
     /// `cache = false` is none, `cache = true` the defaults.
     fn read_cache(table: &Table<'_>) -> Option<FileCache> {
         match table.value("cache").map(|value| &value.kind) {
-            Some(Kind::Boolean(false)) => None,
-            Some(Kind::Boolean(true)) => Some(FileCache::default()),
+            Some(ValueKind::Boolean(false)) => None,
+            Some(ValueKind::Boolean(true)) => Some(FileCache::default()),
             _ => Some(FileCache::read(&table.table("cache"))),
         }
     }

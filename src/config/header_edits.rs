@@ -5,9 +5,9 @@
 use super::{
     HeaderEdits,
     table::Table,
-    tree::{Span, Text},
+    tree::{Span, TextValue},
 };
-use crate::template::{Part, Template};
+use crate::template::{Piece, Template};
 use http::HeaderName;
 
 /// Fields that belong to one connection or frame the message: only the proxy writes them.
@@ -99,10 +99,10 @@ fn read_fields(table: &Table<'_>) -> Vec<(HeaderName, Template)> {
 }
 
 /// A field's value must have no line ends. Variables are made safe when they are filled in.
-pub(super) fn check_sendable(table: &Table<'_>, text: &Text, template: &Template) {
+pub(super) fn check_sendable(table: &Table<'_>, text: &TextValue, template: &Template) {
     let unfit = template.parts().iter().any(|part| match part {
-        Part::Literal(text) => text.bytes().any(|b| (b < b' ' && b != b'\t') || b == 0x7f),
-        Part::Variable(_) => false,
+        Piece::Literal(text) => text.bytes().any(|b| (b < b' ' && b != b'\t') || b == 0x7f),
+        Piece::Variable(_) => false,
     });
     if unfit {
         let hint = Some("leave out line ends and control characters".into());

@@ -2,7 +2,7 @@
 //!
 //! Owns: the notations, and the mode of a Unix socket. May touch: the names of network interfaces.
 
-use super::{names::without_brackets, table::Table, tree::Text};
+use super::{names::without_brackets, table::Table, tree::TextValue};
 use nix::net::if_::if_nametoindex;
 use std::{
     fmt,
@@ -43,7 +43,7 @@ pub(super) const NOWHERE: ListenAddress =
     ListenAddress::Ip(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0));
 
 /// `127.0.0.1:8080`, `[::]:80`, `:80` for every address of the machine, or `unix:PATH`.
-pub(super) fn listen_address(table: &Table<'_>, text: &Text) -> ListenAddress {
+pub(super) fn listen_address(table: &Table<'_>, text: &TextValue) -> ListenAddress {
     let written = text.value.trim();
     if let Some(path) = written.strip_prefix("unix:") {
         return unix(table, text, path);
@@ -104,7 +104,7 @@ fn zoned(text: &str) -> Option<Result<SocketAddr, String>> {
     }
 }
 
-fn unix(table: &Table<'_>, text: &Text, path: &str) -> ListenAddress {
+fn unix(table: &Table<'_>, text: &TextValue, path: &str) -> ListenAddress {
     let error = |message: String, hint: &str| {
         table.error(text.span.clone(), message, Some(hint.into()));
         NOWHERE

@@ -8,10 +8,10 @@ use super::{
     Tls, TrustedFields, Upstream,
     addresses::address_set,
     check::check,
-    document::{Document, Finished},
+    document::{ConfigText, Finished},
     site::Names,
     table::Table,
-    tree::Kind,
+    tree::ValueKind,
 };
 use std::{collections::BTreeSet, num::NonZeroUsize, path::Path, time::Duration};
 
@@ -40,7 +40,7 @@ pub fn parse(
     file: &Path,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Loaded, ConfigError> {
-    let document = Document::parse(text, file, env);
+    let document = ConfigText::parse(text, file, env);
     let config = read(&document.top());
     // If lines are broken, tables may be missing. The rules across tables would report them, so
     // they are left out.
@@ -92,8 +92,8 @@ fn read(top: &Table<'_>) -> Config {
 fn read_workers(top: &Table<'_>) -> Option<NonZeroUsize> {
     let value = top.value("workers")?;
     match &value.kind {
-        Kind::Text(text) if text.value == "auto" => None,
-        Kind::Text(text) if !text.from_environment => {
+        ValueKind::Text(text) if text.value == "auto" => None,
+        ValueKind::Text(text) if !text.from_environment => {
             let hint = Some("write `\"auto\"` for one per core, or a number without quotes".into());
             top.error(text.span.clone(), format!("unknown `workers` `{}`", text.value), hint);
             None

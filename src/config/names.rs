@@ -9,10 +9,10 @@ use http::Method;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A message and a hint.
-pub(super) type Refusal = (String, String);
+pub(super) type NameFault = (String, String);
 
 /// `host:port`, `1.2.3.4:80` or `[::1]:80`.
-pub(super) fn server_address(text: &str) -> Result<(), Refusal> {
+pub(super) fn server_address(text: &str) -> Result<(), NameFault> {
     let refuse = |hint: String| Err((format!("`{text}` is not a server address"), hint));
     if text.starts_with('/') {
         return refuse(format!("a Unix socket is written `\"unix:{text}\"`"));
@@ -77,7 +77,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// `api.example.com`, `*.example.com`, `127.0.0.1` or `[::1]`.
-pub(super) fn host_pattern(text: &str) -> Result<HostPattern, Refusal> {
+pub(super) fn host_pattern(text: &str) -> Result<HostPattern, NameFault> {
     let host = text.to_lowercase();
     let host = host.strip_suffix('.').unwrap_or(&host);
     let refuse = |hint: String| Err((format!("`{text}` is no host"), hint));
@@ -119,7 +119,7 @@ pub(super) fn host_pattern(text: &str) -> Result<HostPattern, Refusal> {
 }
 
 /// `/x`, `/x/*` or `*.css`.
-pub(super) fn path_pattern(text: &str) -> Result<PathPattern, Refusal> {
+pub(super) fn path_pattern(text: &str) -> Result<PathPattern, NameFault> {
     let refuse = |hint: String| Err((format!("`{text}` is no path"), hint));
     if let Some(suffix) = text.strip_prefix('*') {
         if suffix.len() > 1 && suffix.starts_with('.') && !suffix.contains(['*', '/', '?', '#']) {
@@ -204,7 +204,7 @@ fn as_nginx_has_it(text: &str) -> Option<String> {
 }
 
 /// A method, as `GET`.
-pub(super) fn method(text: &str) -> Result<Method, Refusal> {
+pub(super) fn method(text: &str) -> Result<Method, NameFault> {
     const STANDARD: [&str; 9] =
         ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
     let upper = text.to_ascii_uppercase();

@@ -5,9 +5,9 @@
 
 /// Keys, the tables that they are told about in (by the beginning of
 /// [`super::shape::Shape::pattern`]; empty: everywhere), and the hint.
-type Told = (&'static [&'static str], &'static str, &'static str);
+type NotYetKeys = (&'static [&'static str], &'static str, &'static str);
 
-const TOLD: [Told; 16] = [
+const TOLD: [NotYetKeys; 16] = [
     (
         &["ssl", "https", "sni", "insecure", "verify", "ca_file"],
         "upstream.",
@@ -69,6 +69,6 @@ const TOLD: [Told; 16] = [
 
 /// What to tell somebody who writes `key` in a table of this `pattern`.
 pub(super) fn hint(key: &str, pattern: &str) -> Option<&'static str> {
-    let fits = |(keys, begins, _): &&Told| keys.contains(&key) && pattern.starts_with(begins);
+    let fits = |(keys, begins, _): &&NotYetKeys| keys.contains(&key) && pattern.starts_with(begins);
     TOLD.iter().find(fits).map(|(_, _, hint)| *hint)
 }

@@ -13,10 +13,10 @@ use rustls::{
 use std::{fs, path::Path};
 
 /// What is wrong, and what to do.
-pub(super) type Fault = (String, String);
+pub(super) type KeyFault = (String, String);
 
 /// Reads the first key of a file.
-pub(super) fn read(file: &Path) -> Result<PrivateKeyDer<'static>, Fault> {
+pub(super) fn read(file: &Path) -> Result<PrivateKeyDer<'static>, KeyFault> {
     let name = file.display().to_string();
     let text = fs::read(file).map_err(|cause| unreadable(&name, &pem::Error::Io(cause)))?;
     let key = PrivateKeyDer::from_pem_slice(&text);
@@ -93,7 +93,7 @@ pub(super) fn is_cut_off(der: &[u8]) -> bool {
 }
 
 /// A file that can't be read, or is no PEM.
-pub(super) fn unreadable(name: &str, fault: &pem::Error) -> Fault {
+pub(super) fn unreadable(name: &str, fault: &pem::Error) -> KeyFault {
     match fault {
         pem::Error::Io(cause) if cause.kind() == std::io::ErrorKind::NotFound => (
             format!("there is no file `{name}`"),

@@ -4,9 +4,9 @@ use super::{
     Files, ForwardedFields, Upstream,
     header_edits::check_sendable,
     names::{method, path_pattern},
-    site::Taken,
+    site::TakenNames,
     table::Table,
-    tree::Text,
+    tree::TextValue,
 };
 use crate::{settings::Retry, template::Template};
 use http::{HeaderName, Method};
@@ -153,7 +153,7 @@ impl Route {
         table: &Table<'_>,
         site: &str,
         upstreams: &[Upstream],
-        names: &mut Taken,
+        names: &mut TakenNames,
     ) -> Self {
         let errors = table.errors();
         let written = table.text("path");
@@ -214,7 +214,7 @@ fn read_methods(table: &Table<'_>) -> Vec<Method> {
 }
 
 /// `path` is the route's, as it is written.
-fn read_strip_prefix(table: &Table<'_>, path: Option<&Text>) -> Option<String> {
+fn read_strip_prefix(table: &Table<'_>, path: Option<&TextValue>) -> Option<String> {
     let text = table.text("strip_prefix")?;
     let pattern = path.and_then(|it| path_pattern(&it.value).ok());
     if !text.value.starts_with('/') {

@@ -1,7 +1,8 @@
 //! `servers = [{ … }]` of an upstream: one address and its limits.
 
 use super::{
-    ServerTls, server_address::ServerAddress, server_tls::is_verifiable, table::Table, tree::Text,
+    ServerTls, server_address::ServerAddress, server_tls::is_verifiable, table::Table,
+    tree::TextValue,
 };
 use std::{path::PathBuf, time::Duration};
 
@@ -59,7 +60,7 @@ impl Server {
 /// The server's own `tls`, or else the upstream's, with the name that its certificate must have.
 fn read_tls(
     table: &Table<'_>,
-    (place, address): (&ServerAddress, Option<&Text>),
+    (place, address): (&ServerAddress, Option<&TextValue>),
     upstream_tls: Option<&ServerTls>,
 ) -> Option<ServerTls> {
     let own = table.optional_table("tls").map(|it| ServerTls::read(&it));

@@ -3,9 +3,9 @@
 //! Owns: the three ways to write it. May touch: [`super::names`]. Next: [`super::server`].
 
 use super::{
-    names::{Refusal, server_address},
+    names::{NameFault, server_address},
     table::Table,
-    tree::Text,
+    tree::TextValue,
 };
 use std::{os::unix::ffi::OsStrExt, path::PathBuf};
 
@@ -22,7 +22,7 @@ pub(super) struct ServerAddress {
 
 impl ServerAddress {
     /// Reads it, or reports what is wrong with it.
-    pub(super) fn read(table: &Table<'_>, text: &Text) -> Self {
+    pub(super) fn read(table: &Table<'_>, text: &TextValue) -> Self {
         if let Some(path) = text.value.strip_prefix("unix:") {
             let socket = Some(socket(table, text, path));
             return Self { text: text.value.clone(), socket, tls: None };
@@ -49,7 +49,7 @@ impl ServerAddress {
 }
 
 /// `https://host` is `host:443` with TLS, `http://host` is `host:80` without.
-fn without_scheme(text: &str) -> Result<(Option<bool>, String), Refusal> {
+fn without_scheme(text: &str) -> Result<(Option<bool>, String), NameFault> {
     let Some((scheme, rest)) = text.split_once("://") else { return Ok((None, text.to_owned())) };
     let (tls, port) = match scheme {
         "https" => (true, 443),
@@ -73,7 +73,7 @@ fn without_scheme(text: &str) -> Result<(Option<bool>, String), Refusal> {
 const LONGEST_SOCKET: usize = 107;
 
 /// The path of `unix:app.sock`.
-fn socket(table: &Table<'_>, text: &Text, written: &str) -> PathBuf {
+fn socket(table: &Table<'_>, text: &TextValue, written: &str) -> PathBuf {
     // As in a URL.
     let written = written.strip_prefix("//").unwrap_or(written);
     let path = table.directory().join(written);

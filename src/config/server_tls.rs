@@ -6,9 +6,9 @@
 use super::{
     Certificate,
     certificate::{self, lifetime, parse, read_chain},
-    private_key::{self, Fault},
+    private_key::{self, KeyFault},
     table::Table,
-    tree::{Kind, Text},
+    tree::{TextValue, ValueKind},
 };
 use rustls::pki_types::ServerName;
 use std::path::{Path, PathBuf};
@@ -79,13 +79,13 @@ fn read_name(table: &Table<'_>) -> Option<String> {
     Some(name.to_owned())
 }
 
-fn report(table: &Table<'_>, text: &Text, (message, hint): Fault) {
+fn report(table: &Table<'_>, text: &TextValue, (message, hint): KeyFault) {
     if !text.value.is_empty() {
         table.error(text.span.clone(), message, Some(hint));
     }
 }
 
-fn check_authorities(table: &Table<'_>, text: &Text, path: &Path) {
+fn check_authorities(table: &Table<'_>, text: &TextValue, path: &Path) {
     let chain = match read_chain(path) {
         Ok(chain) => chain,
         Err((message, hint)) => {
@@ -117,7 +117,7 @@ fn read_own(table: &Table<'_>) -> Option<Certificate> {
     Some(own)
 }
 
-fn check_own(table: &Table<'_>, own: &Certificate, (chain, key): (&Text, &Text)) {
+fn check_own(table: &Table<'_>, own: &Certificate, (chain, key): (&TextValue, &TextValue)) {
     let certificates = read_chain(&own.cert).map_err(|fault| report(table, chain, fault));
     let private = private_key::read(&own.key).map_err(|fault| report(table, key, fault));
     let Ok(certificates) = certificates else { return };
@@ -139,7 +139,7 @@ fn check_own(table: &Table<'_>, own: &Certificate, (chain, key): (&Text, &Text))
 }
 
 /// It is they who look at our certificate.
-fn for_servers((message, hint): Fault) -> Fault {
+fn for_servers((message, hint): KeyFault) -> KeyFault {
     (message, hint.replace("clients", "servers"))
 }
 
@@ -147,7 +147,7 @@ fn for_servers((message, hint): Fault) -> Fault {
 fn read_pins(table: &Table<'_>) -> Vec<[u8; 32]> {
     let Some(value) = table.value("pin") else { return Vec::new() };
     let values = match &value.kind {
-        Kind::Array(values) => values.as_slice(),
+        ValueKind::Array(values) => values.as_slice(),
         _ => std::slice::from_ref(value),
     };
     if values.is_empty() {

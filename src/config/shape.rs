@@ -18,13 +18,13 @@ pub(super) struct Shape {
     pub(super) pattern: String,
     /// For messages, as `[upstream.app]`; empty at the top.
     pub(super) label: String,
-    asked: RefCell<Vec<Asked>>,
+    asked: RefCell<Vec<AskedKey>>,
     below: RefCell<Vec<Below>>,
 }
 
 /// A key that was asked for.
 #[derive(Debug)]
-struct Asked {
+struct AskedKey {
     key: &'static str,
     /// Whether it is written in at least one of the tables.
     written: bool,
@@ -33,12 +33,12 @@ struct Asked {
 #[derive(Debug)]
 struct Below {
     key: &'static str,
-    kind: Kind,
+    kind: ShapeKind,
     shape: Rc<Shape>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum ShapeKind {
     Table,
     Element,
     /// A table with a name that the user chose; it has a shape of its own.
@@ -65,7 +65,7 @@ impl Shape {
             .or_else(|| asked.iter().position(|it| it.key == key));
         match known {
             Some(known) => asked[known].written |= written,
-            None => asked.push(Asked { key, written }),
+            None => asked.push(AskedKey { key, written }),
         }
     }
 
@@ -76,36 +76,36 @@ impl Shape {
 
     /// Of the table that is a key's value.
     pub(super) fn table(&self, key: &'static str) -> Rc<Self> {
-        self.shared(key, Kind::Table)
+        self.shared(key, ShapeKind::Table)
     }
 
     /// Of the tables in a key's array.
     pub(super) fn element(&self, key: &'static str) -> Rc<Self> {
-        self.shared(key, Kind::Element)
+        self.shared(key, ShapeKind::Element)
     }
 
     /// The shape of the table that is a key's value.
     pub(super) fn named(&self, key: &'static str, name: &str) -> Rc<Self> {
-        self.add(key, Kind::Named, format!("{key}.*"), format!("[{key}.{name}]"))
+        self.add(key, ShapeKind::Named, format!("{key}.*"), format!("[{key}.{name}]"))
     }
 
-    fn shared(&self, key: &'static str, kind: Kind) -> Rc<Self> {
+    fn shared(&self, key: &'static str, kind: ShapeKind) -> Rc<Self> {
         let known = |it: &&Below| it.kind == kind && it.key == key;
         if let Some(below) = self.below.borrow().iter().find(known) {
             return Rc::clone(&below.shape);
         }
         let pattern = self.pattern_of(key);
         let (pattern, label) = match (kind, self.label.as_str()) {
-            (Kind::Element, "") => (format!("{pattern}[]"), format!("[[{key}]]")),
-            (Kind::Element, "[[site]]") => (format!("{pattern}[]"), format!("[[site.{key}]]")),
-            (Kind::Element, label) => (format!("{pattern}[]"), format!("`{key}` of {label}")),
+            (ShapeKind::Element, "") => (format!("{pattern}[]"), format!("[[{key}]]")),
+            (ShapeKind::Element, "[[site]]") => (format!("{pattern}[]"), format!("[[site.{key}]]")),
+            (ShapeKind::Element, label) => (format!("{pattern}[]"), format!("`{key}` of {label}")),
             (_, "") => (pattern, format!("[{key}]")),
             (_, label) => (pattern, format!("`{key}` of {label}")),
         };
         self.add(key, kind, pattern, label)
     }
 
-    fn add(&self, key: &'static str, kind: Kind, pattern: String, label: String) -> Rc<Self> {
+    fn add(&self, key: &'static str, kind: ShapeKind, pattern: String, label: String) -> Rc<Self> {
         let shape = Rc::new(Self { pattern, label, ..Self::default() });
         self.below.borrow_mut().push(Below { key, kind, shape: Rc::clone(&shape) });
         shape
@@ -117,7 +117,7 @@ impl Shape {
 
     /// Everything that was asked for here and below.
     pub(super) fn collect(&self, keys: &mut Keys) {
-        for Asked { key, written } in &*self.asked.borrow() {
+        for AskedKey { key, written } in &*self.asked.borrow() {
             let homes = keys.homes.entry(key).or_default();
             if !homes.iter().any(|(pattern, _)| *pattern == self.pattern) {
                 homes.push((self.pattern.clone(), self.label.clone()));

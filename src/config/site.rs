@@ -84,15 +84,15 @@ impl Site {
 /// The names taken so far.
 #[derive(Default)]
 pub(super) struct Names {
-    site: Taken,
-    route: Taken,
+    site: TakenNames,
+    route: TakenNames,
 }
 
 /// Names of one kind.
 #[derive(Default)]
-pub(super) struct Taken(HashMap<String, u32>);
+pub(super) struct TakenNames(HashMap<String, u32>);
 
-impl Taken {
+impl TakenNames {
     /// `wanted`, or `wanted-2` and so on where it is taken.
     pub(super) fn claim(&mut self, wanted: &str) -> String {
         let mut name = wanted.to_owned();

@@ -3,7 +3,7 @@
 //! Owns: warnings about it. They are not errors: the daemon may run on another machine, or as
 //! another user. May touch: the file system, and sockets that nobody can connect to.
 
-use super::{Config, ListenAddress, document::Document};
+use super::{Config, ListenAddress, document::ConfigText};
 use rustix::{
     fs::{Access, access},
     io::Errno,
@@ -15,7 +15,7 @@ use std::{
 };
 
 /// Warns of what stands in the way.
-pub(super) fn check(document: &Document<'_>, config: &Config) {
+pub(super) fn check(document: &ConfigText<'_>, config: &Config) {
     for listener in &config.listeners {
         address(document, &format!("listener.{}", listener.name), &listener.address);
     }
@@ -27,7 +27,7 @@ pub(super) fn check(document: &Document<'_>, config: &Config) {
     }
 }
 
-fn address(document: &Document<'_>, table: &str, wanted: &ListenAddress) {
+fn address(document: &ConfigText<'_>, table: &str, wanted: &ListenAddress) {
     let at = document.value_at(&format!("{table}.address"));
     match wanted {
         ListenAddress::Ip(address) if is_elsewhere(*address) => {
@@ -57,7 +57,7 @@ fn is_elsewhere(address: SocketAddr) -> bool {
     TcpListener::bind(any).is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable)
 }
 
-fn log(document: &Document<'_>, path: &Path) {
+fn log(document: &ConfigText<'_>, path: &Path) {
     let at = document.value_at("access_log.path");
     let written = if path.exists() {
         access(path, Access::WRITE_OK).map_err(|why| {

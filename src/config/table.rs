@@ -6,17 +6,17 @@
 //! tables use both.
 
 use super::{
-    document::{Document, Stray},
+    document::{ConfigText, Stray},
     shape::Shape,
-    tree::{Entry, Kind, Span, Text, Value},
+    tree::{KeyAndValue, Span, TextValue, Value, ValueKind},
 };
 use std::{cell::Cell, iter::zip, ops::Deref, rc::Rc};
 
 /// One table while it is read.
 pub(super) struct Table<'d> {
     /// Where findings go.
-    pub(super) document: &'d Document<'d>,
-    entries: &'d [Entry],
+    pub(super) document: &'d ConfigText<'d>,
+    entries: &'d [KeyAndValue],
     /// The table's place: its header, or all of it if it is inline.
     pub(super) span: Span,
     shape: Rc<Shape>,
@@ -26,11 +26,20 @@ pub(super) struct Table<'d> {
 
 impl<'d> Table<'d> {
     /// The whole file.
-    pub(super) fn top(document: &'d Document<'d>, entries: &'d [Entry], shape: Rc<Shape>) -> Self {
+    pub(super) fn top(
+        document: &'d ConfigText<'d>,
+        entries: &'d [KeyAndValue],
+        shape: Rc<Shape>,
+    ) -> Self {
         Self::new(document, entries, 0..0, shape)
     }
 
-    fn new(document: &'d Document<'d>, entries: &'d [Entry], span: Span, shape: Rc<Shape>) -> Self {
+    fn new(
+        document: &'d ConfigText<'d>,
+        entries: &'d [KeyAndValue],
+        span: Span,
+        shape: Rc<Shape>,
+    ) -> Self {
         Self { document, entries, span, shape, asked: vec![Cell::new(false); entries.len()] }
     }
 
@@ -72,7 +81,7 @@ impl<'d> Table<'d> {
     }
 
     /// Every entry, for tables whose keys are the user's own.
-    pub(super) fn free_entries(&self) -> &'d [Entry] {
+    pub(super) fn free_entries(&self) -> &'d [KeyAndValue] {
         // Then no key of this table is unknown.
         self.asked.iter().for_each(|asked| asked.set(true));
         self.entries
@@ -100,7 +109,7 @@ impl<'d> Table<'d> {
     pub(super) fn tables(&self, key: &'static str, example: &str) -> Vec<Table<'d>> {
         let Some(value) = self.value(key) else { return Vec::new() };
         let hint = || Some(format!("write `{example}`"));
-        let Kind::Array(values) = &value.kind else {
+        let ValueKind::Array(values) = &value.kind else {
             // Where a `[[site]]` is broken, `[[site.route]]` makes `site` a plain table.
             let message = format!("`{key}` is an array of tables, not {}", value.kind.describe());
             self.absent(value.span.clone(), message, hint());
@@ -120,7 +129,7 @@ impl<'d> Table<'d> {
     pub(super) fn named_tables(&self, key: &'static str) -> Vec<(String, Table<'d>)> {
         let Some(value) = self.value(key) else { return Vec::new() };
         let hint = || Some(format!("write `[{key}.NAME]`, with a name of your own"));
-        let Kind::Table(entries) = &value.kind else {
+        let ValueKind::Table(entries) = &value.kind else {
             self.wrong_kind(key, value, "a table of tables", hint());
             return Vec::new();
         };
@@ -139,12 +148,12 @@ impl<'d> Table<'d> {
     }
 
     fn table_in(&self, value: &'d Value, shape: impl FnOnce() -> Rc<Shape>) -> Option<Table<'d>> {
-        let Kind::Table(entries) = &value.kind else { return None };
+        let ValueKind::Table(entries) = &value.kind else { return None };
         Some(Table::new(self.document, entries, value.span.clone(), shape()))
     }
 
     /// A string and its place.
-    pub(super) fn text(&self, key: &'static str) -> Option<&'d Text> {
+    pub(super) fn text(&self, key: &'static str) -> Option<&'d TextValue> {
         let value = self.value(key)?;
         let text = value.as_text();
         if text.is_none() {
@@ -154,7 +163,7 @@ impl<'d> Table<'d> {
     }
 
     /// A string that must be there.
-    pub(super) fn required_text(&self, key: &'static str, example: &str) -> Option<&'d Text> {
+    pub(super) fn required_text(&self, key: &'static str, example: &str) -> Option<&'d TextValue> {
         if !self.has(key) {
             self.missing(key, example);
         }
@@ -168,9 +177,9 @@ impl<'d> Table<'d> {
     }
 
     /// The strings of an array, where the key is written.
-    pub(super) fn texts(&self, key: &'static str) -> Option<Vec<&'d Text>> {
+    pub(super) fn texts(&self, key: &'static str) -> Option<Vec<&'d TextValue>> {
         let value = self.value(key)?;
-        let Kind::Array(values) = &value.kind else {
+        let ValueKind::Array(values) = &value.kind else {
             let hint = value.as_text().map(|it| format!("write `{key} = [\"{}\"]`", it.value));
             self.wrong_kind(key, value, "an array of strings", hint);
             return None;
@@ -188,7 +197,7 @@ impl<'d> Table<'d> {
     /// Reports a value that is no string. If only quotes are missing, the hint says so.
     pub(super) fn not_a_string(&self, key: &str, value: &Value, want: &str) {
         let hint = match value.kind {
-            Kind::Array(_) | Kind::Table(_) => "write one string, in quotes".into(),
+            ValueKind::Array(_) | ValueKind::Table(_) => "write one string, in quotes".into(),
             _ => format!("write it in quotes: `\"{}\"`", self.written(&value.span)),
         };
         self.wrong_kind(key, value, want, Some(hint));
@@ -203,9 +212,9 @@ impl<'d> Table<'d> {
 
 /// What is wrong goes to the document.
 impl<'d> Deref for Table<'d> {
-    type Target = Document<'d>;
+    type Target = ConfigText<'d>;
 
-    fn deref(&self) -> &Document<'d> {
+    fn deref(&self) -> &ConfigText<'d> {
         self.document
     }
 }
@@ -228,13 +237,13 @@ impl Drop for Table<'_> {
 impl Value {
     /// Whether it is an array with nothing in it.
     pub(super) fn is_empty(&self) -> bool {
-        matches!(&self.kind, Kind::Array(values) if values.is_empty())
+        matches!(&self.kind, ValueKind::Array(values) if values.is_empty())
     }
 
     /// The string, where it is one.
-    pub(super) fn as_text(&self) -> Option<&Text> {
+    pub(super) fn as_text(&self) -> Option<&TextValue> {
         match &self.kind {
-            Kind::Text(text) => Some(text),
+            ValueKind::Text(text) => Some(text),
             _ => None,
         }
     }

@@ -3,13 +3,13 @@
 //! Owns: the judgement, at load time. May touch: the file system. Next: `tls/tickets.rs` reads the
 //! file again when the snapshot is built.
 
-use super::{document::Document, private_key::unreadable};
+use super::{document::ConfigText, private_key::unreadable};
 use crate::credentials::ticket_keys::parse;
 use rustls::pki_types::pem;
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 /// Reports what is wrong with `file`, which stands at `path` in the document.
-pub(super) fn check(document: &Document<'_>, path: &str, file: &Path) {
+pub(super) fn check(document: &ConfigText<'_>, path: &str, file: &Path) {
     // An empty path was reported where it stands.
     if file.as_os_str().is_empty() {
         return;

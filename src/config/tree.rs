@@ -3,7 +3,7 @@
 //! Owns: the walk over the parser's tree, and filling in `${…}`. May touch: `toml`, and nothing of
 //! ours beside [`super::environment`]. Next: [`super::table`] reads keys from these values.
 
-use super::environment::{Lookup, Unfilled, expand};
+use super::environment::{ReadVariable, Unfilled, expand};
 use std::ops::Range;
 use toml::{
     Spanned,
@@ -19,26 +19,26 @@ pub(super) struct Value {
     /// Where it stands.
     pub(super) span: Span,
     /// What it is.
-    pub(super) kind: Kind,
+    pub(super) kind: ValueKind,
 }
 
 /// What a value is.
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(super) enum ValueKind {
     /// With every `${…}` filled in.
-    Text(Text),
+    Text(TextValue),
     /// `None`: larger than 64 bits.
     Integer(Option<i64>),
     Float,
     Boolean(bool),
     Datetime,
     Array(Vec<Value>),
-    Table(Vec<Entry>),
+    Table(Vec<KeyAndValue>),
 }
 
 /// A string.
 #[derive(Debug, Clone)]
-pub(super) struct Text {
+pub(super) struct TextValue {
     /// With every `${…}` filled in.
     pub(super) value: String,
     /// The whole of it, with its quotes.
@@ -51,13 +51,13 @@ pub(super) struct Text {
 
 /// A key and its value.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct KeyAndValue {
     pub(super) key: String,
     pub(super) key_span: Span,
     pub(super) value: Value,
 }
 
-impl Text {
+impl TextValue {
     /// The place of a part of the text, or of all of it if the source has escapes.
     pub(super) fn part(&self, offset: usize, length: usize) -> Span {
         match self.verbatim {
@@ -67,7 +67,7 @@ impl Text {
     }
 }
 
-impl Kind {
+impl ValueKind {
     /// For messages.
     pub(super) fn describe(&self) -> &'static str {
         match self {
@@ -84,33 +84,33 @@ impl Kind {
 
 /// A key's place and its value's.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct KeyPlace {
     pub(super) key: Span,
     pub(super) value: Span,
 }
 
 /// The place at a path such as `site[0].route[2].path`. If it is not there, the nearest place on
 /// the way to it, and the rest of the path. `None` if not even the first key is there.
-pub(super) fn place<'p>(entries: &[Entry], path: &'p str) -> Option<(Place, &'p str)> {
+pub(super) fn place<'p>(entries: &[KeyAndValue], path: &'p str) -> Option<(KeyPlace, &'p str)> {
     let found = entries.iter().filter_map(|entry| {
         let rest = path.strip_prefix(entry.key.as_str())?;
         (rest.is_empty() || rest.starts_with(['.', '['])).then_some((entry, rest))
     });
     // Names may have dots in them: the longest name that fits is taken.
     let (entry, rest) = found.max_by_key(|(entry, _)| entry.key.len())?;
-    let place = Place { key: entry.key_span.clone(), value: entry.value.span.clone() };
+    let place = KeyPlace { key: entry.key_span.clone(), value: entry.value.span.clone() };
     Some(entry.value.place(rest).unwrap_or((place, rest)))
 }
 
 impl Value {
     /// The same below a value; `path` begins with a dot or an index.
-    fn place<'p>(&self, path: &'p str) -> Option<(Place, &'p str)> {
+    fn place<'p>(&self, path: &'p str) -> Option<(KeyPlace, &'p str)> {
         match &self.kind {
-            Kind::Table(entries) => place(entries, path.strip_prefix('.')?),
-            Kind::Array(values) => {
+            ValueKind::Table(entries) => place(entries, path.strip_prefix('.')?),
+            ValueKind::Array(values) => {
                 let (index, rest) = path.strip_prefix('[')?.split_once(']')?;
                 let value = values.get(index.parse::<usize>().ok()?)?;
-                let place = Place { key: value.span.clone(), value: value.span.clone() };
+                let place = KeyPlace { key: value.span.clone(), value: value.span.clone() };
                 Some(value.place(rest).unwrap_or((place, rest)))
             }
             _ => None,
@@ -121,18 +121,22 @@ impl Value {
 /// Turns the parser's tree into ours.
 pub(super) struct Walk<'a> {
     pub(super) source: &'a str,
-    pub(super) lookup: Lookup<'a>,
+    pub(super) lookup: ReadVariable<'a>,
     /// Variables that the environment does not have: the string, the place in it, the fault.
     pub(super) unfilled: Vec<(Span, Span, Unfilled)>,
 }
 
 impl Walk<'_> {
     /// The entries of a table, in the order of the file.
-    pub(super) fn table(&mut self, table: &DeTable<'_>) -> Vec<Entry> {
+    pub(super) fn table(&mut self, table: &DeTable<'_>) -> Vec<KeyAndValue> {
         let mut entries = Vec::with_capacity(table.len());
         for (key, value) in table {
             let value = self.value(value);
-            entries.push(Entry { key: key.get_ref().to_string(), key_span: key.span(), value });
+            entries.push(KeyAndValue {
+                key: key.get_ref().to_string(),
+                key_span: key.span(),
+                value,
+            });
         }
         entries.sort_by_key(|entry| entry.key_span.start);
         entries
@@ -141,25 +145,25 @@ impl Walk<'_> {
     fn value(&mut self, value: &Spanned<DeValue<'_>>) -> Value {
         let span = value.span();
         let kind = match value.get_ref() {
-            DeValue::String(text) => Kind::Text(self.text(text, span.clone())),
+            DeValue::String(text) => ValueKind::Text(self.text(text, span.clone())),
             DeValue::Integer(number) => {
-                Kind::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok())
+                ValueKind::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok())
             }
-            DeValue::Float(_) => Kind::Float,
-            DeValue::Boolean(truth) => Kind::Boolean(*truth),
-            DeValue::Datetime(_) => Kind::Datetime,
+            DeValue::Float(_) => ValueKind::Float,
+            DeValue::Boolean(truth) => ValueKind::Boolean(*truth),
+            DeValue::Datetime(_) => ValueKind::Datetime,
             DeValue::Array(values) => {
-                Kind::Array(values.iter().map(|value| self.value(value)).collect())
+                ValueKind::Array(values.iter().map(|value| self.value(value)).collect())
             }
-            DeValue::Table(table) => Kind::Table(self.table(table)),
+            DeValue::Table(table) => ValueKind::Table(self.table(table)),
         };
         Value { span, kind }
     }
 
-    fn text(&mut self, text: &str, span: Span) -> Text {
+    fn text(&mut self, text: &str, span: Span) -> TextValue {
         let verbatim = self.verbatim(text, &span);
         if !text.contains("${") {
-            return Text { value: text.to_owned(), span, verbatim, from_environment: false };
+            return TextValue { value: text.to_owned(), span, verbatim, from_environment: false };
         }
         let (value, faults) = expand(text, self.lookup);
         for fault in faults {
@@ -169,7 +173,7 @@ impl Walk<'_> {
             };
             self.unfilled.push((span.clone(), place, fault));
         }
-        Text { value, span, verbatim: None, from_environment: true }
+        TextValue { value, span, verbatim: None, from_environment: true }
     }
 
     /// Where `text` starts within its quotes, if the source has it without escapes.

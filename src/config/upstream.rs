@@ -214,9 +214,9 @@ impl Strategy {
 
 /// Whether a template gives the same text for every request to an upstream.
 fn is_constant(template: &Template) -> bool {
-    use crate::template::{Part, Variable};
+    use crate::template::{Piece, Variable};
     template.parts().iter().all(|part| {
-        matches!(part, Part::Literal(_) | Part::Variable(Variable::Server | Variable::Upstream))
+        matches!(part, Piece::Literal(_) | Piece::Variable(Variable::Server | Variable::Upstream))
     })
 }
 

@@ -7,7 +7,7 @@ use super::{
     foreign_variables,
     nearest::did_you_mean,
     table::Table,
-    tree::{Kind, Text, Value},
+    tree::{TextValue, Value, ValueKind},
     units::{self, UnitError},
 };
 use crate::template::Template;
@@ -39,11 +39,11 @@ impl<'d> Table<'d> {
     ) -> Option<u64> {
         let (first, last) = (*range.start(), *range.end());
         let written = match &value.kind {
-            Kind::Integer(number) => number.and_then(|it| u64::try_from(it).ok()),
-            Kind::Text(text) if text.from_environment => text.value.trim().parse().ok(),
+            ValueKind::Integer(number) => number.and_then(|it| u64::try_from(it).ok()),
+            ValueKind::Text(text) if text.from_environment => text.value.trim().parse().ok(),
             kind => {
                 let hint = match kind {
-                    Kind::Text(text) => text.value.trim().parse::<u64>().ok(),
+                    ValueKind::Text(text) => text.value.trim().parse::<u64>().ok(),
                     _ => None,
                 };
                 let hint = hint.map_or_else(
@@ -69,7 +69,7 @@ impl<'d> Table<'d> {
     /// The values of an array, where the key is written.
     pub(super) fn array(&self, key: &'static str) -> Option<&'d [Value]> {
         let value = self.value(key)?;
-        if let Kind::Array(values) = &value.kind {
+        if let ValueKind::Array(values) = &value.kind {
             return Some(values);
         }
         self.wrong_kind(key, value, "an array", Some(format!("write `{key} = [ … ]`")));
@@ -80,9 +80,11 @@ impl<'d> Table<'d> {
     pub(super) fn boolean(&self, key: &'static str, default: bool) -> bool {
         let Some(value) = self.value(key) else { return default };
         match &value.kind {
-            Kind::Boolean(truth) => return *truth,
-            Kind::Text(text) if text.from_environment && text.value == "true" => return true,
-            Kind::Text(text) if text.from_environment && text.value == "false" => return false,
+            ValueKind::Boolean(truth) => return *truth,
+            ValueKind::Text(text) if text.from_environment && text.value == "true" => return true,
+            ValueKind::Text(text) if text.from_environment && text.value == "false" => {
+                return false;
+            }
             _ => {}
         }
         let hint = Some(format!("write `{key} = true` or `{key} = false`"));
@@ -111,7 +113,7 @@ impl<'d> Table<'d> {
     /// A size in bytes: `"64MiB"` or a plain number.
     pub(super) fn size<T: TryFrom<u64>>(&self, key: &'static str, default: T) -> T {
         if let Some(value) = self.value(key)
-            && let Kind::Integer(Some(number)) = value.kind
+            && let ValueKind::Integer(Some(number)) = value.kind
             && let Ok(number) = u64::try_from(number)
         {
             return T::try_from(number).unwrap_or(default);
@@ -135,7 +137,7 @@ impl<'d> Table<'d> {
         let value = self.value(key)?;
         let Some(text) = value.as_text() else {
             let hint = match value.kind {
-                Kind::Integer(Some(number)) => {
+                ValueKind::Integer(Some(number)) => {
                     format!("write it with its unit: `\"{}{unit}\"`", number.unsigned_abs())
                 }
                 _ => format!("write a string, as `\"10{unit}\"`"),
@@ -166,7 +168,7 @@ impl<'d> Table<'d> {
     pub(super) fn chosen<T: Clone>(
         &self,
         key: &str,
-        text: &Text,
+        text: &TextValue,
         choices: &[(&'static str, T)],
     ) -> Option<T> {
         if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text.value) {
@@ -184,7 +186,7 @@ impl<'d> Table<'d> {
     }
 
     /// The template in a string, or a finding at the wrong part of it.
-    pub(super) fn template_in(&self, text: &Text) -> Option<Template> {
+    pub(super) fn template_in(&self, text: &TextValue) -> Option<Template> {
         match Template::parse(&text.value) {
             Ok(template) => {
                 for (place, ours) in foreign_variables::find(&text.value) {
@@ -205,7 +207,7 @@ impl<'d> Table<'d> {
     }
 
     /// A path, taken from the config file's directory when it is relative.
-    pub(super) fn path_in(&self, text: &Text) -> PathBuf {
+    pub(super) fn path_in(&self, text: &TextValue) -> PathBuf {
         if text.value.is_empty() {
             let hint = "write a path; a relative one starts at the config file's directory";
             self.error(text.span.clone(), "an empty path", Some(hint.into()));

@@ -9,12 +9,12 @@ use super::{
     StartError,
     admin_socket::AdminSocket,
     expiry,
-    reload::{self, Asked, Prepared, Preparing, Reloading, Source},
+    reload::{self, PreparedConfig, Preparing, ReloadSource, Reloading, Trigger},
     retired::retire,
-    signals::{Signals, Told},
+    signals::{SignalAsk, Signals},
     tending::{self, Tending},
     watch::{Seen, Watch},
-    worker::{self, Ended, Orders},
+    worker::{self, Orders, WorkerEnd},
 };
 use crate::{
     admin::Reload,
@@ -53,8 +53,8 @@ pub struct Control {
     listeners: watch::Sender<Vec<Arc<Listener>>>,
     stop: watch::Sender<bool>,
     orders: Orders,
-    ended: mpsc::UnboundedReceiver<Ended>,
-    tell_ended: mpsc::UnboundedSender<Ended>,
+    ended: mpsc::UnboundedReceiver<WorkerEnd>,
+    tell_ended: mpsc::UnboundedSender<WorkerEnd>,
     reloads: mpsc::Receiver<Reload>,
     ask_reload: mpsc::Sender<Reload>,
     admin: Option<AdminSocket>,
@@ -134,14 +134,14 @@ impl Control {
             let idle = self.reloading.is_none();
             tokio::select! {
                 told = signals.next() => match told {
-                    Told::Stop => break,
-                    Told::Reload if idle => self.begin_reload(Asked::by("SIGHUP")),
-                    Told::Reload => self.again = true,
-                    Told::ReopenLogs => reopen_logs(&self.live),
+                    SignalAsk::Stop => break,
+                    SignalAsk::Reload if idle => self.begin_reload(Trigger::by("SIGHUP")),
+                    SignalAsk::Reload => self.again = true,
+                    SignalAsk::ReopenLogs => reopen_logs(&self.live),
                 },
-                () = self.watch.changed(), if idle => self.begin_reload(Asked::by(CHANGED)),
+                () = self.watch.changed(), if idle => self.begin_reload(Trigger::by(CHANGED)),
                 Some(Reload { reply }) = self.reloads.recv(), if idle => {
-                    self.begin_reload(Asked { cause: "POST /reload", reply: Some(reply) });
+                    self.begin_reload(Trigger { cause: "POST /reload", reply: Some(reply) });
                 }
                 (seen, prepared) = reload::outcome(&mut self.reloading) => {
                     self.end_reload(seen, prepared).await;
@@ -168,8 +168,8 @@ impl Control {
         worker::start(index, Arc::clone(&self.live), self.orders.clone(), self.tell_ended.clone())
     }
 
-    fn replace(&self, ended: &Ended) {
-        let Ended::Died(worker) = *ended else { return };
+    fn replace(&self, ended: &WorkerEnd) {
+        let WorkerEnd::Died(worker) = *ended else { return };
         self.live.metrics.worker_restarts.inc();
         tracing::error!(worker, "a worker died; another takes its place and its sockets");
         if let Err(error) = self.start_worker(worker) {
@@ -178,7 +178,7 @@ impl Control {
             task::spawn(async move {
                 sleep(RESTART).await;
                 // When the process ends, workers are no longer replaced.
-                let _ = tell.send(Ended::Died(worker));
+                let _ = tell.send(WorkerEnd::Died(worker));
             });
         }
     }
@@ -207,10 +207,10 @@ impl Control {
 
     /// Loads the config again. Requests under way keep the old one, later ones get the new one. A
     /// config with a mistake changes nothing.
-    fn begin_reload(&mut self, asked: Asked) {
+    fn begin_reload(&mut self, asked: Trigger) {
         self.stuck = self.stuck.take().filter(|thread| !thread.is_finished());
         let previous = self.live.load();
-        let source = Source {
+        let source = ReloadSource {
             path: self.path.clone(),
             files: watched(&self.path, &previous.config),
             previous,
@@ -228,7 +228,11 @@ impl Control {
         }
     }
 
-    async fn end_reload(&mut self, seen: Option<Seen>, prepared: Result<Prepared, StartError>) {
+    async fn end_reload(
+        &mut self,
+        seen: Option<Seen>,
+        prepared: Result<PreparedConfig, StartError>,
+    ) {
         let Some(Reloading { asked, preparing }) = self.reloading.take() else { return };
         self.stuck = preparing.stuck();
         let outcome = match prepared {
@@ -237,13 +241,13 @@ impl Control {
         };
         self.tell_of_reload(asked, seen, outcome);
         if std::mem::take(&mut self.again) {
-            self.begin_reload(Asked::by("SIGHUP"));
+            self.begin_reload(Trigger::by("SIGHUP"));
         }
     }
 
     fn tell_of_reload(
         &mut self,
-        Asked { cause, reply }: Asked,
+        Trigger { cause, reply }: Trigger,
         seen: Option<Seen>,
         outcome: Result<u64, StartError>,
     ) {
@@ -276,8 +280,8 @@ impl Control {
     }
 
     /// Takes a config into use.
-    async fn adopt(&mut self, prepared: Prepared) -> Result<u64, StartError> {
-        let Prepared { snapshot, listeners, warnings } = prepared;
+    async fn adopt(&mut self, prepared: PreparedConfig) -> Result<u64, StartError> {
+        let PreparedConfig { snapshot, listeners, warnings } = prepared;
         let config = Arc::clone(&snapshot.config);
         if self.admin.as_ref().map(|it| &it.wanted) != config.admin.address.as_ref() {
             // The failed build may have made series in the metrics.

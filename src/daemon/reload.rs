@@ -77,7 +77,7 @@ pub fn adjust(config: &config::Config, listeners: &[Arc<Listener>]) {
 }
 
 /// Everything made for a new config, before anything is changed.
-pub struct Prepared {
+pub struct PreparedConfig {
     /// The next snapshot.
     pub snapshot: Snapshot,
     /// Its listeners, bound.
@@ -87,7 +87,7 @@ pub struct Prepared {
 }
 
 /// What a reload needs.
-pub struct Source {
+pub struct ReloadSource {
     /// The config.
     pub path: PathBuf,
     /// It, and the files that the running config names.
@@ -101,12 +101,12 @@ pub struct Source {
 }
 
 /// The result of preparing, and the contents of the files before they were loaded, if known.
-pub type Outcome = (Option<Seen>, Result<Prepared, StartError>);
+pub type Preparation = (Option<Seen>, Result<PreparedConfig, StartError>);
 
 /// A config that is being loaded and built, on a thread of its own: the disk may hang, and the
 /// control thread must go on handling signals.
 pub struct Preparing {
-    told: oneshot::Receiver<Outcome>,
+    told: oneshot::Receiver<Preparation>,
     // A new thread for each load. A pool's threads would take turns, and the allocator would keep
     // for each of them the memory that a snapshot once needed.
     thread: Option<JoinHandle<()>>,
@@ -115,7 +115,7 @@ pub struct Preparing {
 
 impl Preparing {
     /// Begins.
-    pub fn begin(source: Source) -> io::Result<Self> {
+    pub fn begin(source: ReloadSource) -> io::Result<Self> {
         let (tell, told) = oneshot::channel();
         let thread = thread::Builder::new().name("reload".into()).spawn(move || {
             // The control thread may have given up.
@@ -125,7 +125,7 @@ impl Preparing {
     }
 
     /// The result.
-    pub async fn outcome(&mut self) -> Outcome {
+    pub async fn outcome(&mut self) -> Preparation {
         match timeout_at(self.until, &mut self.told).await {
             Ok(told) => {
                 // The thread has sent its result, so it ends at once; a panic has been logged.
@@ -155,8 +155,8 @@ pub fn hangs() -> StartError {
 }
 
 /// Loads and builds; touches nothing that runs.
-fn prepare(source: &Source) -> Outcome {
-    let Source { path, files, previous, current, resources } = source;
+fn prepare(source: &ReloadSource) -> Preparation {
+    let ReloadSource { path, files, previous, current, resources } = source;
     // Before the load, so that a change during the load counts as another one.
     let seen = match watch::look(files) {
         Ok(seen) => seen,
@@ -167,7 +167,7 @@ fn prepare(source: &Source) -> Outcome {
             config::load(path).map_err(StartError::Config)?;
         let listeners = bind(&config, current, resources)?;
         let snapshot = build(config, Some(previous), resources).map_err(StartError::Build)?;
-        Ok(Prepared { snapshot, listeners, warnings })
+        Ok(PreparedConfig { snapshot, listeners, warnings })
     };
     (Some(seen), build())
 }
@@ -175,20 +175,20 @@ fn prepare(source: &Source) -> Outcome {
 /// A reload under way.
 pub struct Reloading {
     /// Why.
-    pub asked: Asked,
+    pub asked: Trigger,
     /// What is to become of it.
     pub preparing: Preparing,
 }
 
 /// Why there is a reload.
-pub struct Asked {
+pub struct Trigger {
     /// For the log.
     pub cause: &'static str,
     /// Who is to be told of the outcome.
     pub reply: Option<oneshot::Sender<Result<u64, Value>>>,
 }
 
-impl Asked {
+impl Trigger {
     /// Nobody waits for it.
     pub fn by(cause: &'static str) -> Self {
         Self { cause, reply: None }
@@ -196,7 +196,7 @@ impl Asked {
 }
 
 /// The result of the running reload; waits forever if there is none.
-pub async fn outcome(reloading: &mut Option<Reloading>) -> Outcome {
+pub async fn outcome(reloading: &mut Option<Reloading>) -> Preparation {
     match reloading {
         Some(reloading) => reloading.preparing.outcome().await,
         None => pending().await,

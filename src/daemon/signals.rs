@@ -15,7 +15,7 @@ pub struct Signals {
 
 /// What a signal asks for.
 #[derive(PartialEq, Eq)]
-pub enum Told {
+pub enum SignalAsk {
     /// The end.
     Stop,
     /// The config, anew.
@@ -37,12 +37,12 @@ impl Signals {
     }
 
     /// The next one.
-    pub async fn next(&mut self) -> Told {
+    pub async fn next(&mut self) -> SignalAsk {
         tokio::select! {
-            _ = self.terminate.recv() => Told::Stop,
-            _ = self.interrupt.recv() => Told::Stop,
-            _ = self.hangup.recv() => Told::Reload,
-            _ = self.user1.recv() => Told::ReopenLogs,
+            _ = self.terminate.recv() => SignalAsk::Stop,
+            _ = self.interrupt.recv() => SignalAsk::Stop,
+            _ = self.hangup.recv() => SignalAsk::Reload,
+            _ = self.user1.recv() => SignalAsk::ReopenLogs,
         }
     }
 }

@@ -33,11 +33,11 @@ pub struct Tending {
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Work {
     server: u64,
-    kind: Kind,
+    kind: TaskKind,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum Kind {
+enum TaskKind {
     Resolve(Duration),
     Check(String),
 }
@@ -50,8 +50,10 @@ impl Tending {
             for member in group.upstream.members() {
                 let server = &member.server;
                 if resolve::has_name(server) {
-                    let work =
-                        Work { server: server.id(), kind: Kind::Resolve(group.resolve_interval) };
+                    let work = Work {
+                        server: server.id(),
+                        kind: TaskKind::Resolve(group.resolve_interval),
+                    };
                     self.keep(&mut before, work, || {
                         resolve::watch(Arc::clone(server), group.resolve_interval)
                     });
@@ -60,7 +62,7 @@ impl Tending {
                     // Any change of the check, or of how the server is reached, starts it anew.
                     let work = Work {
                         server: server.id(),
-                        kind: Kind::Check(format!("{} {check:?}", member.reach.key())),
+                        kind: TaskKind::Check(format!("{} {check:?}", member.reach.key())),
                     };
                     self.keep(&mut before, work, || watch(member, check));
                 }

@@ -9,8 +9,8 @@ use super::{
 use crate::{
     client::listener::{Listener, OwnSockets},
     config::{self, ListenAddress},
-    filter::{Chain, Filter, Place, Stopped, Verdict},
-    http1::fields::Text,
+    filter::{Chain, Filter, FilterPlace, Stopped, Verdict},
+    http1::fields::FieldText,
     message::{
         answer::Answer,
         body::Body,
@@ -108,7 +108,7 @@ fn a_worker_that_dies_is_replaced_and_what_is_queued_is_served() {
 struct Bomb;
 
 impl Filter for Bomb {
-    fn request<'a>(&'a self, context: &'a mut Context, place: Place<'a>) -> Verdict<'a> {
+    fn request<'a>(&'a self, context: &'a mut Context, place: FilterPlace<'a>) -> Verdict<'a> {
         let path = context.head.target.path();
         assert_ne!(path, "/bomb", "as asked");
         let answer = |status, words: &'static str| {
@@ -163,7 +163,7 @@ fn a_request_that_panics_ends_its_connection_alone() {
         action: Action::Respond(Box::new(Respond {
             status: StatusCode::OK,
             body,
-            fields: Text::default(),
+            fields: FieldText::default(),
         })),
         max_body: 0,
         metrics: resources.metrics.route(&"bomb".into()),
@@ -194,7 +194,7 @@ fn a_request_that_panics_ends_its_connection_alone() {
         listener.drain();
     }
     stop.send_replace(true);
-    assert_eq!(hear.blocking_recv(), Some(worker::Ended::Stopped(0)));
+    assert_eq!(hear.blocking_recv(), Some(worker::WorkerEnd::Stopped(0)));
 }
 
 /// By HTTP/2 it ends its stream, and no other.

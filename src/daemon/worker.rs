@@ -34,7 +34,7 @@ pub struct Orders {
 
 /// How a worker ended.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum WorkerEnd {
     /// As it was told.
     Stopped(usize),
     /// By a panic.
@@ -46,7 +46,7 @@ pub fn start(
     index: usize,
     live: Arc<Live>,
     orders: Orders,
-    ended: mpsc::UnboundedSender<Ended>,
+    ended: mpsc::UnboundedSender<WorkerEnd>,
 ) -> io::Result<()> {
     spawn(index, ended, move || {
         let runtime = loop {
@@ -76,7 +76,7 @@ pub fn start(
 /// Runs `work` on a thread that reports how it ended, also by a panic.
 fn spawn(
     index: usize,
-    ended: mpsc::UnboundedSender<Ended>,
+    ended: mpsc::UnboundedSender<WorkerEnd>,
     work: impl FnOnce() + Send + 'static,
 ) -> io::Result<()> {
     let watched = Watched { index, ended };
@@ -90,13 +90,16 @@ fn spawn(
 
 struct Watched {
     index: usize,
-    ended: mpsc::UnboundedSender<Ended>,
+    ended: mpsc::UnboundedSender<WorkerEnd>,
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        let ended =
-            if thread::panicking() { Ended::Died(self.index) } else { Ended::Stopped(self.index) };
+        let ended = if thread::panicking() {
+            WorkerEnd::Died(self.index)
+        } else {
+            WorkerEnd::Stopped(self.index)
+        };
         // Fails only when the process ends.
         let _ = self.ended.send(ended);
     }

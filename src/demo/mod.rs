@@ -21,7 +21,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use text::Places;
+use text::DemoPlaces;
 
 /// More than the daemon ever needs to be ready.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Addresses that the user asks for. One that is left out has a default; if that is taken, the demo
 /// uses a free port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options {
+pub struct DemoAddresses {
     /// `--http`, default `127.0.0.1:8080`.
     pub http: Option<SocketAddr>,
     /// `--https`, default `127.0.0.1:8443`.
@@ -39,7 +39,7 @@ pub struct Options {
 }
 
 /// Runs the demo until it is told to stop.
-pub fn run(options: &Options) -> Result<(), StartError> {
+pub fn run(options: &DemoAddresses) -> Result<(), StartError> {
     let directory = Directory::new().map_err(StartError::System)?;
     let servers = servers::start().map_err(StartError::System)?;
     let places = choose(options, servers, directory.0.clone())?;
@@ -52,7 +52,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
 
 /// Prints the guide once the daemon serves, so that what it says is true. If the daemon does not
 /// start, only its error is printed.
-fn announce(places: &Places) {
+fn announce(places: &DemoPlaces) {
     let url = format!("http://{}/ready", places.admin.address);
     let begun = Instant::now();
     while health::ask(&url).is_err() {
@@ -91,17 +91,21 @@ impl Drop for Directory {
 
 /// An address of the proxy.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub struct DemoPlace {
     /// Where it will listen.
     pub address: SocketAddr,
     /// The default address, if another program has it.
     pub instead_of: Option<u16>,
 }
 
-fn choose(options: &Options, servers: Servers, directory: PathBuf) -> Result<Places, StartError> {
+fn choose(
+    options: &DemoAddresses,
+    servers: Servers,
+    directory: PathBuf,
+) -> Result<DemoPlaces, StartError> {
     // All sockets are held until all addresses are chosen, so that no two are the same.
     let mut held = Vec::new();
-    Ok(Places {
+    Ok(DemoPlaces {
         http: place("--http", options.http, 8080, &mut held)?,
         https: place("--https", options.https, 8443, &mut held)?,
         admin: place("--admin", options.admin, 9900, &mut held)?,
@@ -117,7 +121,7 @@ fn place(
     wanted: Option<SocketAddr>,
     default_port: u16,
     held: &mut Vec<TcpListener>,
-) -> Result<Place, StartError> {
+) -> Result<DemoPlace, StartError> {
     let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut bind = |address: SocketAddr| {
         let socket = TcpListener::bind(address)?;
@@ -139,10 +143,10 @@ fn place(
             Err(_) => (bind(local(0)).map_err(refused(local(0)))?, Some(default_port)),
         },
     };
-    Ok(Place { address, instead_of })
+    Ok(DemoPlace { address, instead_of })
 }
 
-fn write_files(places: &Places) -> io::Result<()> {
+fn write_files(places: &DemoPlaces) -> io::Result<()> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     let own = places.https.address.ip();
     if !own.is_unspecified() && !is_among(own, &names) {

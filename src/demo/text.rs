@@ -2,7 +2,7 @@
 //!
 //! Owns: the words. May touch: nothing of ours but the addresses.
 
-use super::{Place, servers::Servers};
+use super::{DemoPlace, servers::Servers};
 use std::{
     fmt::Write,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -11,20 +11,20 @@ use std::{
 
 /// Everything that the texts name.
 #[derive(Clone, Debug)]
-pub struct Places {
+pub struct DemoPlaces {
     /// The proxy, plain.
-    pub http: Place,
+    pub http: DemoPlace,
     /// The proxy, TLS.
-    pub https: Place,
+    pub https: DemoPlace,
     /// The admin address.
-    pub admin: Place,
+    pub admin: DemoPlace,
     /// What is behind the proxy.
     pub servers: Servers,
     /// Where the files are.
     pub directory: PathBuf,
 }
 
-impl Places {
+impl DemoPlaces {
     /// The config file.
     pub fn config(&self) -> PathBuf {
         self.directory.join("sheave.toml")
@@ -32,7 +32,7 @@ impl Places {
 }
 
 /// The config, with comments for its first reader.
-pub fn config(places: &Places) -> String {
+pub fn config(places: &DemoPlaces) -> String {
     let [first, second, third] = places.servers.addresses;
     format!(
         r#"# The demo's config. Change it while the demo runs: it is read again as soon as you save.
@@ -81,7 +81,7 @@ address = "{admin}"
 }
 
 /// What to try, in this order.
-pub fn guide(places: &Places) -> String {
+pub fn guide(places: &DemoPlaces) -> String {
     let (http, https) = (reachable(places.http.address), reachable(places.https.address));
     let (admin, control) = (reachable(places.admin.address), places.servers.control);
     let directory = places.directory.display();

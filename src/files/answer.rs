@@ -12,16 +12,16 @@ use http::{
 };
 
 use crate::{
-    http1::{fields::Fields, target::Target},
+    http1::{fields::Fields, target::RequestTarget},
     message::{answer::Answer, body::Body},
 };
 
 use super::{
     body::{from_file, held},
-    conditional::{self, Verdict},
+    conditional::{self, Precondition},
     document::{Contents, Document},
-    range::{self, Asked},
-    resolve::Refusal,
+    range::{self, AskedRange},
+    resolve::NoFile,
 };
 
 /// Why there is no file to send. The proxy makes its error answer from this.
@@ -72,12 +72,12 @@ impl Refused {
     }
 }
 
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
+impl From<NoFile> for Refused {
+    fn from(refusal: NoFile) -> Self {
         match refusal {
-            Refusal::Missing => Self::new(StatusCode::NOT_FOUND, "file_not_found"),
-            Refusal::Forbidden => Self::new(StatusCode::FORBIDDEN, "file_forbidden"),
-            Refusal::Failed(error) => {
+            NoFile::Missing => Self::new(StatusCode::NOT_FOUND, "file_not_found"),
+            NoFile::Forbidden => Self::new(StatusCode::FORBIDDEN, "file_forbidden"),
+            NoFile::Failed(error) => {
                 tracing::warn!(%error, "a file cannot be read");
                 let failed = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "file_error");
                 Self { detail: Some(error.to_string()), ..failed }
@@ -95,20 +95,20 @@ pub(super) fn with_document(
 ) -> Result<Answer<Body>, Refused> {
     let Some(headers) = conditions else { return Ok(whole(document, method)) };
     Ok(match conditional::evaluate(headers, &document.validators) {
-        Verdict::Proceed => match range_of(document, method, headers) {
-            Asked::Whole => whole(document, method),
-            Asked::Part { first, last } => part(document, first, last),
-            Asked::Unsatisfiable => return Err(Refused::range(document.length)),
+        Precondition::Proceed => match range_of(document, method, headers) {
+            AskedRange::Whole => whole(document, method),
+            AskedRange::Part { first, last } => part(document, first, last),
+            AskedRange::Unsatisfiable => return Err(Refused::range(document.length)),
         },
-        Verdict::NotModified => not_modified(document),
-        Verdict::Failed => {
+        Precondition::NotModified => not_modified(document),
+        Precondition::Failed => {
             return Err(Refused::new(StatusCode::PRECONDITION_FAILED, "precondition_failed"));
         }
     })
 }
 
 /// The range asked for. Only GET has ranges (RFC 9110 §14.2); several `Range` fields count as none.
-fn range_of(document: &Document, method: &Method, headers: &HeaderMap) -> Asked {
+fn range_of(document: &Document, method: &Method, headers: &HeaderMap) -> AskedRange {
     let mut fields = headers.get_all(RANGE).iter();
     match (fields.next(), fields.next()) {
         (Some(field), None)
@@ -117,7 +117,7 @@ fn range_of(document: &Document, method: &Method, headers: &HeaderMap) -> Asked 
         {
             range::read(field.as_bytes(), document.length)
         }
-        _ => Asked::Whole,
+        _ => AskedRange::Whole,
     }
 }
 
@@ -161,7 +161,7 @@ fn not_modified(document: &Document) -> Answer<Body> {
 ///
 /// The client is sent to the path that it asked for, with its prefix, its escapes and its query,
 /// and never to another host: a path that began with two slashes would name one.
-pub(super) fn to_directory(target: &Target) -> Answer<Body> {
+pub(super) fn to_directory(target: &RequestTarget) -> Answer<Body> {
     let path = target.path().trim_start_matches('/');
     let mut answer = with_status(StatusCode::MOVED_PERMANENTLY);
     let location = match target.query() {

@@ -41,7 +41,7 @@ pub(super) fn from_file(file: Arc<File>, start: u64, length: u64) -> Body {
     if length == 0 {
         return Body::Empty;
     }
-    Body::stream(Reader { file, next: start, left: length, reading: None })
+    Body::stream(FileReader { file, next: start, left: length, reading: None })
 }
 
 /// The rest of a file that is held in memory and open, too: from memory, or moved by the kernel out
@@ -84,7 +84,7 @@ impl Source for Twinned {
 
 /// A part of a file, read as it is taken.
 #[derive(Debug)]
-struct Reader {
+struct FileReader {
     file: Arc<File>,
     /// Where the next read starts.
     next: u64,
@@ -94,7 +94,7 @@ struct Reader {
     reading: Option<JoinHandle<io::Result<Bytes>>>,
 }
 
-impl Reader {
+impl FileReader {
     /// The next part, unless it is being read already or would have to be.
     fn moved(&mut self) -> Option<Moved> {
         if self.reading.is_some() {
@@ -145,7 +145,7 @@ impl Reader {
     }
 }
 
-impl Source for Reader {
+impl Source for FileReader {
     fn poll_part(&mut self, cx: &mut Context<'_>, want: Want) -> Polled {
         if self.left == 0 {
             return Poll::Ready(None);

@@ -51,7 +51,7 @@ fn value(text: String) -> HeaderValue {
 
 /// What the preconditions say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Precondition {
     /// Answer as if there were none.
     Proceed,
     /// 304: the client has it.
@@ -62,7 +62,7 @@ pub(super) enum Verdict {
 
 /// Evaluates the preconditions of a GET or HEAD, in the order of RFC 9110 §13.2.2. Whether a
 /// request may have any is noted by the same names when its head is read.
-pub(super) fn evaluate(headers: &HeaderMap, current: &Validators) -> Verdict {
+pub(super) fn evaluate(headers: &HeaderMap, current: &Validators) -> Precondition {
     // 1 and 2: If-Match, and If-Unmodified-Since only without it.
     let holds = if headers.contains_key(IF_MATCH) {
         any_tag(headers, &IF_MATCH, |tag| is_strong(tag) && tag == current.etag.as_bytes())
@@ -70,7 +70,7 @@ pub(super) fn evaluate(headers: &HeaderMap, current: &Validators) -> Verdict {
         date(headers, &IF_UNMODIFIED_SINCE).is_none_or(|date| current.modified <= date)
     };
     if !holds {
-        return Verdict::Failed;
+        return Precondition::Failed;
     }
     // 3 and 4: If-None-Match, and If-Modified-Since only without it.
     let has_it = if headers.contains_key(IF_NONE_MATCH) {
@@ -78,7 +78,7 @@ pub(super) fn evaluate(headers: &HeaderMap, current: &Validators) -> Verdict {
     } else {
         date(headers, &IF_MODIFIED_SINCE).is_some_and(|date| current.modified <= date)
     };
-    if has_it { Verdict::NotModified } else { Verdict::Proceed }
+    if has_it { Precondition::NotModified } else { Precondition::Proceed }
 }
 
 /// Step 5: whether a range of the current state is what the client wants (RFC 9110 §13.1.5).
@@ -171,8 +171,8 @@ mod tests {
 
     #[test]
     fn weighs_in_order() {
-        use Verdict::{Failed, NotModified, Proceed};
-        let table: &[(&[(&str, &str)], Verdict)] = &[
+        use Precondition::{Failed, NotModified, Proceed};
+        let table: &[(&[(&str, &str)], Precondition)] = &[
             (&[], Proceed),
             (&[("if-match", "TAG")], Proceed),
             (&[("if-match", "*")], Proceed),

@@ -19,8 +19,8 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, header};
 
-use super::{conditional::Validators, content_type, resolve::Refusal};
-use crate::http1::fields::{Text, write_field, write_length};
+use super::{conditional::Validators, content_type, resolve::NoFile};
+use crate::http1::fields::{FieldText, write_field, write_length};
 
 /// Two changes within one tick of the kernel's clock (at most 10 ms) can't be told apart by the
 /// metadata. So a file that was changed this recently when it was read is read again at the next
@@ -35,7 +35,7 @@ const TRIES: usize = 3;
 pub(super) struct Document {
     pub(super) validators: Validators,
     /// The fields of a response with all of it, written once.
-    pub(super) description: Text,
+    pub(super) description: FieldText,
     pub(super) length: u64,
     pub(super) contents: Contents,
     stamp: Stamp,
@@ -56,7 +56,7 @@ pub(super) enum Contents {
 pub(super) struct Twin {
     file: Arc<File>,
     stamp: Stamp,
-    _place: Arc<Place>,
+    _place: Arc<DescriptorPlace>,
 }
 
 /// Files from this size on are kept open while they are held.
@@ -65,11 +65,11 @@ const TWIN_FROM: u64 = 128 * 1024;
 /// One of the descriptors that may be kept: a quarter of the process's limit, because connections
 /// need the rest.
 #[derive(Debug)]
-struct Place;
+struct DescriptorPlace;
 
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
-impl Place {
+impl DescriptorPlace {
     fn take() -> Option<Self> {
         static MOST: LazyLock<usize> = LazyLock::new(|| {
             let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
@@ -80,7 +80,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for DescriptorPlace {
     fn drop(&mut self) {
         TAKEN.fetch_sub(1, Relaxed);
     }
@@ -120,7 +120,7 @@ impl Document {
     }
 }
 
-fn describe(content_type: &HeaderValue, validators: &Validators, length: u64) -> Text {
+fn describe(content_type: &HeaderValue, validators: &Validators, length: u64) -> FieldText {
     let mut lines = Vec::new();
     for (name, value) in [
         (header::CONTENT_TYPE, content_type),
@@ -131,7 +131,7 @@ fn describe(content_type: &HeaderValue, validators: &Validators, length: u64) ->
         write_field(&mut lines, name.as_str().as_bytes(), value.as_bytes());
     }
     write_length(&mut lines, length);
-    Text { lines: lines.into(), dated: false, length: Some(length), sized: true }
+    FieldText { lines: lines.into(), dated: false, length: Some(length), sized: true }
 }
 
 /// What changes when a file does. The status time is part of it: it cannot be set back, and it
@@ -164,12 +164,12 @@ impl Stamp {
 }
 
 /// Opens the file at `path`, and reads it if it has at most `hold` bytes. `name` decides its type.
-pub(super) fn open(path: &Path, name: &Path, hold: u64) -> Result<Document, Refusal> {
+pub(super) fn open(path: &Path, name: &Path, hold: u64) -> Result<Document, NoFile> {
     let now = SystemTime::now();
     let file = File::open(path)?;
     let mut metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(Refusal::Missing);
+        return Err(NoFile::Missing);
     }
     for _ in 0..TRIES {
         if metadata.len() > hold {
@@ -183,7 +183,7 @@ pub(super) fn open(path: &Path, name: &Path, hold: u64) -> Result<Document, Refu
             // Changed too recently: another change might not be visible in its metadata.
             let stamp = Stamp::of(&metadata);
             let twin = metadata.len() >= TWIN_FROM && stamp.is_settled(now);
-            let place = twin.then(Place::take).flatten().map(Arc::new);
+            let place = twin.then(DescriptorPlace::take).flatten().map(Arc::new);
             let twin = place.map(|place| Twin { file: Arc::new(file), stamp, _place: place });
             return Ok(Document::new(name, &metadata, Contents::Held(bytes, twin), now)?);
         }
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn a_directory_is_no_document() {
         let place = tempfile::tempdir().expect("a place");
-        assert!(matches!(open(place.path(), place.path(), 9), Err(Refusal::Missing)));
-        assert!(matches!(open(&place.path().join("none"), place.path(), 9), Err(Refusal::Missing)));
+        assert!(matches!(open(place.path(), place.path(), 9), Err(NoFile::Missing)));
+        assert!(matches!(open(&place.path().join("none"), place.path(), 9), Err(NoFile::Missing)));
     }
 }

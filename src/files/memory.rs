@@ -35,7 +35,7 @@ const USUAL: u64 = 16 * 1024;
 /// Files kept in memory.
 #[derive(Debug)]
 pub(super) struct Memory {
-    cache: Cache<Box<str>, Arc<Kept>, Weight>,
+    cache: Cache<Box<str>, Arc<KeptFile>, Weight>,
     max_file: u64,
     check_interval: u64,
     started: Instant,
@@ -45,7 +45,7 @@ pub(super) struct Memory {
 
 /// One file.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct KeptFile {
     pub(super) document: Document,
     /// Nanoseconds from the start of the memory to when it was last known to be current.
     checked: AtomicU64,
@@ -54,9 +54,9 @@ pub(super) struct Kept {
 
 /// What the memory has for a path.
 #[derive(Debug)]
-pub(super) enum Lookup {
+pub(super) enum KeptLookup {
     /// Known to be current.
-    Fresh(Arc<Kept>),
+    Fresh(Arc<KeptFile>),
     /// The holder of this must compare it with the disk.
     Due(Check),
     /// Nothing.
@@ -66,7 +66,7 @@ pub(super) enum Lookup {
 /// The task to compare a file with the disk. If it is dropped, the next request gets it.
 #[derive(Debug)]
 pub(super) struct Check {
-    pub(super) kept: Arc<Kept>,
+    pub(super) kept: Arc<KeptFile>,
 }
 
 impl Drop for Check {
@@ -130,24 +130,24 @@ impl Memory {
         self.cache.weight()
     }
 
-    /// What is known of a path. Counts a hit or a miss unless the answer is [`Lookup::Due`].
-    pub(super) fn look_up(&self, path: &str) -> Lookup {
+    /// What is known of a path. Counts a hit or a miss unless the answer is [`KeptLookup::Due`].
+    pub(super) fn look_up(&self, path: &str) -> KeptLookup {
         let Some(kept) = self.cache.get(path) else {
             self.misses.fetch_add(1, Relaxed);
-            return Lookup::Absent;
+            return KeptLookup::Absent;
         };
         let age = self.now().saturating_sub(kept.checked.load(Relaxed));
         if age >= self.check_interval && !kept.checking.swap(true, Relaxed) {
-            return Lookup::Due(Check { kept });
+            return KeptLookup::Due(Check { kept });
         }
         self.hits.fetch_add(1, Relaxed);
-        Lookup::Fresh(kept)
+        KeptLookup::Fresh(kept)
     }
 
     /// Keeps a document that was read, if it is one to keep, and returns it.
-    pub(super) fn keep(&self, path: &str, document: Document, read_at: u64) -> Arc<Kept> {
+    pub(super) fn keep(&self, path: &str, document: Document, read_at: u64) -> Arc<KeptFile> {
         let held = matches!(document.contents, Contents::Held(..));
-        let kept = Arc::new(Kept {
+        let kept = Arc::new(KeptFile {
             document,
             checked: AtomicU64::new(read_at),
             checking: AtomicBool::new(false),
@@ -190,8 +190,8 @@ fn nanos(duration: Duration) -> u64 {
 #[derive(Clone, Debug)]
 struct Weight;
 
-impl Weighter<Box<str>, Arc<Kept>> for Weight {
-    fn weight(&self, path: &Box<str>, kept: &Arc<Kept>) -> u64 {
+impl Weighter<Box<str>, Arc<KeptFile>> for Weight {
+    fn weight(&self, path: &Box<str>, kept: &Arc<KeptFile>) -> u64 {
         kept.document.length + path.len() as u64 + OVERHEAD
     }
 }

@@ -23,14 +23,14 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 use http::{HeaderMap, Method};
 
 use crate::{
-    http1::target::Target,
+    http1::target::RequestTarget,
     message::{answer::Answer, body::Body},
 };
 
 pub use answer::Refused;
 use document::Document;
-use memory::{Check, Kept, Lookup, Memory};
-use resolve::{Found, Refusal, Tree};
+use memory::{Check, KeptFile, KeptLookup, Memory};
+use resolve::{Found, NoFile, Tree};
 
 /// Without a cache, files up to this size are read when they are opened: one trip to the blocking
 /// pool instead of two.
@@ -38,7 +38,7 @@ const READ_AT_ONCE: u64 = 64 * 1024;
 
 /// A directory to serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct FilesSettings {
     /// The directory; it need not exist yet, and may be a link.
     pub root: PathBuf,
     /// Tried in this order for a directory.
@@ -63,7 +63,7 @@ pub struct CacheSettings {
 /// A directory being served; one for all workers.
 #[derive(Debug)]
 pub struct Files {
-    settings: Settings,
+    settings: FilesSettings,
     tree: Arc<Tree>,
     memory: Option<Arc<Memory>>,
 }
@@ -79,7 +79,7 @@ enum OnDisk {
 
 impl Files {
     /// Serves the directory of `settings`.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: FilesSettings) -> Self {
         let memory = settings.cache.as_ref().map(|cache| Arc::new(Memory::new(cache)));
         let tree = Tree {
             root: settings.root.clone(),
@@ -90,7 +90,7 @@ impl Files {
     }
 
     /// What is served, and how.
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &FilesSettings {
         &self.settings
     }
 
@@ -115,7 +115,7 @@ impl Files {
     pub async fn serve(
         &self,
         method: &Method,
-        target: &Target,
+        target: &RequestTarget,
         conditions: Option<&HeaderMap>,
         path: &str,
     ) -> Result<Answer<Body>, Refused> {
@@ -123,7 +123,9 @@ impl Files {
             return Err(Refused::method(method));
         }
         match self.look_up(path) {
-            Some(Lookup::Fresh(kept)) => answer::with_document(&kept.document, method, conditions),
+            Some(KeptLookup::Fresh(kept)) => {
+                answer::with_document(&kept.document, method, conditions)
+            }
             // Boxed: most requests do not need this future.
             lookup => {
                 Box::pin(self.serve_from_disk(method, target, conditions, path, lookup)).await
@@ -132,17 +134,17 @@ impl Files {
     }
 
     /// Step 2; `None` without a cache.
-    fn look_up(&self, path: &str) -> Option<Lookup> {
+    fn look_up(&self, path: &str) -> Option<KeptLookup> {
         self.memory.as_ref().map(|memory| memory.look_up(path))
     }
 
     async fn serve_from_disk(
         &self,
         method: &Method,
-        target: &Target,
+        target: &RequestTarget,
         conditions: Option<&HeaderMap>,
         path: &str,
-        lookup: Option<Lookup>,
+        lookup: Option<KeptLookup>,
     ) -> Result<Answer<Body>, Refused> {
         let mut answered = self.answer(method, conditions, path, lookup).await?;
         if answered.is_none() && target.path().ends_with('/') {
@@ -160,7 +162,7 @@ impl Files {
         method: &Method,
         conditions: Option<&HeaderMap>,
         path: &str,
-        lookup: Option<Lookup>,
+        lookup: Option<KeptLookup>,
     ) -> Result<Option<Answer<Body>>, Refused> {
         let with = |document: &Document| answer::with_document(document, method, conditions);
         let answered = match (&self.memory, lookup) {
@@ -177,12 +179,12 @@ impl Files {
         &self,
         memory: &Memory,
         path: &str,
-        lookup: Lookup,
-    ) -> Result<Option<Arc<Kept>>, Refusal> {
+        lookup: KeptLookup,
+    ) -> Result<Option<Arc<KeptFile>>, NoFile> {
         match lookup {
-            Lookup::Fresh(kept) => Ok(Some(kept)),
-            Lookup::Due(check) => self.check(memory, path, check).await,
-            Lookup::Absent => {
+            KeptLookup::Fresh(kept) => Ok(Some(kept)),
+            KeptLookup::Due(check) => self.check(memory, path, check).await,
+            KeptLookup::Absent => {
                 let read_at = memory.now();
                 let opened = self.open(path, memory.max_file()).await?;
                 Ok(opened.map(|document| memory.keep(path, document, read_at)))
@@ -196,11 +198,11 @@ impl Files {
         memory: &Memory,
         path: &str,
         check: Check,
-    ) -> Result<Option<Arc<Kept>>, Refusal> {
+    ) -> Result<Option<Arc<KeptFile>>, NoFile> {
         let (tree, kept) = (Arc::clone(&self.tree), Arc::clone(&check.kept));
         let (asked, hold, looked_at) = (path.to_owned(), memory.max_file(), memory.now());
         let found = blocking(move || compare(&tree, &asked, &kept.document, hold)).await;
-        if !matches!(found, Ok(OnDisk::Same) | Err(Refusal::Failed(_))) {
+        if !matches!(found, Ok(OnDisk::Same) | Err(NoFile::Failed(_))) {
             memory.changed();
         }
         match found {
@@ -214,7 +216,7 @@ impl Files {
                 Ok(None)
             }
             // The disk fails, or there are no descriptors: the kept file is better than nothing.
-            Err(Refusal::Failed(error)) => {
+            Err(NoFile::Failed(error)) => {
                 tracing::warn!(%error, path, "a file cannot be checked, serving what is kept");
                 Ok(Some(Arc::clone(&check.kept)))
             }
@@ -226,7 +228,7 @@ impl Files {
     }
 
     /// Step 3 for a file that is not kept: finds and opens it; `None` for a directory.
-    async fn open(&self, path: &str, hold: u64) -> Result<Option<Document>, Refusal> {
+    async fn open(&self, path: &str, hold: u64) -> Result<Option<Document>, NoFile> {
         let (tree, path) = (Arc::clone(&self.tree), path.to_owned());
         blocking(move || match tree.find(&path)? {
             Found::File(file, _, name) => document::open(&file, &name, hold).map(Some),
@@ -237,7 +239,7 @@ impl Files {
 }
 
 /// What the disk has for `path`, seen from what is kept for it.
-fn compare(tree: &Tree, path: &str, kept: &Document, hold: u64) -> Result<OnDisk, Refusal> {
+fn compare(tree: &Tree, path: &str, kept: &Document, hold: u64) -> Result<OnDisk, NoFile> {
     match tree.find(path)? {
         Found::File(_, metadata, _) if kept.is_still(&metadata) => Ok(OnDisk::Same),
         Found::File(file, _, name) => {
@@ -249,11 +251,11 @@ fn compare(tree: &Tree, path: &str, kept: &Document, hold: u64) -> Result<OnDisk
 
 /// Runs work that may wait for the disk on a thread where that delays no other request.
 async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
-) -> Result<T, Refusal> {
+    work: impl FnOnce() -> Result<T, NoFile> + Send + 'static,
+) -> Result<T, NoFile> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(error) => Err(Refusal::Failed(io::Error::other(error))),
+        Err(error) => Err(NoFile::Failed(io::Error::other(error))),
     }
 }
 

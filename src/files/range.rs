@@ -4,7 +4,7 @@
 
 /// The part that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum AskedRange {
     /// Everything: the field is wrong, in another unit, or names several ranges.
     Whole,
     /// 206: the bytes from `first` to `last`, both included.
@@ -22,20 +22,20 @@ pub enum Asked {
 ///
 /// Several ranges get the whole file, which §14.2 allows: a multipart answer is seldom wanted, and
 /// many small overlapping ranges are an old way to make a server work hard.
-pub fn read(value: &[u8], length: u64) -> Asked {
-    let Some(range) = only_range(value) else { return Asked::Whole };
-    let Some(dash) = range.iter().position(|byte| *byte == b'-') else { return Asked::Whole };
+pub fn read(value: &[u8], length: u64) -> AskedRange {
+    let Some(range) = only_range(value) else { return AskedRange::Whole };
+    let Some(dash) = range.iter().position(|byte| *byte == b'-') else { return AskedRange::Whole };
     let (first, last) = (&range[..dash], &range[dash + 1..]);
     match (number(first), number(last)) {
         (Some(first), Some(last)) if first <= last => part(first, last, length),
         (Some(first), None) if last.is_empty() => part(first, u64::MAX, length),
-        (None, Some(0)) if first.is_empty() => Asked::Unsatisfiable,
+        (None, Some(0)) if first.is_empty() => AskedRange::Unsatisfiable,
         // The last bytes of an empty file are the whole file, which no Content-Range can express.
-        (None, Some(_)) if first.is_empty() && length == 0 => Asked::Whole,
+        (None, Some(_)) if first.is_empty() && length == 0 => AskedRange::Whole,
         (None, Some(suffix)) if first.is_empty() => {
             part(length.saturating_sub(suffix), u64::MAX, length)
         }
-        _ => Asked::Whole,
+        _ => AskedRange::Whole,
     }
 }
 
@@ -62,11 +62,11 @@ fn number(digits: &[u8]) -> Option<u64> {
     }))
 }
 
-fn part(first: u64, last: u64, length: u64) -> Asked {
+fn part(first: u64, last: u64, length: u64) -> AskedRange {
     if first >= length {
-        return Asked::Unsatisfiable;
+        return AskedRange::Unsatisfiable;
     }
-    Asked::Part { first, last: last.min(length - 1) }
+    AskedRange::Part { first, last: last.min(length - 1) }
 }
 
 #[cfg(test)]
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn reads_ranges() {
-        let part = |first, last| Asked::Part { first, last };
+        let part = |first, last| AskedRange::Part { first, last };
         for (value, length, asked) in [
             ("bytes=0-0", 10, part(0, 0)),
             ("bytes=2-4", 10, part(2, 4)),
@@ -87,22 +87,22 @@ mod tests {
             ("bytes=-3", 10, part(7, 9)),
             ("bytes=-30", 10, part(0, 9)),
             ("bytes=9-99999999999999999999999", 10, part(9, 9)),
-            ("bytes=99999999999999999999999-", 10, Asked::Unsatisfiable),
-            ("bytes=10-", 10, Asked::Unsatisfiable),
-            ("bytes=-0", 10, Asked::Unsatisfiable),
-            ("bytes=0-", 0, Asked::Unsatisfiable),
-            ("bytes=-1", 0, Asked::Whole),
-            ("bytes=4-2", 10, Asked::Whole),
-            ("bytes=0-1,3-4", 10, Asked::Whole),
-            ("bytes=", 10, Asked::Whole),
-            ("bytes=-", 10, Asked::Whole),
-            ("bytes=--1", 10, Asked::Whole),
-            ("bytes=1-2-3", 10, Asked::Whole),
-            ("bytes=+1-2", 10, Asked::Whole),
-            ("bytes=1 - 2", 10, Asked::Whole),
-            ("bytes 1-2", 10, Asked::Whole),
-            ("lines=1-2", 10, Asked::Whole),
-            ("", 10, Asked::Whole),
+            ("bytes=99999999999999999999999-", 10, AskedRange::Unsatisfiable),
+            ("bytes=10-", 10, AskedRange::Unsatisfiable),
+            ("bytes=-0", 10, AskedRange::Unsatisfiable),
+            ("bytes=0-", 0, AskedRange::Unsatisfiable),
+            ("bytes=-1", 0, AskedRange::Whole),
+            ("bytes=4-2", 10, AskedRange::Whole),
+            ("bytes=0-1,3-4", 10, AskedRange::Whole),
+            ("bytes=", 10, AskedRange::Whole),
+            ("bytes=-", 10, AskedRange::Whole),
+            ("bytes=--1", 10, AskedRange::Whole),
+            ("bytes=1-2-3", 10, AskedRange::Whole),
+            ("bytes=+1-2", 10, AskedRange::Whole),
+            ("bytes=1 - 2", 10, AskedRange::Whole),
+            ("bytes 1-2", 10, AskedRange::Whole),
+            ("lines=1-2", 10, AskedRange::Whole),
+            ("", 10, AskedRange::Whole),
         ] {
             assert_eq!(read(value.as_bytes(), length), asked, "{value} of {length}");
         }
@@ -130,9 +130,9 @@ mod tests {
             let value = format!("bytes={}-{}", text(first), text(last));
             let bytes = naive(first, last, length);
             match read(value.as_bytes(), length) {
-                Asked::Part { first, last } => prop_assert_eq!((first..=last).collect::<Vec<_>>(), bytes),
-                Asked::Unsatisfiable => prop_assert_eq!(bytes, Vec::<u64>::new()),
-                Asked::Whole => prop_assert!(
+                AskedRange::Part { first, last } => prop_assert_eq!((first..=last).collect::<Vec<_>>(), bytes),
+                AskedRange::Unsatisfiable => prop_assert_eq!(bytes, Vec::<u64>::new()),
+                AskedRange::Whole => prop_assert!(
                     (first.is_none() && last.is_none())
                         || first.zip(last).is_some_and(|(first, last)| first > last)
                         || (first.is_none() && length == 0)
@@ -143,7 +143,7 @@ mod tests {
         #[test]
         fn a_part_is_within_the_file(value in proptest::collection::vec(any::<u8>(), 0..24), length: u64) {
             for value in [value.clone(), [b"bytes=".as_slice(), &value].concat()] {
-                if let Asked::Part { first, last } = read(&value, length) {
+                if let AskedRange::Part { first, last } = read(&value, length) {
                     prop_assert!(first <= last && last < length);
                 }
             }

@@ -26,7 +26,7 @@ pub(super) enum Found {
 
 /// Why there is nothing to serve.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(super) enum NoFile {
     /// 404: it does not exist, or must not seem to.
     Missing,
     /// 403: we may not read it.
@@ -35,7 +35,7 @@ pub(super) enum Refusal {
     Failed(io::Error),
 }
 
-impl From<io::Error> for Refusal {
+impl From<io::Error> for NoFile {
     fn from(error: io::Error) -> Self {
         // `FilesystemLoop` is not stable to name; this is ELOOP.
         const LINKS_IN_A_CIRCLE: i32 = if cfg!(target_os = "linux") { 40 } else { 62 };
@@ -60,8 +60,8 @@ pub(super) struct Tree {
 
 impl Tree {
     /// Finds the file that `path` names, or the index of the directory.
-    pub(super) fn find(&self, path: &str) -> Result<Found, Refusal> {
-        let relative = self.relative(path).ok_or(Refusal::Missing)?;
+    pub(super) fn find(&self, path: &str) -> Result<Found, NoFile> {
+        let relative = self.relative(path).ok_or(NoFile::Missing)?;
         let root = fs::canonicalize(&self.root)?;
         let (found, metadata) = inside(&root, &relative)?;
         if metadata.is_dir() {
@@ -73,7 +73,7 @@ impl Tree {
         }
         // `file/` is no file, and devices and pipes are not served.
         if path.ends_with('/') || !metadata.is_file() {
-            return Err(Refusal::Missing);
+            return Err(NoFile::Missing);
         }
         Ok(Found::File(found, metadata.into(), relative))
     }
@@ -96,26 +96,26 @@ impl Tree {
     }
 
     /// The first index file that exists in a directory.
-    fn index(&self, root: &Path, directory: &Path) -> Result<Found, Refusal> {
+    fn index(&self, root: &Path, directory: &Path) -> Result<Found, NoFile> {
         for name in &self.index {
             match inside(root, &directory.join(name)) {
                 Ok((file, metadata)) if metadata.is_file() => {
                     return Ok(Found::File(file, metadata.into(), name.into()));
                 }
-                Ok(_) | Err(Refusal::Missing) => {}
+                Ok(_) | Err(NoFile::Missing) => {}
                 Err(refusal) => return Err(refusal),
             }
         }
-        Err(Refusal::Missing)
+        Err(NoFile::Missing)
     }
 }
 
 /// `path` below `root`, with its links followed; missing if they lead out of it.
-fn inside(root: &Path, path: &Path) -> Result<(PathBuf, Metadata), Refusal> {
+fn inside(root: &Path, path: &Path) -> Result<(PathBuf, Metadata), NoFile> {
     let found = fs::canonicalize(root.join(path))?;
     if !found.starts_with(root) {
         tracing::debug!(root = %root.display(), found = %found.display(), "a link leaves the root");
-        return Err(Refusal::Missing);
+        return Err(NoFile::Missing);
     }
     let metadata = fs::symlink_metadata(&found)?;
     Ok((found, metadata))
@@ -213,7 +213,7 @@ mod tests {
             "/up",
             &long,
         ] {
-            assert!(matches!(tree.find(path), Err(Refusal::Missing)), "{path}");
+            assert!(matches!(tree.find(path), Err(NoFile::Missing)), "{path}");
         }
     }
 
@@ -230,7 +230,7 @@ mod tests {
         let (_place, tree) = tempting();
         let _socket =
             std::os::unix::net::UnixListener::bind(tree.root.join("socket")).expect("a socket");
-        assert!(matches!(tree.find("/socket"), Err(Refusal::Missing)));
+        assert!(matches!(tree.find("/socket"), Err(NoFile::Missing)));
     }
 
     #[test]
@@ -238,7 +238,7 @@ mod tests {
         let (place, tree) = tempting();
         let current = place.path().join("current");
         let moved = Tree { root: current.clone(), ..tree.clone() };
-        assert!(matches!(moved.find("/x"), Err(Refusal::Missing)));
+        assert!(matches!(moved.find("/x"), Err(NoFile::Missing)));
         symlink("rootish", &current).expect("a link");
         assert_eq!(content(&moved, "/x").as_deref(), Some("outside"));
         fs::remove_file(&current).expect("gone");
@@ -249,8 +249,8 @@ mod tests {
 
     #[test]
     fn refusals_by_their_cause() {
-        assert!(matches!(io::Error::from_raw_os_error(13).into(), Refusal::Forbidden));
-        assert!(matches!(io::Error::from_raw_os_error(5).into(), Refusal::Failed(_)));
+        assert!(matches!(io::Error::from_raw_os_error(13).into(), NoFile::Forbidden));
+        assert!(matches!(io::Error::from_raw_os_error(5).into(), NoFile::Failed(_)));
     }
 
     #[test]

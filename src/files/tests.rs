@@ -25,7 +25,7 @@ fn place() -> tempfile::TempDir {
 }
 
 fn files(place: &Path, cache: Option<CacheSettings>) -> Files {
-    let settings = Settings {
+    let settings = FilesSettings {
         root: place.join("root"),
         index: vec!["index.html".into()],
         dotfiles: false,
@@ -63,8 +63,8 @@ fn told(answer: Result<Answer<Body>, Refused>) -> Response<Body> {
     response
 }
 
-fn target(uri: &Uri) -> Target {
-    Target::new(uri.clone(), "")
+fn target(uri: &Uri) -> RequestTarget {
+    RequestTarget::new(uri.clone(), "")
 }
 
 async fn text(response: Response<Body>) -> String {
@@ -281,11 +281,11 @@ async fn others_are_served_while_one_checks() {
     ask(&files, "GET", "/docs/", &[]).await;
     tokio::time::advance(CACHE.check_interval).await;
     let memory = files.memory.as_ref().expect("a memory");
-    let Lookup::Due(check) = memory.look_up("/docs/") else { panic!("not due") };
-    assert!(matches!(memory.look_up("/docs/"), Lookup::Fresh(_)));
+    let KeptLookup::Due(check) = memory.look_up("/docs/") else { panic!("not due") };
+    assert!(matches!(memory.look_up("/docs/"), KeptLookup::Fresh(_)));
     // The request that had the check was dropped, so the next one gets it.
     drop(check);
-    assert!(matches!(memory.look_up("/docs/"), Lookup::Due(_)));
+    assert!(matches!(memory.look_up("/docs/"), KeptLookup::Due(_)));
 }
 
 #[tokio::test]

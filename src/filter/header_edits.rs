@@ -3,7 +3,7 @@
 //! Owns: one route's edits. May touch: [`crate::message::context`]. Values without variables are
 //! made when the config is built.
 
-use super::{Filter, Place, Verdict};
+use super::{Filter, FilterPlace, Verdict};
 use crate::{
     message::context::{Context, Scope},
     template::Template,
@@ -13,17 +13,17 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// Edits of one head.
 #[derive(Default)]
 pub struct Edits {
-    set: Vec<(HeaderName, Value)>,
-    add: Vec<(HeaderName, Value)>,
+    set: Vec<(HeaderName, FieldValue)>,
+    add: Vec<(HeaderName, FieldValue)>,
     remove: Vec<HeaderName>,
 }
 
-enum Value {
+enum FieldValue {
     Fixed(HeaderValue),
     Template(Template),
 }
 
-impl Value {
+impl FieldValue {
     fn new(template: &Template) -> Self {
         match template.as_literal().map(HeaderValue::from_str) {
             Some(Ok(value)) => Self::Fixed(value),
@@ -47,7 +47,7 @@ impl Edits {
         remove: &[HeaderName],
     ) -> Self {
         let values = |list: &[(HeaderName, Template)]| {
-            list.iter().map(|(name, template)| (name.clone(), Value::new(template))).collect()
+            list.iter().map(|(name, template)| (name.clone(), FieldValue::new(template))).collect()
         };
         Self { set: values(set), add: values(add), remove: remove.to_vec() }
     }
@@ -115,9 +115,9 @@ impl HeaderEdits {
 }
 
 impl Filter for HeaderEdits {
-    fn request<'a>(&'a self, context: &'a mut Context, place: Place<'a>) -> Verdict<'a> {
+    fn request<'a>(&'a self, context: &'a mut Context, place: FilterPlace<'a>) -> Verdict<'a> {
         if !self.request.is_empty() {
-            let Place { route, upstream, .. } = place;
+            let FilterPlace { route, upstream, .. } = place;
             let scope = Scope { context, route, upstream, server: "", path: None };
             let rendered = self.request.rendered(&scope);
             self.request.apply(context.head.fields.map(), rendered);

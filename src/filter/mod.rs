@@ -20,7 +20,7 @@ use std::pin::Pin;
 /// Sees heads on their way.
 pub trait Filter: Send + Sync {
     /// May change the request's fields, answer instead of what follows, or wait before it says so.
-    fn request<'a>(&'a self, context: &'a mut Context, place: Place<'a>) -> Verdict<'a>;
+    fn request<'a>(&'a self, context: &'a mut Context, place: FilterPlace<'a>) -> Verdict<'a>;
 
     /// May change the response's fields. Whether it has `succeeded`: is what the route is there for.
     fn response(&self, headers: &mut HeaderMap, succeeded: bool, scope: &Scope<'_>);
@@ -47,7 +47,7 @@ pub struct Stopped {
 /// Where a filter stands: the names that a route has for templates before a server is chosen, and the
 /// process's state.
 #[derive(Clone, Copy)]
-pub struct Place<'a> {
+pub struct FilterPlace<'a> {
     /// The route's name.
     pub route: &'a str,
     /// The upstream's name, or empty.

@@ -41,17 +41,17 @@ pub enum Step {
 
 /// The framing is broken.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Broken;
+pub struct BrokenFraming;
 
 impl Chunked {
     /// Takes what it can from `unread`.
-    pub fn step(&mut self, unread: &mut Bytes) -> Result<Step, Broken> {
+    pub fn step(&mut self, unread: &mut Bytes) -> Result<Step, BrokenFraming> {
         let step = self.take(unread);
         let_go(unread);
         step
     }
 
-    fn take(&mut self, unread: &mut Bytes) -> Result<Step, Broken> {
+    fn take(&mut self, unread: &mut Bytes) -> Result<Step, BrokenFraming> {
         loop {
             match *self {
                 Self::Size => {
@@ -75,7 +75,7 @@ impl Chunked {
                         *self = Self::Size;
                     }
                     [] | [b'\r'] => return Ok(Step::More),
-                    _ => return Err(Broken),
+                    _ => return Err(BrokenFraming),
                 },
                 Self::Trailer => {
                     let Some(trailers) = trailers(unread)? else { return Ok(Step::More) };
@@ -107,35 +107,35 @@ fn let_go(unread: &mut Bytes) {
 }
 
 /// A line without its CR LF; a bare LF or CR within is broken framing.
-fn line(unread: &mut Bytes, longest: usize) -> Result<Option<Bytes>, Broken> {
+fn line(unread: &mut Bytes, longest: usize) -> Result<Option<Bytes>, BrokenFraming> {
     match memchr::memchr(b'\n', unread) {
         Some(end) if end <= longest && end > 0 && unread[end - 1] == b'\r' => {
             let mut line = unread.split_to(end + 1);
             line.truncate(end - 1);
-            if memchr::memchr(b'\r', &line).is_some() { Err(Broken) } else { Ok(Some(line)) }
+            if memchr::memchr(b'\r', &line).is_some() { Err(BrokenFraming) } else { Ok(Some(line)) }
         }
-        Some(_) => Err(Broken),
-        None if unread.len() > longest => Err(Broken),
+        Some(_) => Err(BrokenFraming),
+        None if unread.len() > longest => Err(BrokenFraming),
         None => Ok(None),
     }
 }
 
 /// The hexadecimal size; extensions are ignored (RFC 9112 §7.1.1).
-fn size(line: &[u8]) -> Result<u64, Broken> {
+fn size(line: &[u8]) -> Result<u64, BrokenFraming> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     // Bad white space (BWS) is SP and HTAB only, unlike in `trim_ascii`.
     let blank = line[digits..].iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     let rest = &line[digits + blank..];
     if digits == 0 || digits > 15 || !(rest.is_empty() || rest[0] == b';') {
-        return Err(Broken);
+        return Err(BrokenFraming);
     }
-    let text = std::str::from_utf8(&line[..digits]).map_err(|_| Broken)?;
-    u64::from_str_radix(text, 16).map_err(|_| Broken)
+    let text = std::str::from_utf8(&line[..digits]).map_err(|_| BrokenFraming)?;
+    u64::from_str_radix(text, 16).map_err(|_| BrokenFraming)
 }
 
 /// The trailer section up to its empty line: `None` while incomplete.
 #[allow(clippy::option_option)]
-fn trailers(unread: &mut Bytes) -> Result<Option<Option<HeaderMap>>, Broken> {
+fn trailers(unread: &mut Bytes) -> Result<Option<Option<HeaderMap>>, BrokenFraming> {
     if unread.starts_with(b"\r\n") {
         unread.advance(2);
         return Ok(Some(None));
@@ -145,18 +145,19 @@ fn trailers(unread: &mut Bytes) -> Result<Option<Option<HeaderMap>>, Broken> {
         Ok(httparse::Status::Complete((end, fields))) => {
             let mut map = HeaderMap::with_capacity(fields.len());
             for field in fields {
-                let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Broken)?;
-                map.append(name, HeaderValue::from_bytes(field.value).map_err(|_| Broken)?);
+                let name =
+                    HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| BrokenFraming)?;
+                map.append(name, HeaderValue::from_bytes(field.value).map_err(|_| BrokenFraming)?);
             }
             (end, map)
         }
         Ok(httparse::Status::Partial) if unread.len() <= LONGEST_TRAILER => return Ok(None),
-        _ => return Err(Broken),
+        _ => return Err(BrokenFraming),
     };
     // The lexer takes a bare LF for a line end. A server behind us may not, so it is refused here.
     let mut lines = memchr::memchr_iter(b'\n', &unread[..end]);
     if lines.any(|at| at == 0 || unread[at - 1] != b'\r') {
-        return Err(Broken);
+        return Err(BrokenFraming);
     }
     unread.advance(end);
     Ok(Some(Some(map)))
@@ -169,7 +170,10 @@ mod tests {
     use std::sync::Arc;
 
     /// All that comes out when `input` arrives in pieces of `piece` bytes.
-    fn decode(input: &[u8], piece: usize) -> Result<(Vec<u8>, Option<HeaderMap>, usize), Broken> {
+    fn decode(
+        input: &[u8],
+        piece: usize,
+    ) -> Result<(Vec<u8>, Option<HeaderMap>, usize), BrokenFraming> {
         let (mut chunked, mut unread, mut data) = (Chunked::default(), Bytes::new(), Vec::new());
         let mut pieces = input.chunks(piece.max(1));
         loop {
@@ -179,7 +183,7 @@ mod tests {
                     return Ok((data, trailers, unread.len() + pieces.flatten().count()));
                 }
                 Step::More => {
-                    unread = [&unread[..], pieces.next().ok_or(Broken)?].concat().into();
+                    unread = [&unread[..], pieces.next().ok_or(BrokenFraming)?].concat().into();
                 }
             }
         }

@@ -9,11 +9,11 @@ use std::{
 };
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7).
-type Text = [u8; 29];
+type DateText = [u8; 29];
 
 /// A worker's current date.
 #[derive(Debug)]
-pub struct Date(Mutex<(u64, Text)>);
+pub struct Date(Mutex<(u64, DateText)>);
 
 impl Default for Date {
     fn default() -> Self {
@@ -23,7 +23,7 @@ impl Default for Date {
 
 impl Date {
     /// The date at `now`, the process's time in milliseconds, up to a second old.
-    pub fn at(&self, now: u64) -> Text {
+    pub fn at(&self, now: u64) -> DateText {
         let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if cached.0 != now / 1000 {
             let text = HttpDate::from(SystemTime::now()).to_string();

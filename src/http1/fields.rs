@@ -12,14 +12,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 #[derive(Clone, Debug)]
 pub enum Fields {
     /// Lines, each with its end.
-    Text(Text),
+    Text(FieldText),
     /// By name. Boxed, so that fields that stay text are small to move.
     Map(Box<HeaderMap>),
 }
 
 /// Fields as lines.
 #[derive(Clone, Debug, Default)]
-pub struct Text {
+pub struct FieldText {
     /// `Name: value` and CR LF for each field, without framing fields; but see `sized`.
     pub lines: Bytes,
     /// Whether `Date` is among them.
@@ -44,7 +44,7 @@ pub enum ContentLength {
 
 impl Default for Fields {
     fn default() -> Self {
-        Self::Text(Text::default())
+        Self::Text(FieldText::default())
     }
 }
 
@@ -108,7 +108,7 @@ impl Fields {
     }
 }
 
-impl Text {
+impl FieldText {
     fn write(&self, out: &mut Vec<u8>, length: ContentLength) {
         let length = match length {
             ContentLength::Absent => None,
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn text_and_map_say_the_same() {
-        let text = Text {
+        let text = FieldText {
             lines: Bytes::from("Server: x\r\nset-cookie: a\r\nDate: then\r\nSet-Cookie: b\r\n"),
             dated: true,
             length: Some(7),
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_length_among_the_lines_is_told_once_or_not_at_all() {
-        let text = Text {
+        let text = FieldText {
             lines: Bytes::from("Date: then\r\nContent-Length: 7\r\nx: content-length: 1\r\n"),
             dated: true,
             length: Some(7),

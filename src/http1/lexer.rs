@@ -21,7 +21,7 @@ pub struct Field<'a> {
 }
 
 /// The fields of a head; a browser sends some fifteen.
-pub type Fields<'a> = SmallVec<[Field<'a>; 24]>;
+pub type LexedFields<'a> = SmallVec<[Field<'a>; 24]>;
 
 /// A request's first line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub type Lexed<Line> = Result<Option<(Line, usize)>, Error>;
 pub fn request<'a>(
     bytes: &'a [u8],
     most: usize,
-    fields: &mut Fields<'a>,
+    fields: &mut LexedFields<'a>,
 ) -> Lexed<RequestLine<'a>> {
     if most <= USUAL {
         let mut room = [const { MaybeUninit::uninit() }; USUAL];
@@ -66,7 +66,7 @@ fn request_within<'a>(
     bytes: &'a [u8],
     most: usize,
     room: &mut [MaybeUninit<Header<'a>>],
-    fields: &mut Fields<'a>,
+    fields: &mut LexedFields<'a>,
 ) -> Lexed<RequestLine<'a>> {
     let mut request = httparse::Request::new(&mut []);
     let length = match request.parse_with_uninit_headers(bytes, room) {
@@ -87,7 +87,11 @@ fn request_within<'a>(
 }
 
 /// Reads the response head at the beginning of `bytes`, of up to `most` fields, into `fields`.
-pub fn response<'a>(bytes: &'a [u8], most: usize, fields: &mut Fields<'a>) -> Lexed<StatusLine> {
+pub fn response<'a>(
+    bytes: &'a [u8],
+    most: usize,
+    fields: &mut LexedFields<'a>,
+) -> Lexed<StatusLine> {
     if most <= USUAL {
         let mut room = [const { MaybeUninit::uninit() }; USUAL];
         return response_within(bytes, most, &mut room[..most], fields);
@@ -99,7 +103,7 @@ fn response_within<'a>(
     bytes: &'a [u8],
     most: usize,
     room: &mut [MaybeUninit<Header<'a>>],
-    fields: &mut Fields<'a>,
+    fields: &mut LexedFields<'a>,
 ) -> Lexed<StatusLine> {
     let mut response = httparse::Response::new(&mut []);
     let mut config = httparse::ParserConfig::default();
@@ -119,7 +123,7 @@ fn response_within<'a>(
     Ok(Some((line, length)))
 }
 
-fn take_over<'a>(found: &[Header<'a>], fields: &mut Fields<'a>) {
+fn take_over<'a>(found: &[Header<'a>], fields: &mut LexedFields<'a>) {
     fields.clear();
     fields.extend(found.iter().map(|it| Field { name: it.name.as_bytes(), value: it.value }));
 }
@@ -129,10 +133,10 @@ fn take_over<'a>(found: &[Header<'a>], fields: &mut Fields<'a>) {
 fn request_of_later_version<'a>(
     bytes: &'a [u8],
     most: usize,
-    fields: &mut Fields<'a>,
+    fields: &mut LexedFields<'a>,
 ) -> Lexed<RequestLine<'a>> {
     let known = with_known_version(bytes, <[u8]>::last_chunk);
-    let (known, mut found) = (known.ok_or(Error::Version)?, Fields::new());
+    let (known, mut found) = (known.ok_or(Error::Version)?, LexedFields::new());
     let lexed = request(&known, most, &mut found)?;
     Ok(lexed.map(|(line, length)| {
         fields.clear();
@@ -148,10 +152,10 @@ fn request_of_later_version<'a>(
 fn response_of_later_version<'a>(
     bytes: &'a [u8],
     most: usize,
-    fields: &mut Fields<'a>,
+    fields: &mut LexedFields<'a>,
 ) -> Lexed<StatusLine> {
     let known = with_known_version(bytes, <[u8]>::first_chunk);
-    let (known, mut found) = (known.ok_or(Error::Version)?, Fields::new());
+    let (known, mut found) = (known.ok_or(Error::Version)?, LexedFields::new());
     let lexed = response(&known, most, &mut found)?;
     fields.clear();
     fields.extend(found.iter().map(|it| it.moved(&known, bytes)));
@@ -236,7 +240,7 @@ mod tests {
             ("*", false),
         ] {
             let head = format!("GET {target} HTTP/1.1\r\n\r\n");
-            let read = request(head.as_bytes(), MOST, &mut Fields::new());
+            let read = request(head.as_bytes(), MOST, &mut LexedFields::new());
             let Ok(Some((line, length))) = read else { panic!("{target}: {read:?}") };
             assert_eq!((line.plain, length), (plain, head.len()), "{target}");
         }
@@ -247,10 +251,10 @@ mod tests {
         for most in [MOST, USUAL, USUAL + 1, 1000] {
             let head = |count| format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(count));
             let (fits, many) = (head(most), head(most + 1));
-            let mut fields = Fields::new();
+            let mut fields = LexedFields::new();
             assert!(matches!(request(fits.as_bytes(), most, &mut fields), Ok(Some(_))), "{most}");
             assert_eq!(fields.len(), most);
-            let read = request(many.as_bytes(), most, &mut Fields::new());
+            let read = request(many.as_bytes(), most, &mut LexedFields::new());
             assert_eq!(read, Err(Error::TooManyHeaders), "{most}");
         }
     }
@@ -266,18 +270,18 @@ mod tests {
             "GET / HTTP/1.2\r\nA : b\r\n\r\n",
         ] {
             let known = head.replace("1.2", "1.1").replace("1.9", "1.1");
-            let (mut later, mut expected) = (Fields::new(), Fields::new());
+            let (mut later, mut expected) = (LexedFields::new(), LexedFields::new());
             let read = request(head.as_bytes(), MOST, &mut later);
             let same = request(known.as_bytes(), MOST, &mut expected);
             assert_eq!((read, &later), (same, &expected), "{head:?}");
         }
-        let (mut fields, answer) = (Fields::new(), b"HTTP/1.3 204 \r\nA : b\r\n\r\n");
+        let (mut fields, answer) = (LexedFields::new(), b"HTTP/1.3 204 \r\nA : b\r\n\r\n");
         let read = response(answer, MOST, &mut fields);
         assert_eq!(read, Ok(Some((StatusLine { status: 204, http11: true }, answer.len()))));
         assert_eq!((fields[0].name, fields[0].value), (&b"A"[..], &b"b"[..]));
         for other in ["GET / HTTP/2.0", "GET / HTTP/1.22", "GET / HTTP/0.9", "HTTP/1.2", "\r\n"] {
             let head = format!("{other}\r\n\r\n");
-            let read = request(head.as_bytes(), MOST, &mut Fields::new());
+            let read = request(head.as_bytes(), MOST, &mut LexedFields::new());
             assert!(!matches!(read, Ok(Some(_))), "{head:?}: {read:?}");
         }
     }

@@ -18,7 +18,7 @@ pub fn is<const N: usize>(name: &[u8], spelling: &[u8; N]) -> bool {
 
 /// The lines of the fields that are sent on. If they are next to each other in the head, they are
 /// shared with it; otherwise they are copied.
-pub struct Lines<'a> {
+pub struct FieldLines<'a> {
     block: &'a [u8],
     /// The head's size: enough room for a copy.
     size: usize,
@@ -26,7 +26,7 @@ pub struct Lines<'a> {
     copied: Vec<u8>,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> FieldLines<'a> {
     /// Empty; `block` begins with a head of `size` bytes.
     pub fn new(block: &'a [u8], size: usize) -> Self {
         Self { block, size, run: 0..0, copied: Vec::new() }

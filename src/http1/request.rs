@@ -8,7 +8,7 @@
 use super::{
     fields::{split, to_map},
     known::{Known, Present, is_grpc, known},
-    target::Target,
+    target::RequestTarget,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, request};
 use std::borrow::Cow;
@@ -19,7 +19,7 @@ pub struct Head {
     /// The method.
     pub method: Method,
     /// What it is for.
-    pub target: Target,
+    pub target: RequestTarget,
     /// The client's protocol.
     pub version: Version,
     /// The fields; filters may have edited them.
@@ -47,7 +47,7 @@ impl From<request::Parts> for Head {
         let authority = uri.authority().cloned();
         let host = headers.get(header::HOST).map(|it| text(it.as_bytes()));
         let host = host.or(authority.as_ref().map(|it| Cow::Borrowed(it.as_str())));
-        let target = Target::new(uri, &host.unwrap_or_default());
+        let target = RequestTarget::new(uri, &host.unwrap_or_default());
         Self {
             method,
             target,

@@ -37,9 +37,9 @@ struct Exchange {
     giver: Option<Waker>,
 }
 
-type Shared = Arc<Mutex<Exchange>>;
+type SharedRest = Arc<Mutex<Exchange>>;
 
-fn lock(shared: &Shared) -> MutexGuard<'_, Exchange> {
+fn lock(shared: &SharedRest) -> MutexGuard<'_, Exchange> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -59,12 +59,12 @@ fn wake(waker: &mut Option<Waker>, cx: &Context<'_>) {
 
 /// The taker's end.
 #[derive(Debug)]
-pub struct Body {
-    shared: Shared,
+pub struct RequestBody {
+    shared: SharedRest,
     length: Option<u64>,
 }
 
-impl Body {
+impl RequestBody {
     /// Its length as announced.
     pub fn length(&self) -> Option<u64> {
         self.length
@@ -94,7 +94,7 @@ impl Body {
 
 /// What is left of a body on the connection.
 #[derive(Debug)]
-enum Rest {
+enum RequestRest {
     /// Until the client ends it. `fast`: what came last was enough to be moved by the kernel.
     Tunnel {
         fast: bool,
@@ -106,8 +106,8 @@ enum Rest {
 /// The connection's end.
 #[derive(Debug)]
 pub struct Giver {
-    shared: Shared,
-    rest: Rest,
+    shared: SharedRest,
+    rest: RequestRest,
     /// What is left to write of `100 Continue`, which is sent once the body is wanted.
     interim: &'static [u8],
     pace: Pace,
@@ -117,9 +117,13 @@ pub struct Giver {
 /// A body of `length` bytes, or in chunks: the connection's end and the taker's. What came with the
 /// head is handed over at once, so that it goes on in one write with the head. With
 /// `expects_continue` the client is told to go on once somebody takes more.
-pub fn hand_over(length: Option<u64>, expects_continue: bool, unread: &mut Bytes) -> (Giver, Body) {
-    let shared = Shared::default();
-    let rest = length.map_or(Rest::Chunked(Chunked::default()), Rest::Length);
+pub fn hand_over(
+    length: Option<u64>,
+    expects_continue: bool,
+    unread: &mut Bytes,
+) -> (Giver, RequestBody) {
+    let shared = SharedRest::default();
+    let rest = length.map_or(RequestRest::Chunked(Chunked::default()), RequestRest::Length);
     let interim = if expects_continue { CONTINUE } else { b"" };
     let mut giver =
         Giver { shared: Arc::clone(&shared), rest, interim, pace: Pace::default(), done: false };
@@ -127,15 +131,15 @@ pub fn hand_over(length: Option<u64>, expects_continue: bool, unread: &mut Bytes
     if first.is_some() || giver.done {
         drop(giver.give(first));
     }
-    (giver, Body { shared, length })
+    (giver, RequestBody { shared, length })
 }
 
 /// What a client sends once it has changed protocols.
-pub fn tunnel() -> (Giver, Body) {
-    let shared = Shared::default();
-    let (rest, pace) = (Rest::Tunnel { fast: false }, Pace::default());
+pub fn tunnel() -> (Giver, RequestBody) {
+    let shared = SharedRest::default();
+    let (rest, pace) = (RequestRest::Tunnel { fast: false }, Pace::default());
     let giver = Giver { shared: Arc::clone(&shared), rest, interim: b"", pace, done: false };
-    (giver, Body { shared, length: None })
+    (giver, RequestBody { shared, length: None })
 }
 
 impl Giver {
@@ -192,10 +196,10 @@ impl Giver {
         stream: &S,
     ) -> Poll<io::Result<Option<Moved>>> {
         let left = match self.rest {
-            Rest::Length(left) => left,
+            RequestRest::Length(left) => left,
             // What is said in a few bytes is copied.
-            Rest::Tunnel { fast: true } => u64::MAX,
-            Rest::Tunnel { fast: false } | Rest::Chunked(_) => 0,
+            RequestRest::Tunnel { fast: true } => u64::MAX,
+            RequestRest::Tunnel { fast: false } | RequestRest::Chunked(_) => 0,
         };
         let Some(socket) = stream.socket() else { return Poll::Ready(Ok(None)) };
         if left < WORTH_MOVING || !self.interim.is_empty() {
@@ -204,12 +208,12 @@ impl Giver {
         let moved = ready!(moved::poll_fill(cx, socket, left))?.map(Moved::Piped);
         if let Some(moved) = &moved {
             match &mut self.rest {
-                Rest::Length(left) => {
+                RequestRest::Length(left) => {
                     *left -= moved.left();
                     self.done = *left == 0;
                 }
-                Rest::Tunnel { fast } => *fast = moved.left() >= SMALL as u64,
-                Rest::Chunked(_) => {}
+                RequestRest::Tunnel { fast } => *fast = moved.left() >= SMALL as u64,
+                RequestRest::Chunked(_) => {}
             }
         }
         Poll::Ready(Ok(moved))
@@ -233,15 +237,15 @@ impl Giver {
                 self.interim = &self.interim[written..];
             }
             let want = self.pace.next(match self.rest {
-                Rest::Length(left) => left,
-                Rest::Chunked(_) | Rest::Tunnel { .. } => u64::MAX,
+                RequestRest::Length(left) => left,
+                RequestRest::Chunked(_) | RequestRest::Tunnel { .. } => u64::MAX,
             });
             let filled = buffers::poll_fill(cx, stream, unread, want, false);
             if filled.is_pending() {
                 buffers::settle(unread);
             }
             match ready!(filled)? {
-                0 if matches!(self.rest, Rest::Tunnel { .. }) => self.done = true,
+                0 if matches!(self.rest, RequestRest::Tunnel { .. }) => self.done = true,
                 0 => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
                 came => self.pace.came(came),
             }
@@ -252,18 +256,18 @@ impl Giver {
     fn take(&mut self, unread: &mut Bytes) -> io::Result<Option<Part>> {
         match &mut self.rest {
             _ if unread.is_empty() => Ok(None),
-            Rest::Tunnel { fast } => {
+            RequestRest::Tunnel { fast } => {
                 *fast = unread.len() >= SMALL;
                 Ok(Some(Part::Frame(Frame::data(std::mem::take(unread)))))
             }
-            Rest::Length(left) => {
+            RequestRest::Length(left) => {
                 self.interim = b"";
                 let take = (*left).min(unread.len() as u64);
                 *left -= take;
                 self.done = *left == 0;
                 Ok(Some(Part::Frame(Frame::data(unread.split_to(take as usize)))))
             }
-            Rest::Chunked(chunked) => {
+            RequestRest::Chunked(chunked) => {
                 let step = chunked.step(unread).map_err(|_| {
                     io::Error::new(io::ErrorKind::InvalidData, "its chunked framing is broken")
                 })?;

@@ -7,9 +7,9 @@ use super::{
     fields::write_field,
     known::{Known, Present, is_grpc, known},
     lexer::{self, Field, RequestLine},
-    lines::Lines,
+    lines::FieldLines,
     request::{Head, RequestFields, RequestLines, text, tokens},
-    target::Target,
+    target::RequestTarget,
 };
 use bytes::{Buf, Bytes};
 use http::{Method, StatusCode, Version};
@@ -20,7 +20,7 @@ const LONGEST_NAME: usize = 65_535;
 
 /// How large a head may be.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct HeadLimits {
     /// Bytes.
     pub head: usize,
     /// Fields.
@@ -33,7 +33,7 @@ pub struct RequestHead {
     /// Method, target, version and fields.
     pub head: Head,
     /// How its body is framed.
-    pub framing: Framing,
+    pub framing: RequestFraming,
     /// Whether the client keeps the connection (RFC 9112 §9.3).
     pub keep_alive: bool,
     /// Whether the client waits for `100 Continue` (RFC 9110 §10.1.1).
@@ -44,7 +44,7 @@ pub struct RequestHead {
 
 /// How a request's body is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
+pub enum RequestFraming {
     /// There is none.
     None,
     /// By this many bytes, at least one.
@@ -86,7 +86,7 @@ impl Bad {
 /// The head at the beginning of `unread`, taken out of it; `None` while it is incomplete.
 ///
 /// The head is copied, so that a request under way holds a few hundred bytes instead of a block.
-pub fn parse(unread: &mut Bytes, limits: Limits) -> Result<Option<RequestHead>, Bad> {
+pub fn parse(unread: &mut Bytes, limits: HeadLimits) -> Result<Option<RequestHead>, Bad> {
     let Some((head, length)) = lex(unread, limits)? else { return Ok(None) };
     unread.advance(length);
     if unread.is_empty() {
@@ -97,8 +97,8 @@ pub fn parse(unread: &mut Bytes, limits: Limits) -> Result<Option<RequestHead>, 
 }
 
 /// The head at the beginning of `whole`, and its length.
-fn lex(whole: &[u8], limits: Limits) -> Result<Option<(RequestHead, usize)>, Bad> {
-    let mut fields = lexer::Fields::new();
+fn lex(whole: &[u8], limits: HeadLimits) -> Result<Option<(RequestHead, usize)>, Bad> {
+    let mut fields = lexer::LexedFields::new();
     let (line, length) = match lexer::request(whole, limits.fields, &mut fields) {
         Ok(Some((line, length))) if length <= limits.head => (line, length),
         Ok(None) if whole.len() < limits.head => return Ok(None),
@@ -114,7 +114,7 @@ fn lex(whole: &[u8], limits: Limits) -> Result<Option<(RequestHead, usize)>, Bad
     if length > LONGEST_NAME && fields.iter().any(|field| field.name.len() > LONGEST_NAME) {
         return Err(Bad::Syntax);
     }
-    let mut reader = Reader::new(whole, length);
+    let mut reader = FieldReader::new(whole, length);
     for field in &fields {
         reader.take(field)?;
     }
@@ -122,9 +122,9 @@ fn lex(whole: &[u8], limits: Limits) -> Result<Option<(RequestHead, usize)>, Bad
 }
 
 /// Gathers the fields, and reads those that concern the connection.
-struct Reader<'a> {
-    /// Lines that are sent on unchanged.
-    passing: Lines<'a>,
+struct FieldReader<'a> {
+    /// FieldLines that are sent on unchanged.
+    passing: FieldLines<'a>,
     /// The others.
     aside: SmallVec<[Field<'a>; 8]>,
     present: Present,
@@ -139,10 +139,10 @@ struct Reader<'a> {
     takes_trailers: bool,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> FieldReader<'a> {
     fn new(block: &'a [u8], size: usize) -> Self {
         Self {
-            passing: Lines::new(block, size),
+            passing: FieldLines::new(block, size),
             aside: SmallVec::new(),
             present: Present::default(),
             host: b"",
@@ -221,8 +221,8 @@ impl<'a> Reader<'a> {
 
     /// What `Upgrade` asks for, of what can be passed on. Only `Connection` makes it valid, HTTP/1.0
     /// has none (RFC 9110 §7.8), and where a body would come first it is ignored.
-    fn protocols(&self, http11: bool, framing: Framing) -> Option<Box<str>> {
-        if !self.upgrades || !http11 || framing != Framing::None {
+    fn protocols(&self, http11: bool, framing: RequestFraming) -> Option<Box<str>> {
+        if !self.upgrades || !http11 || framing != RequestFraming::None {
             return None;
         }
         let fields = self.aside.iter().filter(|it| known(it.name) == Some(Known::Upgrade));
@@ -237,10 +237,10 @@ impl<'a> Reader<'a> {
             // RFC 9112 §6.1: HTTP/1.0 has no transfer codings. §6.3: without `chunked` at the end
             // the length of the body is not known.
             (true, _) if !http11 || !self.chunked => return Err(Bad::Syntax),
-            (true, Some(_)) => Framing::Both,
-            (true, None) => Framing::Chunked,
-            (false, None | Some(0)) => Framing::None,
-            (false, Some(length)) => Framing::Length(length),
+            (true, Some(_)) => RequestFraming::Both,
+            (true, None) => RequestFraming::Chunked,
+            (false, None | Some(0)) => RequestFraming::None,
+            (false, Some(length)) => RequestFraming::Length(length),
         };
         let mut text = self.passing.copy_all();
         let passing = text.len();
@@ -258,7 +258,7 @@ impl<'a> Reader<'a> {
             },
             framing,
             keep_alive: if http11 { !self.close } else { self.keep_alive },
-            expects_continue: self.expects_continue && http11 && framing != Framing::None,
+            expects_continue: self.expects_continue && http11 && framing != RequestFraming::None,
             takes_trailers: self.takes_trailers && http11,
         })
     }
@@ -271,13 +271,13 @@ pub fn can_pass(protocol: &[u8]) -> bool {
     ![&b"h2c"[..], b"h2", b"http", b"tls"].iter().any(|it| it.eq_ignore_ascii_case(name))
 }
 
-fn target(line: &RequestLine<'_>, host: &[u8]) -> Result<Target, Bad> {
+fn target(line: &RequestLine<'_>, host: &[u8]) -> Result<RequestTarget, Bad> {
     let target = std::str::from_utf8(line.target).map_err(|_| Bad::Syntax)?;
     let host = &*text(host);
     if line.plain && target.len() < LONGEST_NAME {
-        return Ok(Target::origin(target, host));
+        return Ok(RequestTarget::origin(target, host));
     }
-    target.parse().map(|uri| Target::new(uri, host)).map_err(|_| Bad::Syntax)
+    target.parse().map(|uri| RequestTarget::new(uri, host)).map_err(|_| Bad::Syntax)
 }
 
 /// A `Content-Length`: digits alone, as RFC 9110 §8.6 has it.
@@ -297,7 +297,7 @@ mod tests {
     use http::HeaderName;
     use proptest::prelude::*;
 
-    const LIMITS: Limits = Limits { head: 32 * 1024, fields: 100 };
+    const LIMITS: HeadLimits = HeadLimits { head: 32 * 1024, fields: 100 };
 
     fn read(text: &str) -> Result<Option<RequestHead>, Bad> {
         parse(&mut Bytes::from(text.to_owned()), LIMITS)
@@ -310,12 +310,15 @@ mod tests {
     #[test]
     fn framing_by_rfc_9112() {
         let framing = |fields| head(fields).map(|head| head.framing);
-        assert_eq!(framing(""), Ok(Framing::None));
-        assert_eq!(framing("content-length: 0\r\n"), Ok(Framing::None));
-        assert_eq!(framing("content-length: 5\r\ncontent-length: 5\r\n"), Ok(Framing::Length(5)));
-        assert_eq!(framing("transfer-encoding: Chunked\r\n"), Ok(Framing::Chunked));
+        assert_eq!(framing(""), Ok(RequestFraming::None));
+        assert_eq!(framing("content-length: 0\r\n"), Ok(RequestFraming::None));
+        assert_eq!(
+            framing("content-length: 5\r\ncontent-length: 5\r\n"),
+            Ok(RequestFraming::Length(5))
+        );
+        assert_eq!(framing("transfer-encoding: Chunked\r\n"), Ok(RequestFraming::Chunked));
         let both = "content-length: 5\r\ntransfer-encoding: chunked\r\n";
-        assert_eq!(framing(both), Ok(Framing::Both));
+        assert_eq!(framing(both), Ok(RequestFraming::Both));
         for bad in [
             "content-length: 5\r\ncontent-length: 6\r\n",
             "content-length: 5, 5\r\n",
@@ -347,7 +350,7 @@ mod tests {
 
     #[test]
     fn limits_say_what_was_too_much() {
-        let limits = Limits { head: 100, fields: 2 };
+        let limits = HeadLimits { head: 100, fields: 2 };
         let long = |text: String| parse(&mut Bytes::from(text), limits).map(|it| it.is_some());
         assert_eq!(long(format!("GET /{} HTTP", "a".repeat(100))), Err(Bad::Target));
         assert_eq!(long(format!("GET / HTTP/1.1\r\na: {}", "b".repeat(100))), Err(Bad::Large));
@@ -361,7 +364,7 @@ mod tests {
 
     #[test]
     fn what_no_map_can_hold_is_refused_as_text_too() {
-        let limits = Limits { head: 128 * 1024, fields: 100 };
+        let limits = HeadLimits { head: 128 * 1024, fields: 100 };
         let read = |text: String| parse(&mut Bytes::from(text), limits).map(|it| it.is_some());
         let name =
             |length: usize| read(format!("GET / HTTP/1.1\r\n{}: b\r\n\r\n", "a".repeat(length)));

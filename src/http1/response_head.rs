@@ -11,7 +11,7 @@ use http::{Method, StatusCode, Version};
 
 /// What of a request decides on the form of its response.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked {
+pub struct ResponseForm {
     /// HEAD: the fields of a GET, and no body (RFC 9110 §9.3.2).
     pub head_only: bool,
     /// HTTP/1.0 knows no chunks.
@@ -22,7 +22,7 @@ pub struct Asked {
     pub trailers: bool,
 }
 
-impl Asked {
+impl ResponseForm {
     /// For bytes that were no request: only that the connection ends is known.
     pub const UNREAD: Self = Self { head_only: false, http10: false, close: true, trailers: false };
 
@@ -39,7 +39,7 @@ impl Asked {
 
 /// How a response's body goes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
+pub enum ResponseFraming {
     /// Not at all.
     None,
     /// As this many bytes.
@@ -57,31 +57,31 @@ pub fn write(
     status: StatusCode,
     fields: &Fields,
     length: Option<u64>,
-    asked: Asked,
+    asked: ResponseForm,
     date: impl FnOnce() -> [u8; 29],
-) -> (Framing, bool) {
+) -> (ResponseFraming, bool) {
     status_line(out, status);
     let framing = match length {
-        _ if is_bodiless(asked.head_only, status) => Framing::None,
-        Some(length) => Framing::Length(length),
-        None if asked.http10 => Framing::Close,
-        None => Framing::Chunked,
+        _ if is_bodiless(asked.head_only, status) => ResponseFraming::None,
+        Some(length) => ResponseFraming::Length(length),
+        None if asked.http10 => ResponseFraming::Close,
+        None => ResponseFraming::Chunked,
     };
     let told = match framing {
-        Framing::Length(length) => ContentLength::Exact(length),
+        ResponseFraming::Length(length) => ContentLength::Exact(length),
         // RFC 9110 §8.6: none in a 204.
-        Framing::None if status != StatusCode::NO_CONTENT => ContentLength::AsItCame,
+        ResponseFraming::None if status != StatusCode::NO_CONTENT => ContentLength::AsItCame,
         _ => ContentLength::Absent,
     };
     let dated = fields.write(out, told);
-    if framing == Framing::Chunked {
+    if framing == ResponseFraming::Chunked {
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }
     if !dated {
         // RFC 9110 §6.6.1: an origin with a clock says when.
         write_known(out, b"date: ", &date());
     }
-    let close = asked.close || framing == Framing::Close;
+    let close = asked.close || framing == ResponseFraming::Close;
     if close {
         out.extend_from_slice(b"connection: close\r\n");
     }
@@ -122,14 +122,15 @@ mod tests {
     use super::*;
     use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-    const PLAIN: Asked = Asked { head_only: false, http10: false, close: false, trailers: false };
+    const PLAIN: ResponseForm =
+        ResponseForm { head_only: false, http10: false, close: false, trailers: false };
 
     fn written(
         status: u16,
         fields: &[(HeaderName, &'static str)],
         length: Option<u64>,
-        asked: Asked,
-    ) -> (String, Framing, bool) {
+        asked: ResponseForm,
+    ) -> (String, ResponseFraming, bool) {
         let mut map = HeaderMap::new();
         for (name, value) in fields {
             map.append(name, HeaderValue::from_static(value));
@@ -148,31 +149,32 @@ mod tests {
             text,
             format!("HTTP/1.1 200 OK\r\ncontent-length: 3\r\ndate: {}\r\n\r\n", "D".repeat(29))
         );
-        assert_eq!((framing, close), (Framing::Length(3), false));
+        assert_eq!((framing, close), (ResponseFraming::Length(3), false));
         let (text, framing, close) = written(200, &wrong, None, PLAIN);
         assert!(text.contains("transfer-encoding: chunked\r\n") && !text.contains("gzip"));
-        assert_eq!((framing, close), (Framing::Chunked, false));
-        let (text, framing, close) = written(200, &[], None, Asked { http10: true, ..PLAIN });
+        assert_eq!((framing, close), (ResponseFraming::Chunked, false));
+        let (text, framing, close) =
+            written(200, &[], None, ResponseForm { http10: true, ..PLAIN });
         assert!(text.contains("connection: close\r\n") && !text.contains("chunked"));
-        assert_eq!((framing, close), (Framing::Close, true));
+        assert_eq!((framing, close), (ResponseFraming::Close, true));
     }
 
     #[test]
     fn responses_without_a_body() {
         let length = [(header::CONTENT_LENGTH, "7"), (header::DATE, "then")];
-        let head = Asked { head_only: true, ..PLAIN };
+        let head = ResponseForm { head_only: true, ..PLAIN };
         let (text, framing, _) = written(200, &length, None, head);
         assert_eq!(text, "HTTP/1.1 200 OK\r\ncontent-length: 7\r\ndate: then\r\n\r\n");
-        assert_eq!(framing, Framing::None);
+        assert_eq!(framing, ResponseFraming::None);
         assert_eq!(written(304, &length, Some(0), PLAIN).0.matches("content-length: 7").count(), 1);
         let (text, framing, _) = written(204, &length, Some(0), PLAIN);
         assert!(!text.contains("content-length"), "{text}");
-        assert_eq!(framing, Framing::None);
+        assert_eq!(framing, ResponseFraming::None);
     }
 
     #[test]
     fn a_response_may_end_the_connection() {
-        let (text, _, close) = written(400, &[], Some(0), Asked { close: true, ..PLAIN });
+        let (text, _, close) = written(400, &[], Some(0), ResponseForm { close: true, ..PLAIN });
         assert!(close && text.starts_with("HTTP/1.1 400 Bad Request\r\n"));
         assert_eq!(text.matches("connection: close\r\n").count(), 1);
     }

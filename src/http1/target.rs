@@ -10,7 +10,7 @@ use http::{
 
 /// The target of a request, in any of its forms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Target {
+pub struct RequestTarget {
     /// Path and query, then the host.
     text: String,
     path_end: usize,
@@ -20,7 +20,7 @@ pub struct Target {
     web: bool,
 }
 
-impl Target {
+impl RequestTarget {
     /// In origin form: an absolute path, perhaps with a query (RFC 9112 §3.2.1). It must be valid.
     pub fn origin(target: &str, host: &str) -> Self {
         let mut text = String::with_capacity(target.len() + host.len());
@@ -87,11 +87,11 @@ impl Target {
 mod tests {
     use super::*;
 
-    fn target(uri: &'static str) -> Target {
-        Target::new(Uri::from_static(uri), "h:1")
+    fn target(uri: &'static str) -> RequestTarget {
+        RequestTarget::new(Uri::from_static(uri), "h:1")
     }
 
-    fn parts(target: &Target) -> (&str, Option<&str>, &str, &str) {
+    fn parts(target: &RequestTarget) -> (&str, Option<&str>, &str, &str) {
         (target.path(), target.query(), target.path_and_query(), target.host())
     }
 
@@ -108,7 +108,7 @@ mod tests {
         absolute.take_authority_for_host();
         assert_eq!(absolute.host(), "x:80");
         assert!(!target("ftp://x/").is_web() && !target("x:80").is_web());
-        assert_eq!(Target::origin("/a?b?c", "h:1"), target("/a?b?c"));
-        assert_eq!(Target::origin("/", "h:1"), target("/"));
+        assert_eq!(RequestTarget::origin("/a?b?c", "h:1"), target("/a?b?c"));
+        assert_eq!(RequestTarget::origin("/", "h:1"), target("/"));
     }
 }

@@ -151,7 +151,7 @@ pub enum Body {
     /// In memory.
     Full(Bytes),
     /// From a client, by HTTP/1.
-    Http1(request_body::Body),
+    Http1(request_body::RequestBody),
     /// From any other source: another kind of connection, a file, or a wrapper around another body.
     Stream(Box<dyn Source>),
 }

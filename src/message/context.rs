@@ -14,7 +14,7 @@ use crate::{
         buffers::Parts,
         request::{Head, RequestFields},
     },
-    template::{Part, Template, Tlv, Variable},
+    template::{Piece, Template, Tlv, Variable},
 };
 use http::{HeaderName, HeaderValue, header};
 use std::{
@@ -207,10 +207,10 @@ impl Scope<'_> {
     }
 
     /// One piece of a template, appended to `text`.
-    pub fn render_part(&self, part: &Part, text: &mut String) {
+    pub fn render_part(&self, part: &Piece, text: &mut String) {
         match part {
-            Part::Literal(literal) => text.push_str(literal),
-            Part::Variable(variable) => self.write(variable, text),
+            Piece::Literal(literal) => text.push_str(literal),
+            Piece::Variable(variable) => self.write(variable, text),
         }
     }
 

@@ -1,6 +1,6 @@
 //! One line of the access log.
 //!
-//! Owns: its two forms. May touch: [`crate::message::context`]. Lines are written without Rust's
+//! Owns: its two forms. May touch: [`crate::message::context`]. WaitingLines are written without Rust's
 //! formatter (`write!`): with it a line cost two thirds of what the whole request does. Next:
 //! [`super::access_log`].
 
@@ -22,7 +22,7 @@ pub enum Format {
 }
 
 /// What a line has in addition to its [`Context`].
-pub struct Line<'a> {
+pub struct LineFacts<'a> {
     /// The request.
     pub context: &'a Context,
     /// The host as the client sent it.
@@ -51,24 +51,24 @@ pub struct Line<'a> {
     pub detail: Option<&'a str>,
 }
 
-/// Lines that wait to be written.
+/// WaitingLines that wait to be written.
 #[derive(Default)]
-pub struct Lines {
+pub struct WaitingLines {
     /// Each with its end.
     pub bytes: Vec<u8>,
     /// When the request of the last line came, in seconds since 1970, and as text.
     second: Option<(u64, String)>,
 }
 
-impl Lines {
+impl WaitingLines {
     /// Adds a line.
-    pub fn add(&mut self, format: Format, line: &Line<'_>) {
+    pub fn add(&mut self, format: Format, line: &LineFacts<'_>) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.add_at(format, line, now.saturating_sub(line.took));
     }
 
     /// `came` is when the request came, since 1970.
-    fn add_at(&mut self, format: Format, line: &Line<'_>, came: Duration) {
+    fn add_at(&mut self, format: Format, line: &LineFacts<'_>, came: Duration) {
         let second = came.as_secs();
         if self.second.as_ref().is_none_or(|(last, _)| *last != second) {
             self.second = Some((second, text(format, second)));
@@ -93,8 +93,8 @@ fn text(format: Format, second: u64) -> String {
     second.strftime(form).to_string()
 }
 
-fn json(out: &mut Vec<u8>, line: &Line<'_>, second: &str, millis: u32) {
-    let Line { context, .. } = line;
+fn json(out: &mut Vec<u8>, line: &LineFacts<'_>, second: &str, millis: u32) {
+    let LineFacts { context, .. } = line;
     let head = &context.head;
     out.extend_from_slice(b"{\"time\":\"");
     out.extend_from_slice(second.as_bytes());
@@ -187,7 +187,7 @@ fn escape_json(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-fn combined(out: &mut Vec<u8>, line: &Line<'_>, second: &str) {
+fn combined(out: &mut Vec<u8>, line: &LineFacts<'_>, second: &str) {
     let head = &line.context.head;
     out.extend_from_slice(line.context.client_text().as_bytes());
     out.extend_from_slice(b" - - [");
@@ -225,11 +225,11 @@ fn escape_combined(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-fn header_bytes<'a>(line: &'a Line<'_>, name: &HeaderName) -> &'a [u8] {
+fn header_bytes<'a>(line: &'a LineFacts<'_>, name: &HeaderName) -> &'a [u8] {
     line.context.head.fields.get(name).unwrap_or_default()
 }
 
-fn uri<'a>(line: &'a Line<'_>) -> &'a str {
+fn uri<'a>(line: &'a LineFacts<'_>) -> &'a str {
     line.context.head.target.path_and_query()
 }
 
@@ -272,7 +272,7 @@ mod tests {
             started: Instant::now(),
             id: RequestId::Passed("id-1".into()),
         };
-        let line = Line {
+        let line = LineFacts {
             context: &context,
             host,
             route: "site:/*",
@@ -287,7 +287,7 @@ mod tests {
             reason: Some("reset"),
             detail: Some("it \"closed\""),
         };
-        let mut lines = Lines::default();
+        let mut lines = WaitingLines::default();
         // The text of a second is reused, and only within that second.
         lines.add_at(format, &line, came + Duration::from_secs(1));
         lines.bytes.clear();

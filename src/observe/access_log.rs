@@ -7,7 +7,7 @@
 //! unless the config wants the worker to wait.
 
 use super::{
-    access_line::{Format, Line, Lines},
+    access_line::{Format, LineFacts, WaitingLines},
     log_file::LogFile,
     log_losses::Losses,
 };
@@ -27,7 +27,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Lines are gathered for this long, to be written together.
+/// WaitingLines are gathered for this long, to be written together.
 const GATHER: Duration = Duration::from_millis(50);
 /// One worker's lines are written once they have this size: more would not fit the processor's
 /// cache.
@@ -54,7 +54,7 @@ const UNWRITTEN: &str = "the log can't be written";
 
 /// What a log is opened with.
 #[derive(Clone, Copy)]
-pub struct Options<'a> {
+pub struct LogOptions<'a> {
     /// `None` is stdout.
     pub path: Option<&'a Path>,
     /// The lines' form.
@@ -69,17 +69,17 @@ pub struct Options<'a> {
 
 /// An open access log. Dropping it lets the writer write what is left and end.
 pub struct AccessLog {
-    shared: Arc<Shared>,
+    shared: Arc<SharedBuffers>,
     writer: Thread,
     /// Closed when the writer has ended.
     writing: Mutex<mpsc::Receiver<()>>,
 }
 
-struct Shared {
+struct SharedBuffers {
     format: Format,
     path: Option<PathBuf>,
     /// One place per worker, so that workers never meet.
-    places: Box<[Place]>,
+    places: Box<[BufferPair]>,
     limit: usize,
     /// Of `limit`.
     used: AtomicUsize,
@@ -94,16 +94,16 @@ struct Shared {
 /// A worker's two buffers, alone in their part of the processor's cache.
 #[derive(Default)]
 #[repr(align(128))]
-struct Place([Mutex<Buffer>; 2]);
+struct BufferPair([Mutex<Buffer>; 2]);
 
 #[derive(Default)]
 struct Buffer {
-    lines: Lines,
+    lines: WaitingLines,
     /// Its part of the shared room, beside its first portion.
     granted: usize,
 }
 
-impl Place {
+impl BufferPair {
     /// The buffer that the writer does not hold.
     fn lock(&self) -> MutexGuard<'_, Buffer> {
         for buffer in &self.0 {
@@ -119,13 +119,13 @@ impl Place {
 
 impl AccessLog {
     /// Opens the file, or stdout, and starts the writer.
-    pub fn open(options: Options<'_>, dropped: IntCounter) -> io::Result<Self> {
-        let Options { path, format, workers, limit, waits } = options;
+    pub fn open(options: LogOptions<'_>, dropped: IntCounter) -> io::Result<Self> {
+        let LogOptions { path, format, workers, limit, waits } = options;
         let file = LogFile::open(path)?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedBuffers {
             format,
             path: path.map(Path::to_owned),
-            places: (0..workers.max(1)).map(|_| Place::default()).collect(),
+            places: (0..workers.max(1)).map(|_| BufferPair::default()).collect(),
             limit,
             used: AtomicUsize::new(0),
             waits,
@@ -146,7 +146,7 @@ impl AccessLog {
     }
 
     /// Adds a line. `worker` chooses the place.
-    pub fn record(&self, worker: usize, line: &Line<'_>) {
+    pub fn record(&self, worker: usize, line: &LineFacts<'_>) {
         let shared = &*self.shared;
         let place = &shared.places[worker % shared.places.len()];
         loop {
@@ -214,7 +214,7 @@ impl Drop for Ended<'_> {
     }
 }
 
-impl Shared {
+impl SharedBuffers {
     /// Takes as much of the shared room as the buffer's lines need, and a portion; if there is
     /// enough.
     fn grant(&self, buffer: &mut Buffer) -> bool {

@@ -42,7 +42,7 @@ impl<S: Subscriber> Layer<S> for Foreign {
             return true;
         }
         if let Some(kept_back) = self.0.may_say(about.callsite(), Instant::now()) {
-            let mut text = Text::default();
+            let mut text = EventText::default();
             event.record(&mut text);
             let text = text.0;
             let client = CLIENT.get().map(tracing::field::display);
@@ -59,9 +59,9 @@ impl<S: Subscriber> Layer<S> for Foreign {
 
 /// An event's message, and its fields behind it.
 #[derive(Default)]
-struct Text(String);
+struct EventText(String);
 
-impl Visit for Text {
+impl Visit for EventText {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         // Writing to a `String` never fails.
         let _ = if field.name() == "message" {

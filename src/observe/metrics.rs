@@ -5,7 +5,7 @@
 
 use super::{
     RouteMetrics,
-    outcome::Outcome,
+    outcome::AttemptOutcome,
     process::{ProcessMetrics, cpu_seconds},
     request_metrics::Family,
 };
@@ -294,7 +294,7 @@ impl Metrics {
     fn server(&self, upstream: &str, server: &str) -> ServerMetrics {
         ServerMetrics {
             attempts: Default::default(),
-            counters: Outcome::ALL.map(|outcome| {
+            counters: AttemptOutcome::ALL.map(|outcome| {
                 self.attempts.with_label_values(&[upstream, server, outcome.name()])
             }),
             ejections: self.ejections.with_label_values(&[upstream, server]),
@@ -308,7 +308,7 @@ impl Metrics {
     /// Removes the series of a server that the config no longer has.
     pub fn remove_server(&self, upstream: &str, server: &str) {
         self.servers().remove(&[upstream.to_owned(), server.to_owned()]);
-        for outcome in Outcome::ALL {
+        for outcome in AttemptOutcome::ALL {
             let _ = self.attempts.remove_label_values(&[upstream, server, outcome.name()]);
         }
         let _ = self.ejections.remove_label_values(&[upstream, server]);
@@ -410,14 +410,14 @@ pub struct UpstreamMetrics {
 /// when the metrics are read: each of those is in another place in memory, which with many servers
 /// is not in the processor's cache.
 struct ServerMetrics {
-    attempts: [AtomicU64; Outcome::ALL.len()],
-    counters: [IntCounter; Outcome::ALL.len()],
+    attempts: [AtomicU64; AttemptOutcome::ALL.len()],
+    counters: [IntCounter; AttemptOutcome::ALL.len()],
     ejections: IntCounter,
 }
 
 impl UpstreamMetrics {
     /// Counts an attempt at the member `index`.
-    pub fn attempt(&self, index: usize, outcome: Outcome) {
+    pub fn attempt(&self, index: usize, outcome: AttemptOutcome) {
         self.servers[index].attempts[outcome as usize].fetch_add(1, Relaxed);
     }
 
@@ -451,12 +451,12 @@ mod tests {
             line.map(|count| count.parse::<u64>().unwrap())
         };
         let old = metrics.upstream("u", &["a:1", "b:1"]);
-        old.attempt(1, Outcome::Reset);
+        old.attempt(1, AttemptOutcome::Reset);
         let new = metrics.upstream("u", &["b:1"]);
-        new.attempt(0, Outcome::Reset);
+        new.attempt(0, AttemptOutcome::Reset);
         assert_eq!(told(), Some(2));
         // A request that is still under way by the old config.
-        old.attempt(1, Outcome::Reset);
+        old.attempt(1, AttemptOutcome::Reset);
         assert_eq!(told(), Some(3));
         drop(old);
         assert_eq!(told(), Some(3));

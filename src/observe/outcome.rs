@@ -4,7 +4,7 @@
 
 /// How an attempt at a server ended, as the label `outcome`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum AttemptOutcome {
     /// A response came, to its end or for as long as the client took it.
     Success,
     /// A response head came, with a status that the upstream counts as a failure or retries.
@@ -35,7 +35,7 @@ pub enum Outcome {
     ClientAborted,
 }
 
-impl Outcome {
+impl AttemptOutcome {
     /// All of them, in their order.
     pub const ALL: [Self; 14] = [
         Self::Success,

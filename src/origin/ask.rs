@@ -29,20 +29,20 @@ const SERVING: u64 = 1;
 const LONGEST: usize = 4 * 1024;
 
 /// A check's request.
-pub struct Asked<'a> {
+pub struct CheckRequest<'a> {
     /// What the config says.
     pub check: &'a HealthCheck,
 }
 
 /// What is known of an answer once its head is there.
-pub enum Verdict {
+pub enum AnswerVerdict {
     /// All there is to know.
     Told(Result<(), String>),
     /// Its body tells.
     InTheBody,
 }
 
-impl Asking for Asked<'_> {
+impl Asking for CheckRequest<'_> {
     fn method(&self) -> &Method {
         if self.check.grpc.is_some() { &Method::POST } else { &Method::GET }
     }
@@ -75,7 +75,7 @@ impl Asking for Asked<'_> {
     }
 }
 
-impl Asked<'_> {
+impl CheckRequest<'_> {
     /// The request's body.
     pub fn body(&self) -> Upload {
         let body = self.check.grpc.as_deref().map_or(Body::Empty, |it| question(it).into());
@@ -83,16 +83,20 @@ impl Asked<'_> {
     }
 
     /// What the answer's head says.
-    pub fn judge(&self, reply: &mut Reply) -> Verdict {
+    pub fn judge(&self, reply: &mut Reply) -> AnswerVerdict {
         let status = reply.status.as_u16();
         if self.check.grpc.is_none() {
             let fine = self.check.status.iter().any(|it| (it.first..=it.last).contains(&status));
-            return Verdict::Told(if fine { Ok(()) } else { Err(format!("it answered {status}")) });
+            return AnswerVerdict::Told(if fine {
+                Ok(())
+            } else {
+                Err(format!("it answered {status}"))
+            });
         }
         match grpc::status_in(reply.fields.map()) {
-            _ if status != 200 => Verdict::Told(Err(format!("it answered {status}"))),
-            Some(status) if status != 0 => Verdict::Told(Err(refused(status))),
-            _ => Verdict::InTheBody,
+            _ if status != 200 => AnswerVerdict::Told(Err(format!("it answered {status}"))),
+            Some(status) if status != 0 => AnswerVerdict::Told(Err(refused(status))),
+            _ => AnswerVerdict::InTheBody,
         }
     }
 

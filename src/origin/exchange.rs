@@ -12,7 +12,7 @@ use super::{
     wait::Wait,
 };
 use crate::{
-    http1::{request::tokens, request_head::Limits},
+    http1::{request::tokens, request_head::HeadLimits},
     message::{body::BodyError, upload::Upload},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -134,7 +134,7 @@ fn poll_head(
     cx: &mut Context<'_>,
     connection: &mut Connection,
     asking: &impl Asking,
-    limits: Limits,
+    limits: HeadLimits,
     mut likely: bool,
 ) -> Poll<Result<ResponseHead, Failure>> {
     loop {

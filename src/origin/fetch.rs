@@ -16,7 +16,7 @@ use super::{
     timeouts::Timeouts,
 };
 use crate::{
-    http1::{fields::Fields, outgoing::Outgoing, request_head::Limits},
+    http1::{fields::Fields, outgoing::Outgoing, request_head::HeadLimits},
     message::{body::Length, upload::Upload},
     upstream::{Server, Speaks},
 };
@@ -56,9 +56,9 @@ pub struct Terms<'a> {
     /// The waits.
     pub timeouts: &'a Timeouts,
     /// The response's head.
-    pub head: Limits,
+    pub head: HeadLimits,
     /// How HTTP/2 is spoken.
-    pub http2: &'a sessions::Settings,
+    pub http2: &'a sessions::Http2Settings,
     /// The moment just before, and the same in the clock's milliseconds: reading a clock costs as
     /// much as choosing a server.
     pub begun: (Instant, u64),

@@ -19,12 +19,12 @@ use std::{mem::take, sync::Arc};
 use tokio::time::timeout;
 
 /// What a request goes over.
-enum Line {
+enum Over {
     Http2(Session, Held),
-    /// Still to be found, among those that are kept.
-    Http1,
-    /// This one.
-    Http1Over(Connection),
+    /// HTTP/1, over a connection still to be found among those that are kept.
+    Kept,
+    /// HTTP/1, over this new one.
+    Http1(Connection),
 }
 
 /// Asks the server there once, by HTTP/2; `None` if it must be asked by HTTP/1. If the connection had ended before the server
@@ -46,9 +46,9 @@ pub(super) async fn by_http2(
             Err(failed) => return Some(Fetched { reply: Err(failed), way }),
         };
         let (session, held) = match line {
-            Line::Http2(session, held) => (session, held),
-            Line::Http1 => return None,
-            Line::Http1Over(connection) => {
+            Over::Http2(session, held) => (session, held),
+            Over::Kept => return None,
+            Over::Http1(connection) => {
                 let reply = over(connection, to, asking, body, terms).await;
                 return Some(Fetched { reply, way });
             }
@@ -79,16 +79,16 @@ async fn line(
     to: &Destination<'_>,
     terms: &Terms<'_>,
     way: &mut Way,
-) -> Result<Line, Failed> {
+) -> Result<Over, Failed> {
     let (key, now) = (to.line_key(), terms.begun.1);
     let within = terms.timeouts.connect;
     loop {
         match pool.sessions.take(key, now, terms.http2) {
-            Offer::Session(session, held) => return Ok(Line::Http2(session, held)),
-            Offer::Http1 => return Ok(Line::Http1),
+            Offer::Session(session, held) => return Ok(Over::Http2(session, held)),
+            Offer::Http1 => return Ok(Over::Kept),
             Offer::Wait(waiting) => match timeout(within, waiting.opened()).await {
                 Ok(Ok(true)) => {}
-                Ok(Ok(false)) => return Ok(Line::Http1),
+                Ok(Ok(false)) => return Ok(Over::Kept),
                 Ok(Err(why)) => return Err(Failed::unsent(shared(&why))),
                 Err(_) => return Err(Failed::unsent(Failure::ConnectTimeout)),
             },
@@ -107,7 +107,7 @@ async fn open(
     to: &Destination<'_>,
     terms: &Terms<'_>,
     opening: Opening,
-) -> Result<Line, Failed> {
+) -> Result<Over, Failed> {
     let (within, now) = (terms.timeouts.connect, terms.begun.1);
     let moves = to.server.moves();
     let speaks = to.reach.means.speaks;
@@ -120,7 +120,7 @@ async fn open(
     if speaks == Speaks::Either && !wire.has_agreed_on_http2() {
         opening.is_http1();
         let connection = Connection::over(wire, to, (now, moves), pool.gear());
-        return Ok(Line::Http1Over(connection));
+        return Ok(Over::Http1(connection));
     }
     if to.reach.means.tls.is_some() && !wire.has_agreed_on_http2() {
         let words = "it does not agree to HTTP/2 (ALPN): write `protocol = \"auto\"`".to_owned();
@@ -128,7 +128,7 @@ async fn open(
     }
     let begun = pool.sessions.begin(to.line_key(), wire, opening, (now, within), *terms.http2);
     match begun.await {
-        Ok((session, held)) => Ok(Line::Http2(session, held)),
+        Ok((session, held)) => Ok(Over::Http2(session, held)),
         Err(why) => Err(Failed::unsent(shared(&why))),
     }
 }

@@ -5,7 +5,7 @@
 //! [`crate::upstream`]. A client that goes away drops it, and with it the connection: the server
 //! sees that at once.
 
-use super::{connect::Connection, exchange::poll_rest, reply::Home, response_head::Framing};
+use super::{connect::Connection, exchange::poll_rest, reply::Home, response_head::BodyEnd};
 use crate::{
     http1::{
         buffers::with_room,
@@ -36,10 +36,10 @@ const PATIENCE: Duration = Duration::from_millis(2);
 /// A response's body on its way.
 #[derive(Debug)]
 pub struct ServerBody {
-    source: Option<Held>,
+    source: Option<HeldConnection>,
     /// A part that was taken off the server ahead.
-    taken: Option<Taken>,
-    framing: Rest,
+    taken: Option<TakenPart>,
+    framing: ReplyRest,
     read_timeout: Duration,
     armed: bool,
     /// Trailers of these names don't pass.
@@ -47,7 +47,7 @@ pub struct ServerBody {
 }
 
 #[derive(Debug)]
-struct Held {
+struct HeldConnection {
     connection: Connection,
     /// The rest of the request's body, if the server answered before it had all of it.
     rest: Option<Upload>,
@@ -56,31 +56,31 @@ struct Held {
 }
 
 #[derive(Debug)]
-enum Rest {
+enum ReplyRest {
     Length(u64),
     Chunked(Chunked),
     Close,
 }
 
-type Taken = Result<Frame<Bytes>, BodyError>;
+type TakenPart = Result<Frame<Bytes>, BodyError>;
 
 impl ServerBody {
     /// The body that follows a head on `connection`; `reusable` as the head says.
     pub fn new(
         connection: Connection,
         rest: Option<Upload>,
-        (framing, reusable): (Framing, bool),
+        (framing, reusable): (BodyEnd, bool),
         home: Home,
         (read_timeout, edited): (Duration, EditedNames),
     ) -> Self {
         let framing = match framing {
-            Framing::Length(length) => Rest::Length(length),
-            Framing::Chunked => Rest::Chunked(Chunked::default()),
-            Framing::Close => Rest::Close,
+            BodyEnd::Length(length) => ReplyRest::Length(length),
+            BodyEnd::Chunked => ReplyRest::Chunked(Chunked::default()),
+            BodyEnd::Close => ReplyRest::Close,
         };
-        let source = Some(Held { connection, rest, reusable, home });
+        let source = Some(HeldConnection { connection, rest, reusable, home });
         let mut body = Self { source, taken: None, framing, read_timeout, armed: false, edited };
-        if matches!(body.framing, Rest::Length(0)) {
+        if matches!(body.framing, ReplyRest::Length(0)) {
             body.finish();
         }
         body
@@ -89,9 +89,9 @@ impl ServerBody {
     /// The next part for the kernel to move; `None` if it must be read instead.
     fn poll_moved(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Moved, BodyError>>> {
         let left = match self.framing {
-            Rest::Length(left) => left,
-            Rest::Close => u64::MAX,
-            Rest::Chunked(_) => 0,
+            ReplyRest::Length(left) => left,
+            ReplyRest::Close => u64::MAX,
+            ReplyRest::Chunked(_) => 0,
         };
         let Some(source) = &mut self.source else { return Poll::Ready(None) };
         if left < WORTH_MOVING || source.rest.is_some() || !source.connection.gear.unread.is_empty()
@@ -101,7 +101,7 @@ impl ServerBody {
         let moved = source.connection.poll_move(cx, left);
         match ready!(self.within_wait(cx, moved)) {
             Ok(moved) => {
-                if let (Some(moved), Rest::Length(left)) = (&moved, &mut self.framing) {
+                if let (Some(moved), ReplyRest::Length(left)) = (&moved, &mut self.framing) {
                     *left -= moved.left();
                     if *left == 0 {
                         self.finish();
@@ -123,7 +123,7 @@ impl ServerBody {
         Ok(())
     }
 
-    fn poll_server(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Option<Taken>> {
+    fn poll_server(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Option<TakenPart>> {
         loop {
             match self.take() {
                 Ok(None) if self.source.is_none() => return Poll::Ready(None),
@@ -135,7 +135,7 @@ impl ServerBody {
                 return Poll::Pending;
             }
             match ready!(self.poll_more(cx, most)) {
-                Ok(0) if matches!(self.framing, Rest::Close) => {
+                Ok(0) if matches!(self.framing, ReplyRest::Close) => {
                     self.finish();
                     return Poll::Ready(None);
                 }
@@ -151,7 +151,7 @@ impl ServerBody {
         let Some(source) = &mut self.source else { return Ok(None) };
         let unread = &mut source.connection.gear.unread;
         let frame = match &mut self.framing {
-            Rest::Chunked(chunked) => {
+            ReplyRest::Chunked(chunked) => {
                 match chunked.step(unread).map_err(|_| BodyError::BadChunk)? {
                     Step::More => return Ok(None),
                     Step::Data(data) => {
@@ -167,8 +167,8 @@ impl ServerBody {
                 }
             }
             _ if unread.is_empty() => None,
-            Rest::Close => Some(Frame::data(std::mem::take(unread))),
-            Rest::Length(left) => {
+            ReplyRest::Close => Some(Frame::data(std::mem::take(unread))),
+            ReplyRest::Length(left) => {
                 let take = (*left).min(unread.len() as u64);
                 *left -= take;
                 let data = unread.split_to(take as usize);
@@ -184,7 +184,7 @@ impl ServerBody {
     fn poll_more(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Result<usize, BodyError>> {
         let Some(source) = &mut self.source else { return Poll::Ready(Ok(0)) };
         let want = match self.framing {
-            Rest::Length(left) if left <= most as u64 => with_room(left as usize),
+            ReplyRest::Length(left) if left <= most as u64 => with_room(left as usize),
             _ => most,
         };
         let read = source.connection.poll_read(cx, want, false);
@@ -215,7 +215,7 @@ impl ServerBody {
 
     /// Ready once a body of up to `most` bytes is there, or must not be waited for.
     fn poll_short(&mut self, cx: &mut Context<'_>, most: u64) -> Poll<()> {
-        while let (Some(source), Rest::Length(left)) = (&mut self.source, &self.framing) {
+        while let (Some(source), ReplyRest::Length(left)) = (&mut self.source, &self.framing) {
             let unread = source.connection.gear.unread.len() as u64;
             if unread >= *left || *left > most {
                 break;
@@ -299,7 +299,7 @@ impl Source for ServerBody {
         match (&self.source, &self.framing) {
             (None, _) if taken == 0 => Length::None,
             (None, _) => Length::Exact(taken),
-            (_, Rest::Length(left)) => Length::Exact(taken + *left),
+            (_, ReplyRest::Length(left)) => Length::Exact(taken + *left),
             _ => Length::Unknown,
         }
     }
@@ -311,7 +311,7 @@ mod tests {
     use crate::{
         clock::Clock,
         message::body::Body,
-        origin::{Destination, connect::Gear, pool::Limits},
+        origin::{Destination, connect::Gear, pool::PoolLimits},
         upstream::{Member, Server, StrategyKind, Tried, Upstream},
     };
     use std::{
@@ -334,11 +334,11 @@ mod tests {
         let upstream = Upstream::new("app", StrategyKind::RoundRobin, vec![member], true, None);
         let home = Home {
             pool: Arc::default(),
-            limits: Limits { idle: 1, idle_timeout: 1000, requests: 0, age: 0 },
+            limits: PoolLimits { idle: 1, idle_timeout: 1000, requests: 0, age: 0 },
             lease: Some(upstream.pick(&Tried::default(), 0, 0).unwrap()),
             clock: Clock::start(),
         };
-        let framing = (Framing::Length(4), true);
+        let framing = (BodyEnd::Length(4), true);
         let body = ServerBody::new(connection, None, framing, home, (TIME, None));
         (body, listener.accept().unwrap().0)
     }

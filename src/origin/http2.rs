@@ -52,7 +52,7 @@ pub struct Answered {
 }
 
 /// Why sending stopped.
-pub enum Stopped {
+pub enum SendStopped {
     /// The stream or the connection broke.
     Broke(h2::Error),
     /// The server wants no more of it.
@@ -82,14 +82,18 @@ impl Sending {
     }
 
     /// Sends as much of `body` as the server has room for. Ready once all of it is sent.
-    pub fn poll(&mut self, cx: &mut Context<'_>, body: &mut Upload) -> Poll<Result<(), Stopped>> {
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut Upload,
+    ) -> Poll<Result<(), SendStopped>> {
         while let Some(stream) = &mut self.stream {
             if !self.left.is_empty() {
                 let room = ready!(poll_room(cx, stream, self.left.len()))?;
                 let data = self.left.split_to(room.min(self.left.len()));
                 self.sent += data.len() as u64;
                 let ends = self.left.is_empty() && body.is_ended();
-                stream.send_data(data, ends).map_err(Stopped::Broke)?;
+                stream.send_data(data, ends).map_err(SendStopped::Broke)?;
                 if ends {
                     self.stream = None;
                 }
@@ -100,7 +104,7 @@ impl Sending {
                     Ok(data) => self.left = data,
                     Err(frame) => {
                         let trailers = frame.into_trailers().unwrap_or_default();
-                        stream.send_trailers(trailers).map_err(Stopped::Broke)?;
+                        stream.send_trailers(trailers).map_err(SendStopped::Broke)?;
                         self.stream = None;
                     }
                 },
@@ -108,18 +112,18 @@ impl Sending {
                 Poll::Ready(Some(Err(error))) => {
                     stream.send_reset(Reason::CANCEL);
                     self.stream = None;
-                    return Poll::Ready(Err(Stopped::Body(error)));
+                    return Poll::Ready(Err(SendStopped::Body(error)));
                 }
                 Poll::Ready(None) => {
-                    stream.send_data(Bytes::new(), true).map_err(Stopped::Broke)?;
+                    stream.send_data(Bytes::new(), true).map_err(SendStopped::Broke)?;
                     self.stream = None;
                 }
                 Poll::Pending => {
                     return match ready!(stream.poll_reset(cx)) {
                         // RFC 9113 §8.1: it has answered and wants no more.
-                        Ok(Reason::NO_ERROR) => Poll::Ready(Err(Stopped::Unwanted)),
-                        Ok(reason) => Poll::Ready(Err(Stopped::Broke(reason.into()))),
-                        Err(error) => Poll::Ready(Err(Stopped::Broke(error))),
+                        Ok(Reason::NO_ERROR) => Poll::Ready(Err(SendStopped::Unwanted)),
+                        Ok(reason) => Poll::Ready(Err(SendStopped::Broke(reason.into()))),
+                        Err(error) => Poll::Ready(Err(SendStopped::Broke(error))),
                     };
                 }
             }
@@ -133,7 +137,7 @@ fn poll_room(
     cx: &mut Context<'_>,
     stream: &mut SendStream<Bytes>,
     want: usize,
-) -> Poll<Result<usize, Stopped>> {
+) -> Poll<Result<usize, SendStopped>> {
     stream.reserve_capacity(want);
     loop {
         // What is there already is not told again.
@@ -143,8 +147,8 @@ fn poll_room(
         }
         match ready!(stream.poll_capacity(cx)) {
             Some(Ok(_)) => {}
-            Some(Err(error)) => return Poll::Ready(Err(Stopped::Broke(error))),
-            None => return Poll::Ready(Err(Stopped::Unwanted)),
+            Some(Err(error)) => return Poll::Ready(Err(SendStopped::Broke(error))),
+            None => return Poll::Ready(Err(SendStopped::Unwanted)),
         }
     }
 }
@@ -173,7 +177,7 @@ pub async fn exchange(
         if !body.is_tunnel()
             && let Poll::Ready(Err(stopped)) = sending.poll(cx, body)
         {
-            if let Stopped::Body(error) = stopped {
+            if let SendStopped::Body(error) = stopped {
                 return Poll::Ready(Err(Failure::Client(error)));
             }
             // What the server has to say is read below.

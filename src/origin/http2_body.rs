@@ -7,7 +7,7 @@
 
 use super::{
     connect::Gear,
-    http2::{Answered, Sending, Stopped, io_error},
+    http2::{Answered, SendStopped, Sending, io_error},
     reply::Home,
     sessions::Held,
 };
@@ -32,7 +32,7 @@ use std::{
 /// A response's body on its way.
 pub struct Http2Body {
     /// Until the end.
-    open: Option<Open>,
+    open: Option<OpenStream>,
     /// What came with the head.
     first: Option<Result<Part, BodyError>>,
     /// Bytes still to come, if the server has said so.
@@ -48,7 +48,7 @@ pub struct Http2Body {
     _counted: Option<OpenTunnel>,
 }
 
-struct Open {
+struct OpenStream {
     received: RecvStream,
     sending: Sending,
     upload: Option<Upload>,
@@ -77,7 +77,7 @@ impl Http2Body {
         let left = length.and_then(|it| it.to_str().ok()?.parse().ok());
         let upload = (!sending.is_done()).then_some(upload);
         let down = !received.is_end_stream();
-        let open = Some(Open { received, sending, upload, gear, held, home });
+        let open = Some(OpenStream { received, sending, upload, gear, held, home });
         let mut body = Self {
             open,
             first: None,
@@ -97,7 +97,7 @@ impl Http2Body {
 
     /// Sends on what is left of the request.
     fn poll_up(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {
-        let Some(Open { sending, upload, .. }) = &mut self.open else { return Ok(()) };
+        let Some(OpenStream { sending, upload, .. }) = &mut self.open else { return Ok(()) };
         let Some(rest) = upload else { return Ok(()) };
         let before = sending.sent;
         let polled = sending.poll(cx, rest);
@@ -108,11 +108,11 @@ impl Http2Body {
             Poll::Pending => {}
             Poll::Ready(Ok(())) => *upload = None,
             // The response tells what there is to tell.
-            Poll::Ready(Err(Stopped::Unwanted | Stopped::Broke(_))) => {
+            Poll::Ready(Err(SendStopped::Unwanted | SendStopped::Broke(_))) => {
                 sending.stop();
                 *upload = None;
             }
-            Poll::Ready(Err(Stopped::Body(error))) => {
+            Poll::Ready(Err(SendStopped::Body(error))) => {
                 self.open = None;
                 return Err(error);
             }
@@ -121,7 +121,7 @@ impl Http2Body {
     }
 
     fn poll_down(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Some(Open { received, .. }) = &mut self.open else { return Poll::Ready(None) };
+        let Some(OpenStream { received, .. }) = &mut self.open else { return Poll::Ready(None) };
         match ready!(received.poll_data(cx)) {
             Some(Ok(data)) => {
                 // The server may send as much again, now that this is taken.
@@ -145,7 +145,7 @@ impl Http2Body {
     }
 
     fn fail(&mut self, error: h2::Error) -> BodyError {
-        if let Some(Open { held, .. }) = self.open.take()
+        if let Some(OpenStream { held, .. }) = self.open.take()
             && !error.is_reset()
         {
             held.close();
@@ -166,14 +166,14 @@ impl Http2Body {
     }
 
     fn end(&mut self) {
-        let Some(Open { gear, held, home, .. }) = self.open.take() else { return };
+        let Some(OpenStream { gear, held, home, .. }) = self.open.take() else { return };
         held.end(home.clock.now());
         home.pool.give(gear);
     }
 
     /// Ready once nothing has come, or nothing has passed a tunnel, for too long.
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
-        let Some(Open { gear, .. }) = &mut self.open else { return Poll::Pending };
+        let Some(OpenStream { gear, .. }) = &mut self.open else { return Poll::Pending };
         if !self.armed {
             self.armed = true;
             gear.arm(Instant::now(), self.wait);

@@ -18,7 +18,7 @@ use std::{
 
 /// How long and how many; an upstream's `keepalive*` keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct PoolLimits {
     /// Idle connections per server.
     pub idle: usize,
     /// Milliseconds that an idle connection is kept, less up to a tenth; and always less than the
@@ -94,7 +94,7 @@ impl Pool {
 
     /// Keeps `connection` for another request, within `limits`, if everything on it was read and
     /// sent.
-    pub fn check_in(&self, connection: Connection, limits: &Limits, now: u64) {
+    pub fn check_in(&self, connection: Connection, limits: &PoolLimits, now: u64) {
         let Connection { link, gear } = connection;
         if !gear.is_clean() {
             return;
@@ -172,7 +172,7 @@ mod tests {
         let listeners = ["127.0.0.1:0", "127.0.0.2:0"].map(|it| TcpListener::bind(it).unwrap());
         let addresses = listeners.each_ref().map(|it| it.local_addr().unwrap());
         let server = Server::new("app", "name:80");
-        let limits = Limits { idle: 9, idle_timeout: 1000, requests: 0, age: 0 };
+        let limits = PoolLimits { idle: 9, idle_timeout: 1000, requests: 0, age: 0 };
         let reach = Reach::default();
         let to = Destination::new(&server, &reach);
         let (pool, current) = (Pool::default(), HashMap::from([(reach.key(), &*server)]));

@@ -6,7 +6,7 @@
 
 use super::{
     Destination, Home, Taker, Terms,
-    ask::{Asked, Verdict},
+    ask::{AnswerVerdict, CheckRequest},
     dial::is_ours,
     failure::Failure,
     fetch, pool, sessions,
@@ -14,9 +14,9 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    http1::request_head::Limits,
+    http1::request_head::HeadLimits,
     settings::HealthCheck,
-    upstream::{ActiveHealth, Reach, Server, health::active::Tally},
+    upstream::{ActiveHealth, Reach, Server, health::active::RiseAndFall},
 };
 use std::{
     fmt, io,
@@ -26,11 +26,11 @@ use std::{
 use tokio::time::{sleep, timeout};
 
 /// How large the head of an answer may be.
-const HEAD: Limits = Limits { head: 64 * 1024, fields: 200 };
+const HEAD: HeadLimits = HeadLimits { head: 64 * 1024, fields: 200 };
 
 /// Probes `server` until dropped.
 pub async fn watch(server: Arc<Server>, reach: Arc<Reach>, check: HealthCheck) {
-    let mut tally = Tally::default();
+    let mut tally = RiseAndFall::default();
     let mut turn = server.id();
     // Servers that are added together must not all be asked at the same moment.
     sleep(spread(check.interval.min(Duration::from_secs(1)), turn, 100)).await;
@@ -38,11 +38,11 @@ pub async fn watch(server: Arc<Server>, reach: Arc<Reach>, check: HealthCheck) {
         let outcome = if server.is_resolved() {
             probe(&Destination::new(&server, &reach), &check).await
         } else {
-            Err(Failed::There("its name does not resolve".to_owned()))
+            Err(ProbeFailed::There("its name does not resolve".to_owned()))
         };
         let before = server.active();
         let (upstream, address) = (server.upstream(), server.address());
-        let after = if matches!(outcome, Err(Failed::Here(_))) {
+        let after = if matches!(outcome, Err(ProbeFailed::Here(_))) {
             before
         } else {
             tally.count(outcome.is_ok(), before, &check)
@@ -73,13 +73,13 @@ fn spread(interval: Duration, seed: u64, percent: u32) -> Duration {
 }
 
 /// Why a probe failed.
-enum Failed {
+enum ProbeFailed {
     /// No request was sent, so this says nothing about the server.
     Here(io::Error),
     There(String),
 }
 
-impl fmt::Display for Failed {
+impl fmt::Display for ProbeFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Here(error) => write!(f, "not asked: {error}"),
@@ -89,13 +89,13 @@ impl fmt::Display for Failed {
 }
 
 /// One request to each of the server's addresses, until one answers well; says why it failed.
-async fn probe(to: &Destination<'_>, check: &HealthCheck) -> Result<(), Failed> {
+async fn probe(to: &Destination<'_>, check: &HealthCheck) -> Result<(), ProbeFailed> {
     if to.reach.means.socket.is_some() {
         return probe_at(to, check, check.timeout).await;
     }
     let addresses = to.server.addresses().clone();
     let share = check.timeout / addresses.len().max(1) as u32;
-    let mut outcome = Err(Failed::There("its name has no address".to_owned()));
+    let mut outcome = Err(ProbeFailed::There("its name has no address".to_owned()));
     for address in addresses.iter() {
         let only = Destination { only: Some(*address), ..Destination::new(to.server, to.reach) };
         outcome = probe_at(&only, check, share).await;
@@ -110,45 +110,49 @@ async fn probe_at(
     to: &Destination<'_>,
     check: &HealthCheck,
     within: Duration,
-) -> Result<(), Failed> {
+) -> Result<(), ProbeFailed> {
     match timeout(within, ask(to, check, within)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(no_answer(within)),
     }
 }
 
-fn no_answer(within: Duration) -> Failed {
-    Failed::There(format!("no answer within {within:?}"))
+fn no_answer(within: Duration) -> ProbeFailed {
+    ProbeFailed::There(format!("no answer within {within:?}"))
 }
 
-async fn ask(to: &Destination<'_>, check: &HealthCheck, within: Duration) -> Result<(), Failed> {
-    let (asked, pool) = (Asked { check }, Arc::<pool::Pool>::default());
+async fn ask(
+    to: &Destination<'_>,
+    check: &HealthCheck,
+    within: Duration,
+) -> Result<(), ProbeFailed> {
+    let (asked, pool) = (CheckRequest { check }, Arc::<pool::Pool>::default());
     let mut upload = asked.body();
     let timeouts = Timeouts::all(within);
-    let http2 = sessions::Settings::once(within);
+    let http2 = sessions::Http2Settings::once(within);
     let begun = (Instant::now(), 0);
     let terms = Terms { timeouts: &timeouts, head: HEAD, http2: &http2, begun };
     let mut reply = match fetch(&pool, to, &asked, &mut upload, &terms).await.reply {
         Ok(reply) => reply,
         Err(failed) => {
             return Err(match failed.failure {
-                Failure::Connect(error) if is_ours(&error) => Failed::Here(error),
+                Failure::Connect(error) if is_ours(&error) => ProbeFailed::Here(error),
                 // Those of a route have names that mean nothing here.
                 Failure::ConnectTimeout | Failure::SendTimeout | Failure::ResponseTimeout => {
                     no_answer(within)
                 }
-                failure => Failed::There(failure.to_string()),
+                failure => ProbeFailed::There(failure.to_string()),
             });
         }
     };
     let verdict = match asked.judge(&mut reply) {
-        Verdict::Told(outcome) => outcome,
-        Verdict::InTheBody => {
-            let limits = pool::Limits { idle: 0, idle_timeout: 0, requests: 0, age: 0 };
+        AnswerVerdict::Told(outcome) => outcome,
+        AnswerVerdict::InTheBody => {
+            let limits = pool::PoolLimits { idle: 0, idle_timeout: 0, requests: 0, age: 0 };
             let home = Home { pool, limits, lease: None, clock: Clock::start() };
             let body = reply.into_body(upload, home, Taker::whole(within));
             asked.read(body).await
         }
     };
-    verdict.map_err(Failed::There)
+    verdict.map_err(ProbeFailed::There)
 }

@@ -9,7 +9,7 @@ use super::{
     http2::Answered,
     http2_body::Http2Body,
     pool::{self, Pool},
-    response_head::{Framing, ResponseHead},
+    response_head::{BodyEnd, ResponseHead},
     tunnel::Tunnel,
 };
 use crate::{
@@ -31,14 +31,14 @@ pub struct Reply {
     pub status: StatusCode,
     /// The end-to-end fields.
     pub fields: Fields,
-    rest: Rest,
+    rest: ExchangeRest,
 }
 
 /// What is left of an exchange once there is a head.
-enum Rest {
+enum ExchangeRest {
     Http1 {
         connection: Connection,
-        framing: Framing,
+        framing: BodyEnd,
         reusable: bool,
     },
     /// Boxed: large.
@@ -51,7 +51,7 @@ pub struct Home {
     /// The worker's pool.
     pub pool: Arc<Pool>,
     /// What the pool keeps.
-    pub limits: pool::Limits,
+    pub limits: pool::PoolLimits,
     /// Held until the body has ended; a check has none.
     pub lease: Option<Lease>,
     /// For the time when they go back.
@@ -95,27 +95,27 @@ impl Reply {
     /// By HTTP/1.
     pub(super) fn by_http1(head: ResponseHead, connection: Connection) -> Self {
         let ResponseHead { status, fields, framing, reusable, .. } = head;
-        Self { status, fields, rest: Rest::Http1 { connection, framing, reusable } }
+        Self { status, fields, rest: ExchangeRest::Http1 { connection, framing, reusable } }
     }
 
     /// By HTTP/2, with the status and fields as HTTP/1 would have them.
     pub(super) fn by_http2(status: StatusCode, fields: Fields, answered: Answered) -> Self {
-        Self { status, fields, rest: Rest::Http2(Box::new(answered)) }
+        Self { status, fields, rest: ExchangeRest::Http2(Box::new(answered)) }
     }
 
     /// Whether the server has all of the request.
     pub fn is_sent(&self) -> bool {
         match &self.rest {
-            Rest::Http1 { connection, .. } => connection.gear.outgoing.is_done(),
-            Rest::Http2(answered) => answered.sending.is_done(),
+            ExchangeRest::Http1 { connection, .. } => connection.gear.outgoing.is_done(),
+            ExchangeRest::Http2(answered) => answered.sending.is_done(),
         }
     }
 
     /// Whether the length of its body is not known.
     pub fn is_endless(&self) -> bool {
         match &self.rest {
-            Rest::Http1 { framing, .. } => !matches!(framing, Framing::Length(_)),
-            Rest::Http2(answered) => !answered.received.is_end_stream(),
+            ExchangeRest::Http1 { framing, .. } => !matches!(framing, BodyEnd::Length(_)),
+            ExchangeRest::Http2(answered) => !answered.received.is_end_stream(),
         }
     }
 
@@ -124,27 +124,29 @@ impl Reply {
         let is_tunnel = self.status == StatusCode::SWITCHING_PROTOCOLS;
         let all_sent = self.is_sent();
         let (mut connection, framing, reusable) = match self.rest {
-            Rest::Http2(answered) => {
+            ExchangeRest::Http2(answered) => {
                 let wait = if is_tunnel { taker.tunnel } else { taker.read };
                 let waits = (wait, taker.edited);
                 return Body::stream(Http2Body::new(*answered, upload, home, waits));
             }
-            Rest::Http1 { connection, .. } if is_tunnel => {
+            ExchangeRest::Http1 { connection, .. } if is_tunnel => {
                 return Body::stream(Tunnel::open(connection, upload, home, taker.tunnel));
             }
-            Rest::Http1 { connection, framing, reusable } => (connection, framing, reusable),
+            ExchangeRest::Http1 { connection, framing, reusable } => {
+                (connection, framing, reusable)
+            }
         };
         let reusable = reusable && !taker.personal;
         let may_move = taker.may_move && connection.takes_moved();
         connection.link.first_read = match framing {
             // A body that is worth moving is left to the kernel, if its taker allows that.
-            Framing::Length(length) if !may_move || length < WORTH_MOVING => {
+            BodyEnd::Length(length) if !may_move || length < WORTH_MOVING => {
                 with_room(length.min(taker.part as u64) as usize)
             }
             _ => SMALL,
         };
         // Most small responses have arrived whole with their head.
-        if let Framing::Length(length) = framing
+        if let BodyEnd::Length(length) = framing
             && length <= connection.gear.unread.len() as u64
             && all_sent
         {

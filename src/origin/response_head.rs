@@ -4,12 +4,12 @@
 //! [`crate::origin::exchange`] calls it until a head is whole.
 
 use crate::http1::{
-    fields::{Fields, Text},
+    fields::{FieldText, Fields},
     known::{Known, known},
     lexer::{self, Field},
-    lines::{Lines, is},
+    lines::{FieldLines, is},
     request::tokens,
-    request_head::{Limits, decimal},
+    request_head::{HeadLimits, decimal},
 };
 use bytes::{Buf, Bytes};
 use http::{Method, StatusCode};
@@ -17,7 +17,7 @@ use std::{mem::take, num::NonZeroU16};
 
 /// How a response's body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
+pub enum BodyEnd {
     /// After so many bytes.
     Length(u64),
     /// By its chunks.
@@ -34,7 +34,7 @@ pub struct ResponseHead {
     /// The end-to-end fields.
     pub fields: Fields,
     /// Its body.
-    pub framing: Framing,
+    pub framing: BodyEnd,
     /// Whether the connection may carry another request afterwards.
     pub reusable: bool,
     /// How long the server says that it keeps the connection then, in seconds.
@@ -50,7 +50,7 @@ pub type Malformed = &'static str;
 pub fn parse(
     unread: &mut Bytes,
     method: &Method,
-    limits: Limits,
+    limits: HeadLimits,
     interim: impl Fn(StatusCode, Fields),
 ) -> Result<Option<ResponseHead>, Malformed> {
     loop {
@@ -65,7 +65,7 @@ pub fn parse(
 fn parse_one(
     unread: &mut Bytes,
     method: &Method,
-    limits: Limits,
+    limits: HeadLimits,
 ) -> Result<Option<ResponseHead>, Malformed> {
     if unread.is_empty() {
         return Ok(None);
@@ -87,9 +87,9 @@ fn parse_one(
 fn lex(
     whole: &Bytes,
     method: &Method,
-    limits: Limits,
+    limits: HeadLimits,
 ) -> Result<Option<(ResponseHead, usize)>, Malformed> {
-    let mut fields = lexer::Fields::new();
+    let mut fields = lexer::LexedFields::new();
     let (line, length) = match lexer::response(whole, limits.fields, &mut fields) {
         Ok(Some((line, length))) if length <= limits.head => (line, length),
         Ok(None) if whole.len() <= limits.head => return Ok(None),
@@ -111,7 +111,7 @@ fn lex(
 /// What the fields said.
 #[derive(Default)]
 struct Read {
-    text: Text,
+    text: FieldText,
     transfer_encoding: Option<TransferEncoding>,
     close: bool,
     keep_alive: bool,
@@ -132,7 +132,7 @@ fn read(
     switching: bool,
 ) -> Result<Read, Malformed> {
     let mut read = Read::default();
-    let (mut lines, mut nominated) = (Lines::new(block, size), Vec::new());
+    let (mut lines, mut nominated) = (FieldLines::new(block, size), Vec::new());
     for field in fields {
         match known(field.name) {
             Some(Known::Connection) => read.connection(field.value, &mut nominated),
@@ -155,7 +155,7 @@ fn read(
     read.text.lines = lines.shared(block);
     read.text.sized = read.text.length.is_some();
     if !nominated.is_empty() {
-        // Rare, and the fields may have come before `Connection`. Framing fields can't be dropped
+        // Rare, and the fields may have come before `Connection`. BodyEnd fields can't be dropped
         // this way.
         read.text.retain(|name| {
             is(name, b"content-length")
@@ -209,7 +209,7 @@ impl Read {
             || status == StatusCode::NO_CONTENT
             || status == StatusCode::NOT_MODIFIED;
         let framing = match (bodiless, self.transfer_encoding, self.text.length) {
-            (true, ..) => Framing::Length(0),
+            (true, ..) => BodyEnd::Length(0),
             (_, Some(_), _) if !http11 => return Err("Transfer-Encoding in HTTP/1.0"),
             (_, Some(TransferEncoding::Other), _) => {
                 return Err("it has a transfer coding other than chunked");
@@ -218,12 +218,12 @@ impl Read {
                 // RFC 9112 §6.3: chunked wins, and the server is not to be trusted further.
                 reusable &= both.is_none();
                 self.text.drop_length();
-                Framing::Chunked
+                BodyEnd::Chunked
             }
-            (_, None, Some(length)) => Framing::Length(length),
+            (_, None, Some(length)) => BodyEnd::Length(length),
             (_, None, None) => {
                 reusable = false;
-                Framing::Close
+                BodyEnd::Close
             }
         };
         if status == StatusCode::NO_CONTENT {
@@ -260,7 +260,7 @@ mod tests {
         }
     }
 
-    const LIMITS: Limits = Limits { head: 64 * 1024, fields: 200 };
+    const LIMITS: HeadLimits = HeadLimits { head: 64 * 1024, fields: 200 };
 
     fn parsed(text: &str, method: &Method) -> Result<Option<ResponseHead>, Malformed> {
         parse(&mut Bytes::from(text.to_owned()), method, LIMITS, |_, _| {})
@@ -276,13 +276,13 @@ mod tests {
 
     #[test]
     fn framing_by_rfc_9112() {
-        assert_eq!(head("content-length: 5\r\n").framing, Framing::Length(5));
-        assert_eq!(head("content-length: 5\r\ncontent-length: 5\r\n").framing, Framing::Length(5));
-        assert_eq!(head("transfer-encoding: Chunked\r\n").framing, Framing::Chunked);
+        assert_eq!(head("content-length: 5\r\n").framing, BodyEnd::Length(5));
+        assert_eq!(head("content-length: 5\r\ncontent-length: 5\r\n").framing, BodyEnd::Length(5));
+        assert_eq!(head("transfer-encoding: Chunked\r\n").framing, BodyEnd::Chunked);
         let close = head("");
-        assert!(close.framing == Framing::Close && !close.reusable);
+        assert!(close.framing == BodyEnd::Close && !close.reusable);
         let both = head("content-length: 5\r\ntransfer-encoding: chunked\r\n");
-        assert!(both.framing == Framing::Chunked && !both.reusable);
+        assert!(both.framing == BodyEnd::Chunked && !both.reusable);
         assert!(!both.map().contains_key(header::CONTENT_LENGTH));
         refused("content-length: 5\r\ncontent-length: 6\r\n");
         refused("content-length: +5\r\n");
@@ -311,11 +311,11 @@ mod tests {
     fn responses_without_a_body() {
         let head = parsed("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", &Method::HEAD);
         let head = head.unwrap().unwrap();
-        assert_eq!(head.framing, Framing::Length(0));
+        assert_eq!(head.framing, BodyEnd::Length(0));
         assert_eq!(head.map()["content-length"], "5");
         for status in ["204 No Content", "304 Not Modified"] {
             let head = parsed(&format!("HTTP/1.1 {status}\r\n\r\n"), &Method::GET);
-            assert_eq!(head.unwrap().unwrap().framing, Framing::Length(0));
+            assert_eq!(head.unwrap().unwrap().framing, BodyEnd::Length(0));
         }
     }
 
@@ -330,12 +330,12 @@ mod tests {
         assert_eq!(head.map()["x-kept"], "1");
         let sized =
             self::head("date: x\r\ncontent-length: 2\r\nconnection: content-length, date\r\n");
-        assert_eq!(sized.framing, Framing::Length(2));
+        assert_eq!(sized.framing, BodyEnd::Length(2));
         assert_eq!(text(&sized).lines, "content-length: 2\r\n");
         assert!(!text(&sized).dated);
     }
 
-    fn text(head: &ResponseHead) -> &Text {
+    fn text(head: &ResponseHead) -> &FieldText {
         let Fields::Text(text) = &head.fields else { panic!("{head:?}") };
         text
     }

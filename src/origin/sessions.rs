@@ -40,7 +40,7 @@ const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 
 /// How HTTP/2 is spoken to an upstream's servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct Http2Settings {
     /// Requests at once on one connection; fewer if the server says so.
     pub streams: u32,
     /// After so long without a byte from a server that has requests, it is asked for a sign of life.
@@ -57,7 +57,7 @@ pub struct Settings {
     pub head: u32,
 }
 
-impl Settings {
+impl Http2Settings {
     /// For a single request, within a time.
     pub fn once(within: Duration) -> Self {
         Self {
@@ -77,12 +77,12 @@ impl Settings {
 pub struct Session {
     /// Begins requests.
     pub send: SendRequest<Bytes>,
-    state: Arc<State>,
+    state: Arc<SessionState>,
 }
 
 /// What is known of a connection.
 #[derive(Debug)]
-struct State {
+struct SessionState {
     /// Requests under way.
     streams: AtomicU32,
     /// It takes no more.
@@ -101,7 +101,7 @@ struct State {
 
 /// One request on a connection, as long as it lives.
 #[derive(Debug)]
-pub struct Held(Arc<State>);
+pub struct Held(Arc<SessionState>);
 
 impl Held {
     /// The connection takes no more requests: its server has said so, or it broke.
@@ -128,7 +128,7 @@ impl Drop for Held {
 
 impl Session {
     /// Takes a place for a request, if there is one.
-    fn hold(&self, now: u64, settings: &Settings) -> Option<Held> {
+    fn hold(&self, now: u64, settings: &Http2Settings) -> Option<Held> {
         let state = &self.state;
         let most = settings.streams.min(self.send.current_max_send_streams() as u32);
         let worn = settings.requests != 0 && state.requests.load(Relaxed) >= settings.requests
@@ -147,7 +147,7 @@ impl Session {
     }
 
     fn is_over(&self, now: u64, idle_timeout: u64) -> bool {
-        let State { streams, closed, used, .. } = &*self.state;
+        let SessionState { streams, closed, used, .. } = &*self.state;
         closed.load(Relaxed)
             || streams.load(Relaxed) == 0 && now.saturating_sub(used.load(Relaxed)) >= idle_timeout
     }
@@ -169,7 +169,7 @@ pub enum Offer {
     /// A connection.
     Session(Session, Held),
     /// One is being opened.
-    Wait(Waiting),
+    Wait(BeingOpened),
     /// One has to be opened.
     Open(Opening),
     /// The last one that was opened speaks HTTP/1 only, so nothing can be shared.
@@ -177,9 +177,9 @@ pub enum Offer {
 }
 
 /// A connection that somebody else opens.
-pub struct Waiting(watch::Receiver<Option<Opened>>);
+pub struct BeingOpened(watch::Receiver<Option<Opened>>);
 
-impl Waiting {
+impl BeingOpened {
     /// Ready once it is there; whether the server speaks HTTP/2.
     pub async fn opened(mut self) -> Result<bool, Arc<Unconnected>> {
         let opened = self.0.wait_for(Option::is_some).await;
@@ -233,14 +233,14 @@ pub type LineKey = (u64, Option<Ends>);
 
 /// A server's connections.
 #[derive(Default)]
-struct Line {
+struct ServerLine {
     sessions: Vec<Session>,
     idle_timeout: u64,
     opening: Option<watch::Receiver<Option<Opened>>>,
     waiting: u32,
 }
 
-impl Line {
+impl ServerLine {
     fn open(&mut self) -> Opening {
         let (told, opening) = watch::channel(None);
         (self.opening, self.waiting) = (Some(opening), 1);
@@ -251,7 +251,7 @@ impl Line {
 /// HTTP/2 connections to servers.
 #[derive(Default)]
 pub struct Sessions {
-    lines: Mutex<HashMap<LineKey, Line, FixedState>>,
+    lines: Mutex<HashMap<LineKey, ServerLine, FixedState>>,
 }
 
 impl std::fmt::Debug for Sessions {
@@ -262,7 +262,7 @@ impl std::fmt::Debug for Sessions {
 
 impl Sessions {
     /// A connection for a request, or what has to be done for one.
-    pub fn take(&self, key: LineKey, now: u64, settings: &Settings) -> Offer {
+    pub fn take(&self, key: LineKey, now: u64, settings: &Http2Settings) -> Offer {
         let mut lines = self.lock();
         let line = lines.entry(key).or_default();
         line.idle_timeout = settings.idle_timeout;
@@ -277,7 +277,7 @@ impl Sessions {
             let told = opening.borrow().is_some();
             if !told && line.waiting < settings.streams {
                 line.waiting += 1;
-                return Offer::Wait(Waiting(opening.clone()));
+                return Offer::Wait(BeingOpened(opening.clone()));
             }
             if matches!(*opening.borrow(), Some(Opened::Http1)) {
                 return Offer::Http1;
@@ -299,9 +299,9 @@ impl Sessions {
         wire: Wire,
         opening: Opening,
         (now, within): (u64, Duration),
-        settings: Settings,
+        settings: Http2Settings,
     ) -> Result<(Session, Held), Arc<Unconnected>> {
-        let state = Arc::new(State {
+        let state = Arc::new(SessionState {
             streams: AtomicU32::new(0),
             closed: AtomicBool::new(false),
             settled: AtomicBool::new(false),
@@ -341,12 +341,12 @@ impl Sessions {
         });
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<LineKey, Line, FixedState>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<LineKey, ServerLine, FixedState>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn builder(settings: &Settings) -> Builder {
+fn builder(settings: &Http2Settings) -> Builder {
     let mut builder = Builder::new();
     builder
         .enable_push(false)
@@ -361,8 +361,8 @@ fn builder(settings: &Settings) -> Builder {
 /// when its server gives no sign of life.
 async fn drive(
     mut connection: h2::client::Connection<Heard, Bytes>,
-    state: Arc<State>,
-    settings: Settings,
+    state: Arc<SessionState>,
+    settings: Http2Settings,
     opening: Opening,
 ) {
     let mut opening = Some(opening);
@@ -408,7 +408,7 @@ async fn drive(
 /// A wire that notes when something comes.
 struct Heard {
     wire: Wire,
-    state: Arc<State>,
+    state: Arc<SessionState>,
 }
 
 impl AsyncRead for Heard {

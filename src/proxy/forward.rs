@@ -16,7 +16,7 @@ use super::{
 use crate::{
     http1::{fields::Fields, request::Head},
     message::{answer::Answer, body::Body, upload::Upload},
-    observe::outcome::Outcome as Count,
+    observe::outcome::AttemptOutcome as Count,
     origin::{Destination, Fetched, Home, Reply, Taker, Way, fetch, timeouts::Timeouts},
     route::{Forward, Group, Key, Route},
     upstream::{

@@ -17,7 +17,7 @@ mod verdict;
 
 use crate::{
     files,
-    filter::{Place, Stopped, Verdict},
+    filter::{FilterPlace, Stopped, Verdict},
     http1::{date::Date, fields::Fields, request::Head},
     message::{
         answer::Answer,
@@ -30,7 +30,7 @@ use crate::{
     path::normalise,
     route::{Action, FilesRoute, Redirect, Respond, Route, Wording},
     snapshot::{ListenerParts, Live, Snapshot},
-    template::{Part, Variable},
+    template::{Piece, Variable},
 };
 use arc_swap::ArcSwapOption;
 use delivery::Delivery;
@@ -137,7 +137,7 @@ async fn route(
     for filter in route.filters.iter() {
         let upstream = route.upstream();
         let Live { clock, metrics, .. } = &*proxy.live;
-        let place = Place { route: &route.name, upstream, clock: *clock, metrics };
+        let place = FilterPlace { route: &route.name, upstream, clock: *clock, metrics };
         let stopped = match filter.request(&mut facts.context, place) {
             Verdict::Pass => continue,
             Verdict::Answer(stopped) => Some(stopped),
@@ -234,7 +234,7 @@ fn redirect(action: &Redirect, facts: &Facts, route: &Route) -> Result<Answer<Bo
     }
     let mut to = facts.scope(route).render(&action.to);
     // Two slashes would name a host, which the client could choose.
-    if to.starts_with("//") && matches!(action.to.parts(), [Part::Variable(_), ..]) {
+    if to.starts_with("//") && matches!(action.to.parts(), [Piece::Variable(_), ..]) {
         to.replace_range(..to.len() - to.trim_start_matches('/').len(), "/");
     }
     let location = HeaderValue::try_from(to);

@@ -11,7 +11,7 @@ use crate::{
         context::{Context, Scope},
         forwarded::ToldOfClient,
     },
-    observe::{access_line::Line, outcome::Outcome},
+    observe::{access_line::LineFacts, outcome::AttemptOutcome},
     route::{Action, Group, Route},
     snapshot::Snapshot,
 };
@@ -50,7 +50,7 @@ pub struct Facts {
     /// The member of the upstream that was tried last.
     pub member: Option<u32>,
     /// How that attempt has gone so far, from its response head on; it is counted once it has ended.
-    pub attempt: Option<Outcome>,
+    pub attempt: Option<AttemptOutcome>,
     /// Servers tried.
     pub attempts: u32,
     /// Those of them that could not be connected to.
@@ -124,9 +124,9 @@ impl Record {
         self.facts.reason = Some(error.reason());
         self.facts.detail = Some(error.to_string().into());
         let outcome = match error {
-            BodyError::Truncated | BodyError::Reset(_) => Outcome::ResponseTruncated,
-            BodyError::ReadTimeout => Outcome::ReadTimeout,
-            BodyError::BadChunk | BodyError::BadFrame => Outcome::BadResponse,
+            BodyError::Truncated | BodyError::Reset(_) => AttemptOutcome::ResponseTruncated,
+            BodyError::ReadTimeout => AttemptOutcome::ReadTimeout,
+            BodyError::BadChunk | BodyError::BadFrame => AttemptOutcome::BadResponse,
             BodyError::Client(_) | BodyError::TooLarge | BodyError::File(_) | BodyError::Idle => {
                 return;
             }
@@ -186,7 +186,7 @@ impl Drop for Record {
         let status = facts.status.unwrap_or_else(|| {
             facts.reason.get_or_insert("client_aborted");
             // It was waiting for that server.
-            facts.attempt.get_or_insert(Outcome::ClientAborted);
+            facts.attempt.get_or_insert(AttemptOutcome::ClientAborted);
             client_closed()
         });
         if let Some(Action::Forward(forward)) = route.map(|it| &it.action) {
@@ -205,7 +205,7 @@ impl Drop for Record {
         histograms.observe(&facts.context.head.method, status, waited);
         let Some(log) = &snapshot.access_log else { return };
         let (upstream, server) = facts.names(route);
-        let line = Line {
+        let line = LineFacts {
             context: &facts.context,
             host: facts.context.head.target.host().as_bytes(),
             route: route.map_or("", |it| &it.name),

@@ -5,7 +5,7 @@
 
 use crate::{
     message::{answer::Answer, body::BodyError},
-    observe::outcome::Outcome,
+    observe::outcome::AttemptOutcome,
     origin::failure::Failure,
     upstream::Unavailable,
 };
@@ -91,16 +91,16 @@ impl Refusal {
 }
 
 /// How a failed attempt is counted.
-pub fn outcome(failure: &Failure) -> Outcome {
+pub fn outcome(failure: &Failure) -> AttemptOutcome {
     match failure {
-        Failure::Connect(_) => Outcome::ConnectFailed,
-        Failure::Refused(_) => Outcome::Refused,
-        Failure::ConnectTimeout => Outcome::ConnectTimeout,
-        Failure::Tls(_) => Outcome::TlsFailed,
-        Failure::SendTimeout => Outcome::SendTimeout,
-        Failure::Reset(_) => Outcome::Reset,
-        Failure::ResponseTimeout => Outcome::ResponseTimeout,
-        Failure::BadResponse(_) => Outcome::BadResponse,
-        Failure::Client(_) | Failure::ClientTimeout => Outcome::ClientAborted,
+        Failure::Connect(_) => AttemptOutcome::ConnectFailed,
+        Failure::Refused(_) => AttemptOutcome::Refused,
+        Failure::ConnectTimeout => AttemptOutcome::ConnectTimeout,
+        Failure::Tls(_) => AttemptOutcome::TlsFailed,
+        Failure::SendTimeout => AttemptOutcome::SendTimeout,
+        Failure::Reset(_) => AttemptOutcome::Reset,
+        Failure::ResponseTimeout => AttemptOutcome::ResponseTimeout,
+        Failure::BadResponse(_) => AttemptOutcome::BadResponse,
+        Failure::Client(_) | Failure::ClientTimeout => AttemptOutcome::ClientAborted,
     }
 }

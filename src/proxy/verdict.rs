@@ -6,7 +6,7 @@
 use super::{Proxy, record::Facts, refusal::outcome};
 use crate::{
     message::body::BodyError,
-    observe::outcome::Outcome as Count,
+    observe::outcome::AttemptOutcome as Count,
     origin::failure::{Failed, Failure},
     route::Group,
     upstream::{Lease, Outcome, Reported},

@@ -1,9 +1,9 @@
 //! What a route does, compiled.
 
-use super::Target;
+use super::PathEdit;
 use crate::{
     files::Files,
-    http1::{fields::Text, request_head::Limits},
+    http1::{fields::FieldText, request_head::HeadLimits},
     message::{forwarded::Written, hop_by_hop::EditedNames},
     observe::metrics::UpstreamMetrics,
     origin::{Terms, pool, sessions, timeouts::Timeouts},
@@ -38,7 +38,7 @@ pub struct Respond {
     /// Its body, rendered now where it has no variable.
     pub body: Wording,
     /// Its fields, written once.
-    pub fields: Text,
+    pub fields: FieldText,
 }
 
 /// A text: fixed, or with variables.
@@ -62,7 +62,7 @@ pub struct FilesRoute {
     /// The directory.
     pub files: Arc<Files>,
     /// `strip_prefix` and `rewrite`.
-    pub target: Target,
+    pub target: PathEdit,
 }
 
 /// An upstream, and how its servers are spoken to.
@@ -72,7 +72,7 @@ pub struct Forward {
     /// What the balancing key is made of.
     pub key: Key,
     /// `strip_prefix` and `rewrite`.
-    pub target: Target,
+    pub target: PathEdit,
     /// The server's side of the waits.
     pub timeouts: Timeouts,
     /// When another server is tried.
@@ -105,11 +105,11 @@ pub struct Group {
     /// Its counters.
     pub metrics: UpstreamMetrics,
     /// How large a response's head may be.
-    pub response: Limits,
+    pub response: HeadLimits,
     /// What the pools keep.
-    pub pool: pool::Limits,
+    pub pool: pool::PoolLimits,
     /// How HTTP/2 is spoken to its servers.
-    pub http2: sessions::Settings,
+    pub http2: sessions::Http2Settings,
     /// Statuses that count as a server's failure.
     pub fail_on: Vec<StatusCode>,
     /// How often its servers' names are looked up.

@@ -12,7 +12,7 @@ mod target;
 pub use action::{Action, FilesRoute, Forward, Group, Key, Redirect, Respond, Wording};
 pub use matcher::{PathMatcher, RouteMatcher};
 pub use router::{Router, Sites};
-pub use target::Target;
+pub use target::PathEdit;
 
 use crate::{filter::Chain, observe::RouteMetrics};
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 use crate::{
     message::context::Scope,
     path::normalise,
-    template::{Part, Template, Variable},
+    template::{Piece, Template, Variable},
 };
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use std::borrow::Cow;
@@ -30,14 +30,14 @@ const MORE_SEGMENTS: usize = 16;
 
 /// `strip_prefix` and `rewrite`.
 #[derive(Clone, Debug, Default)]
-pub struct Target {
+pub struct PathEdit {
     /// Cut from the path's beginning.
     pub strip_prefix: Option<String>,
     /// The new target. Its `{path}` is the path after `strip_prefix`.
     pub rewrite: Option<Template>,
 }
 
-impl Target {
+impl PathEdit {
     /// Whether targets pass as they are.
     pub fn is_identity(&self) -> bool {
         self.strip_prefix.is_none() && self.rewrite.is_none()
@@ -54,7 +54,7 @@ impl Target {
             scope.render_part(part, &mut path);
             // A query is not part of a file's name. But a `?` that comes from the path was `%3F`,
             // and is a part of the name (RFC 3986 §2.2).
-            if *part != Part::Variable(Variable::Path)
+            if *part != Piece::Variable(Variable::Path)
                 && let Some(at) = path[before..].find('?')
             {
                 path.truncate(before + at);
@@ -143,7 +143,7 @@ mod tests {
 
     /// What is looked up for a normalised path.
     fn path(strip_prefix: Option<&str>, rewrite: Option<&str>, path: &str) -> String {
-        let target = Target {
+        let target = PathEdit {
             strip_prefix: strip_prefix.map(str::to_owned),
             rewrite: rewrite.map(|text| Template::parse(text).unwrap()),
         };
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_prefix_is_cut_however_it_was_written() {
-        let target = Target { strip_prefix: Some("/api".into()), rewrite: None };
+        let target = PathEdit { strip_prefix: Some("/api".into()), rewrite: None };
         for (raw, path, uri) in [
             ("/api/a%20b", "/api/a b", "/a%20b"),
             ("/api", "/api", "/"),

@@ -12,11 +12,11 @@ use super::{
 };
 use crate::{
     config::{self, Config, HostPattern},
-    http1::request_head::Limits,
+    http1::request_head::HeadLimits,
     message::forwarded::Believed,
     observe::{
         access_line::Format,
-        access_log::{AccessLog, Options},
+        access_log::{AccessLog, LogOptions},
     },
     origin::{pool, sessions},
     route::{Group, Router, Sites},
@@ -146,7 +146,7 @@ fn tls_parts(tls: &config::Tls, resources: &Resources) -> Result<TlsParts, Build
         Some(file) => tls::tickets_from_file(file).map_err(BuildError::Tls)?,
         None => Arc::clone(&resources.tickets),
     };
-    let server = tls::server_config(tls::Wanted {
+    let server = tls::server_config(tls::ListenerTlsWanted {
         certificates: Arc::clone(&certificates),
         clients: clients.transpose().map_err(BuildError::Tls)?,
         only_tls13: tls.only_tls13,
@@ -174,7 +174,7 @@ fn access_log(
         config::AccessLogFormat::Combined => Format::Combined,
     };
     let dropped = resources.metrics.access_log_dropped.clone();
-    let options = Options {
+    let options = LogOptions {
         path: wanted.path.as_deref(),
         format,
         workers: resources.workers,
@@ -218,17 +218,17 @@ fn group(
     Ok(Group {
         upstream: Upstream::new(&wanted.name, kind, members, fail_open, previous),
         metrics: resources.metrics.upstream(&wanted.name, &servers),
-        pool: pool::Limits {
+        pool: pool::PoolLimits {
             idle: wanted.keepalive,
             idle_timeout: millis(wanted.keepalive_timeout),
             requests: wanted.keepalive_requests,
             age: millis(wanted.keepalive_age),
         },
-        response: Limits {
+        response: HeadLimits {
             head: wanted.limits.response_head,
             fields: wanted.limits.response_headers,
         },
-        http2: sessions::Settings {
+        http2: sessions::Http2Settings {
             streams: wanted.http2.streams,
             ping: wanted.http2.ping,
             ping_timeout: wanted.http2.ping_timeout,

@@ -10,7 +10,7 @@ use crate::{
     message::proxy_header::HeaderVersion,
     tls::{
         TlsError,
-        to_server::{Prepared, Secured, Wanted},
+        to_server::{PreparedTls, ServerHandshakes, ServerTlsWanted},
     },
     upstream::{Means, Reach, Speaks},
 };
@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub(super) struct Reaches<'a> {
     resources: &'a Resources,
     /// Many servers have the same settings, whose files are read once.
-    prepared: Vec<(Wanted, Prepared)>,
+    prepared: Vec<(ServerTlsWanted, PreparedTls)>,
 }
 
 impl<'a> Reaches<'a> {
@@ -54,9 +54,9 @@ impl<'a> Reaches<'a> {
         })
     }
 
-    fn secured(&mut self, tls: &config::ServerTls) -> Result<Secured, TlsError> {
+    fn secured(&mut self, tls: &config::ServerTls) -> Result<ServerHandshakes, TlsError> {
         let name = tls.name.as_deref().unwrap_or_default();
-        let wanted = Wanted {
+        let wanted = ServerTlsWanted {
             ca: tls.ca.clone(),
             own: tls.own.as_ref().map(|own| (own.cert.clone(), own.key.clone())),
             insecure: tls.insecure,
@@ -65,7 +65,7 @@ impl<'a> Reaches<'a> {
         if let Some((_, prepared)) = self.prepared.iter().find(|(known, _)| *known == wanted) {
             return prepared.for_server(name);
         }
-        let prepared = Prepared::read(&wanted, &self.resources.roots)?;
+        let prepared = PreparedTls::read(&wanted, &self.resources.roots)?;
         let secured = prepared.for_server(name)?;
         self.prepared.push((wanted, prepared));
         Ok(secured)

@@ -11,15 +11,15 @@ use crate::{
         Chain, Filter,
         header_edits::{Edits, HeaderEdits},
     },
-    http1::fields::{Text, write_field},
+    http1::fields::{FieldText, write_field},
     message::{
         forwarded::{Edited, ForwardedField, Written},
         hop_by_hop::EditedNames,
     },
     origin::timeouts::Timeouts,
     route::{
-        Action, FilesRoute, Forward, Group, Key, PathMatcher, Redirect, Respond, Route,
-        RouteMatcher, Target, Wording,
+        Action, FilesRoute, Forward, Group, Key, PathEdit, PathMatcher, Redirect, Respond, Route,
+        RouteMatcher, Wording,
     },
 };
 use http::{HeaderValue, StatusCode, header};
@@ -86,7 +86,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn files(&mut self, wanted: &config::Files) -> Arc<Files> {
-        let settings = files::Settings {
+        let settings = files::FilesSettings {
             root: wanted.root.clone(),
             index: wanted.index.clone(),
             dotfiles: wanted.dotfiles,
@@ -217,12 +217,12 @@ fn respond(wanted: &config::Respond) -> Respond {
     Respond {
         status: status(wanted.status),
         body,
-        fields: Text { lines: lines.into(), dated: false, length: None, sized: false },
+        fields: FieldText { lines: lines.into(), dated: false, length: None, sized: false },
     }
 }
 
-fn target(wanted: &config::Route) -> Target {
-    Target { strip_prefix: wanted.strip_prefix.clone(), rewrite: wanted.rewrite.clone() }
+fn target(wanted: &config::Route) -> PathEdit {
+    PathEdit { strip_prefix: wanted.strip_prefix.clone(), rewrite: wanted.rewrite.clone() }
 }
 
 fn key(upstream: &config::Upstream) -> Key {

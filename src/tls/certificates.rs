@@ -25,7 +25,7 @@ use x509_parser::{
 /// Certificates of one listener, found by name.
 #[derive(Debug, Default)]
 pub struct Certificates {
-    all: Vec<Certificate>,
+    all: Vec<LoadedCertificate>,
     exact: HashMap<String, Vec<usize>>,
     /// By the name after `*.`.
     wildcard: HashMap<String, Vec<usize>>,
@@ -43,7 +43,7 @@ pub struct Pair<'a> {
 }
 
 #[derive(Debug)]
-struct Certificate {
+struct LoadedCertificate {
     key: Arc<CertifiedKey>,
     stapled: Option<Stapled>,
     names: Vec<String>,
@@ -93,7 +93,7 @@ impl Certificates {
         let staple = leaf.as_ref().zip(pair.staple);
         let stapled = staple.and_then(|((_, leaf), file)| stapled(&key, leaf, file));
         let key = Arc::new(key);
-        self.all.push(Certificate { key, stapled, names: names.clone(), lifetime });
+        self.all.push(LoadedCertificate { key, stapled, names: names.clone(), lifetime });
         for name in &names {
             let (map, name) = match name.strip_prefix("*.") {
                 Some(parent) => (&mut self.wildcard, parent),
@@ -166,14 +166,14 @@ impl ResolvesServerCert for Certificates {
         let named = named.iter().filter_map(|index| self.all.get(*index));
         // An ECDSA and an RSA certificate may have the same name: the first that the client can
         // verify is taken.
-        let usable = |it: &&Certificate| it.key.key.choose_scheme(offered).is_some();
+        let usable = |it: &&LoadedCertificate| it.key.key.choose_scheme(offered).is_some();
         let found = named.clone().find(usable);
         let any = || if unknown { self.all.iter().find(usable) } else { None };
-        found.or_else(any).or_else(|| named.clone().next()).map(Certificate::now)
+        found.or_else(any).or_else(|| named.clone().next()).map(LoadedCertificate::now)
     }
 }
 
-impl Certificate {
+impl LoadedCertificate {
     /// With its OCSP response until that ends. Clients refuse a response that has ended, and accept
     /// none at all.
     fn now(&self) -> Arc<CertifiedKey> {

@@ -42,7 +42,7 @@ impl TlsError {
 }
 
 /// What a listener's settings are made of.
-pub struct Wanted {
+pub struct ListenerTlsWanted {
     /// Its certificates.
     pub certificates: Arc<Certificates>,
     /// Who may connect, if it asks clients for certificates.
@@ -56,8 +56,8 @@ pub struct Wanted {
 }
 
 /// A listener's settings.
-pub fn server_config(wanted: Wanted) -> Result<ServerConfig, TlsError> {
-    let Wanted { certificates, clients, only_tls13, http2, tickets } = wanted;
+pub fn server_config(wanted: ListenerTlsWanted) -> Result<ServerConfig, TlsError> {
+    let ListenerTlsWanted { certificates, clients, only_tls13, http2, tickets } = wanted;
     let versions: &[_] = if only_tls13 { &[&TLS13] } else { &[&TLS13, &TLS12] };
     let (verifier, tickets): (Arc<dyn ClientCertVerifier>, _) = match clients {
         None => (Arc::new(NoClientAuth), tickets),

@@ -24,7 +24,7 @@ const SESSIONS: usize = 8;
 
 /// What is wanted of TLS to a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ServerTlsWanted {
     /// The authorities that are trusted, in place of the system's.
     pub ca: Option<PathBuf>,
     /// Our own chain and key, for servers that ask for them.
@@ -61,15 +61,15 @@ impl SystemRoots {
 }
 
 /// What the handshakes with some servers have in common.
-pub struct Prepared {
+pub struct PreparedTls {
     config: ClientConfig,
-    wanted: Wanted,
+    wanted: ServerTlsWanted,
     files: Vec<Vec<u8>>,
 }
 
-impl Prepared {
+impl PreparedTls {
     /// Reads the files.
-    pub fn read(wanted: &Wanted, system: &SystemRoots) -> Result<Self, TlsError> {
+    pub fn read(wanted: &ServerTlsWanted, system: &SystemRoots) -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let named = wanted.ca.iter().chain(wanted.own.iter().flat_map(|(chain, key)| [chain, key]));
         let digest = |file: &PathBuf| {
@@ -104,18 +104,18 @@ impl Prepared {
 
     /// The settings for one server. Its certificate must have this `name`. A session is good only
     /// at its own server, so each has its own store.
-    pub fn for_server(&self, name: &str) -> Result<Secured, TlsError> {
+    pub fn for_server(&self, name: &str) -> Result<ServerHandshakes, TlsError> {
         let server = ServerName::try_from(name.to_owned())
             .map_err(|error| TlsError(format!("`{name}` is not a name of a server: {error}")))?;
         let mut config = self.config.clone();
         config.resumption = Resumption::in_memory_sessions(SESSIONS);
         let made_of = MadeOf { wanted: self.wanted.clone(), files: self.files.clone() };
-        Ok(Secured { config: Arc::new(config), name: server, made_of })
+        Ok(ServerHandshakes { config: Arc::new(config), name: server, made_of })
     }
 }
 
 /// What handshakes with one server are made with.
-pub struct Secured {
+pub struct ServerHandshakes {
     /// Shared by all workers, with the sessions in it.
     pub config: Arc<ClientConfig>,
     /// The name that the certificate must have; it is sent as SNI unless it is an IP address.
@@ -125,12 +125,12 @@ pub struct Secured {
 
 #[derive(PartialEq)]
 struct MadeOf {
-    wanted: Wanted,
+    wanted: ServerTlsWanted,
     /// SHA-256 of the content of each file.
     files: Vec<Vec<u8>>,
 }
 
-impl Secured {
+impl ServerHandshakes {
     /// Whether the server may be anybody.
     pub fn is_unverified(&self) -> bool {
         self.made_of.wanted.insecure && self.made_of.wanted.pins.is_empty()
@@ -138,15 +138,15 @@ impl Secured {
 }
 
 /// Whether they were made of the same settings and the same files.
-impl PartialEq for Secured {
+impl PartialEq for ServerHandshakes {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name && self.made_of == other.made_of
     }
 }
 
-impl fmt::Debug for Secured {
+impl fmt::Debug for ServerHandshakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Secured").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("ServerHandshakes").field("name", &self.name).finish_non_exhaustive()
     }
 }
 

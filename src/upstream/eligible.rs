@@ -5,10 +5,10 @@
 
 use super::{
     Reach, Tried,
-    health::passive::{Limits, Standing},
+    health::passive::{EjectionLimits, Standing},
     server::Server,
 };
-use crate::tls::to_server::Secured;
+use crate::tls::to_server::ServerHandshakes;
 use std::{sync::Arc, time::Duration};
 
 /// The reason where a server is alive and full.
@@ -30,7 +30,7 @@ pub struct Member {
     pub max_fails: u32,
     /// The window of `max_fails`, and the length of an ejection.
     pub fail_timeout: Duration,
-    /// A percentage of the attempts within `fail_timeout`: see [`Limits::fail_share`].
+    /// A percentage of the attempts within `fail_timeout`: see [`EjectionLimits::fail_share`].
     pub fail_share: u32,
     /// Attempts in flight at most, over all workers; 0 = unlimited.
     pub max_conns: u32,
@@ -58,13 +58,13 @@ impl Member {
 
     /// Whether the server is not verified, although there is TLS.
     pub fn is_unverified(&self) -> bool {
-        self.reach.means.tls.as_ref().is_some_and(Secured::is_unverified)
+        self.reach.means.tls.as_ref().is_some_and(ServerHandshakes::is_unverified)
     }
 
     /// When failures eject it.
-    pub fn limits(&self) -> Limits {
+    pub fn limits(&self) -> EjectionLimits {
         let &Self { max_fails, fail_timeout, fail_share, .. } = self;
-        Limits { max_fails, fail_timeout, fail_share }
+        EjectionLimits { max_fails, fail_timeout, fail_share }
     }
 
     /// Its state by its traffic. A reload that sets `max_fails = 0` ends an ejection.

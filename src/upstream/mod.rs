@@ -33,14 +33,14 @@ use eligible::Candidates;
 use health::passive::Standing;
 use lease::Entry;
 use std::sync::{Arc, Mutex};
-use strategy::Group;
+use strategy::Rank;
 
 /// A group of servers, as one config has it.
 pub struct Upstream {
     name: Arc<str>,
     members: Vec<Member>,
-    primaries: Group,
-    backups: Group,
+    primaries: Rank,
+    backups: Rank,
     fail_open: bool,
     budget: Budget,
     /// Held while a server is ejected, by the old and the new snapshot alike.
@@ -85,7 +85,7 @@ impl Upstream {
         fail_open: bool,
         previous: Option<&Self>,
     ) -> Self {
-        let group = |backup, old: Option<&Group>| Group::new(kind, &members, backup, old);
+        let group = |backup, old: Option<&Rank>| Rank::new(kind, &members, backup, old);
         Self {
             name: name.into(),
             primaries: group(false, previous.map(|old| &old.primaries)),

@@ -4,7 +4,7 @@
 //! [`crate::tls::to_server`], [`crate::message::proxy_header`]. [`crate::origin::dial`] opens
 //! connections by it.
 
-use crate::{message::proxy_header::HeaderVersion, tls::to_server::Secured};
+use crate::{message::proxy_header::HeaderVersion, tls::to_server::ServerHandshakes};
 use std::{
     path::PathBuf,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -26,7 +26,7 @@ pub struct Means {
     /// What is spoken to it.
     pub speaks: Speaks,
     /// TLS.
-    pub tls: Option<Secured>,
+    pub tls: Option<ServerHandshakes>,
     /// The header by which the server is told who the client is.
     pub announces: Option<HeaderVersion>,
 }

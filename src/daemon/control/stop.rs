@@ -3,7 +3,7 @@
 //! Owns: the order of a stop, and its time limit. May touch: the control thread's state. Called by
 //! [`Control::serve`](super::Control::serve) when it has been told to stop.
 
-use super::{Control, Signals, Told, reopen_logs};
+use super::{Control, SignalAsk, Signals, reopen_logs};
 use crate::snapshot::live::Phase;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
@@ -24,9 +24,9 @@ impl Control {
         let second_signal = async {
             loop {
                 match signals.next().await {
-                    Told::Stop => return,
-                    Told::ReopenLogs => reopen_logs(&live),
-                    Told::Reload => tracing::warn!("stopping: not reloaded"),
+                    SignalAsk::Stop => return,
+                    SignalAsk::ReopenLogs => reopen_logs(&live),
+                    SignalAsk::Reload => tracing::warn!("stopping: not reloaded"),
                 }
             }
         };

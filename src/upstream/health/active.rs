@@ -8,12 +8,12 @@ use crate::settings::HealthCheck;
 
 /// Rise and fall of one server.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct RiseAndFall {
     passed: u32,
     failed: u32,
 }
 
-impl Tally {
+impl RiseAndFall {
     /// The health after one more probe; `now` is the health before.
     pub fn count(&mut self, passed: bool, now: ActiveHealth, check: &HealthCheck) -> ActiveHealth {
         if passed {
@@ -54,7 +54,8 @@ mod tests {
     #[test]
     fn rise_and_fall() {
         use ActiveHealth::{Down, Unchecked, Up};
-        let (check, mut tally, mut health) = (check(), Tally::default(), ActiveHealth::Unchecked);
+        let (check, mut tally, mut health) =
+            (check(), RiseAndFall::default(), ActiveHealth::Unchecked);
         let mut after = |passed| {
             health = tally.count(passed, health, &check);
             health
@@ -66,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_server_being_checked_is_up_after_one_pass() {
-        let mut tally = Tally::default();
+        let mut tally = RiseAndFall::default();
         assert_eq!(tally.count(true, ActiveHealth::Checking, &check()), ActiveHealth::Up);
     }
 }

@@ -28,7 +28,7 @@ const DUE: u64 = 1 << 1;
 
 /// When failures eject, and for how long; from the config.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct EjectionLimits {
     /// Failures within `fail_timeout` that eject; 0 = never.
     pub max_fails: u32,
     /// The window and the length of an ejection.
@@ -38,7 +38,7 @@ pub struct Limits {
     pub fail_share: u32,
 }
 
-impl Limits {
+impl EjectionLimits {
     fn window_ms(self) -> u64 {
         u64::try_from(self.fail_timeout.as_millis()).unwrap_or(u64::MAX >> 2).min(u64::MAX >> 2)
     }
@@ -111,7 +111,7 @@ impl Passive {
     }
 
     /// Claims the probe that is due, for `fail_timeout`; `None` when another request was faster.
-    pub fn claim(&self, limits: Limits, now: u64) -> Option<Claim> {
+    pub fn claim(&self, limits: EjectionLimits, now: u64) -> Option<Claim> {
         let word = self.word.load(Relaxed);
         if word == IN || word >> 1 > now {
             return None;
@@ -136,7 +136,7 @@ impl Passive {
     /// An attempt succeeded; there were `attempts` in all. Most calls only read memory that the
     /// pick has read, too.
     #[inline]
-    pub fn succeeded(&self, limits: Limits, now: u64, attempts: u64) {
+    pub fn succeeded(&self, limits: EjectionLimits, now: u64, attempts: u64) {
         if self.in_a_row.load(Relaxed) != 0 {
             self.in_a_row.store(0, Relaxed);
         }
@@ -162,7 +162,7 @@ impl Passive {
         self.in_a_row.store(0, Relaxed);
     }
 
-    fn sample(&self, window: &mut Window, limits: Limits, now: u64, attempts: u64) {
+    fn sample(&self, window: &mut Window, limits: EjectionLimits, now: u64, attempts: u64) {
         let next = window.tally.sample(now, attempts, limits.window_ms());
         self.next_sample.store(next, Relaxed);
     }
@@ -171,7 +171,7 @@ impl Passive {
     pub fn eject_again(
         &self,
         claim: Claim,
-        limits: Limits,
+        limits: EjectionLimits,
         now: u64,
         reason: &'static str,
     ) -> Option<u64> {
@@ -192,7 +192,7 @@ impl Passive {
     /// ejection done, under `ejections`, so that two threads cannot eject the last two.
     pub fn fail(
         &self,
-        limits: Limits,
+        limits: EjectionLimits,
         (now, attempts): (u64, u64),
         reason: &'static str,
         ejections: &Mutex<()>,
@@ -227,13 +227,13 @@ impl Passive {
     }
 
     /// The failures that count at `now`.
-    pub fn failures(&self, limits: Limits, now: u64) -> Failures {
+    pub fn failures(&self, limits: EjectionLimits, now: u64) -> Failures {
         let mut window = self.lock();
         window.expire(now, limits.window_ms());
         Failures { recent: window.times.len(), reason: window.reason }
     }
 
-    fn eject(&self, limits: Limits, now: u64) -> u64 {
+    fn eject(&self, limits: EjectionLimits, now: u64) -> u64 {
         let for_ms = limits.window_ms();
         self.word.store((now + for_ms).max(1) << 1, Relaxed);
         for_ms
@@ -249,8 +249,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn limits(max_fails: u32, millis: u64) -> Limits {
-        Limits { max_fails, fail_timeout: Duration::from_millis(millis), fail_share: 5 }
+    fn limits(max_fails: u32, millis: u64) -> EjectionLimits {
+        EjectionLimits { max_fails, fail_timeout: Duration::from_millis(millis), fail_share: 5 }
     }
 
     #[test]

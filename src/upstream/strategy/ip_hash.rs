@@ -6,7 +6,7 @@
 //! used, it hashes the address again, starting from that `h`. For a whole address this is one step,
 //! `h = (h · 113^n + c) mod 6271`, so a key needs only these two numbers.
 
-use super::{Candidates, Share, Strategy, round_robin::RoundRobin, share::Line};
+use super::{Candidates, Share, Strategy, round_robin::RoundRobin, share::NumberLine};
 use crate::cidr::PeerAddress;
 use std::net::IpAddr;
 
@@ -40,13 +40,13 @@ fn positions(key: u64) -> impl Iterator<Item = u64> {
 
 /// A server by the client's address.
 pub(super) struct IpHash {
-    line: Line,
+    line: NumberLine,
     turns: RoundRobin,
 }
 
 impl IpHash {
     pub(super) fn new(shares: &[Share<'_>], turns: RoundRobin) -> Self {
-        Self { line: Line::new(shares.iter().map(|share| share.weight)), turns }
+        Self { line: NumberLine::new(shares.iter().map(|share| share.weight)), turns }
     }
 }
 
@@ -70,7 +70,7 @@ mod tests {
 
     fn vector(address: &str) -> (u64, [usize; 3]) {
         let key = key(address.parse().expect("address"));
-        let line = Line::new([1, 1, 1].into_iter());
+        let line = NumberLine::new([1, 1, 1].into_iter());
         let mut positions = positions(key);
         let mut next = || positions.next().expect("endless");
         let first = next();

@@ -52,14 +52,14 @@ fn build(kind: StrategyKind, shares: &[Share<'_>], cursor: Arc<AtomicU64>) -> Bo
 }
 
 /// The primaries or the backups of an upstream, with a strategy of their own.
-pub(super) struct Group {
+pub(super) struct Rank {
     indices: Vec<usize>,
     strategy: Box<dyn Strategy>,
     /// The position in the turns; shared with the same group in the next snapshot.
     cursor: Arc<AtomicU64>,
 }
 
-impl Group {
+impl Rank {
     /// The group of those `members` that are backups, or of those that are not.
     pub(super) fn new(
         kind: StrategyKind,

@@ -6,7 +6,8 @@
 //! workers choosing the same one at once.
 
 use super::{
-    Candidates, Share, Strategy, least_connections::Load, round_robin::RoundRobin, share::Line,
+    Candidates, Share, Strategy, least_connections::Load, round_robin::RoundRobin,
+    share::NumberLine,
 };
 use std::{
     hash::{BuildHasher, RandomState},
@@ -18,14 +19,14 @@ const DRAWS: usize = 20;
 
 /// The less loaded of two random servers.
 pub(super) struct RandomTwo {
-    line: Line,
+    line: NumberLine,
     turns: RoundRobin,
     random: Random,
 }
 
 impl RandomTwo {
     pub(super) fn new(shares: &[Share<'_>], turns: RoundRobin) -> Self {
-        let line = Line::new(shares.iter().map(Share::turns));
+        let line = NumberLine::new(shares.iter().map(Share::turns));
         Self { line, turns, random: Random::new() }
     }
 

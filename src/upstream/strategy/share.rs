@@ -25,12 +25,12 @@ impl Share<'_> {
 }
 
 /// The number line from 0 to the sum of all weights, cut into one stretch per server.
-pub(super) struct Line {
+pub(super) struct NumberLine {
     /// Where the stretch of each server ends.
     ends: Box<[u64]>,
 }
 
-impl Line {
+impl NumberLine {
     pub(super) fn new(weights: impl Iterator<Item = u32>) -> Self {
         let ends = weights.scan(0, |end, weight| {
             *end += u64::from(weight);

@@ -11,7 +11,7 @@ use sheave::{
     clock::Clock,
     http1::{
         outgoing::{Outgoing, Part},
-        request_head::Limits,
+        request_head::HeadLimits,
     },
     message::{
         body::{Body, Length, Want},
@@ -20,7 +20,7 @@ use sheave::{
     origin::{
         Asking, Destination, Home, Taker, Terms, fetch,
         pool::{self, Pool},
-        sessions::Settings,
+        sessions::Http2Settings,
         timeouts::Timeouts,
     },
     upstream::{Means, Reach, Server, Speaks},
@@ -44,7 +44,7 @@ const WAIT: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// How large the head of an answer may be.
-const HEAD: Limits = Limits { head: 16 * 1024, fields: 100 };
+const HEAD: HeadLimits = HeadLimits { head: 16 * 1024, fields: 100 };
 
 /// A frame: its kind, its flags, its stream and what is in it.
 type Frame = (u8, u8, u8, Vec<u8>);
@@ -122,12 +122,12 @@ async fn ask(uploads: bool) {
     let body = if uploads { Bytes::from(vec![b'x'; 100_000]).into() } else { Body::Empty };
     let mut upload = Upload::new(body, 0, 0, &None);
     let (pool, timeouts, http2) =
-        (Arc::<Pool>::default(), Timeouts::all(WAIT), Settings::once(WAIT));
+        (Arc::<Pool>::default(), Timeouts::all(WAIT), Http2Settings::once(WAIT));
     let terms =
         Terms { timeouts: &timeouts, head: HEAD, http2: &http2, begun: (Instant::now(), 0) };
     let fetched = fetch(&pool, &to, &Asked(uploads), &mut upload, &terms).await;
     let Ok(reply) = fetched.reply else { return };
-    let limits = pool::Limits { idle: 0, idle_timeout: 0, requests: 0, age: 0 };
+    let limits = pool::PoolLimits { idle: 0, idle_timeout: 0, requests: 0, age: 0 };
     let home = Home { pool, limits, lease: None, clock: Clock::start() };
     let mut body = reply.into_body(upload, home, Taker::whole(WAIT));
     let mut left = body.length();

@@ -2,11 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sheave::files::range::{Asked, read};
+use sheave::files::range::{AskedRange, read};
 
 fuzz_target!(|input: (u64, &[u8])| {
     let (length, field) = input;
-    if let Asked::Part { first, last } = read(field, length) {
+    if let AskedRange::Part { first, last } = read(field, length) {
         assert!(first <= last && last < length);
     }
 });

@@ -9,10 +9,10 @@ use sheave::http1::{
     chunked::{Chunked, Step},
     request::Head,
     request_body::hand_over,
-    request_head::{Bad, Framing, Limits, RequestHead, parse},
+    request_head::{Bad, RequestFraming, HeadLimits, RequestHead, parse},
 };
 
-const LIMITS: Limits = Limits { head: 2048, fields: 20 };
+const LIMITS: HeadLimits = HeadLimits { head: 2048, fields: 20 };
 
 /// A head, whether one was seen at all, and what was left of `sent`, which came in pieces.
 fn read(sent: &[u8], piece: usize) -> Result<Option<(RequestHead, Bytes)>, Bad> {
@@ -29,7 +29,7 @@ fn read(sent: &[u8], piece: usize) -> Result<Option<(RequestHead, Bytes)>, Bad> 
 }
 
 /// What is told of a head.
-fn told(told: &RequestHead) -> (String, HeaderMap, Framing, [bool; 3]) {
+fn told(told: &RequestHead) -> (String, HeaderMap, RequestFraming, [bool; 3]) {
     let Head { method, target, version, fields, present, protocols: _ } = &told.head;
     let line = format!("{method} {target:?} {version:?} {present:?}");
     let flags = [told.keep_alive, told.expects_continue, told.takes_trailers];
@@ -86,8 +86,8 @@ fuzz_target!(|input: (u8, &[u8])| {
     let taken = sent.len() - rest.len();
     assert!(taken <= LIMITS.head && sent[..taken].ends_with(b"\n") && sent[taken..] == rest);
     match head.framing {
-        Framing::None => {}
-        Framing::Length(length) => body(&rest, Some(length)),
-        Framing::Chunked | Framing::Both => body(&rest, None),
+        RequestFraming::None => {}
+        RequestFraming::Length(length) => body(&rest, Some(length)),
+        RequestFraming::Chunked | RequestFraming::Both => body(&rest, None),
     }
 });

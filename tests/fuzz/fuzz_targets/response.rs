@@ -7,12 +7,12 @@ use libfuzzer_sys::fuzz_target;
 use sheave::{
     http1::{
         chunked::{Chunked, Step},
-        request_head::Limits,
+        request_head::HeadLimits,
     },
-    origin::response_head::{Framing, parse},
+    origin::response_head::{BodyEnd, parse},
 };
 
-const LIMITS: Limits = Limits { head: 64 * 1024, fields: 200 };
+const LIMITS: HeadLimits = HeadLimits { head: 64 * 1024, fields: 200 };
 
 fuzz_target!(|input: (bool, &[u8])| {
     let (head, sent) = input;
@@ -20,7 +20,7 @@ fuzz_target!(|input: (bool, &[u8])| {
     let mut unread = Bytes::copy_from_slice(sent);
     let Ok(Some(response)) = parse(&mut unread, &method, LIMITS, |_, _| {}) else { return };
     assert!(unread.len() < sent.len());
-    if response.framing == Framing::Chunked {
+    if response.framing == BodyEnd::Chunked {
         let mut chunked = Chunked::default();
         let mut taken = 0;
         while let Ok(step) = chunked.step(&mut unread) {
