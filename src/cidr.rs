@@ -1,6 +1,6 @@
 //! Whom a connection is from: an address, a range as `10.0.0.0/8`, a set of ranges.
 //!
-//! Owns: the notations and the tests. May touch: nothing of ours.
+//! Owns: the notations and the tests. May touch: nothing outside this room.
 
 use std::{
     fmt,

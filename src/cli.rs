@@ -1,8 +1,8 @@
 //! The command line.
 //!
 //! Owns: flags, what they lead to, and what is printed. May touch: [`crate::config`],
-//! [`crate::daemon`], [`crate::demo`], [`crate::health`]. `main.rs` turns its answer into the exit
-//! code.
+//! [`crate::daemon`], [`crate::demo`], [`crate::health`], [`crate::snapshot`]. `main.rs` turns its
+//! answer into the exit code.
 
 use crate::{
     config::{self, Loaded},

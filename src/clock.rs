@@ -1,7 +1,8 @@
 //! Monotonic milliseconds since the process began.
 //!
 //! Owns: the one notion of time that the data path shares, small enough for an atomic. May touch:
-//! nothing of ours. Health logic takes such numbers as arguments, so its tests simulate time.
+//! nothing outside this room. Health logic takes such numbers as arguments, so its tests simulate
+//! time.
 
 use std::time::Instant;
 

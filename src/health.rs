@@ -1,8 +1,8 @@
 //! `sheave health`: asks a running daemon whether it is alive.
 //!
 //! Owns: one small HTTP request over a plain or Unix socket, so that a container image needs no
-//! curl. May touch: nothing of ours. It does not read the config: a file that is being edited says
-//! nothing about the daemon, which runs on with the one before.
+//! curl. May touch: nothing outside this room. It does not read the config: a file that is being
+//! edited says nothing about the daemon, which runs on with the one before.
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::{

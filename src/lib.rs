@@ -4,7 +4,7 @@
 //!
 //! | step | where |
 //! |---|---|
-//! | a connection is accepted | [`client::listener`] |
+//! | a connection is accepted | [`client::accept`] |
 //! | PROXY protocol, TLS | [`client::connection`] |
 //! | HTTP/1, or HTTP/2 | [`client::http1`], [`client::http2`] |
 //! | one snapshot, one context | [`proxy::begin`] |

@@ -1,9 +1,9 @@
 //! Within one machine: sending without pacing.
 //!
-//! Owns: the option `TCP_CONGESTION`. May touch: nothing of ours. BBR estimates the rate of the
-//! path and sends at that rate, by timers. Between two sockets of one machine there is no such
-//! path: a response of 1 MB waited up to 20 ms for these timers and cost twice the processor time
-//! (`benches/results/LOG.md`). Over a network the system's choice stays.
+//! Owns: the option `TCP_CONGESTION`. May touch: nothing outside this room. BBR estimates the rate
+//! of the path and sends at that rate, by timers. Between two sockets of one machine there is no
+//! such path: a response of 1 MB waited up to 20 ms for these timers and cost twice the processor
+//! time (`benches/results/LOG.md`). Over a network the system's choice stays.
 
 use rustix::net::sockopt::{set_tcp_congestion, tcp_congestion};
 use std::{net::IpAddr, os::fd::AsFd};

@@ -1,8 +1,8 @@
 //! The path of a request as it is matched and looked up.
 //!
-//! Owns: the one reading of a path that routes and files share. May touch: nothing of ours.
-//! Next: the router matches on it, [`crate::files`] looks it up. What goes upstream is the path as
-//! it was received (RFC 9110 §7.7), so nothing here may be used to rewrite a request.
+//! Owns: the one reading of a path that routes and files share. May touch: nothing outside this
+//! room. Next: the router matches on it, [`crate::files`] looks it up. What goes upstream is the
+//! path as it was received (RFC 9110 §7.7), so nothing here may be used to rewrite a request.
 
 use std::{borrow::Cow, fmt};
 

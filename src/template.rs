@@ -1,7 +1,7 @@
 //! A text with variables: `https://{host}{uri}`.
 //!
-//! Owns: the notation and its errors. May touch: nothing of ours; config parses templates, requests
-//! render them ([`crate::message::context`]). `{{` and `}}` are literal braces.
+//! Owns: the notation and its errors. May touch: nothing outside this room. `{{` and `}}` are
+//! literal braces.
 
 use http::HeaderName;
 

@@ -26,6 +26,8 @@ struct Source {
     path: String,
     /// The module under the crate's root that it is part of.
     room: String,
+    /// What its `//!` says.
+    told: String,
     /// Without comments.
     code: String,
     /// How much of `code` comes before its tests.
@@ -40,13 +42,35 @@ impl Source {
         let room = parts.next().expect("a file in src").trim_end_matches(".rs").to_owned();
         let code: String =
             text.lines().map(|line| without_comment(line).to_owned() + "\n").collect();
+        let told = text.lines().map_while(|line| line.strip_prefix("//!")).collect();
         let is_test = path.ends_with("/tests.rs");
         let tests_at = if is_test { 0 } else { code.find(TESTS).unwrap_or(code.len()) };
-        Self { path, room, code, tests_at }
+        Self { path, room, told, code, tests_at }
     }
 
     fn without_tests(&self) -> &str {
         &self.code[..self.tests_at]
+    }
+
+    /// The module that the file is, as the segments of its path below the crate's root.
+    fn module(&self) -> Vec<&str> {
+        let path = self.path.trim_start_matches("src/").trim_end_matches(".rs");
+        path.trim_end_matches("/mod").split('/').collect()
+    }
+
+    /// Everything of ours that it imports, from the crate's root on.
+    fn imports(&self) -> Vec<Vec<String>> {
+        let module = self.module();
+        let own = |length: usize| module[..length].iter().map(|it| (*it).to_owned());
+        let above = own(module.len() - 1).collect::<Vec<_>>();
+        let here = own(module.len()).collect::<Vec<_>>();
+        let code = self.without_tests();
+        [("crate::", Vec::new()), ("super::", above), ("self::", here)]
+            .iter()
+            .flat_map(|(start, before)| {
+                paths(code, start).into_iter().map(|path| [before.clone(), path].concat())
+            })
+            .collect()
     }
 
     /// The file is its room's root, whose parent is the crate.
@@ -233,6 +257,91 @@ fn each_library_stays_in_its_rooms() {
                 if modules.is_empty() || modules.contains(&path[0].as_str()) {
                     mistakes.push(format!("{}: {library}{}", source.path, path.join("::")));
                 }
+            }
+        }
+    }
+    assert_none(&mistakes);
+}
+
+#[test]
+fn a_file_touches_the_rooms_that_it_says() {
+    let rooms = ranks();
+    let mut mistakes = Vec::new();
+    let sources = sources();
+    for source in &sources {
+        let Some((_, told)) = source.told.split_once("May touch:") else { continue };
+        let told = told.split(". ").next().unwrap_or(told).replace('`', " ");
+        let mut told: Vec<_> =
+            paths(&told, "crate::").into_iter().map(|it| it[0].clone()).collect();
+        // A room's root speaks for the room.
+        let is_meant = |it: &&Source| {
+            it.path == source.path
+                || source.path.ends_with("/mod.rs")
+                    && source.is_room_root()
+                    && it.room == source.room
+        };
+        let meant = sources.iter().filter(is_meant);
+        let mut touched: Vec<_> = meant.flat_map(Source::imports).map(|it| it[0].clone()).collect();
+        touched.retain(|room| rooms.contains_key(room) && *room != source.room);
+        for list in [&mut told, &mut touched] {
+            list.sort();
+            list.dedup();
+        }
+        if told != touched {
+            mistakes.push(format!("{} touches {touched:?}, and says {told:?}", source.path));
+        }
+    }
+    assert_none(&mistakes);
+}
+
+#[test]
+fn files_of_a_room_import_in_no_circle() {
+    let sources = sources();
+    let files: Vec<_> = sources.iter().filter(|it| it.tests_at > 0).collect();
+    let modules: BTreeMap<_, _> = files.iter().map(|it| (it.module().join("::"), *it)).collect();
+    let mut below: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (module, source) in &modules {
+        // Importing something of a file is knowing the file.
+        let of_file = |path: Vec<String>| {
+            (1..=path.len())
+                .rev()
+                .map(|end| path[..end].join("::"))
+                .find_map(|it| modules.get_key_value(&it).filter(|(_, it)| it.room == source.room))
+        };
+        let known = source.imports().into_iter().filter_map(of_file).map(|(name, _)| name);
+        // A room's root only declares its files, and says again what they have.
+        below.insert(module, known.filter(|it| *it != module && it.contains("::")).collect());
+    }
+    // Files that know nobody who is left go, one after the other: a circle remains.
+    while let Some(free) = below.iter().find(|(_, known)| known.is_empty()).map(|it| *it.0) {
+        below.remove(free);
+        for known in below.values_mut() {
+            known.retain(|it| *it != free);
+        }
+    }
+    let mistakes = below.iter().map(|(file, known)| format!("{file} knows {known:?}"));
+    assert_none(&mistakes.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_types_name_is_used_once() {
+    let mut found: BTreeMap<String, String> = BTreeMap::new();
+    let mut mistakes = Vec::new();
+    for source in sources() {
+        // What the user wrote has the name of what is made of it: `config::Route`, `route::Route`.
+        if source.room == "config" || source.tests_at == 0 {
+            continue;
+        }
+        for line in source.without_tests().lines() {
+            let line = line.strip_prefix("pub(super) ").unwrap_or(line);
+            let line = line.strip_prefix("pub ").unwrap_or(line);
+            let kinds = ["struct ", "enum ", "trait ", "type "];
+            let Some(rest) = kinds.iter().find_map(|kind| line.strip_prefix(kind)) else {
+                continue;
+            };
+            let name = rest.split(|it: char| !it.is_alphanumeric()).next().expect("a name");
+            if let Some(other) = found.insert(name.to_owned(), source.path.clone()) {
+                mistakes.push(format!("`{name}` is in {other} and in {}", source.path));
             }
         }
     }

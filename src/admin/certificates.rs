@@ -1,6 +1,6 @@
 //! When the certificates end: for `/health`, and as gauges.
 //!
-//! Owns: what `/health` says of them. May touch: the snapshot.
+//! Owns: what `/health` says of them. May touch: [`crate::snapshot`].
 
 use crate::snapshot::{Live, Snapshot};
 use jiff::Timestamp;
@@ -28,7 +28,6 @@ pub(super) fn check(snapshot: &Snapshot, now: Timestamp) -> Option<(bool, Value)
     let well = first.ends - now >= SOON && early.is_none();
     let time = |second| Timestamp::from_second(second).map(|it| it.to_string()).ok();
     let mut told = json!({
-        "status": super::health::word(well),
         "first_to_expire": first.file.display().to_string(),
         "expires": time(first.ends),
     });

@@ -47,8 +47,9 @@ pub(super) fn health(live: &Live) -> Response<Full<Bytes>> {
         let dropped = live.metrics.access_log_dropped.get();
         checks.insert("access_log".into(), json!({ "status": word(whole), "dropped": dropped }));
     }
-    if let Some((well, told)) = certificates::check(&snapshot, Timestamp::now()) {
+    if let Some((well, mut told)) = certificates::check(&snapshot, Timestamp::now()) {
         degraded |= !well;
+        told["status"] = word(well).into();
         checks.insert("certificates".into(), told);
     }
     let serving = live.phase() == Phase::Running && snapshot.has_live_upstream(now);
@@ -62,6 +63,6 @@ pub(super) fn health(live: &Live) -> Response<Full<Bytes>> {
     document(status, &body)
 }
 
-pub(super) fn word(well: bool) -> &'static str {
+fn word(well: bool) -> &'static str {
     if well { "ok" } else { "degraded" }
 }

@@ -1,7 +1,7 @@
 //! The admin address: metrics, health, reload.
 //!
-//! Owns: its HTTP server, on the control thread. May touch: [`crate::snapshot`]. It is never on a
-//! listener for clients.
+//! Owns: its HTTP server, on the control thread. May touch: [`crate::snapshot`], [`crate::task`],
+//! [`crate::upstream`]. It is never on a listener for clients.
 
 mod certificates;
 mod health;

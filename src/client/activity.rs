@@ -1,8 +1,8 @@
 //! What an HTTP/2 connection is doing, and for how long it may.
 //!
-//! Owns: the moments that the client's timeouts count from. May touch: [`crate::clock`]. Written by
-//! [`super::io`] and the service, read by the one alarm of [`super::http2`], so that no
-//! request starts or stops a timer.
+//! Owns: the moments that the client's timeouts count from. May touch: [`crate::clock`],
+//! [`crate::http1`]. Written by [`super::io`] and the service, read by the one alarm of
+//! [`super::http2`], so that no request starts or stops a timer.
 
 use super::{frames::Shown, settings::Waits};
 use crate::{clock::Clock, http1::buffers::Parts};

@@ -1,8 +1,8 @@
 //! A connection's one timer.
 //!
-//! Owns: when to check next. May touch: nothing of ours. It rings no later than the first timeout
-//! can be over, so that requests neither set nor stop it. When it rings, the connection checks its
-//! timeouts.
+//! Owns: when to check next. May touch: nothing outside this room. It rings no later than the first
+//! timeout can be over, so that requests neither set nor stop it. When it rings, the connection
+//! checks its timeouts.
 
 use std::{
     pin::Pin,

@@ -1,7 +1,8 @@
 //! Reads the PROXY protocol's header, which comes before anything else on a connection.
 //!
-//! Owns: its time limit, and the reports of failures. May touch: [`super::listener`], the metrics,
-//! [`crate::message::proxy_protocol`]. Called by [`super::connection`], before the TLS handshake.
+//! Owns: its time limit, and the reports of failures. May touch: [`crate::cidr`],
+//! [`crate::message`], [`crate::observe`], [`crate::proxy`]. Called by [`super::connection`],
+//! before the TLS handshake.
 
 use super::{
     handshake::LAST,

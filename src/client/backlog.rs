@@ -1,7 +1,7 @@
 //! The connections that the kernel has made, and how they are taken from it.
 //!
-//! Owns: one worker's listening socket. May touch: nothing of ours. [`super::listener`] takes from
-//! it.
+//! Owns: one worker's listening socket. May touch: nothing outside this room. [`super::listener`]
+//! takes from it.
 
 use nix::{libc, setsockopt_impl, sockopt_impl, sys::socket::setsockopt};
 use rustix::{

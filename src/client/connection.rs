@@ -1,8 +1,8 @@
 //! One client connection, from its first byte to its last.
 //!
-//! Owns: the choice of HTTP version. May touch: [`crate::proxy`]. Next: [`super::announcement`] and
-//! [`super::handshake`], then
-//! [`super::http1`] or [`super::http2`].
+//! Owns: the choice of HTTP version. May touch: [`crate::cidr`], [`crate::message`],
+//! [`crate::proxy`]. Next: [`super::announcement`] and [`super::handshake`], then [`super::http1`]
+//! or [`super::http2`].
 
 use super::{
     announcement, handshake, http1::Http1, http2, listener::OpenConnection, service::Service,

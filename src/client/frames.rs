@@ -1,7 +1,7 @@
 //! Follows the frames of an HTTP/2 client (RFC 9113 §4.1).
 //!
-//! Owns: whether a frame or field block has begun that is not whole yet. May touch: nothing of
-//! ours. [`super::io`] shows it the bytes that come. hyper reads the frames themselves, but
+//! Owns: whether a frame or field block has begun that is not whole yet. May touch: nothing outside
+//! this room. [`super::io`] shows it the bytes that come. hyper reads the frames themselves, but
 //! does not tell of one that is not whole.
 
 /// A client's first bytes (RFC 9113 §3.4).

@@ -1,7 +1,7 @@
 //! A TLS handshake with a client, and the reports of failed ones.
 //!
-//! Owns: its time limit, and the reasons of failures. May touch: [`super::listener`], the metrics.
-//! Called by [`super::connection`].
+//! Owns: its time limit, and the reasons of failures. May touch: [`crate::cidr`],
+//! [`crate::message`], [`crate::observe`], [`crate::proxy`]. Called by [`super::connection`].
 
 use super::{
     listener::{Listener, OpenConnection},

@@ -1,10 +1,10 @@
 //! HTTP/1 with a client: heads in, answers out, one after the other (RFC 9112).
 //!
 //! Owns: the client's timeouts between requests, and the ways to end: politely while draining, with
-//! 408, or at once. May touch: [`crate::http1`], [`super::service`]. Every request goes to
-//! [`crate::proxy::handle`]. Meanwhile the socket is read for the request's body, or watched in
-//! case the client goes away. Next: [`super::http1_response`], or [`super::http2`] if the
-//! client speaks HTTP/2.
+//! 408, or at once. May touch: [`crate::http1`], [`crate::message`], [`crate::proxy`]. Every
+//! request goes to [`crate::proxy::handle`]. Meanwhile the socket is read for the request's body,
+//! or watched in case the client goes away. Next: [`super::http1_response`], or [`super::http2`] if
+//! the client speaks HTTP/2.
 
 use super::{
     alarm::Alarm,

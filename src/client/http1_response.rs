@@ -1,7 +1,8 @@
 //! One response on its way to an HTTP/1 client.
 //!
 //! Owns: sending as many bytes as were announced, and the time that a client may take nothing. May
-//! touch: [`super::http1_socket`], [`crate::proxy::delivery`]. Called by [`super::http1`].
+//! touch: [`crate::clock`], [`crate::http1`], [`crate::message`], [`crate::proxy`]. Called by
+//! [`super::http1`].
 
 use super::{
     alarm::Alarm,

@@ -1,7 +1,7 @@
 //! A client's socket that speaks HTTP/1, with the bytes that were read and those to be written.
 //!
-//! Owns: the two directions. May touch: [`crate::http1`]. [`super::http1`] reads heads from it,
-//! [`super::http1_response`] writes responses to it.
+//! Owns: the two directions. May touch: [`crate::http1`], [`crate::message`]. [`super::http1`]
+//! reads heads from it, [`super::http1_response`] writes responses to it.
 
 use super::stream::Stream;
 use crate::{

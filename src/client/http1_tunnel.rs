@@ -1,9 +1,8 @@
 //! A tunnel's client half over HTTP/1 (RFC 9110 §7.8).
 //!
-//! Owns: passing bytes in both directions until both have ended. May touch:
-//! [`super::http1_socket`], [`crate::proxy::delivery`]. Called by [`super::http1`] once the server
-//! has agreed to change protocols. How long nothing may pass is the server half's
-//! ([`crate::origin::tunnel`]).
+//! Owns: passing bytes in both directions until both have ended. May touch: [`crate::http1`],
+//! [`crate::message`], [`crate::proxy`]. Called by [`super::http1`] once the server has agreed to
+//! change protocols. How long nothing may pass is the server half's ([`crate::origin::tunnel`]).
 
 use super::http1_socket::Http1Socket;
 use crate::{

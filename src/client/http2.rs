@@ -1,7 +1,6 @@
 //! HTTP/2 with a client, by h2.
 //!
-//! Owns: the ways to end. May touch: [`super::http2_patience`] for the client's timeouts,
-//! [`super::http2_streams`], which reads, writes and answers.
+//! Owns: the ways to end. May touch: [`crate::http1`], [`crate::observe`].
 //!
 //! What a broken message or frame comes to is mostly h2's to decide: a field that its HPACK decoder
 //! refuses ends the connection, where RFC 9113 §8.1.1 wants the stream to end.

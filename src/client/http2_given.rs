@@ -1,6 +1,7 @@
 //! A part of a response that h2 has been given to send.
 //!
-//! Owns: how much of it h2 still holds, which h2 itself does not tell. May touch: nothing of ours.
+//! Owns: how much of it h2 still holds, which h2 itself does not tell. May touch: nothing outside
+//! this room.
 
 use bytes::{Buf, Bytes};
 use futures_util::task::AtomicWaker;

@@ -1,7 +1,7 @@
 //! How long an HTTP/2 client is waited for.
 //!
-//! Owns: the connection's one alarm, and what happens when it rings. May touch:
-//! [`super::activity`], [`super::http2_streams`]. Used by [`super::http2`].
+//! Owns: the connection's one alarm, and what happens when it rings. May touch: nothing outside
+//! this room. Used by [`super::http2`].
 
 use super::{
     activity::{Activity, Finding},

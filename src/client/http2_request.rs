@@ -1,7 +1,7 @@
 //! A request's body by HTTP/2.
 //!
 //! Owns: its body, and the client's window for it, which opens as the body is taken. May touch:
-//! [`crate::message`]. Used by [`super::http2_stream`].
+//! [`crate::http1`], [`crate::message`]. Used by [`super::http2_stream`].
 
 use crate::{
     http1::{outgoing::Part, request::is_padded, request_head::decimal},

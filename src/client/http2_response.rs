@@ -1,7 +1,7 @@
 //! A response by HTTP/2 on its way to the client.
 //!
-//! Owns: giving h2 as much of it as the client has room for. May touch: [`super::activity`],
-//! [`crate::proxy::delivery`]. Called by [`super::http2_stream`].
+//! Owns: giving h2 as much of it as the client has room for. May touch: [`crate::http1`],
+//! [`crate::message`], [`crate::proxy`]. Called by [`super::http2_stream`].
 
 use super::{
     activity::Activity,

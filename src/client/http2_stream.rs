@@ -1,8 +1,7 @@
 //! One request by HTTP/2, from its head to the end of its response.
 //!
-//! Owns: how it ends. May touch: [`super::http2_request`], [`super::http2_response`],
-//! [`super::service`]. Run by [`super::http2_streams`]; the request goes to
-//! [`crate::proxy::handle`].
+//! Owns: how it ends. May touch: [`crate::http1`], [`crate::message`], [`crate::proxy`]. Run by
+//! [`super::http2_streams`]; the request goes to [`crate::proxy::handle`].
 
 use super::{
     activity::Activity,

@@ -1,7 +1,7 @@
 //! The streams of one HTTP/2 connection, run in the connection's own task.
 //!
-//! Owns: h2's connection, and the order in which it and the streams are polled. May touch:
-//! [`super::http2_stream`]. With a task for each stream, an answer would wait twice in the worker's
+//! Owns: h2's connection, and the order in which it and the streams are polled. May touch: nothing
+//! outside this room. With a task for each stream, an answer would wait twice in the worker's
 //! queue: for its stream's turn, and then for its connection's turn to write.
 
 use super::{

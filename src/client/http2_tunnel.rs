@@ -1,8 +1,9 @@
 //! Tunnels by extended CONNECT (RFC 8441), as WebSockets over HTTP/2.
 //!
-//! Owns: making one of what it is in HTTP/1.1, and back. May touch: [`crate::message::websocket`].
-//! So routes, filters and servers see the same request with both versions. What passes is the
-//! request's body and the answer's, as for any request.
+//! Owns: making one of what it is in HTTP/1.1, and back. May touch: [`crate::http1`],
+//! [`crate::message`], [`crate::observe`], [`crate::proxy`]. So routes, filters and servers see the
+//! same request with both versions. What passes is the request's body and the answer's, as for any
+//! request.
 
 use crate::{
     http1::{request::Head, request_head::can_pass},

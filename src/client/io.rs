@@ -1,7 +1,7 @@
 //! A client's socket as h2 reads and writes it.
 //!
-//! Owns: what it notes of reads and writes. May touch: [`super::activity`], [`super::frames`]. The
-//! connection's alarm reads what is noted.
+//! Owns: what it notes of reads and writes. May touch: nothing outside this room. The connection's
+//! alarm reads what is noted.
 
 use super::{activity::Activity, frames::ClientFrames};
 use bytes::Bytes;

@@ -1,49 +1,37 @@
-//! Listening sockets, and the loop that accepts on one of them.
+//! Listening sockets.
 //!
 //! Owns: a listener's sockets, one per worker (but one for all as a file), for as long as the
 //! config has it. If a worker dies, the next one takes over its socket with the connections queued
-//! on it. May touch: [`crate::snapshot`], [`crate::loopback`]. Next: [`super::connection`].
+//! on it. May touch: [`crate::config`], [`crate::observe`], [`crate::snapshot`]. Next:
+//! [`super::accept`].
 
 use super::{
-    backlog::{self, Accepted, Backlog},
-    connection,
+    backlog,
     sockets::{SocketFile, bind_file, bind_ip, bound_by, let_nobody_in, local_address},
 };
 use crate::{
     config::{ListenAddress, clash},
-    loopback,
     observe::{metrics::Metrics, rarely::Rarely},
-    proxy::Proxy,
     snapshot::{
         Snapshot,
         seats::{Seat, Seats},
     },
-    task,
 };
 use arc_swap::ArcSwapOption;
 use prometheus::{IntCounter, IntGauge};
 use socket2::SockRef;
 use std::{
-    future::poll_fn,
     io,
     os::fd::OwnedFd,
-    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    task::Poll,
-    time::Duration,
 };
-use tokio::{
-    sync::{Notify, mpsc},
-    time::timeout,
-};
+use tokio::sync::Notify;
 
 /// Connections that the kernel keeps for us while we are busy.
 const BACKLOG: i32 = 4096;
-/// After a failure to accept, as with no file descriptors left.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// A socket that we accept on, in every worker.
 pub struct Listener {
@@ -214,6 +202,16 @@ impl Listener {
         }
     }
 
+    /// Connections now.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Waits until one has closed.
+    pub async fn closed(&self) {
+        self.closed.notified().await;
+    }
+
     fn bound(&self) -> MutexGuard<'_, OwnSockets> {
         self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -226,7 +224,8 @@ pub struct OpenConnection {
 }
 
 impl OpenConnection {
-    fn new(listener: &Arc<Listener>, seats: &Arc<Seats>) -> Self {
+    /// One more.
+    pub fn new(listener: &Arc<Listener>, seats: &Arc<Seats>) -> Self {
         listener.accepted.inc();
         listener.open_gauge.inc();
         listener.open.fetch_add(1, Ordering::Relaxed);
@@ -244,103 +243,5 @@ impl Drop for OpenConnection {
         self.listener.open_gauge.dec();
         self.listener.open.fetch_sub(1, Ordering::Relaxed);
         self.listener.closed.notify_one();
-    }
-}
-
-/// Accepts until the listener is drained. `alive` is held by every connection.
-pub async fn accept(listener: Arc<Listener>, proxy: Arc<Proxy>, alive: mpsc::Sender<()>) {
-    let Some((mut backlog, paced)) = backlog(&listener, proxy.worker).await else { return };
-    let (seats, clock) = (&proxy.live.seats, proxy.live.clock);
-    let mut drained = pin!(listener.drained());
-    while !listener.is_draining() {
-        if seats.are_taken(clock.now()) {
-            tokio::select! {
-                biased;
-                () = drained.as_mut() => break,
-                () = seats.freed() => continue,
-            }
-        }
-        if is_full(&listener, &proxy) {
-            // A connection that closes makes room, and a reload may have raised the limit.
-            let closed = timeout(Duration::from_secs(1), listener.closed.notified());
-            tokio::select! {
-                biased;
-                () = drained.as_mut() => break,
-                _ = closed => continue,
-            }
-        }
-        let accepted = poll_fn(|cx| match backlog.poll_accept(cx) {
-            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
-            // Checked only when there is nothing to accept, when it delays nobody.
-            Poll::Pending => drained.as_mut().poll(cx).map(|()| None),
-        });
-        let Some(accepted) = accepted.await else { break };
-        take(accepted, paced, &listener, &proxy, &alive).await;
-    }
-    // Clients that the kernel has already connected are served, too.
-    while let Ok(accepted) = backlog.accept() {
-        take(Ok(accepted), paced, &listener, &proxy, &alive).await;
-    }
-}
-
-/// What waits on the listener's socket for this worker, and whether the system paces what is sent on
-/// it; `None` once it is drained. There may be no descriptor for it now, but later.
-async fn backlog(listener: &Listener, worker: usize) -> Option<(Backlog, bool)> {
-    let open = || {
-        let Some(socket) = listener.socket(worker)? else { return Ok(None) };
-        // Not so if it is bound to a loopback address.
-        let paced = loopback::is_paced(&socket);
-        io::Result::Ok(Some((Backlog::new(socket)?, paced)))
-    };
-    loop {
-        let error = match open() {
-            Ok(found) => return found,
-            Err(error) => error,
-        };
-        let name = &*listener.name;
-        tracing::error!(listener = name, worker, %error, "can't accept in this worker; another try in a second");
-        let _ = timeout(Duration::from_secs(1), listener.drained()).await;
-    }
-}
-
-/// Whether the listener has as many connections as it may.
-fn is_full(listener: &Listener, proxy: &Proxy) -> bool {
-    let snapshot = proxy.live.load();
-    let limit = snapshot.listener(listener.id).map_or(0, |it| it.limits.connections);
-    limit != 0 && listener.open.load(Ordering::Relaxed) >= limit
-}
-
-async fn take(
-    accepted: io::Result<Accepted>,
-    paced: bool,
-    listener: &Arc<Listener>,
-    proxy: &Arc<Proxy>,
-    alive: &mpsc::Sender<()>,
-) {
-    match accepted {
-        Ok((stream, peer)) => {
-            if paced
-                && let (ListenAddress::Ip(own), Some(peer)) = (&listener.address, peer)
-                && loopback::is_local(own.ip(), peer.ip())
-            {
-                loopback::unpace(&stream);
-            }
-            let open = OpenConnection::new(listener, &proxy.live.seats);
-            let (proxy, alive) = (Arc::clone(proxy), alive.clone());
-            // Boxed, so that it is not moved again on its way into the task.
-            task::spawn(Box::pin(connection::serve(stream, peer, open, proxy, alive)));
-        }
-        Err(error) => {
-            let gone = matches!(
-                error.kind(),
-                io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
-            );
-            if !gone {
-                proxy.live.metrics.accept_errors.inc();
-                let listener = &*listener.name;
-                tracing::warn!(listener, %error, "can't accept a connection");
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
     }
 }

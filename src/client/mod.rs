@@ -1,9 +1,12 @@
 //! Connections from clients: accepting, TLS, HTTP/1 and HTTP/2.
 //!
-//! Owns: everything that knows which protocol a client speaks. May touch: [`crate::proxy`] and what
-//! is below it. [`listener`] accepts, [`connection`] chooses the protocol, and every request goes
-//! to [`crate::proxy::handle`].
+//! Owns: everything that knows which protocol a client speaks. May touch: [`crate::cidr`],
+//! [`crate::clock`], [`crate::config`], [`crate::credentials`], [`crate::http1`],
+//! [`crate::loopback`], [`crate::message`], [`crate::observe`], [`crate::proxy`],
+//! [`crate::snapshot`], [`crate::task`]. [`accept`] takes them, [`connection`] chooses the
+//! protocol, and every request goes to [`crate::proxy::handle`].
 
+pub mod accept;
 pub mod activity;
 pub mod alarm;
 pub mod announcement;

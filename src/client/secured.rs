@@ -1,7 +1,7 @@
 //! What a finished TLS handshake has told of a client.
 //!
-//! Owns: reading it out of rustls, once per connection. May touch: [`crate::message::secured`],
-//! [`crate::credentials`]. Called by [`super::handshake`].
+//! Owns: reading it out of rustls, once per connection. May touch: [`crate::credentials`],
+//! [`crate::message`]. Called by [`super::handshake`].
 
 use crate::{credentials::identity::Identity, message::secured::Secured};
 use rustls::{

@@ -1,7 +1,8 @@
 //! What a connection's requests have in common.
 //!
 //! Owns: how many requests a connection carries, and whether it is to end after the next answer.
-//! May touch: [`crate::proxy`].
+//! May touch: [`crate::cidr`], [`crate::http1`], [`crate::message`], [`crate::observe`],
+//! [`crate::proxy`].
 
 use super::listener::{Listener, OpenConnection};
 use crate::{

@@ -1,8 +1,8 @@
 //! Listening sockets: how they are bound, by TCP and as files.
 //!
 //! Owns: the options of listening sockets, and the files of Unix sockets. May touch:
-//! [`crate::loopback`]. [`super::listener`] has them for clients, [`crate::daemon::control`] for
-//! the admin address.
+//! [`crate::config`], [`crate::loopback`]. [`super::listener`] has them for clients,
+//! [`crate::daemon::control`] for the admin address.
 
 use crate::{config::ListenAddress, loopback};
 use rustix::io::Errno;

@@ -1,6 +1,6 @@
 //! Sets of addresses, as `trusted_proxies = ["10.0.0.0/8", "unix:"]`.
 //!
-//! Owns: reading such a set. May touch: [`crate::cidr`]. Used by [`super::load`] and
+//! Owns: reading such a set. May touch: [`crate::cidr`]. Used by [`mod@super::load`] and
 //! [`super::proxy_protocol`].
 
 use super::table::Table;

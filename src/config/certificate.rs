@@ -1,7 +1,7 @@
 //! Whether a certificate chain and its key can be served: whole, in order, a pair, not expired.
 //!
-//! Owns: the judgement, at load time. May touch: the file system, and rustls for parsing;
-//! [`super::private_key`]. Next: `tls.rs` reads the same files again when the snapshot is built.
+//! Owns: the judgement, at load time. May touch: [`crate::credentials`]; the file system. Next:
+//! `tls.rs` reads the same files again when the snapshot is built.
 
 use super::{
     Certificate,

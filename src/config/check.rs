@@ -1,8 +1,8 @@
 //! The rules across tables: names that must exist, values that must be unique, routes that must be
 //! reachable.
 //!
-//! Owns: those rules. Rules for a single table are checked where the table is read. May touch: the
-//! document, for places. Next: [`super::parse`] decides.
+//! Owns: those rules. Rules for a single table are checked where the table is read. May touch:
+//! nothing outside this room. Next: [`super::parse`] decides.
 
 use super::{
     Config, HostPattern, ListenAddress, Upstream, certificate, client_certificates,

@@ -1,8 +1,8 @@
 //! Whether the files of `tls.client` can be used: authorities, and their lists of revoked
 //! certificates.
 //!
-//! Owns: the judgement, at load time. May touch: the file system, and rustls for parsing. Next:
-//! `tls/clients.rs` reads the same files again when the snapshot is built.
+//! Owns: the judgement, at load time. May touch: the file system. Next: `tls/clients.rs` reads the
+//! same files again when the snapshot is built.
 
 use super::{
     ClientCertificates,

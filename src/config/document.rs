@@ -1,8 +1,8 @@
 //! One config text while it is read: its values, and everything found wrong so far.
 //!
 //! Owns: parsing with recovery, collecting findings, unknown keys, and looking places up by path
-//! for the rules across tables. May touch: `toml`. Next: [`super::table`] reads keys;
-//! [`super::parse`] decides from the result of [`ConfigText::finish`].
+//! for the rules across tables. May touch: nothing outside this room. Next: [`super::table`] reads
+//! keys; [`super::parse`] decides from the result of [`ConfigText::finish`].
 
 use super::{
     Diagnostic, Severity,
@@ -11,7 +11,6 @@ use super::{
     not_yet,
     shape::{Keys, Shape},
     syntax::{self, Sound},
-    table::Table,
     tree::{KeyAndValue, Span, Walk, place},
 };
 use std::{
@@ -101,9 +100,14 @@ impl<'a> ConfigText<'a> {
         self.file.parent().map(Path::to_owned).unwrap_or_default()
     }
 
-    /// The table that is the whole file.
-    pub(super) fn top(&self) -> Table<'_> {
-        Table::top(self, &self.entries, Rc::clone(&self.shape))
+    /// What stands at the top.
+    pub(super) fn entries(&self) -> &[KeyAndValue] {
+        &self.entries
+    }
+
+    /// The shape of the table that is the whole file.
+    pub(super) fn shape(&self) -> &Rc<Shape> {
+        &self.shape
     }
 
     /// Reports an error: the config is refused.

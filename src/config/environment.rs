@@ -1,7 +1,7 @@
 //! `${NAME}` and `${NAME:-default}` in a string; `$${` is a literal `${`.
 //!
-//! Owns: the notation. May touch: the environment, only through the function it is given. Next:
-//! [`super::tree`] expands every string value with it.
+//! Owns: the notation. May touch: the environment, only through the function that it is given.
+//! Next: [`super::tree`] expands every string value with it.
 
 /// The environment, as a function, so that tests need no real one.
 pub(super) type ReadVariable<'a> = &'a dyn Fn(&str) -> Option<String>;

@@ -1,7 +1,8 @@
 //! What is wrong with a config, shown where it is wrong.
 //!
-//! Owns: one finding ([`Diagnostic`]), all of them ([`ConfigError`]) and how they are rendered.
-//! May touch: nothing of ours. Next: the command line prints them, the admin address sends them.
+//! Owns: one finding ([`Diagnostic`]), all of them ([`ConfigError`]) and how they are rendered. May
+//! touch: nothing outside this room. Next: the command line prints them, the admin address sends
+//! them.
 
 use std::{
     fmt,

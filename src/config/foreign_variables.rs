@@ -1,6 +1,6 @@
 //! nginx's variables in our templates: here they are plain text, and would be sent as written.
 //!
-//! Owns: their names, and what to write instead. May touch: nothing of ours. Next:
+//! Owns: their names, and what to write instead. May touch: nothing outside this room. Next:
 //! [`super::values`] warns of them.
 
 use std::ops::Range;

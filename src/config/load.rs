@@ -41,7 +41,7 @@ pub fn parse(
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Loaded, ConfigError> {
     let document = ConfigText::parse(text, file, env);
-    let config = read(&document.top());
+    let config = read(&Table::top(&document));
     // If lines are broken, tables may be missing. The rules across tables would report them, so
     // they are left out.
     if document.is_whole() {

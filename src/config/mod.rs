@@ -1,9 +1,9 @@
 //! What the user wrote: plain values with every default filled in, checked as a whole.
 //!
 //! Owns: reading the TOML text, one file per table, and the rules across tables (`check.rs`). May
-//! touch: [`crate::template`], [`crate::cidr`] and [`crate::credentials`], the notations that it
-//! shares with requests and TLS, and [`crate::settings`]; no tokio. Next:
-//! [`crate::snapshot::build`] turns a [`Config`] into what runs.
+//! touch: [`crate::cidr`], [`crate::credentials`], [`crate::path`], [`crate::settings`],
+//! [`crate::template`]; no tokio. Next: [`crate::snapshot::build`] turns a [`Config`] into what
+//! runs.
 
 mod access_log;
 mod addresses;

@@ -1,6 +1,7 @@
 //! "Did you mean": the known word nearest to a written one.
 //!
-//! Owns: how near is near enough, and the words of other load balancers. May touch: nothing.
+//! Owns: how near is near enough, and the words of other load balancers. May touch: nothing outside
+//! this room.
 
 /// What people who know nginx, `HAProxy`, Envoy, Caddy or Traefik write first.
 const ELSEWHERE: [(&str, &str); 32] = [

@@ -1,7 +1,7 @@
 //! Keys for things that sheave cannot do yet, or does by other keys.
 //!
-//! Owns: the words that people look for, and what to tell them. May touch: nothing of ours. Next:
-//! [`super::document`] asks here before it guesses what a key was meant to be.
+//! Owns: the words that people look for, and what to tell them. May touch: nothing outside this
+//! room. Next: [`super::document`] asks here before it guesses what a key was meant to be.
 
 /// Keys, the tables that they are told about in (by the beginning of
 /// [`super::shape::Shape::pattern`]; empty: everywhere), and the hint.

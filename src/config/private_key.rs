@@ -1,7 +1,7 @@
 //! Whether a file has a private key that can sign; if not, what it has instead.
 //!
-//! Owns: the messages about files without such a key. May touch: the file system, and rustls for
-//! parsing. Called by [`super::certificate`].
+//! Owns: the messages about files without such a key. May touch: the file system. Called by
+//! [`super::certificate`].
 
 use rustls::{
     crypto::aws_lc_rs::sign::any_supported_type,

@@ -1,6 +1,6 @@
 //! `address` of a server: a host and a port, a URL of both, or a Unix socket.
 //!
-//! Owns: the three ways to write it. May touch: [`super::names`]. Next: [`super::server`].
+//! Owns: the three ways to write it. May touch: nothing outside this room. Next: [`super::server`].
 
 use super::{
     names::{NameFault, server_address},

@@ -1,7 +1,6 @@
 //! `tls = { … }` of an upstream or a server: TLS to servers.
 //!
-//! Owns: the keys, and whether the files can be used. May touch: the file system;
-//! [`super::certificate`] and [`super::private_key`] for what files have in them.
+//! Owns: the keys, and whether the files can be used. May touch: the file system.
 
 use super::{
     Certificate,

@@ -1,6 +1,7 @@
 //! Routes that can never match, because a route above takes all of their requests.
 //!
-//! Owns: when a path pattern covers another. May touch: nothing of ours. Next: [`super::check`].
+//! Owns: when a path pattern covers another. May touch: nothing outside this room. Next:
+//! [`super::check`].
 
 use super::{PathPattern, Route};
 

@@ -1,8 +1,8 @@
 //! The shape of tables: their name, and the keys that their reader knows.
 //!
 //! Owns: one shape for all tables of a kind, so that ten thousand sites take no more memory for it
-//! than one. May touch: nothing of ours. Filled by [`super::table`]; [`super::document`] looks at
-//! all shapes at the end.
+//! than one. May touch: nothing outside this room. Filled by [`super::table`]; [`super::document`]
+//! looks at all shapes at the end.
 
 use std::{
     cell::RefCell,

@@ -1,8 +1,8 @@
 //! Finds the lines that are no TOML, and gives the text without them.
 //!
 //! Owns: recovery. The parser gives up at a badly broken line. That line is blanked and the text is
-//! parsed again, so that one mistake hides no mistakes after it. May touch: `toml`. Next:
-//! [`super::document`] reads what remains.
+//! parsed again, so that one mistake hides no mistakes after it. May touch: nothing outside this
+//! room. Next: [`super::document`] reads what remains.
 
 use super::tree::Span;
 use std::collections::BTreeSet;

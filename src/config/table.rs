@@ -2,8 +2,8 @@
 //!
 //! Owns: the table's shape, and finding unknown keys: those that the reader has not asked for when
 //! it is done. A wrong value is reported and replaced by its default, so that one run finds all
-//! mistakes. May touch: the document. Next: [`super::values`] has the typed keys; the files of the
-//! tables use both.
+//! mistakes. May touch: nothing outside this room. Next: [`super::values`] has the typed keys; the
+//! files of the tables use both.
 
 use super::{
     document::{ConfigText, Stray},
@@ -26,12 +26,8 @@ pub(super) struct Table<'d> {
 
 impl<'d> Table<'d> {
     /// The whole file.
-    pub(super) fn top(
-        document: &'d ConfigText<'d>,
-        entries: &'d [KeyAndValue],
-        shape: Rc<Shape>,
-    ) -> Self {
-        Self::new(document, entries, 0..0, shape)
+    pub(super) fn top(document: &'d ConfigText<'d>) -> Self {
+        Self::new(document, document.entries(), 0..0, Rc::clone(document.shape()))
     }
 
     fn new(

@@ -1,7 +1,7 @@
 //! Whether a file of ticket keys can be used.
 //!
-//! Owns: the judgement, at load time. May touch: the file system. Next: `tls/tickets.rs` reads the
-//! file again when the snapshot is built.
+//! Owns: the judgement, at load time. May touch: [`crate::credentials`]; the file system. Next:
+//! `tls/tickets.rs` reads the file again when the snapshot is built.
 
 use super::{document::ConfigText, private_key::unreadable};
 use crate::credentials::ticket_keys::parse;

@@ -1,7 +1,7 @@
 //! The TOML text as values with their places, in the order of the file.
 //!
-//! Owns: the walk over the parser's tree, and filling in `${…}`. May touch: `toml`, and nothing of
-//! ours beside [`super::environment`]. Next: [`super::table`] reads keys from these values.
+//! Owns: the walk over the parser's tree, and filling in `${…}`. May touch: nothing outside this
+//! room. Next: [`super::table`] reads keys from these values.
 
 use super::environment::{ReadVariable, Unfilled, expand};
 use std::ops::Range;

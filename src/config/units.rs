@@ -1,7 +1,7 @@
 //! The notations for durations, sizes and percentages: `"1h30m"`, `"64MiB"`, `"30%"`.
 //!
-//! Owns: parsing them and saying what is wrong. May touch: nothing. Next: the table reader takes
-//! keys through these.
+//! Owns: parsing them and saying what is wrong. May touch: nothing outside this room. Next: the
+//! table reader takes keys through these.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The admin address: its socket, by TCP or as a file.
 //!
-//! Owns: binding it, and ending it. May touch: [`crate::admin`], which answers on it, and
-//! [`crate::client::sockets`].
+//! Owns: binding it, and ending it. May touch: [`crate::admin`], [`crate::client`],
+//! [`crate::config`], [`crate::snapshot`], [`crate::task`].
 
 use super::StartError;
 use crate::{

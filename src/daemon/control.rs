@@ -1,7 +1,8 @@
 //! The control thread: signals, reloads, workers that die, the stop.
 //!
-//! Owns: the one loop that changes what runs. May touch: every part of the daemon. No request
-//! passes here. The stop is in `control/stop.rs`.
+//! Owns: the one loop that changes what runs. May touch: [`crate::admin`], [`crate::client`],
+//! [`crate::config`], [`crate::observe`], [`crate::origin`], [`crate::snapshot`], [`crate::task`].
+//! No request passes here. The stop is in `control/stop.rs`.
 
 mod stop;
 

@@ -1,7 +1,8 @@
 //! Warns every day of certificates that end soon, and of OCSP responses that have ended.
 //!
-//! Owns: the times of the warnings. May touch: the snapshot. The config's check warns, too, with
-//! the place in the config, but a daemon may run for months without a reload.
+//! Owns: the times of the warnings. May touch: [`crate::snapshot`], [`crate::tls`]. The config's
+//! check warns, too, with the place in the config, but a daemon may run for months without a
+//! reload.
 
 use crate::{
     snapshot::{Live, Snapshot},

@@ -1,7 +1,7 @@
 //! Snapshots that were replaced, until their last request has ended.
 //!
 //! Owns: the last reference to each, so that no worker frees it. With 10,000 sites freeing takes
-//! milliseconds, and all clients of the worker would wait. May touch: nothing of ours.
+//! milliseconds, and all clients of the worker would wait. May touch: [`crate::task`].
 
 use crate::task;
 use std::{sync::Arc, thread, time::Duration};

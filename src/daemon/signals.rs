@@ -1,6 +1,7 @@
 //! What the process is told by signals.
 //!
-//! Owns: the handlers. May touch: nothing of ours. [`super::control`] does what they ask for.
+//! Owns: the handlers. May touch: nothing outside this room. [`super::control`] does what they ask
+//! for.
 
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};

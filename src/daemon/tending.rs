@@ -1,8 +1,9 @@
 //! The background work for servers: each has a task for its active checks and one for name
 //! look-ups.
 //!
-//! Owns: the tasks. A reload keeps those for which nothing changed. May touch: [`crate::upstream`].
-//! Runs on the control thread, independent of the number of workers.
+//! Owns: the tasks. A reload keeps those for which nothing changed. May touch: [`crate::origin`],
+//! [`crate::route`], [`crate::settings`], [`crate::task`], [`crate::upstream`]. Runs on the control
+//! thread, independent of the number of workers.
 
 use crate::{
     origin::probe,

@@ -1,9 +1,10 @@
 //! Notices that the config, or a certificate, has changed on disk.
 //!
 //! Owns: which directories are watched, and the last contents of the files; it has a thread of its
-//! own, because a disk may hang. May touch: the file system. It watches directories and not files:
-//! an editor's rename or a swapped link in Kubernetes does not change the file that was watched.
-//! Changes that the system does not report, as on NFS, are found by a check every few seconds.
+//! own, because a disk may hang. May touch: [`crate::origin`]; the file system. It watches
+//! directories and not files: an editor's rename or a swapped link in Kubernetes does not change
+//! the file that was watched. Changes that the system does not report, as on NFS, are found by a
+//! check every few seconds.
 
 use crate::origin::dial::is_ours;
 use notify::{

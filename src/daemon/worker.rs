@@ -1,10 +1,11 @@
 //! Worker threads: one runtime each, on one core each; the only place that knows of cores.
 //!
-//! Owns: the threads, and their replacement when one dies. May touch: [`crate::client::listener`],
-//! [`crate::proxy::Proxy`]. The listening sockets belong to the listeners, not to the threads.
+//! Owns: the threads, and their replacement when one dies. May touch: [`crate::client`],
+//! [`crate::http1`], [`crate::message`], [`crate::proxy`], [`crate::snapshot`], [`crate::task`].
+//! The listening sockets belong to the listeners, not to the threads.
 
 use crate::{
-    client::listener::{self, Listener},
+    client::{accept::accept, listener::Listener},
     http1::{buffers, date::Date},
     message::request_id::RequestIds,
     proxy::Proxy,
@@ -133,7 +134,7 @@ async fn work(proxy: Arc<Proxy>, mut orders: Orders) {
         for listener in wanted {
             if !is_among(&serving, &listener) {
                 serving.push(Arc::clone(&listener));
-                accepting.spawn(listener::accept(listener, Arc::clone(&proxy), alive.clone()));
+                accepting.spawn(accept(listener, Arc::clone(&proxy), alive.clone()));
             }
         }
         tokio::select! {

@@ -1,8 +1,8 @@
 //! `sheave demo`: the real daemon with everything around it that a newcomer has not set up yet.
 //!
 //! Owns: a temporary directory with a config and a certificate, and the order of starting. May
-//! touch: [`crate::daemon`], [`crate::health`]. [`servers`] are the upstream servers, [`text`] is
-//! what is written and printed.
+//! touch: [`crate::daemon`], [`crate::health`], [`crate::task`]. [`servers`] are the upstream
+//! servers, [`text`] is what is written and printed.
 
 pub mod servers;
 pub mod text;

@@ -1,6 +1,6 @@
 //! What the demo writes: its config, and the guide that is printed.
 //!
-//! Owns: the words. May touch: nothing of ours but the addresses.
+//! Owns: the words. May touch: nothing outside this room.
 
 use super::{DemoPlace, servers::Servers};
 use std::{

@@ -1,8 +1,7 @@
 //! The responses: a file, a part of it, or an error.
 //!
-//! Owns: status and headers of every answer, and why there is none. May touch:
-//! [`super::conditional`] and [`super::range`], which decide. Next: the filters, then the
-//! connection.
+//! Owns: status and headers of every answer, and why there is none. May touch: [`crate::http1`],
+//! [`crate::message`]. Next: the filters, then the connection.
 
 use std::{sync::Arc, time::SystemTime};
 

@@ -1,7 +1,8 @@
 //! The body of a response with a file.
 //!
-//! Owns: sending exactly as many bytes as were announced, in bounded memory. May touch: the open
-//! file, in the blocking pool. Next: the connection, which pulls it.
+//! Owns: sending exactly as many bytes as were announced, in bounded memory. May touch:
+//! [`crate::http1`], [`crate::message`]; the open file, in the blocking pool. Next: the connection,
+//! which pulls it.
 
 use super::document::Twin;
 use crate::{

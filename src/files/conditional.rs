@@ -1,7 +1,7 @@
 //! Preconditions: does the client already have this file, or an older one?
 //!
-//! Owns: the validators of a file and the order of the tests (RFC 9110 §13.2.2). May touch:
-//! nothing of ours. Next: [`super::range`], whose `If-Range` is decided here.
+//! Owns: the validators of a file and the order of the tests (RFC 9110 §13.2.2). May touch: nothing
+//! outside this room. Next: [`super::range`], whose `If-Range` is decided here.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

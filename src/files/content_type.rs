@@ -1,7 +1,7 @@
 //! What a file is, by the end of its name.
 //!
-//! Owns: the types and which of them are text. May touch: nothing of ours. A value is made once,
-//! when a file is opened or put in memory, so a hit only copies a pointer.
+//! Owns: the types and which of them are text. May touch: nothing outside this room. A value is
+//! made once, when a file is opened or put in memory, so a hit only copies a pointer.
 
 use std::path::Path;
 

@@ -1,8 +1,8 @@
 //! A file as it will be sent: the place of its bytes, and its header fields.
 //!
-//! Owns: opening and reading, and whether a file is still the same. May touch: the file
-//! system, so [`open`] runs in the blocking pool only. Next: [`super::memory`] keeps the small
-//! ones, [`super::answer`] makes a response.
+//! Owns: opening and reading, and whether a file is still the same. May touch: [`crate::http1`];
+//! the file system, so [`open`] runs in the blocking pool only. Next: [`super::memory`] keeps the
+//! small ones, [`super::answer`] makes a response.
 
 use std::{
     fs::{File, Metadata},

@@ -1,7 +1,7 @@
 //! Small files, kept in memory.
 //!
 //! Owns: what is kept, how much, and when it is compared with the disk again. May touch: nothing
-//! but memory; [`super::Files`] does the comparing. Shared by all workers.
+//! outside this room. Shared by all workers.
 //!
 //! A hit costs a hash, a short read lock and three reference counts. When a file's interval is
 //! over, the next request gets the [`Check`] and looks at the disk. Others are meanwhile served the

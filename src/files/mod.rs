@@ -1,7 +1,8 @@
 //! Static files: a path in, a response out.
 //!
-//! Owns: the order of the steps, and which of them may wait. May touch: the file system, in the
-//! blocking pool only. Next: the filters see the response head. The way of a request:
+//! Owns: the order of the steps, and which of them may wait. May touch: [`crate::http1`],
+//! [`crate::message`]; the file system, in the blocking pool only. Next: the filters see the
+//! response head. The way of a request:
 //!
 //! 1. Only GET and HEAD are served.
 //! 2. Look in memory; a file known to be current is answered at once, from step 5.

@@ -1,6 +1,6 @@
 //! Which part of a file is asked for (RFC 9110 §14).
 //!
-//! Owns: reading `Range`. May touch: nothing of ours. Next: the answer is made.
+//! Owns: reading `Range`. May touch: nothing outside this room. Next: the answer is made.
 
 /// The part that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

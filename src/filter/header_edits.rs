@@ -1,7 +1,7 @@
 //! `request_headers` and `response_headers`: remove, then set, then add.
 //!
-//! Owns: one route's edits. May touch: [`crate::message::context`]. Values without variables are
-//! made when the config is built.
+//! Owns: one route's edits. May touch: [`crate::message`], [`crate::template`]. Values without
+//! variables are made when the config is built.
 
 use super::{Filter, FilterPlace, Verdict};
 use crate::{

@@ -1,7 +1,8 @@
 //! What sees a request's and a response's head on their way.
 //!
-//! Owns: the order. May touch: [`crate::message`], [`crate::observe`]. Filters see heads only, and
-//! responses in the reverse order of requests. Called by [`crate::proxy::handle`].
+//! Owns: the order. May touch: [`crate::clock`], [`crate::message`], [`crate::observe`],
+//! [`crate::template`]. Filters see heads only, and responses in the reverse order of requests.
+//! Called by [`crate::proxy::handle`].
 
 pub mod header_edits;
 

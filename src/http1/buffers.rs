@@ -1,11 +1,11 @@
 //! Reading from sockets, and the blocks of memory that bytes are read into.
 //!
-//! Owns: a thread's free blocks. May touch: nothing of ours. The block that was used last is used
-//! next, because it is still in the processor's cache; a connection that waits holds none. A block
-//! is free again when the last slice of it is dropped. Blocks come in sizes, and a reader gets a
-//! larger one only after it has filled a smaller one, so that a client can't make us hold much more
-//! than it has sent. The free blocks are thread-local and not part of the worker: a shared list
-//! would need a lock, and a request takes and gives back four times.
+//! Owns: a thread's free blocks. May touch: nothing outside this room. The block that was used last
+//! is used next, because it is still in the processor's cache; a connection that waits holds none.
+//! A block is free again when the last slice of it is dropped. Blocks come in sizes, and a reader
+//! gets a larger one only after it has filled a smaller one, so that a client can't make us hold
+//! much more than it has sent. The free blocks are thread-local and not part of the worker: a
+//! shared list would need a lock, and a request takes and gives back four times.
 
 use super::socket::{Socket, poll_read, poll_readable};
 use bytes::Bytes;

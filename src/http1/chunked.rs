@@ -1,6 +1,6 @@
 //! Chunked framing, read strictly (RFC 9112 §7.1).
 //!
-//! Owns: the decoder's state. May touch: nothing of ours. Bodies of requests
+//! Owns: the decoder's state. May touch: nothing outside this room. Bodies of requests
 //! ([`super::request_body`]) and of responses ([`crate::origin::http1_body`]) go through it.
 
 use bytes::{Buf, Bytes};

@@ -1,6 +1,6 @@
 //! The `Date` of a response, written once a second.
 //!
-//! Owns: a worker's current date. May touch: nothing of ours.
+//! Owns: a worker's current date. May touch: nothing outside this room.
 
 use httpdate::HttpDate;
 use std::{

@@ -1,9 +1,9 @@
 //! The fields of a response: as the text that was received, or as a map.
 //!
-//! Owns: the change from text to map, and the lines, which requests have, too
-//! ([`super::request`]). May touch: nothing of ours. Most responses pass unchanged. For them a map
-//! would only be made to be written out again, which was a fifth of what a small request cost in
-//! user space. Code that edits fields asks for the map.
+//! Owns: the change from text to map, and the lines, which requests have, too ([`super::request`]).
+//! May touch: nothing outside this room. Most responses pass unchanged. For them a map would only
+//! be made to be written out again, which was a fifth of what a small request cost in user space.
+//! Code that edits fields asks for the map.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};

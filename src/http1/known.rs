@@ -1,7 +1,7 @@
 //! The fields of a head that mean something to the proxy.
 //!
-//! Owns: their names. May touch: [`super::lines`]. A field's name is compared once, when it is
-//! read. Later steps know which fields there are and do not search for absent ones.
+//! Owns: their names. May touch: nothing outside this room. A field's name is compared once, when
+//! it is read. Later steps know which fields there are and do not search for absent ones.
 
 use super::lines::is;
 

@@ -1,8 +1,9 @@
 //! Where the pieces of a head are: its first line and its fields.
 //!
 //! Owns: what `httparse`, which decides on the syntax of heads (RFC 9112 §2.1, §5), leaves open:
-//! later minor versions, and whether a target is a plain path. May touch: nothing of ours. Next:
-//! [`super::request_head`] and [`crate::origin::response_head`] read the meaning of the pieces.
+//! later minor versions, and whether a target is a plain path. May touch: nothing outside this
+//! room. Next: [`super::request_head`] and [`crate::origin::response_head`] read the meaning of the
+//! pieces.
 
 use httparse::{Error, Header, Status};
 use smallvec::SmallVec;

@@ -1,7 +1,6 @@
 //! Field lines as they pass from one head to another.
 //!
-//! Owns: which bytes of a head that was read are sent on. May touch: [`super::lexer`] and
-//! [`super::fields`].
+//! Owns: which bytes of a head that was read are sent on. May touch: nothing outside this room.
 
 use super::{fields::write_field, lexer::Field};
 use bytes::Bytes;

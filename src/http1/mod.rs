@@ -1,8 +1,8 @@
 //! HTTP/1 on the wire, for both sides: the bytes of RFC 9112.
 //!
 //! Owns: reading into a worker's blocks, the heads of requests that come in and of responses that
-//! go out, chunks, and the queue of bytes to be written. May touch: nothing of ours. The client's
-//! connection ([`crate::client::http1`]) and the exchange with a server
+//! go out, chunks, and the queue of bytes to be written. May touch: nothing outside this room. The
+//! client's connection ([`crate::client::http1`]) and the exchange with a server
 //! ([`mod@crate::origin::exchange`]) use it.
 //!
 //! HTTP/1 to clients is ours and not hyper's because it is most of what a request costs: a small

@@ -1,8 +1,8 @@
 //! Bytes that the kernel moves to a socket from a pipe or a file, without a copy.
 //!
-//! Owns: a thread's pipes, and the calls `splice` and `sendfile`. May touch: nothing of ours. Only
-//! for sockets without TLS, and for bodies whose bytes are not looked at. A body offers its next
-//! part this way if it can, and otherwise as memory; [`super::outgoing`] sends both.
+//! Owns: a thread's pipes, and the calls `splice` and `sendfile`. May touch: nothing outside this
+//! room. Only for sockets without TLS, and for bodies whose bytes are not looked at. A body offers
+//! its next part this way if it can, and otherwise as memory; [`super::outgoing`] sends both.
 
 use super::socket::poll_writable;
 use rustix::{

@@ -1,7 +1,7 @@
 //! Bytes to be written to a socket: a head, and the current part of the body.
 //!
 //! Owns: the chunked coding of outgoing bodies, and writing with as few calls as possible. May
-//! touch: nothing of ours. Used for requests to servers and for responses to clients.
+//! touch: nothing outside this room. Used for requests to servers and for responses to clients.
 
 use super::{
     moved::Moved,

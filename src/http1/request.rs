@@ -1,9 +1,9 @@
 //! A request's head, of any protocol.
 //!
 //! Owns: its fields, as the text that was received or as a map, and the change from text to map.
-//! May touch: [`super::fields`], [`super::known`], [`super::target`]. Most requests pass unchanged,
-//! like responses ([`super::fields`]). As a map, a browser's dozen fields cost as much as all the
-//! rest of the request. Code that edits fields asks for the map.
+//! May touch: nothing outside this room. Most requests pass unchanged, like responses
+//! ([`super::fields`]). As a map, a browser's dozen fields cost as much as all the rest of the
+//! request. Code that edits fields asks for the map.
 
 use super::{
     fields::{split, to_map},

@@ -1,9 +1,9 @@
 //! A request's body on its way from the client's connection to its taker.
 //!
-//! Owns: the hand-over. May touch: [`super::chunked`]. Only the connection has the socket. The
-//! taker asks for a part, and the connection reads it and hands it over, so that a client is read
-//! no faster than its body is taken. Both mostly run in one task: the connection checks for the
-//! wish right after it has polled the taker, and no task is woken.
+//! Owns: the hand-over. May touch: nothing outside this room. Only the connection has the socket.
+//! The taker asks for a part, and the connection reads it and hands it over, so that a client is
+//! read no faster than its body is taken. Both mostly run in one task: the connection checks for
+//! the wish right after it has polled the taker, and no task is woken.
 
 use super::{
     buffers::{self, Pace, SMALL},

@@ -1,7 +1,7 @@
 //! A client's request head: read strictly, with how its body is framed (RFC 9112 §3, §6.3).
 //!
-//! Owns: the limits, and the fields that concern the connection. May touch: [`super::lexer`] and
-//! the parts of a head. Rules for well-formed heads are checked in [`crate::proxy::admission`].
+//! Owns: the limits, and the fields that concern the connection. May touch: nothing outside this
+//! room. Rules for well-formed heads are checked in [`crate::proxy::admission`].
 
 use super::{
     fields::write_field,

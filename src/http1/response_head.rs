@@ -1,7 +1,7 @@
 //! The head of a response as a client gets it, and how its body is framed (RFC 9112 §6).
 //!
-//! Owns: status line, fields, framing fields and `Date`. May touch: nothing of ours. Only this code
-//! decides the framing: the server's framing fields are not passed on.
+//! Owns: status line, fields, framing fields and `Date`. May touch: nothing outside this room. Only
+//! this code decides the framing: the server's framing fields are not passed on.
 
 use super::{
     fields::{ContentLength, Fields, write_known},

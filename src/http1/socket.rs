@@ -2,8 +2,8 @@
 //!
 //! Owns: reading and writing a socket without asking for readiness first, and without the C
 //! library, whose calls check for the cancellation of threads, which we never use. May touch:
-//! nothing of ours. [`super::buffers`] reads with it, [`super::outgoing`] and [`super::moved`]
-//! write.
+//! nothing outside this room. [`super::buffers`] reads with it, [`super::outgoing`] and
+//! [`super::moved`] write.
 
 use rustix::{
     io::Errno,

@@ -1,7 +1,7 @@
 //! What a request is for: path, query and host (RFC 9110 §7.1).
 //!
-//! Owns: their text. May touch: nothing of ours. [`crate::proxy::admission`] checks whether they
-//! are allowed.
+//! Owns: their text. May touch: nothing outside this room. [`crate::proxy::admission`] checks
+//! whether they are allowed.
 
 use http::{
     Uri,

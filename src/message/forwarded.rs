@@ -1,7 +1,7 @@
 //! Who the client is: the peer, or what a trusted proxy says of it.
 //!
 //! Owns: which proxies are believed, and reading `X-Forwarded-*`; [`super::rfc7239`] reads
-//! `Forwarded`. May touch: [`crate::cidr`]. Writing these fields is
+//! `Forwarded`. May touch: [`crate::cidr`], [`crate::http1`]. Writing these fields is
 //! [`crate::proxy::forwarded_fields`]'s.
 
 use super::{

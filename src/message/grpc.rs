@@ -1,7 +1,7 @@
 //! What gRPC says in fields and trailers
 //! (github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
 //!
-//! Owns: its content type, its deadlines, its statuses. May touch: nothing of ours.
+//! Owns: its content type, its deadlines, its statuses. May touch: nothing outside this room.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};

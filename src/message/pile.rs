@@ -1,7 +1,7 @@
 //! Parts of bodies that are held until somebody takes them.
 //!
 //! Owns: copying small parts, so that what is held takes about as much memory as it has bytes. May
-//! touch: nothing of ours. A part is a slice of the block that it was read into
+//! touch: nothing outside this room. A part is a slice of the block that it was read into
 //! ([`crate::http1::buffers`]): without the copy a single byte could hold a whole block.
 
 use bytes::{Bytes, BytesMut};

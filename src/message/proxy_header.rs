@@ -1,8 +1,8 @@
 //! The PROXY protocol's header as we write it to servers
 //! (haproxy.org/download/3.0/doc/proxy-protocol.txt, versions 1 and 2).
 //!
-//! Owns: the bytes of a header. May touch: nothing of ours. [`super::proxy_protocol`] reads those
-//! of others; [`crate::origin::dial`] sends ours.
+//! Owns: the bytes of a header. May touch: nothing outside this room. [`super::proxy_protocol`]
+//! reads those of others; [`crate::origin::dial`] sends ours.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,8 +1,8 @@
 //! The PROXY protocol's header: who a connection is from, as a balancer in front of us says it
 //! (haproxy.org/download/3.0/doc/proxy-protocol.txt, versions 1 and 2).
 //!
-//! Owns: where the header ends, and what it says. May touch: nothing of ours. Read from the socket
-//! by [`crate::client::announcement`].
+//! Owns: where the header ends, and what it says. May touch: nothing outside this room. Read from
+//! the socket by [`crate::client::announcement`].
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},

@@ -1,7 +1,7 @@
 //! A request's body on its way to a server.
 //!
 //! Owns: counting, the size limit, and the copy that another try replays. May touch:
-//! [`super::body`]. [`mod@crate::origin::exchange`] pulls it.
+//! [`crate::http1`]. [`mod@crate::origin::exchange`] pulls it.
 
 use super::{
     body::{Body, BodyError, Length, Polled, Want},

@@ -1,7 +1,7 @@
 //! The handshake of WebSocket over HTTP/1.1 (RFC 6455 §4). Over HTTP/2 there is no handshake (RFC
 //! 8441 §5), so between the two versions we make its fields.
 //!
-//! Owns: `Sec-WebSocket-Key` and `Sec-WebSocket-Accept`. May touch: nothing of ours.
+//! Owns: `Sec-WebSocket-Key` and `Sec-WebSocket-Accept`. May touch: nothing outside this room.
 
 use aws_lc_rs::{
     digest::{SHA1_FOR_LEGACY_USE_ONLY, digest},

@@ -1,6 +1,6 @@
 //! One line of the access log.
 //!
-//! Owns: its two forms. May touch: [`crate::message::context`]. WaitingLines are written without Rust's
+//! Owns: its two forms. May touch: [`crate::message`]. WaitingLines are written without Rust's
 //! formatter (`write!`): with it a line cost two thirds of what the whole request does. Next:
 //! [`super::access_log`].
 

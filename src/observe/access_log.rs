@@ -1,10 +1,9 @@
 //! One line a request, written by a thread of its own.
 //!
-//! Owns: the bounded buffers between workers and writer. May touch: [`super::access_line`], which
-//! has the line's form, [`super::log_file`], [`super::log_losses`]. A worker never waits for the
-//! writer: each worker has two buffers, and the writer holds at most one of them. The writer takes
-//! a worker's lock only to exchange them. If the buffers are full, the line is dropped and counted,
-//! unless the config wants the worker to wait.
+//! Owns: the bounded buffers between workers and writer. May touch: nothing outside this room. A
+//! worker never waits for the writer: each worker has two buffers, and the writer holds at most one
+//! of them. The writer takes a worker's lock only to exchange them. If the buffers are full, the
+//! line is dropped and counted, unless the config wants the worker to wait.
 
 use super::{
     access_line::{Format, LineFacts, WaitingLines},

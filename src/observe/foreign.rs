@@ -1,7 +1,7 @@
 //! Log lines of libraries, at a rate that no client can raise.
 //!
 //! Owns: which lines these are, and the address of the client that one is about. May touch:
-//! [`super::rarely`]. [`super::logging`] puts it in front of everything that writes.
+//! [`crate::cidr`]. [`super::logging`] puts it in front of everything that writes.
 
 use super::rarely::Rarely;
 use crate::cidr::PeerAddress;

@@ -1,7 +1,7 @@
 //! The file that the access log is written to.
 //!
-//! Owns: the file, or stdout, and whether its last line has an end. May touch: nothing of ours.
-//! Called by the writer of [`super::access_log`] only.
+//! Owns: the file, or stdout, and whether its last line has an end. May touch: nothing outside this
+//! room. Called by the writer of [`super::access_log`] only.
 
 use std::{
     fs::{File, OpenOptions},

@@ -1,7 +1,8 @@
 //! Lines that the access log has lost.
 //!
-//! Owns: their count, and the time of the last warning. May touch: nothing of ours. A disk that
-//! hangs also blocks the writer, so the warning comes from the thread that loses the line.
+//! Owns: their count, and the time of the last warning. May touch: nothing outside this room. A
+//! disk that hangs also blocks the writer, so the warning comes from the thread that loses the
+//! line.
 
 use prometheus::IntCounter;
 use std::{

@@ -1,6 +1,6 @@
 //! The daemon's own log, on stderr, and what happens at a panic.
 //!
-//! Owns: the subscriber and the panic hook. May touch: [`super::metrics`].
+//! Owns: the subscriber and the panic hook. May touch: nothing outside this room.
 
 use super::{foreign::Foreign, metrics::Metrics};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Every counter, gauge and histogram, by the names that operators see.
 //!
-//! Owns: the registry. May touch: nothing of ours. Labels come from the config only and are
-//! resolved when it is built, so that clients cannot create series.
+//! Owns: the registry. May touch: nothing outside this room. Labels come from the config only and
+//! are resolved when it is built, so that clients cannot create series.
 
 use super::{
     RouteMetrics,

@@ -1,7 +1,7 @@
 //! What is seen from outside: metrics, the access log, the daemon's own log.
 //!
-//! Owns: all three. May touch: nothing of ours. Recording takes no lock that another core holds for
-//! long. On a request's way only its own log line is formatted.
+//! Owns: all three. May touch: [`crate::cidr`], [`crate::message`]. Recording takes no lock that
+//! another core holds for long. On a request's way only its own log line is formatted.
 
 pub mod access_line;
 pub mod access_log;

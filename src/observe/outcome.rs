@@ -1,6 +1,6 @@
 //! How an attempt at a server ended.
 //!
-//! Owns: the words for it, in log and metrics. May touch: nothing of ours.
+//! Owns: the words for it, in log and metrics. May touch: nothing outside this room.
 
 /// How an attempt at a server ended, as the label `outcome`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! What the process uses, as `process_*`.
 //!
-//! Owns: those metrics. May touch: nothing of ours. The prometheus crate counts processor time in
-//! whole seconds, which is too coarse for a proxy that uses a tenth of a core. Here it is counted
-//! exactly.
+//! Owns: those metrics. May touch: nothing outside this room. The prometheus crate counts processor
+//! time in whole seconds, which is too coarse for a proxy that uses a tenth of a core. Here it is
+//! counted exactly.
 
 use prometheus::{
     core::{Collector, Desc},

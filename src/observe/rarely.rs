@@ -1,7 +1,7 @@
 //! Log lines that clients can cause in any number: one a minute is written, and the others are
 //! counted.
 //!
-//! Owns: when the next may be said. May touch: nothing of ours.
+//! Owns: when the next may be said. May touch: nothing outside this room.
 
 use std::{
     collections::HashMap,

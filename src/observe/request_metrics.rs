@@ -1,9 +1,9 @@
 //! `http_request_duration_seconds` by method, route and status, without a look-up per request.
 //!
 //! Owns: every route's histograms. They are made when first needed and then found by index. May
-//! touch: nothing of ours. The histograms are our own: one of the library's has six pieces of
-//! memory, which with many routes are not in the processor's cache, and needs twice as many atomic
-//! operations. [`super::metrics`] registers the [`Family`].
+//! touch: nothing outside this room. The histograms are our own: one of the library's has six
+//! pieces of memory, which with many routes are not in the processor's cache, and needs twice as
+//! many atomic operations. [`super::metrics`] registers the [`Family`].
 
 use http::{Method, StatusCode};
 use prometheus::{

@@ -1,8 +1,8 @@
 //! What an active check asks, and what its answer means.
 //!
 //! Owns: a check's request in both versions of HTTP, and gRPC's health protocol
-//! (github.com/grpc/grpc/blob/master/doc/health-checking.md). May touch: [`crate::message`]. Called
-//! by [`super::probe`].
+//! (github.com/grpc/grpc/blob/master/doc/health-checking.md). May touch: [`crate::http1`],
+//! [`crate::message`], [`crate::settings`], [`crate::upstream`]. Called by [`super::probe`].
 
 use super::{Asking, Reply};
 use crate::{

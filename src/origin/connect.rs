@@ -1,8 +1,8 @@
 //! A connection to a server.
 //!
 //! Owns: one wire for as long as it lives and, while it is in use, its buffers and one timer. May
-//! touch: [`crate::upstream`], [`crate::http1`], [`super::dial`]. [`super::pool`] keeps wires and
-//! buffers between requests; [`mod@crate::origin::exchange`] uses them.
+//! touch: [`crate::http1`], [`crate::message`], [`crate::upstream`]. [`super::pool`] keeps wires
+//! and buffers between requests; [`mod@crate::origin::exchange`] uses them.
 
 use super::{
     dial::{Destination, Unconnected, dial},

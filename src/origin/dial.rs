@@ -1,13 +1,10 @@
 //! Opens what the bytes of a connection to a server go through.
 //!
 //! Owns: the order of the addresses, each one's share of the time, and the layers of a connection.
-//! May touch: [`crate::upstream`], [`crate::message`], [`crate::tls`], [`crate::loopback`]. Called
+//! May touch: [`crate::loopback`], [`crate::message`], [`crate::tls`], [`crate::upstream`]. Called
 //! by [`super::connect`] for requests and by [`super::probe`] for checks.
 
-use super::{
-    sessions::LineKey,
-    wire::{Bare, Wire},
-};
+use super::wire::{Bare, Wire};
 use crate::{
     loopback,
     message::{
@@ -31,6 +28,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsConnector;
+
+/// Whom connections lead to: [`Reach::key`], and the client that they are
+/// for, if the server is told of it.
+pub type LineKey = (u64, Option<Ends>);
 
 /// Where a connection leads to.
 pub struct Destination<'a> {

@@ -1,13 +1,13 @@
 //! One request and one response head over one HTTP/1 connection to a server.
 //!
 //! Owns: sending while reading (a server may answer before it has read everything), and the
-//! timeouts of both. May touch: [`super::connect`], [`crate::message`], [`crate::http1`]. Next: the
-//! body goes to [`super::http1_body`].
+//! timeouts of both. May touch: [`crate::http1`], [`crate::message`]. Next: the body goes to
+//! [`super::http1_body`].
 
 use super::{
+    asking::{Asking, Terms},
     connect::Connection,
     failure::Failure,
-    fetch::{Asking, Terms},
     response_head::{self, ResponseHead},
     wait::Wait,
 };

@@ -1,8 +1,7 @@
 //! Why an attempt at a server failed before there was a response head.
 //!
 //! Owns: the kinds of failures, and how far an attempt came. May touch: [`crate::message`],
-//! [`crate::tls::words`]. The
-//! caller of [`mod@super::fetch`] decides what follows from one.
+//! [`crate::tls`]. The caller of [`mod@super::fetch`] decides what follows from one.
 
 use super::{
     dial::{Unconnected, is_ours},

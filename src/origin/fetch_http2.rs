@@ -1,16 +1,17 @@
 //! One request to one server that may speak HTTP/2.
 //!
 //! Owns: the choice of a shared connection, opening one, and what to do where the server turns out
-//! to speak HTTP/1 only. May touch: [`super::sessions`], [`super::http2`], [`mod@super::fetch`].
+//! to speak HTTP/1 only. May touch: [`crate::http1`], [`crate::message`], [`crate::upstream`].
 
 use super::{
+    asking::{Asking, Terms, Way},
     connect::Connection,
     dial::{Destination, Unconnected, dial},
     failure::{Failed, Failure},
-    fetch::{Asking, Fetched, Terms, Way, over},
+    fetch_http1::over,
     http2::{self, Answered},
     pool::Pool,
-    reply::Reply,
+    reply::{Fetched, Reply},
     sessions::{Held, Offer, Opening, Session},
 };
 use crate::{http1::fields::Fields, message::upload::Upload, upstream::Speaks};

@@ -1,11 +1,11 @@
 //! A response's body by HTTP/1, pulled from the server as the client takes it.
 //!
 //! Owns: the framing, the time between reads, and the end: the lease goes back, and the connection,
-//! too, if everything was read and sent; otherwise it is closed. May touch: [`super::exchange`],
-//! [`crate::upstream`]. A client that goes away drops it, and with it the connection: the server
+//! too, if everything was read and sent; otherwise it is closed. May touch: [`crate::http1`],
+//! [`crate::message`]. A client that goes away drops it, and with it the connection: the server
 //! sees that at once.
 
-use super::{connect::Connection, exchange::poll_rest, reply::Home, response_head::BodyEnd};
+use super::{connect::Connection, exchange::poll_rest, home::Home, response_head::BodyEnd};
 use crate::{
     http1::{
         buffers::with_room,

@@ -1,13 +1,13 @@
 //! One request and one response head over a shared HTTP/2 connection to a server.
 //!
 //! Owns: sending while reading, as far as the server has room, and the timeouts of both. May touch:
-//! [`super::sessions`], [`crate::message`]. The twin of [`super::exchange`], which speaks HTTP/1.
+//! [`crate::http1`], [`crate::message`]. The twin of [`super::exchange`], which speaks HTTP/1.
 //! Next: the body goes to [`super::http2_body`].
 
 use super::{
+    asking::{Asking, Terms},
     connect::Gear,
     failure::{Failed, Failure},
-    fetch::{Asking, Terms},
     sessions::{Held, Session},
     wait::Wait,
 };

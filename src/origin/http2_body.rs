@@ -1,14 +1,14 @@
 //! A response's body by HTTP/2, pulled from the server as the client takes it.
 //!
 //! Owns: flow control towards the server, the time between reads, and the end: the lease and the
-//! place on the connection go back. May touch: [`super::http2`], [`super::sessions`]. A client that
-//! goes away drops it, and the server is told at once (RST_STREAM, CANCEL). A tunnel (RFC 8441) is
-//! one whose request goes on.
+//! place on the connection go back. May touch: [`crate::http1`], [`crate::message`],
+//! [`crate::upstream`]. A client that goes away drops it, and the server is told at once
+//! (RST_STREAM, CANCEL). A tunnel (RFC 8441) is one whose request goes on.
 
 use super::{
     connect::Gear,
+    home::Home,
     http2::{Answered, SendStopped, Sending, io_error},
-    reply::Home,
     sessions::Held,
 };
 use crate::{

@@ -1,7 +1,7 @@
 //! Idle connections to servers, one pool per worker.
 //!
 //! Owns: which connection is used again, and for how long one is kept. May touch:
-//! [`super::connect`]. A pool is used by its worker's thread only; the lock is there because the
+//! [`crate::upstream`]. A pool is used by its worker's thread only; the lock is there because the
 //! type must be `Sync`.
 
 use super::{

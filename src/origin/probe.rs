@@ -1,15 +1,17 @@
 //! Active checks: a small request to every server, now and then.
 //!
-//! Owns: one probe, and when the next one is due. May touch: [`crate::upstream`], [`super::ask`].
-//! It goes the same way as a request, with connections of its own. The control thread runs one
-//! [`watch`] per server, however many workers there are.
+//! Owns: one probe, and when the next one is due. May touch: [`crate::clock`], [`crate::http1`],
+//! [`crate::settings`], [`crate::upstream`]. It goes the same way as a request, with connections of
+//! its own. The control thread runs one [`watch`] per server, however many workers there are.
 
 use super::{
     Destination, Home, Taker, Terms,
     ask::{AnswerVerdict, CheckRequest},
     dial::is_ours,
     failure::Failure,
-    fetch, pool, sessions,
+    fetch,
+    http2_settings::Http2Settings,
+    pool,
     timeouts::Timeouts,
 };
 use crate::{
@@ -129,7 +131,7 @@ async fn ask(
     let (asked, pool) = (CheckRequest { check }, Arc::<pool::Pool>::default());
     let mut upload = asked.body();
     let timeouts = Timeouts::all(within);
-    let http2 = sessions::Http2Settings::once(within);
+    let http2 = Http2Settings::once(within);
     let begun = (Instant::now(), 0);
     let terms = Terms { timeouts: &timeouts, head: HEAD, http2: &http2, begun };
     let mut reply = match fetch(&pool, to, &asked, &mut upload, &terms).await.reply {

@@ -1,29 +1,29 @@
 //! A server's answer, and what becomes of its body.
 //!
-//! Owns: what is left of an exchange once there is a head. May touch: this room. Made by
-//! [`mod@super::fetch`]; [`mod@crate::proxy::forward`] turns it into a body for the client.
+//! Owns: what is left of an exchange once there is a head. May touch: [`crate::http1`],
+//! [`crate::message`]. Made by [`mod@super::fetch`]; [`mod@crate::proxy::forward`] turns it into a
+//! body for the client.
 
 use super::{
+    asking::Way,
     connect::Connection,
+    failure::Failed,
+    home::{Home, Taker},
     http1_body::ServerBody,
     http2::Answered,
     http2_body::Http2Body,
-    pool::{self, Pool},
     response_head::{BodyEnd, ResponseHead},
     tunnel::Tunnel,
 };
 use crate::{
-    clock::Clock,
     http1::{
         buffers::{SMALL, with_room},
         fields::Fields,
         moved::WORTH_MOVING,
     },
-    message::{body::Body, hop_by_hop::EditedNames, upload::Upload},
-    upstream::Lease,
+    message::{body::Body, upload::Upload},
 };
 use http::StatusCode;
-use std::{sync::Arc, time::Duration};
 
 /// A server's answer: its head has been read, its body has not.
 pub struct Reply {
@@ -32,6 +32,14 @@ pub struct Reply {
     /// The end-to-end fields.
     pub fields: Fields,
     rest: ExchangeRest,
+}
+
+/// What came of an attempt.
+pub struct Fetched {
+    /// The answer, or why there is none.
+    pub reply: Result<Reply, Failed>,
+    /// How it went out.
+    pub way: Way,
 }
 
 /// What is left of an exchange once there is a head.
@@ -43,52 +51,6 @@ enum ExchangeRest {
     },
     /// Boxed: large.
     Http2(Box<Answered>),
-}
-
-/// Where a connection and a lease go at the end.
-#[derive(Debug)]
-pub struct Home {
-    /// The worker's pool.
-    pub pool: Arc<Pool>,
-    /// What the pool keeps.
-    pub limits: pool::PoolLimits,
-    /// Held until the body has ended; a check has none.
-    pub lease: Option<Lease>,
-    /// For the time when they go back.
-    pub clock: Clock,
-}
-
-/// What is known of who takes an answer's body.
-pub struct Taker {
-    /// How much is read at a time.
-    pub part: usize,
-    /// Whether the kernel may move the bytes.
-    pub may_move: bool,
-    /// Trailers of these names don't pass.
-    pub edited: EditedNames,
-    /// Whether the connection must not be used for anybody else.
-    pub personal: bool,
-    /// How long the server may send nothing.
-    pub read: Duration,
-    /// How long nothing may pass a tunnel.
-    pub tunnel: Duration,
-    /// When the head came, on the process's clock.
-    pub now: u64,
-}
-
-impl Taker {
-    /// One who wants all of it, within a time.
-    pub fn whole(within: Duration) -> Self {
-        Self {
-            part: SMALL,
-            may_move: false,
-            edited: None,
-            personal: true,
-            read: within,
-            tunnel: within,
-            now: 0,
-        }
-    }
 }
 
 impl Reply {
@@ -159,12 +121,5 @@ impl Reply {
         let rest = (!all_sent).then_some(upload);
         let waits = (taker.read, taker.edited);
         Body::stream(ServerBody::new(connection, rest, (framing, reusable), home, waits))
-    }
-}
-
-impl Home {
-    /// Keeps a connection on which everything was read and sent.
-    pub(super) fn keep(self, connection: Connection, now: u64) {
-        self.pool.check_in(connection, &self.limits, now);
     }
 }

@@ -2,11 +2,14 @@
 //!
 //! Owns: which connection takes the next request, when another one is opened, and the task of each:
 //! it reads and writes, and asks the server for a sign of life when nothing comes. May touch:
-//! [`super::dial`], [`super::wire`]. Requests share a connection ([`super::http2`]). Where one is
-//! being opened, others wait for it instead of opening their own.
+//! [`crate::task`]. Requests share a connection ([`super::http2`]). Where one is being opened,
+//! others wait for it instead of opening their own.
 
-use super::{dial::Unconnected, wire::Wire};
-use crate::message::proxy_header::Ends;
+use super::{
+    dial::{LineKey, Unconnected},
+    http2_settings::Http2Settings,
+    wire::Wire,
+};
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use h2::{
@@ -37,40 +40,6 @@ const STREAM_WINDOW: u32 = 128 * 1024;
 /// The same of all responses of a connection: room for every stream, so that those which nobody takes
 /// do not stop the others.
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
-
-/// How HTTP/2 is spoken to an upstream's servers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Http2Settings {
-    /// Requests at once on one connection; fewer if the server says so.
-    pub streams: u32,
-    /// After so long without a byte from a server that has requests, it is asked for a sign of life.
-    pub ping: Duration,
-    /// It has so long to give one.
-    pub ping_timeout: Duration,
-    /// Milliseconds that a connection without requests is kept.
-    pub idle_timeout: u64,
-    /// Requests on one connection, 0 = unlimited.
-    pub requests: u64,
-    /// Milliseconds of a connection's life, 0 = unlimited.
-    pub age: u64,
-    /// The largest response head.
-    pub head: u32,
-}
-
-impl Http2Settings {
-    /// For a single request, within a time.
-    pub fn once(within: Duration) -> Self {
-        Self {
-            streams: 1,
-            ping: within,
-            ping_timeout: within,
-            idle_timeout: 0,
-            requests: 1,
-            age: 0,
-            head: 64 * 1024,
-        }
-    }
-}
 
 /// A connection that takes requests.
 #[derive(Clone)]
@@ -226,10 +195,6 @@ impl Drop for Opening {
         self.told.send_if_modified(given_up);
     }
 }
-
-/// Whom connections lead to: [`Reach::key`](crate::upstream::Reach::key), and the client that they are
-/// for, if the server is told of it.
-pub type LineKey = (u64, Option<Ends>);
 
 /// A server's connections.
 #[derive(Default)]

@@ -1,7 +1,7 @@
 //! How long a server, and the client's body that goes to it, may take.
 //!
-//! Owns: a route's timeouts on the server's side. May touch: nothing of ours. Read by every file of
-//! this room.
+//! Owns: a route's timeouts on the server's side. May touch: nothing outside this room. Read by
+//! every file of this room.
 
 use std::time::Duration;
 

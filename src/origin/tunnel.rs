@@ -1,15 +1,15 @@
 //! A tunnel's server half: after a change of protocols (RFC 9110 §7.8), bytes pass in both
 //! directions until both have ended, or until nothing has passed for too long.
 //!
-//! Owns: both directions on the server's connection. May touch: [`super::exchange`],
-//! [`super::connect`]. To the client it is a body like any other: what the server sends. What the
-//! client sends is pulled from the request's body meanwhile. A side that takes nothing is sent
-//! nothing, and the other side is not read then.
+//! Owns: both directions on the server's connection. May touch: [`crate::http1`],
+//! [`crate::message`], [`crate::upstream`]. To the client it is a body like any other: what the
+//! server sends. What the client sends is pulled from the request's body meanwhile. A side that
+//! takes nothing is sent nothing, and the other side is not read then.
 
 use super::{
     connect::Connection,
     exchange::{SendError, poll_send},
-    reply::Home,
+    home::Home,
 };
 use crate::{
     http1::{buffers::SMALL, outgoing::Part},

@@ -1,7 +1,7 @@
 //! What an attempt waits for, by either version of HTTP.
 //!
-//! Owns: how long each wait may take, and what failed if it is over. May touch:
-//! [`super::timeouts`], [`super::failure`]. Used by [`mod@super::exchange`] and [`super::http2`].
+//! Owns: how long each wait may take, and what failed if it is over. May touch: [`crate::message`].
+//! Used by [`mod@super::exchange`] and [`super::http2`].
 
 use super::{failure::Failure, timeouts::Timeouts};
 use crate::message::upload::Upload;

@@ -1,8 +1,7 @@
 //! The rules for a request's head, checked before anything else is done with it.
 //!
-//! Owns: `Host`, target and framing rules (RFC 9110 §7, RFC 9112 §3). May touch:
-//! [`crate::http1`], [`crate::message`], the listener's limits and certificates. First step of
-//! [`super::handle`].
+//! Owns: `Host`, target and framing rules (RFC 9110 §7, RFC 9112 §3). May touch: [`crate::http1`],
+//! [`crate::message`], [`crate::snapshot`], [`crate::tls`]. First step of [`super::handle`].
 
 use super::refusal::Refusal;
 use crate::{

@@ -1,7 +1,7 @@
 //! An answer's body on its way to the client, with the request's record.
 //!
 //! Owns: what a slow client has not taken yet, counting bytes, and the [`Record`] until the body's
-//! end. May touch: any [`Body`]. The client's connection pulls it.
+//! end. May touch: [`crate::http1`], [`crate::message`]. The client's connection pulls it.
 
 use super::record::Record;
 use crate::{

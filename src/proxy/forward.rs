@@ -1,8 +1,8 @@
 //! Asks servers until one answers: the only loop on a request's way.
 //!
-//! Owns: attempts, retries, and reporting them to the server's health. May touch:
-//! [`crate::upstream`], [`crate::origin::exchange`]. Called by [`super::handle`], which sends the
-//! answer's body.
+//! Owns: attempts, retries, and reporting them to the server's health. May touch: [`crate::http1`],
+//! [`crate::message`], [`crate::observe`], [`crate::origin`], [`crate::route`],
+//! [`crate::upstream`]. Called by [`super::handle`], which sends the answer's body.
 
 use super::{
     Proxy,

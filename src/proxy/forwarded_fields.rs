@@ -1,7 +1,7 @@
 //! The fields that tell servers about the client, and `Via` and `X-Request-Id`.
 //!
-//! Owns: writing them, unless the route's edits decide on them. May touch: [`crate::message`].
-//! [`super::request_head`] calls it.
+//! Owns: writing them, unless the route's edits decide on them. May touch: [`crate::http1`],
+//! [`crate::message`]. [`super::request_head`] calls it.
 
 use crate::{
     http1::{fields::write_known, request::RequestFields},

@@ -1,8 +1,10 @@
 //! One request, from its head to the end of its answer.
 //!
-//! Owns: the order of the steps, all of them in [`begin`] and [`handle`]. May touch: every room
-//! below. Called by [`crate::client::service`] and [`crate::client::http1`]; nothing below
-//! calls back up.
+//! Owns: the order of the steps, all of them in [`begin`] and [`handle`]. May touch:
+//! [`crate::files`], [`crate::filter`], [`crate::http1`], [`crate::message`], [`crate::observe`],
+//! [`crate::origin`], [`crate::path`], [`crate::route`], [`crate::settings`], [`crate::snapshot`],
+//! [`crate::template`], [`crate::tls`], [`crate::upstream`]. Called by [`crate::client::service`]
+//! and [`crate::client::http1`]; nothing below calls back up.
 
 pub mod admission;
 pub mod delivery;

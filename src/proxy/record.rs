@@ -1,7 +1,8 @@
 //! What is recorded of a request when it ends, in any way.
 //!
-//! Owns: the facts gathered on the way. May touch: [`crate::observe`], [`crate::snapshot`]. The
-//! last step: dropping the record counts and logs the request, so that none is missed.
+//! Owns: the facts gathered on the way. May touch: [`crate::http1`], [`crate::message`],
+//! [`crate::observe`], [`crate::route`], [`crate::snapshot`]. The last step: dropping the record
+//! counts and logs the request, so that none is missed.
 
 use super::{Arrival, Proxy};
 use crate::{

@@ -1,7 +1,8 @@
 //! Answers of our own when a request can't be served, and the one place that gives errors a status.
 //!
-//! Owns: status, reason and text. May touch: [`crate::origin::failure`]. [`super::handle`] turns a
-//! [`Refusal`] into an [`Answer`].
+//! Owns: status, reason and text. May touch: [`crate::message`], [`crate::observe`],
+//! [`crate::origin`], [`crate::upstream`]. [`super::handle`] turns a [`Refusal`] into an
+//! [`Answer`].
 
 use crate::{
     message::{answer::Answer, body::BodyError},

@@ -1,8 +1,8 @@
 //! The head of a request as a server gets it, written straight from the client's.
 //!
 //! Owns: which fields pass, and which are replaced. May touch: [`crate::http1`],
-//! [`crate::message`], [`super::forwarded_fields`]. One buffer, no second header map. Next:
-//! [`crate::origin::exchange`] sends it.
+//! [`crate::message`], [`crate::origin`], [`crate::upstream`]. One buffer, no second header map.
+//! Next: [`crate::origin::exchange`] sends it.
 
 use super::forwarded_fields;
 use crate::{

@@ -1,7 +1,8 @@
 //! Whether a request may be sent to another server, and when.
 //!
 //! Owns: which requests may be repeated (RFC 9110 §9.2.2), how often, and the wait for the retry
-//! budget. May touch: [`crate::upstream`]. [`super::forward`] asks after every failed attempt.
+//! budget. May touch: [`crate::message`], [`crate::origin`], [`crate::route`], [`crate::settings`],
+//! [`crate::upstream`]. [`super::forward`] asks after every failed attempt.
 
 use super::{record::Facts, refusal::Refusal};
 use crate::{

@@ -1,7 +1,8 @@
 //! What an attempt says about its server.
 //!
-//! Owns: which outcome is a success, a failure, or neither. May touch: [`crate::upstream`].
-//! [`super::forward`] calls it after every attempt.
+//! Owns: which outcome is a success, a failure, or neither. May touch: [`crate::message`],
+//! [`crate::observe`], [`crate::origin`], [`crate::route`], [`crate::upstream`]. [`super::forward`]
+//! calls it after every attempt.
 
 use super::{Proxy, record::Facts, refusal::outcome};
 use crate::{

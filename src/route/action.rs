@@ -6,7 +6,7 @@ use crate::{
     http1::{fields::FieldText, request_head::HeadLimits},
     message::{forwarded::Written, hop_by_hop::EditedNames},
     observe::metrics::UpstreamMetrics,
-    origin::{Terms, pool, sessions, timeouts::Timeouts},
+    origin::{Terms, http2_settings::Http2Settings, pool, timeouts::Timeouts},
     settings::{HealthCheck, Retry},
     template::Template,
     upstream::Upstream,
@@ -109,7 +109,7 @@ pub struct Group {
     /// What the pools keep.
     pub pool: pool::PoolLimits,
     /// How HTTP/2 is spoken to its servers.
-    pub http2: sessions::Http2Settings,
+    pub http2: Http2Settings,
     /// Statuses that count as a server's failure.
     pub fail_on: Vec<StatusCode>,
     /// How often its servers' names are looked up.

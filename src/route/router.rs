@@ -1,8 +1,8 @@
 //! Which route of which site takes a request.
 //!
-//! Owns: host look-up, and the order of routes. May touch: [`super::matcher`]. Hosts are found by
-//! hashing, so their number does not matter. A site's routes are asked in order, and the first
-//! wins.
+//! Owns: host look-up, and the order of routes. May touch: nothing outside this room. Hosts are
+//! found by hashing, so their number does not matter. A site's routes are asked in order, and the
+//! first wins.
 
 use super::{PathMatcher, Route};
 use foldhash::fast::FixedState;

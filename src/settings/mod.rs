@@ -1,7 +1,7 @@
 //! Settings that serve as they were written: the config reads them, and what runs has a copy.
 //!
-//! Owns: the values, plain and with their defaults. May touch: nothing of ours. What has to be
-//! compiled first has one type in [`crate::config`] and another where it runs.
+//! Owns: the values, plain and with their defaults. May touch: nothing outside this room. What has
+//! to be compiled first has one type in [`crate::config`] and another where it runs.
 
 mod health_check;
 mod retry;

@@ -1,8 +1,10 @@
 //! From a [`Config`] and what runs now to what runs next.
 //!
-//! Owns: the only way to make a [`Snapshot`]. May touch: everything below it, and certificate and
-//! log files. A server that both configs have keeps its [`Server`]: health, counts and pooled
-//! connections survive. A failure leaves everything as it was. Routes are compiled by `routes`.
+//! Owns: the only way to make a [`Snapshot`]. May touch: [`crate::config`], [`crate::http1`],
+//! [`crate::message`], [`crate::observe`], [`crate::origin`], [`crate::route`], [`crate::tls`],
+//! [`crate::upstream`]; certificate and log files. A server that both configs have keeps its
+//! [`Server`]: health, counts and pooled connections survive. A failure leaves everything as it
+//! was. Routes are compiled by `routes`.
 
 use super::{
     ListenerParts, Snapshot, TlsParts,
@@ -18,7 +20,7 @@ use crate::{
         access_line::Format,
         access_log::{AccessLog, LogOptions},
     },
-    origin::{pool, sessions},
+    origin::{http2_settings::Http2Settings, pool},
     route::{Group, Router, Sites},
     tls::{self, Certificates, Clients, ClientsFiles, Pair, TlsError},
     upstream::{ActiveHealth, Member, Reach, Server, StrategyKind, Upstream},
@@ -228,7 +230,7 @@ fn group(
             head: wanted.limits.response_head,
             fields: wanted.limits.response_headers,
         },
-        http2: sessions::Http2Settings {
+        http2: Http2Settings {
             streams: wanted.http2.streams,
             ping: wanted.http2.ping,
             ping_timeout: wanted.http2.ping_timeout,

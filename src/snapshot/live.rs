@@ -1,7 +1,8 @@
 //! The one place where the running snapshot is swapped, and what outlives every snapshot.
 //!
 //! Owns: the process's [`ArcSwap`], metrics, clock, TLS tickets and listener ids. May touch:
-//! [`super::Snapshot`]. A request loads it once; only the control thread stores.
+//! [`crate::clock`], [`crate::observe`], [`crate::tls`]. A request loads it once; only the control
+//! thread stores.
 
 use super::{Snapshot, seats::Seats};
 use crate::{clock::Clock, observe::metrics::Metrics, tls::to_server::SystemRoots};

@@ -1,8 +1,10 @@
 //! What is running: everything compiled from one config, immutable.
 //!
-//! Owns: the compiled parts of one config. May touch: everything below it. Built by [`build`],
-//! published by [`live`], taken once per request by [`crate::proxy::begin`]; it lives until the
-//! last request that took it has ended.
+//! Owns: the compiled parts of one config. May touch: [`crate::cidr`], [`crate::clock`],
+//! [`crate::config`], [`crate::files`], [`crate::filter`], [`crate::http1`], [`crate::message`],
+//! [`crate::observe`], [`crate::origin`], [`crate::route`], [`crate::tls`], [`crate::upstream`].
+//! Built by [`build`], published by [`live`], taken once per request by [`crate::proxy::begin`]; it
+//! lives until the last request that took it has ended.
 
 pub mod build;
 pub mod live;

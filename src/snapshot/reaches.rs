@@ -1,8 +1,8 @@
 //! From the config's servers to how they are reached.
 //!
 //! Owns: which reaches are kept from the snapshot before: those with the same settings and files.
-//! May touch: [`crate::tls::to_server`], and through it certificate files. Called by
-//! [`super::build`].
+//! May touch: [`crate::config`], [`crate::message`], [`crate::tls`], [`crate::upstream`];
+//! certificate files. Called by [`super::build`].
 
 use super::live::Resources;
 use crate::{

@@ -1,7 +1,8 @@
 //! From the config's routes to compiled routes.
 //!
-//! Owns: what is compiled of one route. May touch: [`crate::route`] and what its actions are made
-//! of. Called by [`super::build`]; next: the router.
+//! Owns: what is compiled of one route. May touch: [`crate::config`], [`crate::files`],
+//! [`crate::filter`], [`crate::http1`], [`crate::message`], [`crate::origin`], [`crate::route`].
+//! Called by [`super::build`]; next: the router.
 
 use super::{Snapshot, live::Resources};
 use crate::{

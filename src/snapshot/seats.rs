@@ -1,8 +1,8 @@
 //! How many client connections the process may have.
 //!
-//! Owns: their number, on all listeners together. May touch: nothing of ours. Without a limit,
-//! clients could take every descriptor, and none would be left for servers or for a reload's files.
-//! So half of the descriptors is kept for these. `client::listener` asks before it accepts.
+//! Owns: their number, on all listeners together. May touch: nothing outside this room. Without a
+//! limit, clients could take every descriptor, and none would be left for servers or for a reload's
+//! files. So half of the descriptors is kept for these. `client::listener` asks before it accepts.
 
 use rustix::process::{Resource, getrlimit};
 use std::{

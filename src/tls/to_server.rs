@@ -1,7 +1,7 @@
 //! TLS to servers: from the wanted settings to those of rustls.
 //!
 //! Owns: the settings, the authorities that are trusted, and one store of sessions per server. May
-//! touch: [`super::verify`], and certificate files. Built into a snapshot, never on a worker;
+//! touch: nothing outside this room. Built into a snapshot, never on a worker;
 //! [`crate::origin::dial`] makes handshakes with it.
 
 use super::{TlsError, certificates::read_pair, verify::Verifier};

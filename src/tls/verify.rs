@@ -1,8 +1,8 @@
 //! Whether a server is who it should be.
 //!
 //! Owns: the order of the checks: the chain and the name, and then the pinned keys. May touch:
-//! nothing of ours. Every full handshake with a server asks it; a resumed session was verified
-//! before.
+//! nothing outside this room. Every full handshake with a server asks it; a resumed session was
+//! verified before.
 
 use data_encoding::BASE64;
 use rustls::{

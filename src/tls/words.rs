@@ -1,6 +1,6 @@
 //! What went wrong with TLS to a server, in words that say what to do.
 //!
-//! Owns: the words. May touch: [`super::verify`]. [`crate::origin::dial`] asks here.
+//! Owns: the words. May touch: nothing outside this room. [`crate::origin::dial`] asks here.
 
 use rustls::{AlertDescription, CertificateError, Error as RustlsError, InvalidMessage};
 use std::io;

@@ -1,7 +1,7 @@
 //! The retry budget: a broken upstream is not hit harder because it is broken.
 //!
-//! Owns: the count of retries in progress. May touch: nothing of ours.
-//! Next: the retry loop holds a permit for as long as its retry lasts.
+//! Owns: the count of retries in progress. May touch: nothing outside this room. Next: the retry
+//! loop holds a permit for as long as its retry lasts.
 
 use std::sync::{
     Arc,

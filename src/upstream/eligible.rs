@@ -1,7 +1,7 @@
 //! Which servers a request may go to: the only place that has the rules.
 //!
-//! Owns: [`Member`], [`Candidates`], the fail-open choice and the reason when there is none.
-//! May touch: `server`, `health`, `tried`. Next: a strategy chooses among the candidates.
+//! Owns: [`Member`], [`Candidates`], the fail-open choice and the reason when there is none. May
+//! touch: [`crate::tls`]. Next: a strategy chooses among the candidates.
 
 use super::{
     Reach, Tried,

@@ -1,6 +1,6 @@
 //! An attempt's hold on a server's in-flight slot.
 //!
-//! Owns: one slot, and a probe until it has a verdict. May touch: its server. Next:
+//! Owns: one slot, and a probe until it has a verdict. May touch: nothing outside this room. Next:
 //! `Upstream::report` gives the verdict. Dropping the lease gives back everything that it still
 //! holds.
 

@@ -1,8 +1,9 @@
 //! A group of servers: who gets the next attempt, and what is learnt from it.
 //!
-//! Owns: [`Upstream`], built once per config and immutable except for atomics. May touch: nothing
-//! outside this directory but [`crate::tls::to_server`]. A pick goes `strategy` → `eligible` →
-//! `server` → [`Lease`]; its verdict comes back through [`Upstream::report`] to `health`.
+//! Owns: [`Upstream`], built once per config and immutable except for atomics. May touch:
+//! [`crate::cidr`], [`crate::message`], [`crate::settings`], [`crate::tls`]. A pick goes `strategy`
+//! → `eligible` → `server` → [`Lease`]; its verdict comes back through [`Upstream::report`] to
+//! `health`.
 //!
 //! Every `now` is in monotonic milliseconds since process start, and comes from the caller.
 

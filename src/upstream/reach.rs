@@ -1,8 +1,7 @@
 //! How a server is reached, as one config has it.
 //!
 //! Owns: [`Reach`], and the key of the connections that are made by it. May touch:
-//! [`crate::tls::to_server`], [`crate::message::proxy_header`]. [`crate::origin::dial`] opens
-//! connections by it.
+//! [`crate::message`], [`crate::tls`]. [`crate::origin::dial`] opens connections by it.
 
 use crate::{message::proxy_header::HeaderVersion, tls::to_server::ServerHandshakes};
 use std::{

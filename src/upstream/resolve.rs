@@ -1,7 +1,7 @@
 //! Looks up the addresses of server names, again and again.
 //!
-//! Owns: the look-up, and what happens when it fails. May touch: [`super::server`]. Runs on the
-//! control thread; the system's resolver (`/etc/hosts`, search domains) is asked, as operators
+//! Owns: the look-up, and what happens when it fails. May touch: nothing outside this room. Runs on
+//! the control thread; the system's resolver (`/etc/hosts`, search domains) is asked, as operators
 //! expect.
 
 use super::Server;

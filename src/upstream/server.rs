@@ -1,7 +1,8 @@
 //! One address in an upstream: what outlives a reload.
 //!
-//! Owns: the counts, the resolved addresses and the health of one server, as atomics.
-//! May touch: `health`. Next: `Member` adds what the config says of it; `Lease` holds its slots.
+//! Owns: the counts, the resolved addresses and the health of one server, as atomics. May touch:
+//! nothing outside this room. Next: `Member` adds what the config says of it; `Lease` holds its
+//! slots.
 
 use super::{
     Member,

@@ -1,6 +1,7 @@
 //! The servers one request has tried.
 //!
-//! Owns: the set. May touch: nothing of ours. Next: `eligible` asks it, the retry loop fills it.
+//! Owns: the set. May touch: nothing outside this room. Next: `eligible` asks it, the retry loop
+//! fills it.
 
 /// Member indices of one upstream. Most requests try one server, and a short list is searched
 /// faster than a set.

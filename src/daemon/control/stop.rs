@@ -1,6 +1,6 @@
 //! How the daemon stops.
 //!
-//! Owns: the order of a stop, and its time limit. May touch: the control thread's state. Called by
+//! Owns: the order of a stop, and its time limit. May touch: [`crate::snapshot`]. Called by
 //! [`Control::serve`](super::Control::serve) when it has been told to stop.
 
 use super::{Control, SignalAsk, Signals, reopen_logs};

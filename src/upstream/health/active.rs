@@ -1,7 +1,7 @@
 //! Active checks: what is asked, and what the answers mean for a server.
 //!
-//! Owns: the counting of rise and fall. May touch: [`crate::settings`].
-//! [`crate::origin::probe`] asks.
+//! Owns: the counting of rise and fall. May touch: [`crate::settings`]. [`crate::origin::probe`]
+//! asks.
 
 use super::ActiveHealth;
 use crate::settings::HealthCheck;

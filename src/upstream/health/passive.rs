@@ -1,8 +1,8 @@
 //! Health learnt from the traffic: a sliding window of failures, ejection, and the one probe.
 //!
 //! Owns: the window, the end of an ejection and the right to probe, for one server, process-wide.
-//! May touch: nothing of ours. Next: `eligible` reads [`Passive::standing`], `Upstream::report`
-//! writes.
+//! May touch: nothing outside this room. Next: `eligible` reads [`Passive::standing`],
+//! `Upstream::report` writes.
 //!
 //! The state is one word, so that a request decides with one relaxed load. It is zero while the
 //! server is in; otherwise it is the end of the ejection, or the end of the time that its probe has

@@ -1,7 +1,7 @@
 //! How many attempts there were within a window, and how many of them failed.
 //!
-//! Owns: some samples of two counts that only grow. May touch: nothing of ours. [`super::passive`]
-//! asks, under its lock.
+//! Owns: some samples of two counts that only grow. May touch: nothing outside this room.
+//! [`super::passive`] asks, under its lock.
 
 use std::collections::VecDeque;
 

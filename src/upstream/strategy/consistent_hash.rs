@@ -1,7 +1,7 @@
 //! A key always leads to the same server, by nginx's ketama ring. When a server leaves, only its
 //! keys move.
 //!
-//! Owns: the ring. May touch: the candidates. Falls back on `round_robin`.
+//! Owns: the ring. May touch: nothing outside this room. Falls back on `round_robin`.
 
 use super::{Candidates, Share, Strategy, round_robin::RoundRobin};
 use crc32fast::Hasher;

@@ -1,6 +1,6 @@
 //! A client's address always leads to the same server, with nginx's mapping.
 //!
-//! Owns: the mapping. May touch: the candidates. Falls back on `round_robin`.
+//! Owns: the mapping. May touch: [`crate::cidr`]. Falls back on `round_robin`.
 //!
 //! nginx hashes the address byte by byte, `h = (h · 113 + byte) mod 6271`. If the server can't be
 //! used, it hashes the address again, starting from that `h`. For a whole address this is one step,

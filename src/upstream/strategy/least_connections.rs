@@ -1,6 +1,6 @@
 //! The least loaded server: fewest attempts in flight per weight. Equals take turns.
 //!
-//! Owns: the groups of equal weight, and the turns. May touch: the candidates.
+//! Owns: the groups of equal weight, and the turns. May touch: nothing outside this room.
 
 use super::{Candidates, Member, Share, Strategy, round_robin::RoundRobin};
 use crate::upstream::Server;

@@ -1,7 +1,7 @@
 //! How one of the eligible servers is chosen; each strategy has a file.
 //!
-//! Owns: the trait and the one match over its kinds. May touch: the candidates and a `u64` key, and
-//! nothing else: a strategy knows neither HTTP nor time. Next: `Upstream::pick` takes the server.
+//! Owns: the trait and the one match over its kinds. May touch: nothing outside this room. Next:
+//! `Upstream::pick` takes the server.
 
 pub mod consistent_hash;
 pub mod ip_hash;

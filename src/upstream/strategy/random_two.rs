@@ -1,6 +1,6 @@
 //! Draws two servers at random, by weight, and takes the less loaded one.
 //!
-//! Owns: the random numbers. May touch: the candidates. Falls back on `round_robin`.
+//! Owns: the random numbers. May touch: nothing outside this room. Falls back on `round_robin`.
 //!
 //! This is close to the least loaded server, without looking at all of them, and without all
 //! workers choosing the same one at once.

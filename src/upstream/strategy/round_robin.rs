@@ -1,7 +1,7 @@
 //! Smooth weighted round robin, as nginx's, exact over all worker threads and without a lock.
 //!
-//! Owns: the order of one period, worked out once, and the cursor in it that all workers share.
-//! May touch: the candidates. The other strategies fall back on it.
+//! Owns: the order of one period, worked out once, and the cursor in it that all workers share. May
+//! touch: nothing outside this room. The other strategies fall back on it.
 
 use super::{Candidates, Share, Strategy};
 use std::sync::{

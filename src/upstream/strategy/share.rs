@@ -1,6 +1,6 @@
 //! What a strategy is built from, and drawing a server in proportion to its weight.
 //!
-//! Owns: the cumulated weights. May touch: the servers.
+//! Owns: the cumulated weights. May touch: nothing outside this room.
 
 use crate::upstream::Server;
 use std::sync::Arc;
