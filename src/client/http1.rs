@@ -67,7 +67,9 @@ impl From<Gone> for HowItEnds {
 /// A request whose head has been read.
 struct Request {
     record: Box<Record>,
-    asked: ResponseForm,
+    form: ResponseForm,
+    /// Whether the client is done after it.
+    closes: bool,
     framing: RequestFraming,
     expects_continue: bool,
 }
@@ -152,7 +154,15 @@ impl Http1 {
                     service.refuse_unread(Version::HTTP_11, refused, waited);
                 let (out, length) = (socket.outgoing.begin(), Some(body.len() as u64));
                 let date = || service.proxy().date();
-                response_head::write(out, status, &fields, length, ResponseForm::UNREAD, date);
+                response_head::write(
+                    out,
+                    status,
+                    &fields,
+                    length,
+                    ResponseForm::UNREAD,
+                    true,
+                    date,
+                );
                 out.extend_from_slice(&body);
                 let wait = Duration::from_millis(settings.waits.send);
                 let writing = poll_fn(|cx| socket.poll_flush(cx));
@@ -290,17 +300,17 @@ impl Http1 {
 
     fn begin(&mut self, head: RequestHead) -> Request {
         self.requests += 1;
-        let asked = ResponseForm::by(&head);
-        let RequestHead { head, framing, expects_continue, .. } = head;
+        let form = ResponseForm::by(&head);
+        let RequestHead { head, framing, keep_alive, expects_continue, .. } = head;
         let record = self.service.begin(self.requests, framing == RequestFraming::Both, head);
-        Request { record, asked, framing, expects_continue }
+        Request { record, form, closes: !keep_alive, framing, expects_continue }
     }
 
     /// One request and its response.
     async fn exchange(&mut self, request: Request) -> Result<(), HowItEnds> {
         let Self { socket, service, settings, alarm, .. } = self;
         let proxy = service.proxy();
-        let Request { record, mut asked, framing, expects_continue } = request;
+        let Request { record, form, closes, framing, expects_continue } = request;
         let length = if let RequestFraming::Length(length) = framing { Some(length) } else { None };
         let mut tunnel = None;
         let (mut giver, body) = if record.facts.context.head.protocols.is_some() {
@@ -324,20 +334,25 @@ impl Http1 {
             Box::pin(http1_tunnel::pass(socket, response, giver)).await;
             return Err(HowItEnds::Said);
         }
-        asked.close |= service.is_closing() || service.listener().is_draining();
+        // Whether the connection ends after this response. Decided here, and nowhere else: by the
+        // client, by its limits, a reload or a stop, and by what answered.
+        let mut closes = closes || service.is_closing() || service.listener().is_draining();
+        closes |= response.close;
+        // RFC 9112 §9.3: no persistent connection with an HTTP/1.0 client, because proxies of its own
+        // may not understand it.
+        closes |= form.http10;
         // A request's body that was not read ends the connection, unless all of it has arrived.
-        asked.close |= giver
+        closes |= giver
             .as_mut()
             .is_some_and(|it| !it.is_taken() && !it.skip_what_is_there(&mut socket.unread));
         let clock = proxy.live.clock;
         let outgoing = &mut socket.outgoing;
-        let mut responding = Responding::begin(response, asked, outgoing, || proxy.date());
+        let mut responding = Responding::begin(response, (form, closes), outgoing, || proxy.date());
         poll_fn(|cx| {
             let waits = (&mut *alarm, clock, &settings.waits);
             responding.poll(cx, socket, giver.as_mut(), waits)
         })
         .await?;
-        let closes = responding.closes;
         let ended = Instant::now();
         responding.end_at(ended);
         drop(responding);

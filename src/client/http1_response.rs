@@ -34,8 +34,6 @@ pub struct Responding {
     trailers: bool,
     /// The body broke off: what has come of it is sent, then the connection ends.
     broken: bool,
-    /// Whether the connection ends after it.
-    pub closes: bool,
     /// Since when the client has taken nothing, and how much it had taken before.
     stalled: Option<(u64, u64)>,
 }
@@ -44,15 +42,14 @@ impl Responding {
     /// Begins: the head is queued.
     pub fn begin(
         answer: Answer<Delivery>,
-        mut asked: ResponseForm,
+        (form, closes): (ResponseForm, bool),
         outgoing: &mut Outgoing,
         date: impl FnOnce() -> [u8; 29],
     ) -> Self {
-        let Answer { status, fields, mut body, close, .. } = answer;
-        asked.close |= close;
+        let Answer { status, fields, mut body, .. } = answer;
         let length = body.length().exact();
-        let (framing, closes) =
-            response_head::write(outgoing.begin(), status, &fields, length, asked, date);
+        let out = outgoing.begin();
+        let framing = response_head::write(out, status, &fields, length, form, closes, date);
         let mut left = None;
         match framing {
             ResponseFraming::None => {
@@ -64,8 +61,8 @@ impl Responding {
             ResponseFraming::Chunked => outgoing.set_chunked(),
             ResponseFraming::Close => {}
         }
-        let trailers = asked.trailers;
-        Self { body, left, trailers, broken: false, closes, stalled: None }
+        let trailers = form.trailers;
+        Self { body, left, trailers, broken: false, stalled: None }
     }
 
     /// Notes the moment of its end.

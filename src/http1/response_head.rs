@@ -16,22 +16,19 @@ pub struct ResponseForm {
     pub head_only: bool,
     /// HTTP/1.0 knows no chunks.
     pub http10: bool,
-    /// The client closes, or we are to.
-    pub close: bool,
     /// The client knows trailers.
     pub trailers: bool,
 }
 
 impl ResponseForm {
-    /// For bytes that were no request: only that the connection ends is known.
-    pub const UNREAD: Self = Self { head_only: false, http10: false, close: true, trailers: false };
+    /// For bytes that were no request, of which nothing is known.
+    pub const UNREAD: Self = Self { head_only: false, http10: false, trailers: false };
 
     /// From a request's head.
     pub fn by(head: &RequestHead) -> Self {
         Self {
             head_only: head.head.method == Method::HEAD,
             http10: head.head.version == Version::HTTP_10,
-            close: !head.keep_alive,
             trailers: head.takes_trailers,
         }
     }
@@ -50,21 +47,22 @@ pub enum ResponseFraming {
     Close,
 }
 
-/// Writes the head of a response whose body is `length` bytes, where that is known. Gives back the
-/// body's framing, and whether the connection ends with it.
+/// Writes the head of a response whose body is `length` bytes, where that is known, and after which
+/// the connection `closes`. Gives back the body's framing.
 pub fn write(
     out: &mut Vec<u8>,
     status: StatusCode,
     fields: &Fields,
     length: Option<u64>,
-    asked: ResponseForm,
+    form: ResponseForm,
+    closes: bool,
     date: impl FnOnce() -> [u8; 29],
-) -> (ResponseFraming, bool) {
+) -> ResponseFraming {
     status_line(out, status);
     let framing = match length {
-        _ if is_bodiless(asked.head_only, status) => ResponseFraming::None,
+        _ if is_bodiless(form.head_only, status) => ResponseFraming::None,
         Some(length) => ResponseFraming::Length(length),
-        None if asked.http10 => ResponseFraming::Close,
+        None if form.http10 => ResponseFraming::Close,
         None => ResponseFraming::Chunked,
     };
     let told = match framing {
@@ -81,12 +79,11 @@ pub fn write(
         // RFC 9110 §6.6.1: an origin with a clock says when.
         write_known(out, b"date: ", &date());
     }
-    let close = asked.close || framing == ResponseFraming::Close;
-    if close {
+    if closes {
         out.extend_from_slice(b"connection: close\r\n");
     }
     out.extend_from_slice(b"\r\n");
-    (framing, close)
+    framing
 }
 
 /// Writes the head of an interim response, or of one that changes protocols, whose `Upgrade` is among
@@ -122,60 +119,58 @@ mod tests {
     use super::*;
     use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-    const PLAIN: ResponseForm =
-        ResponseForm { head_only: false, http10: false, close: false, trailers: false };
+    const PLAIN: ResponseForm = ResponseForm::UNREAD;
 
     fn written(
         status: u16,
         fields: &[(HeaderName, &'static str)],
         length: Option<u64>,
-        asked: ResponseForm,
-    ) -> (String, ResponseFraming, bool) {
+        form: ResponseForm,
+    ) -> (String, ResponseFraming) {
         let mut map = HeaderMap::new();
         for (name, value) in fields {
             map.append(name, HeaderValue::from_static(value));
         }
         let (mut out, status) = (Vec::new(), StatusCode::from_u16(status).unwrap());
-        let (framing, close) =
-            write(&mut out, status, &Fields::Map(map.into()), length, asked, || [b'D'; 29]);
-        (String::from_utf8(out).unwrap(), framing, close)
+        let fields = Fields::Map(map.into());
+        let framing = write(&mut out, status, &fields, length, form, form.http10, || [b'D'; 29]);
+        (String::from_utf8(out).unwrap(), framing)
     }
 
     #[test]
     fn the_body_decides_on_the_framing_and_no_field() {
         let wrong = [(header::CONTENT_LENGTH, "7"), (header::TRANSFER_ENCODING, "gzip")];
-        let (text, framing, close) = written(200, &wrong, Some(3), PLAIN);
+        let (text, framing) = written(200, &wrong, Some(3), PLAIN);
         assert_eq!(
             text,
             format!("HTTP/1.1 200 OK\r\ncontent-length: 3\r\ndate: {}\r\n\r\n", "D".repeat(29))
         );
-        assert_eq!((framing, close), (ResponseFraming::Length(3), false));
-        let (text, framing, close) = written(200, &wrong, None, PLAIN);
+        assert_eq!(framing, ResponseFraming::Length(3));
+        let (text, framing) = written(200, &wrong, None, PLAIN);
         assert!(text.contains("transfer-encoding: chunked\r\n") && !text.contains("gzip"));
-        assert_eq!((framing, close), (ResponseFraming::Chunked, false));
-        let (text, framing, close) =
-            written(200, &[], None, ResponseForm { http10: true, ..PLAIN });
+        assert_eq!(framing, ResponseFraming::Chunked);
+        let (text, framing) = written(200, &[], None, ResponseForm { http10: true, ..PLAIN });
         assert!(text.contains("connection: close\r\n") && !text.contains("chunked"));
-        assert_eq!((framing, close), (ResponseFraming::Close, true));
+        assert_eq!(framing, ResponseFraming::Close);
     }
 
     #[test]
     fn responses_without_a_body() {
         let length = [(header::CONTENT_LENGTH, "7"), (header::DATE, "then")];
         let head = ResponseForm { head_only: true, ..PLAIN };
-        let (text, framing, _) = written(200, &length, None, head);
+        let (text, framing) = written(200, &length, None, head);
         assert_eq!(text, "HTTP/1.1 200 OK\r\ncontent-length: 7\r\ndate: then\r\n\r\n");
         assert_eq!(framing, ResponseFraming::None);
         assert_eq!(written(304, &length, Some(0), PLAIN).0.matches("content-length: 7").count(), 1);
-        let (text, framing, _) = written(204, &length, Some(0), PLAIN);
+        let (text, framing) = written(204, &length, Some(0), PLAIN);
         assert!(!text.contains("content-length"), "{text}");
         assert_eq!(framing, ResponseFraming::None);
     }
 
     #[test]
     fn a_response_may_end_the_connection() {
-        let (text, _, close) = written(400, &[], Some(0), ResponseForm { close: true, ..PLAIN });
-        assert!(close && text.starts_with("HTTP/1.1 400 Bad Request\r\n"));
+        let (text, _) = written(400, &[], Some(0), ResponseForm { http10: true, ..PLAIN });
+        assert!(text.starts_with("HTTP/1.1 400 Bad Request\r\n"));
         assert_eq!(text.matches("connection: close\r\n").count(), 1);
     }
 }

@@ -36,7 +36,7 @@ use crate::{
 };
 use arc_swap::ArcSwapOption;
 use delivery::Delivery;
-use http::{HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use record::{Facts, Record, client_closed};
 use refusal::Refusal;
 use std::{borrow::Cow, sync::Arc};
@@ -90,15 +90,10 @@ pub async fn handle(mut record: Box<Record>, body: Body) -> Answer<Delivery> {
         let Record { proxy, snapshot, facts } = &mut *record;
         route(proxy, snapshot, facts, body).await
     };
-    let mut answer = match answer {
+    let answer = match answer {
         Ok(answer) => answer,
         Err(refusal) => refuse(&mut record, &refusal),
     };
-    if record.facts.context.head.version == Version::HTTP_10 {
-        // RFC 9112 §9.3: no persistent connection with an HTTP/1.0 client, because proxies of its
-        // own may not understand it.
-        answer.close = true;
-    }
     record.facts.status.get_or_insert(answer.status);
     // 7. The rest happens while the body is sent; its end ends the record.
     let ahead = answer.ahead;
