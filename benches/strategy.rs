@@ -2,23 +2,19 @@
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+
 use sheave::{
     cidr::PeerAddress,
+    settings::ServerTerms,
     upstream::{Member, Server, StrategyKind, Tried, Upstream, strategy},
 };
-use std::{hint::black_box, sync::Arc, time::Duration};
+use std::{hint::black_box, sync::Arc};
 
 fn upstream(kind: StrategyKind, count: usize) -> Upstream {
     let member = |i: usize| Member {
         server: Server::new("app", &format!("10.0.{}.{}:8080", i / 256, i % 256)),
         reach: Arc::default(),
-        weight: 1 + (i % 3) as u32,
-        max_fails: 3,
-        fail_timeout: Duration::from_secs(10),
-        fail_share: 5,
-        max_conns: 0,
-        backup: false,
-        down: false,
+        terms: ServerTerms { weight: 1 + (i % 3) as u32, ..ServerTerms::default() },
     };
     Upstream::new("app", kind, (0..count).map(member).collect(), true, None)
 }

@@ -233,7 +233,7 @@ fn the_environment_fills_strings_and_numbers() {
     assert_eq!(config.workers.map(std::num::NonZeroUsize::get), Some(7));
     assert_eq!(config.listeners[0].address, listen("[::]:807"));
     assert_eq!(config.upstreams[0].servers[0].address, "a:1");
-    assert_eq!(config.upstreams[0].servers[0].weight, 7);
+    assert_eq!(config.upstreams[0].servers[0].terms.weight, 7);
 }
 
 #[test]

@@ -323,6 +323,30 @@ fn files_of_a_room_import_in_no_circle() {
     assert_none(&mistakes.collect::<Vec<_>>());
 }
 
+/// Who speaks to a client and to a server knows by which protocol. Others read a request's version
+/// only where a rule of an RFC names it: `Host`, `Via`, and interim responses. The access log tells it.
+#[test]
+fn versions_are_for_those_who_speak_them() {
+    let by_rule = [
+        "proxy/admission.rs",
+        "proxy/forwarded_fields.rs",
+        "proxy/request_head.rs",
+        "observe/access_line.rs",
+    ];
+    let mut mistakes = Vec::new();
+    for source in sources() {
+        let speaks = ["client", "origin", "http1", "health"].contains(&source.room.as_str());
+        if !speaks && !by_rule.iter().any(|it| source.path.ends_with(it)) {
+            for version in paths(source.without_tests(), "Version::") {
+                if version[0].starts_with("HTTP_") {
+                    mistakes.push(format!("{}: {}", source.path, version.concat()));
+                }
+            }
+        }
+    }
+    assert_none(&mistakes);
+}
+
 #[test]
 fn a_types_name_is_used_once() {
     let mut found: BTreeMap<String, String> = BTreeMap::new();

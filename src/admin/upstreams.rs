@@ -23,8 +23,8 @@ pub(super) fn upstreams(live: &Live) -> Value {
                 "requests": server.requests(),
                 "failures": server.failures(),
                 "latency_ms": server.latency_us() as f64 / 1000.0,
-                "weight": member.weight,
-                "backup": member.backup,
+                "weight": member.terms.weight,
+                "backup": member.terms.backup,
             })
         });
         json!({ "name": group.upstream.name(), "servers": servers.collect::<Vec<_>>() })

@@ -138,11 +138,11 @@ fn servers(document: &ConfigText<'_>, upstream: &Upstream) {
         return;
     }
     let name = &upstream.name;
-    if upstream.servers.iter().all(|server| server.down || server.weight == 0) {
+    if upstream.servers.iter().all(|server| server.terms.down || server.terms.weight == 0) {
         let message = format!("no server of [upstream.{name}] may get requests");
         let hint = Some("each has `down = true` or `weight = 0`: allow at least one".into());
         document.error(document.key_at(&path), message, hint);
-    } else if upstream.servers.iter().all(|server| server.backup) {
+    } else if upstream.servers.iter().all(|server| server.terms.backup) {
         let message = format!("every server of [upstream.{name}] is a backup");
         let hint = Some("a backup stands in for others: take `backup = true` off some".into());
         document.error(document.key_at(&path), message, hint);

@@ -58,7 +58,7 @@ pub use listener::{
 pub use load::{Loaded, load, parse};
 pub use log::{Log, LogFormat};
 pub use proxy_protocol::ProxyProtocol;
-pub use route::{Action, HeaderEdits, PathPattern, Redirect, Respond, Route, RouteTimeouts};
+pub use route::{Action, HeaderEdits, PathPattern, Redirect, Respond, Route};
 pub use server::Server;
 pub use server_tls::ServerTls;
 pub use site::{HostPattern, Site};

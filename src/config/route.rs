@@ -8,7 +8,10 @@ use super::{
     table::Table,
     tree::TextValue,
 };
-use crate::{settings::Retry, template::Template};
+use crate::{
+    settings::{Retry, Timeouts},
+    template::Template,
+};
 use http::{HeaderName, Method};
 use std::time::Duration;
 
@@ -33,7 +36,7 @@ pub struct Route {
     /// `response_headers`.
     pub response_headers: HeaderEdits,
     /// `timeouts`.
-    pub timeouts: RouteTimeouts,
+    pub timeouts: Timeouts,
     /// `retry`, default the upstream's, key by key; only with `upstream`.
     pub retry: Option<Retry>,
     /// `forwarded_fields`: which fields tell servers about the client.
@@ -43,9 +46,6 @@ pub struct Route {
     pub response_buffer: usize,
     /// `max_body`: of a request, default 10 MiB, 0 = unlimited; 413.
     pub max_body: u64,
-    /// `min_body_rate`: the least bytes a second of a request's body, on average; default 500, 0 =
-    /// any; 408.
-    pub min_body_rate: u64,
 }
 
 /// Which paths a route takes, compared with the normalised path.
@@ -128,23 +128,6 @@ impl HeaderEdits {
     }
 }
 
-/// `timeouts` of a route. Zero is refused.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RouteTimeouts {
-    /// `connect`, default 3 s.
-    pub connect: Duration,
-    /// `send`: between two successful writes to the server, default 60 s.
-    pub send: Duration,
-    /// `response_head`: from the request's last byte to the head, default `read`.
-    pub response_head: Duration,
-    /// `read`: between two reads of the response, default 60 s.
-    pub read: Duration,
-    /// `body_idle`: between two parts of the client's body, default 30 s; 408.
-    pub body_idle: Duration,
-    /// `tunnel`: while nothing passes a tunnel in either direction, default 1 h.
-    pub tunnel: Duration,
-}
-
 const ACTIONS: [&str; 4] = ["upstream", "files", "redirect", "respond"];
 
 impl Route {
@@ -189,12 +172,11 @@ impl Route {
             rewrite: read_rewrite(table),
             request_headers: HeaderEdits::read_request(&table.table("request_headers")),
             response_headers: HeaderEdits::read_response(&table.table("response_headers")),
-            timeouts: RouteTimeouts::read(&table.table("timeouts")),
+            timeouts: read_timeouts(table),
             retry: table.optional_table("retry").map(|retry| Retry::read(&retry, &base)),
             forwarded_fields: ForwardedFields::read(table),
             response_buffer: table.size("response_buffer", 32 << 10),
             max_body: table.size("max_body", 10 << 20),
-            min_body_rate: table.size("min_body_rate", 500),
             action,
             path,
         }
@@ -363,16 +345,16 @@ impl Respond {
     }
 }
 
-impl RouteTimeouts {
-    fn read(table: &Table<'_>) -> Self {
-        let read = table.positive_duration("read", Duration::from_secs(60));
-        Self {
-            connect: table.positive_duration("connect", Duration::from_secs(3)),
-            send: table.positive_duration("send", Duration::from_secs(60)),
-            response_head: table.positive_duration("response_head", read),
-            read,
-            body_idle: table.positive_duration("body_idle", Duration::from_secs(30)),
-            tunnel: table.positive_duration("tunnel", Duration::from_secs(3600)),
-        }
+fn read_timeouts(route: &Table<'_>) -> Timeouts {
+    let table = route.table("timeouts");
+    let read = table.positive_duration("read", Duration::from_secs(60));
+    Timeouts {
+        connect: table.positive_duration("connect", Duration::from_secs(3)),
+        send: table.positive_duration("send", Duration::from_secs(60)),
+        response_head: table.positive_duration("response_head", read),
+        read,
+        body_idle: table.positive_duration("body_idle", Duration::from_secs(30)),
+        tunnel: table.positive_duration("tunnel", Duration::from_secs(3600)),
+        min_body_rate: route.size("min_body_rate", 500),
     }
 }

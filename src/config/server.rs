@@ -4,7 +4,8 @@ use super::{
     ServerTls, server_address::ServerAddress, server_tls::is_verifiable, table::Table,
     tree::TextValue,
 };
-use std::{path::PathBuf, time::Duration};
+use crate::settings::ServerTerms;
+use std::path::PathBuf;
 
 /// One address in an upstream.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,22 +19,8 @@ pub struct Server {
     /// `tls`, or else the upstream's; `https://` is the same as `tls = {}`. Its `name` is filled
     /// in.
     pub tls: Option<ServerTls>,
-    /// `weight`: 0 to 1000, default 1; 0 gets no requests.
-    pub weight: u32,
-    /// `max_fails` within `fail_timeout` eject, default 3; 0 = never.
-    pub max_fails: u32,
-    /// `fail_timeout`: the window of `max_fails` and the length of an ejection, default 10 s.
-    pub fail_timeout: Duration,
-    /// `fail_share`: unless `max_fails` failures came in a row, they eject only if they are this
-    /// percentage of the attempts within `fail_timeout`, default `"5%"`; `"0%"`: their share does
-    /// not matter.
-    pub fail_share: u32,
-    /// `max_conns`: requests in flight, default 0 = unlimited.
-    pub max_conns: u32,
-    /// `backup`: used only when no other server can be, default false.
-    pub backup: bool,
-    /// `down`: never used, default false.
-    pub down: bool,
+    /// The rest.
+    pub terms: ServerTerms,
 }
 
 impl Server {
@@ -42,18 +29,20 @@ impl Server {
         let address = table.required_text("address", "\"127.0.0.1:3001\"");
         let place = address.map(|text| ServerAddress::read(table, text)).unwrap_or_default();
         let tls = read_tls(table, (&place, address), upstream_tls);
-        Self {
-            address: place.text,
-            socket: place.socket,
-            tls,
-            weight: table.number("weight", 1, 0..=1000),
-            max_fails: table.number("max_fails", 3, 0..=1_000_000),
-            fail_timeout: table.positive_duration("fail_timeout", Duration::from_secs(10)),
-            fail_share: table.percent("fail_share", 5),
-            max_conns: table.number("max_conns", 0, 0..=u64::from(u32::MAX)),
-            backup: table.boolean("backup", false),
-            down: table.boolean("down", false),
-        }
+        Self { address: place.text, socket: place.socket, tls, terms: read_terms(table) }
+    }
+}
+
+fn read_terms(table: &Table<'_>) -> ServerTerms {
+    let default = ServerTerms::default();
+    ServerTerms {
+        weight: table.number("weight", default.weight, 0..=1000),
+        max_fails: table.number("max_fails", default.max_fails, 0..=1_000_000),
+        fail_timeout: table.positive_duration("fail_timeout", default.fail_timeout),
+        fail_share: table.percent("fail_share", default.fail_share),
+        max_conns: table.number("max_conns", default.max_conns, 0..=u64::from(u32::MAX)),
+        backup: table.boolean("backup", default.backup),
+        down: table.boolean("down", default.down),
     }
 }
 

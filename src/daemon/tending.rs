@@ -59,7 +59,7 @@ impl Tending {
                         resolve::watch(Arc::clone(server), group.resolve_interval)
                     });
                 }
-                if let Some(check) = group.health_check.as_ref().filter(|_| !member.down) {
+                if let Some(check) = group.health_check.as_ref().filter(|_| !member.terms.down) {
                     // Any change of the check, or of how the server is reached, starts it anew.
                     let work = Work {
                         server: server.id(),
@@ -78,8 +78,8 @@ impl Tending {
             // a new server no longer waits for its first check if the servers that worked are gone.
             let unchecked = group.health_check.is_none();
             let alone = !members.iter().any(works);
-            for Member { server, down, .. } in members {
-                if !unchecked && *down {
+            for Member { server, terms, .. } in members {
+                if !unchecked && terms.down {
                     server.set_active(Checking);
                 } else if unchecked || alone && server.active() == Checking {
                     server.set_active(Unchecked);
@@ -104,7 +104,7 @@ impl Tending {
 
 /// Whether a server may get requests, by its checks.
 fn works(member: &Member) -> bool {
-    !member.down && member.weight > 0 && member.server.active().is_usable()
+    !member.terms.down && member.terms.weight > 0 && member.server.active().is_usable()
 }
 
 fn watch(member: &Member, check: &HealthCheck) -> impl Future<Output = ()> + Send + 'static {

@@ -1,13 +1,14 @@
 //! What is needed to ask a server: a head, and terms.
 //!
 //! Owns: what a sender of requests has to know how to do. May touch: [`crate::http1`],
-//! [`crate::message`], [`crate::upstream`]. Implemented for clients' requests and for checks; read
-//! by every file of this room that sends.
+//! [`crate::message`], [`crate::settings`], [`crate::upstream`]. Implemented for clients' requests
+//! and for checks; read by every file of this room that sends.
 
-use super::{http2_settings::Http2Settings, timeouts::Timeouts};
+use super::http2_settings::Http2Settings;
 use crate::{
     http1::{fields::Fields, outgoing::Outgoing, request_head::HeadLimits},
     message::body::Length,
+    settings::Timeouts,
     upstream::Server,
 };
 use http::{HeaderMap, Method, Request, StatusCode};

@@ -24,7 +24,6 @@ pub mod probe;
 pub mod reply;
 pub mod response_head;
 pub mod sessions;
-pub mod timeouts;
 pub mod tunnel;
 pub mod wait;
 pub mod wire;

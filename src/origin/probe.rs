@@ -12,12 +12,11 @@ use super::{
     fetch,
     http2_settings::Http2Settings,
     pool,
-    timeouts::Timeouts,
 };
 use crate::{
     clock::Clock,
     http1::request_head::HeadLimits,
-    settings::HealthCheck,
+    settings::{HealthCheck, Timeouts},
     upstream::{ActiveHealth, Reach, Server, health::active::RiseAndFall},
 };
 use std::{

@@ -1,10 +1,11 @@
 //! What an attempt waits for, by either version of HTTP.
 //!
-//! Owns: how long each wait may take, and what failed if it is over. May touch: [`crate::message`].
-//! Used by [`mod@super::exchange`] and [`super::http2`].
+//! Owns: how long each wait may take, and what failed if it is over. May touch: [`crate::message`],
+//! [`crate::settings`]. Used by [`mod@super::exchange`] and [`super::http2`].
 
-use super::{failure::Failure, timeouts::Timeouts};
+use super::failure::Failure;
 use crate::message::upload::Upload;
+use crate::settings::Timeouts;
 use std::time::Duration;
 
 /// What a wait is for.

@@ -2,7 +2,8 @@
 //!
 //! Owns: attempts, retries, and reporting them to the server's health. May touch: [`crate::http1`],
 //! [`crate::message`], [`crate::observe`], [`crate::origin`], [`crate::route`],
-//! [`crate::upstream`]. Called by [`super::handle`], which sends the answer's body.
+//! [`crate::settings`], [`crate::upstream`]. Called by [`super::handle`], which sends the answer's
+//! body.
 
 use super::{
     Proxy,
@@ -17,8 +18,9 @@ use crate::{
     http1::{fields::Fields, request::Head},
     message::{answer::Answer, body::Body, upload::Upload},
     observe::outcome::AttemptOutcome as Count,
-    origin::{Destination, Fetched, Home, Reply, Taker, Way, fetch, timeouts::Timeouts},
+    origin::{Destination, Fetched, Home, Reply, Taker, Way, fetch},
     route::{Forward, Group, Key, Route},
+    settings::Timeouts,
     upstream::{
         Lease, RetryPermit, Tried, Unavailable, Upstream,
         strategy::{consistent_hash, ip_hash},

@@ -1,7 +1,7 @@
 //! A gRPC call on its way: its deadline, and errors of our own as it knows them.
 //!
 //! Owns: what a call's deadline does to timeouts and to its answer. May touch: [`crate::http1`],
-//! [`crate::message`], [`crate::origin`], [`crate::route`]. Other requests pay for one flag.
+//! [`crate::message`], [`crate::route`], [`crate::settings`]. Other requests pay for one flag.
 //! [`mod@super::forward`] and [`super::handle`] ask.
 
 use super::{record::Facts, refusal::Refusal};
@@ -12,8 +12,8 @@ use crate::{
         body::{Body, BodyError, Length, Polled, Source, Want},
         grpc::{self, DEADLINE_EXCEEDED, GRPC_TIMEOUT},
     },
-    origin::timeouts::Timeouts,
     route::Forward,
+    settings::Timeouts,
 };
 use bytes::Bytes;
 use http::StatusCode;

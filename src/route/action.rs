@@ -6,8 +6,8 @@ use crate::{
     http1::{fields::FieldText, request_head::HeadLimits},
     message::{forwarded::Written, hop_by_hop::EditedNames},
     observe::metrics::UpstreamMetrics,
-    origin::{Terms, http2_settings::Http2Settings, pool, timeouts::Timeouts},
-    settings::{HealthCheck, Retry},
+    origin::{Terms, http2_settings::Http2Settings, pool},
+    settings::{HealthCheck, Retry, Timeouts},
     template::Template,
     upstream::Upstream,
 };

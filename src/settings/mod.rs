@@ -5,6 +5,10 @@
 
 mod health_check;
 mod retry;
+mod server_terms;
+mod timeouts;
 
 pub use health_check::{HealthCheck, StatusRange};
 pub use retry::{Retry, RetryOn};
+pub use server_terms::ServerTerms;
+pub use timeouts::Timeouts;

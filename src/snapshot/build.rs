@@ -246,17 +246,7 @@ fn group(
 }
 
 fn member(wanted: &config::Server, server: Arc<Server>, reach: Arc<Reach>) -> Member {
-    Member {
-        server,
-        reach,
-        weight: wanted.weight,
-        max_fails: wanted.max_fails,
-        fail_timeout: wanted.fail_timeout,
-        fail_share: wanted.fail_share,
-        max_conns: wanted.max_conns,
-        backup: wanted.backup,
-        down: wanted.down,
-    }
+    Member { server, reach, terms: wanted.terms }
 }
 
 /// One that is `checked` gets no requests before its first check has passed.

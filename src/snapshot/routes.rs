@@ -1,8 +1,8 @@
 //! From the config's routes to compiled routes.
 //!
 //! Owns: what is compiled of one route. May touch: [`crate::config`], [`crate::files`],
-//! [`crate::filter`], [`crate::http1`], [`crate::message`], [`crate::origin`], [`crate::route`].
-//! Called by [`super::build`]; next: the router.
+//! [`crate::filter`], [`crate::http1`], [`crate::message`], [`crate::route`]. Called by
+//! [`super::build`]; next: the router.
 
 use super::{Snapshot, live::Resources};
 use crate::{
@@ -17,7 +17,6 @@ use crate::{
         forwarded::{Edited, ForwardedField, Written},
         hop_by_hop::EditedNames,
     },
-    origin::timeouts::Timeouts,
     route::{
         Action, FilesRoute, Forward, Group, Key, PathEdit, PathMatcher, Redirect, Respond, Route,
         RouteMatcher, Wording,
@@ -126,7 +125,6 @@ fn forward_alike(route: &config::Route, other: &config::Route) -> bool {
         && route.request_headers == other.request_headers
         && route.response_headers == other.response_headers
         && route.timeouts == other.timeouts
-        && route.min_body_rate == other.min_body_rate
         && route.retry == other.retry
         && route.forwarded_fields == other.forwarded_fields
         && route.response_buffer == other.response_buffer
@@ -143,15 +141,7 @@ fn forward(
         group: Arc::clone(group),
         key: key(settings),
         target: target(wanted),
-        timeouts: Timeouts {
-            connect: timeouts.connect,
-            send: timeouts.send,
-            response_head: timeouts.response_head,
-            read: timeouts.read,
-            body_idle: timeouts.body_idle,
-            tunnel: timeouts.tunnel,
-            min_body_rate: wanted.min_body_rate,
-        },
+        timeouts: *timeouts,
         retry: wanted.retry.as_ref().unwrap_or(&settings.retry).clone(),
         response_buffer: wanted.response_buffer,
         written,

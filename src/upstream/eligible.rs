@@ -1,15 +1,16 @@
 //! Which servers a request may go to: the only place that has the rules.
 //!
 //! Owns: [`Member`], [`Candidates`], the fail-open choice and the reason when there is none. May
-//! touch: [`crate::tls`]. Next: a strategy chooses among the candidates.
+//! touch: [`crate::settings`], [`crate::tls`]. Next: a strategy chooses among the candidates.
 
 use super::{
     Reach, Tried,
     health::passive::{EjectionLimits, Standing},
     server::Server,
 };
+use crate::settings::ServerTerms;
 use crate::tls::to_server::ServerHandshakes;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 /// The reason where a server is alive and full.
 pub(super) const FULL: &str = "max_conns";
@@ -24,36 +25,14 @@ pub struct Member {
     pub server: Arc<Server>,
     /// How it is reached.
     pub reach: Arc<Reach>,
-    /// Its share of the requests; 0 gets none.
-    pub weight: u32,
-    /// Failures within `fail_timeout` that eject it; 0 = never.
-    pub max_fails: u32,
-    /// The window of `max_fails`, and the length of an ejection.
-    pub fail_timeout: Duration,
-    /// A percentage of the attempts within `fail_timeout`: see [`EjectionLimits::fail_share`].
-    pub fail_share: u32,
-    /// Attempts in flight at most, over all workers; 0 = unlimited.
-    pub max_conns: u32,
-    /// Used only when no other server can be.
-    pub backup: bool,
-    /// Never used.
-    pub down: bool,
+    /// How much it gets, and when it is left out.
+    pub terms: ServerTerms,
 }
 
 impl Member {
     /// A server with the settings that a config has by default.
     pub fn new(server: Arc<Server>) -> Self {
-        Self {
-            server,
-            reach: Arc::default(),
-            weight: 1,
-            max_fails: 3,
-            fail_timeout: Duration::from_secs(10),
-            fail_share: 5,
-            max_conns: 0,
-            backup: false,
-            down: false,
-        }
+        Self { server, reach: Arc::default(), terms: ServerTerms::default() }
     }
 
     /// Whether the server is not verified, although there is TLS.
@@ -63,27 +42,27 @@ impl Member {
 
     /// When failures eject it.
     pub fn limits(&self) -> EjectionLimits {
-        let &Self { max_fails, fail_timeout, fail_share, .. } = self;
+        let ServerTerms { max_fails, fail_timeout, fail_share, .. } = self.terms;
         EjectionLimits { max_fails, fail_timeout, fail_share }
     }
 
     /// Its state by its traffic. A reload that sets `max_fails = 0` ends an ejection.
     #[inline]
     pub(super) fn standing(&self, now: u64) -> Standing {
-        if self.max_fails == 0 { Standing::In } else { self.server.passive().standing(now) }
+        if self.terms.max_fails == 0 { Standing::In } else { self.server.passive().standing(now) }
     }
 
     /// Whether it has `max_conns` attempts in flight.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
-        self.max_conns != 0 && self.server.in_flight() >= self.max_conns
+        self.terms.max_conns != 0 && self.server.in_flight() >= self.terms.max_conns
     }
 
     /// Whether requests may go there, apart from its failures and its load.
     #[inline]
     pub(super) fn is_usable(&self) -> bool {
-        !self.down
-            && self.weight > 0
+        !self.terms.down
+            && self.terms.weight > 0
             && self.server.is_resolved()
             && self.server.active().is_usable()
     }
@@ -160,7 +139,7 @@ pub(super) fn first_to_return(members: &[Member], tried: &Tried, now: u64) -> Op
         .filter(|(index, member)| {
             !tried.contains(*index) && member.is_usable() && !member.is_full()
         })
-        .min_by_key(|(_, member)| (member.backup, ends(member)))
+        .min_by_key(|(_, member)| (member.terms.backup, ends(member)))
         .map(|(index, _)| index)
 }
 

@@ -134,7 +134,7 @@ impl Upstream {
     fn take(&self, index: usize, fail_open: bool, now: u64) -> Option<Lease> {
         let member = &self.members[index];
         let server = &member.server;
-        if !server.reserve(member.max_conns) {
+        if !server.reserve(member.terms.max_conns) {
             return None;
         }
         let standing = member.standing(now);
@@ -152,7 +152,7 @@ impl Upstream {
             }
         };
         server.count_request();
-        Some(Lease::new(Arc::clone(server), index, entry, member.backup))
+        Some(Lease::new(Arc::clone(server), index, entry, member.terms.backup))
     }
 
     /// Learns from an attempt. One lease may be reported twice: after a good head, a body that

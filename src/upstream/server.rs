@@ -266,7 +266,7 @@ pub enum ServerState {
 
 impl ServerState {
     fn of(server: &Server, member: &Member, now: u64) -> Self {
-        if member.down || member.weight == 0 {
+        if member.terms.down || member.terms.weight == 0 {
             return Self::Down;
         }
         if !server.is_resolved() {

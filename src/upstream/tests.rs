@@ -1,6 +1,7 @@
 //! The upstream as a whole, on simulated time and on real threads.
 
 use super::*;
+use crate::settings::ServerTerms;
 use proptest::prelude::*;
 use std::net::SocketAddr;
 
@@ -16,7 +17,8 @@ const FAILED: Outcome = Outcome::Failure("refused");
 
 fn member(number: usize, weight: u32) -> Member {
     let address = format!("10.0.{}.{}:8080", number / 256, number % 256);
-    Member { weight, max_fails: 1, ..Member::new(Server::new("app", &address)) }
+    let terms = ServerTerms { weight, max_fails: 1, ..ServerTerms::default() };
+    Member { terms, ..Member::new(Server::new("app", &address)) }
 }
 
 fn members(weights: &[u32]) -> Vec<Member> {
@@ -91,7 +93,7 @@ fn turn_and_health_survive_a_reload() {
 #[test]
 fn a_down_server_takes_no_turn() {
     let mut members = members(&[3, 2, 1]);
-    members[1].down = true;
+    members[1].terms.down = true;
     let upstream = upstream(StrategyKind::RoundRobin, members);
     assert_eq!(sequence(&upstream, 8), [0, 0, 2, 0, 0, 0, 2, 0]);
 }
@@ -115,7 +117,7 @@ proptest! {
         let mut members = members(&weights);
         let mut tried = Tried::default();
         for (i, (_, load, down, was_tried)) in servers.iter().enumerate() {
-            members[i].down = *down;
+            members[i].terms.down = *down;
             for _ in 0..*load {
                 members[i].server.reserve(0);
             }
@@ -172,7 +174,7 @@ fn consistent_hash_sticks_and_an_empty_key_takes_turns() {
 fn backups_serve_only_without_primaries() {
     for kind in KINDS {
         let mut members = members(&[1; 3]);
-        members[2].backup = true;
+        members[2].terms.backup = true;
         let upstream = upstream(kind, members);
         assert!((0..50).all(|_| !pick(&upstream, &[], 0).is_backup()));
         let lease = pick(&upstream, &[0, 1], 0);
@@ -211,7 +213,7 @@ fn one_probe_after_the_ejection() {
 #[test]
 fn the_last_server_stays() {
     let mut members = members(&[1; 3]);
-    members[1].backup = true;
+    members[1].terms.backup = true;
     members[2].server.set_active(ActiveHealth::Down);
     let upstream = upstream(StrategyKind::RoundRobin, members);
     assert!(matches!(fail(&upstream, 0, 0), Reported::Ejected { .. }));
@@ -240,7 +242,7 @@ fn two_threads_never_eject_the_last_two() {
 /// Two primaries and a backup, all ejected: the last one only because the others had returned.
 fn all_ejected(fail_open: bool) -> Upstream {
     let mut members = members(&[1; 3]);
-    members[2].backup = true;
+    members[2].terms.backup = true;
     let upstream = Upstream::new("app", StrategyKind::RoundRobin, members, fail_open, None);
     for (index, now) in [(2, 0), (1, 10)] {
         assert!(matches!(fail(&upstream, index, now), Reported::Ejected { .. }));
@@ -278,7 +280,7 @@ fn max_conns_is_strict_over_threads() {
     for kind in KINDS {
         let mut members = members(&[1; 3]);
         for member in &mut members {
-            member.max_conns = 5;
+            member.terms.max_conns = 5;
         }
         let upstream = upstream(kind, members);
         let held: Vec<Lease> = std::thread::scope(|scope| {
@@ -338,10 +340,12 @@ proptest! {
             let mut held = Vec::new();
             let mut members = Vec::new();
             for (number, (weight, backup, down, active, full, ejected)) in plan.iter().enumerate() {
-                let mut member = Member { backup: *backup, down: *down, ..member(number, *weight) };
+                let mut member = member(number, *weight);
+                member.terms.backup = *backup;
+                member.terms.down = *down;
                 member.server.set_active(ActiveHealth::from_u8(*active));
                 if *full {
-                    member.max_conns = 1;
+                    member.terms.max_conns = 1;
                     held.push(member.server.reserve(1));
                 }
                 if *ejected {

@@ -23,7 +23,7 @@ pub(super) struct Load {
 impl Load {
     #[inline]
     pub(super) fn of(member: &Member) -> Self {
-        Self { in_flight: member.server.in_flight(), weight: member.weight }
+        Self { in_flight: member.server.in_flight(), weight: member.terms.weight }
     }
 
     /// Compared by cross-multiplication: exact, and no division.
@@ -80,7 +80,7 @@ impl Least {
         }
         let candidate = found?;
         // The load as it was when compared: other threads change it meanwhile.
-        let load = Load { in_flight: least, weight: candidates.member(candidate).weight };
+        let load = Load { in_flight: least, weight: candidates.member(candidate).terms.weight };
         Some(Self { candidate, load, tied })
     }
 

@@ -68,14 +68,14 @@ impl Rank {
         previous: Option<&Self>,
     ) -> Self {
         let indices: Vec<usize> =
-            (0..members.len()).filter(|index| members[*index].backup == backup).collect();
+            (0..members.len()).filter(|index| members[*index].terms.backup == backup).collect();
         let shares: Vec<Share<'_>> = indices
             .iter()
             .map(|index| &members[*index])
             .map(|member| Share {
                 server: &member.server,
-                weight: member.weight,
-                down: member.down,
+                weight: member.terms.weight,
+                down: member.terms.down,
             })
             .collect();
         let cursor = previous.map(|old| Arc::clone(&old.cursor)).unwrap_or_default();

@@ -64,7 +64,7 @@ impl RoundRobin {
     fn by_weight(&self, candidates: &Candidates<'_>) -> Option<usize> {
         let eligible = || {
             let all = (0..candidates.len()).filter(|i| candidates.is_eligible(*i));
-            all.map(|i| (i, u64::from(candidates.member(i).weight)))
+            all.map(|i| (i, u64::from(candidates.member(i).terms.weight)))
         };
         let total: u64 = eligible().map(|(_, weight)| weight).sum();
         // A multiple of the cursor spreads the choices, also if the failed draws come at regular
@@ -137,9 +137,9 @@ fn schedule(weights: &[u32]) -> Box<[u32]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::ServerTerms;
     use crate::upstream::{Member, Server, Tried};
     use proptest::prelude::*;
-    use std::time::Duration;
 
     fn order(weights: &[u32]) -> Vec<u32> {
         schedule(&reduced(weights)).into_vec()
@@ -172,13 +172,7 @@ mod tests {
         let member = |address, weight, down| Member {
             server: Server::new("app", address),
             reach: Arc::default(),
-            weight,
-            max_fails: 1,
-            fail_timeout: Duration::from_secs(10),
-            fail_share: 0,
-            max_conns: 0,
-            backup: false,
-            down,
+            terms: ServerTerms { weight, max_fails: 1, down, ..ServerTerms::default() },
         };
         let members = [
             member("10.0.0.1:1", 1000, false),
@@ -187,7 +181,7 @@ mod tests {
         ];
         let shares: Vec<Share<'_>> = members
             .iter()
-            .map(|it| Share { server: &it.server, weight: it.weight, down: it.down })
+            .map(|it| Share { server: &it.server, weight: it.terms.weight, down: it.terms.down })
             .collect();
         let turns = RoundRobin::new(&shares, Arc::default());
         let (group, mut tried) = ([0, 1, 2], Tried::default());

@@ -1,26 +1,27 @@
 //! How long a server, and the client's body that goes to it, may take.
 //!
 //! Owns: a route's timeouts on the server's side. May touch: nothing outside this room. Read by
-//! every file of this room.
+//! every file of [`crate::origin`].
 
 use std::time::Duration;
 
-/// The server's side of the waits.
-#[derive(Clone, Copy, Debug)]
+/// `timeouts` of a route. Zero is refused.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Timeouts {
-    /// For a connection.
+    /// `connect`, default 3 s.
     pub connect: Duration,
-    /// Between two writes.
+    /// `send`: between two successful writes to the server, default 60 s.
     pub send: Duration,
-    /// For a response's head once the request is sent.
+    /// `response_head`: from the request's last byte to the head, default `read`.
     pub response_head: Duration,
-    /// Between two reads of a response.
+    /// `read`: between two reads of the response, default 60 s.
     pub read: Duration,
-    /// Between two parts of the client's body.
+    /// `body_idle`: between two parts of the client's body, default 30 s; 408.
     pub body_idle: Duration,
-    /// While nothing passes a tunnel.
+    /// `tunnel`: while nothing passes a tunnel in either direction, default 1 h.
     pub tunnel: Duration,
-    /// Bytes a second of the client's body, on average; 0 = any.
+    /// `min_body_rate` of the route: the least bytes a second of a request's body, on average; default
+    /// 500, 0 = any; 408.
     pub min_body_rate: u64,
 }
 
