@@ -12,7 +12,8 @@ use super::{
     http2::{self, Answered},
     pool::Pool,
     reply::{Fetched, Reply},
-    sessions::{Held, Offer, Opening, Session},
+    session::{Held, Opening, Session},
+    sessions::Offer,
 };
 use crate::{http1::fields::Fields, message::upload::Upload, upstream::Speaks};
 use http::StatusCode;

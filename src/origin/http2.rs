@@ -8,7 +8,7 @@ use super::{
     asking::{Asking, Terms},
     connect::Gear,
     failure::{Failed, Failure},
-    sessions::{Held, Session},
+    session::{Held, Session},
     wait::Wait,
 };
 use crate::{

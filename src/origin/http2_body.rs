@@ -9,7 +9,7 @@ use super::{
     connect::Gear,
     home::Home,
     http2::{Answered, SendStopped, Sending, io_error},
-    sessions::Held,
+    session::Held,
 };
 use crate::{
     http1::outgoing::Part,

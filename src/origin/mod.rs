@@ -23,6 +23,7 @@ pub mod pool;
 pub mod probe;
 pub mod reply;
 pub mod response_head;
+pub mod session;
 pub mod sessions;
 pub mod tunnel;
 pub mod wait;
