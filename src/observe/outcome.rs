@@ -21,6 +21,8 @@ pub enum AttemptOutcome {
     Reset,
     /// Its HTTP/2 connection took no more requests. This is no failure of the server.
     Refused,
+    /// It was not asked for a tunnel, because it takes none by HTTP/2: no fault either.
+    NoTunnels,
     /// No head in time.
     ResponseTimeout,
     /// A head or framing that can't be passed on.
@@ -37,7 +39,7 @@ pub enum AttemptOutcome {
 
 impl AttemptOutcome {
     /// All of them, in their order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Success,
         Self::Status,
         Self::ConnectFailed,
@@ -46,6 +48,7 @@ impl AttemptOutcome {
         Self::SendTimeout,
         Self::Reset,
         Self::Refused,
+        Self::NoTunnels,
         Self::ResponseTimeout,
         Self::BadResponse,
         Self::ReadTimeout,
@@ -65,6 +68,7 @@ impl AttemptOutcome {
             Self::SendTimeout => "send_timeout",
             Self::Reset => "reset",
             Self::Refused => "stream_refused",
+            Self::NoTunnels => "upgrade_unsupported",
             Self::ResponseTimeout => "response_timeout",
             Self::BadResponse => "bad_response",
             Self::ReadTimeout => "read_timeout",

@@ -25,6 +25,8 @@ pub enum Failure {
     Reset(io::Error),
     /// It took no more requests on the connection: this one was not processed (RFC 9113 §8.7).
     Refused(String),
+    /// It has not announced that it takes tunnels, so it was not asked for one (RFC 8441 §3).
+    NoTunnels,
     /// No head in time.
     ResponseTimeout,
     /// A head that can't be passed on.
@@ -45,6 +47,9 @@ impl fmt::Display for Failure {
             }
             Self::Connect(error) | Self::Reset(error) => write!(f, "{error}"),
             Self::Tls(words) | Self::Refused(words) => f.write_str(words),
+            Self::NoTunnels => {
+                f.write_str("the server has not announced extended CONNECT (RFC 8441)")
+            }
             Self::ResponseTimeout => f.write_str("no response within `timeouts.response_head`"),
             Self::BadResponse(malformed) => f.write_str(malformed),
             Self::Client(error) => write!(f, "{error}"),
@@ -99,7 +104,7 @@ impl Failed {
         match &self.failure {
             Failure::Reset(_) => self.reused && !self.answered,
             // It says when it has enough, or that it stops.
-            Failure::Refused(_) => true,
+            Failure::Refused(_) | Failure::NoTunnels => true,
             Failure::Connect(error) => is_ours(error),
             _ => false,
         }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{http1::fields::Fields, message::upload::Upload, upstream::Speaks};
 use http::StatusCode;
-use std::{mem::take, sync::Arc};
+use std::{io, mem::take, sync::Arc};
 use tokio::time::timeout;
 
 /// What a request goes over.
@@ -39,11 +39,12 @@ pub(super) async fn by_http2(
     terms: &Terms<'_>,
 ) -> Option<Fetched> {
     let mut way = Way::Kept;
+    let tunnel = asking.protocols().is_some();
     if to.reach.means.speaks == Speaks::Either && pool.has_idle(to) {
         return None;
     }
     loop {
-        let line = match line(pool, to, terms, &mut way).await {
+        let line = match line(pool, to, terms, tunnel, &mut way).await {
             Ok(line) => line,
             Err(failed) => return Some(Fetched { reply: Err(failed), way }),
         };
@@ -55,6 +56,11 @@ pub(super) async fn by_http2(
                 return Some(Fetched { reply, way });
             }
         };
+        if tunnel && session.takes_tunnels() != Some(true) {
+            let closed = || Failure::Reset(io::ErrorKind::UnexpectedEof.into());
+            let failure = session.takes_tunnels().map_or_else(closed, |_| Failure::NoTunnels);
+            return Some(Fetched { reply: Err(Failed::unsent(failure)), way });
+        }
         let tls = to.reach.means.tls.is_some();
         let request = asking.to_http2(to.server, tls, body.length());
         let reply =
@@ -80,6 +86,7 @@ async fn line(
     pool: &Pool,
     to: &Destination<'_>,
     terms: &Terms<'_>,
+    tunnel: bool,
     way: &mut Way,
 ) -> Result<Over, Failed> {
     let (key, now) = (to.line_key(), terms.begun.1);
@@ -98,7 +105,7 @@ async fn line(
                 if *way == Way::Kept {
                     *way = Way::Fresh;
                 }
-                return open(pool, to, terms, opening).await;
+                return open(pool, to, terms, tunnel, opening).await;
             }
         }
     }
@@ -108,6 +115,7 @@ async fn open(
     pool: &Pool,
     to: &Destination<'_>,
     terms: &Terms<'_>,
+    tunnel: bool,
     opening: Opening,
 ) -> Result<Over, Failed> {
     let (within, now) = (terms.timeouts.connect, terms.begun.1);
@@ -128,11 +136,17 @@ async fn open(
         let words = "it does not agree to HTTP/2 (ALPN): write `protocol = \"auto\"`".to_owned();
         return Err(Failed::unsent(shared(&opening.fail(Unconnected::Tls(words)))));
     }
+    // Other requests need not wait for the server's settings.
+    let settled = tunnel.then(|| opening.wait());
     let begun = pool.sessions.begin(to.line_key(), wire, opening, (now, within), *terms.http2);
-    match begun.await {
-        Ok((session, held)) => Ok(Over::Http2(session, held)),
-        Err(why) => Err(Failed::unsent(shared(&why))),
+    let (session, held) = begun.await.map_err(|why| Failed::unsent(shared(&why)))?;
+    if let Some(settled) = settled
+        && timeout(within, settled.opened()).await.is_err()
+    {
+        held.close();
+        return Err(Failed::unsent(Failure::ConnectTimeout));
     }
+    Ok(Over::Http2(session, held))
 }
 
 /// Why there is no connection, for each of those that waited for it.

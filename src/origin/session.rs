@@ -49,7 +49,9 @@ struct SessionState {
     streams: AtomicU32,
     /// It takes no more.
     closed: AtomicBool,
-    /// The server has said how many requests it takes at once.
+    /// The server's first frame is there as a whole: its settings (RFC 9113 §3.4).
+    greeted: AtomicBool,
+    /// The same, and they are in force.
     settled: AtomicBool,
     /// Whether anything has come since the last look.
     heard: AtomicBool,
@@ -100,13 +102,14 @@ impl Session {
         let state = Arc::new(SessionState {
             streams: AtomicU32::new(1),
             closed: AtomicBool::new(false),
+            greeted: AtomicBool::new(false),
             settled: AtomicBool::new(false),
             heard: AtomicBool::new(false),
             requests: AtomicU64::new(1),
             opened: begun,
             used: AtomicU64::new(begun),
         });
-        let heard = Heard { wire, state: Arc::clone(&state) };
+        let heard = Heard { wire, state: Arc::clone(&state), first: FirstFrame::default() };
         let builder = builder(&settings);
         let shaking = timeout(within, builder.handshake(heard));
         let (send, connection) = match shaking.await {
@@ -136,6 +139,12 @@ impl Session {
         state.requests.fetch_add(1, Relaxed);
         state.used.store(now, Relaxed);
         Some(Held(Arc::clone(state)))
+    }
+
+    /// Whether the server takes extended CONNECTs (RFC 8441 §3); `None` if it has not said anything.
+    pub(super) fn takes_tunnels(&self) -> Option<bool> {
+        let settled = self.state.settled.load(Relaxed);
+        settled.then(|| self.send.is_extended_connect_protocol_enabled())
     }
 
     /// Whether it takes no more requests.
@@ -262,10 +271,9 @@ async fn drive(
         if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
             return Poll::Ready(ended.map_err(|error| error.to_string()));
         }
-        if state.heard.load(Relaxed)
+        if state.greeted.load(Relaxed)
             && let Some(opening) = opening.take()
         {
-            // What a server says first are its settings (RFC 9113 §3.4).
             state.settled.store(true, Relaxed);
             opening.tell(Opened::Session);
         }
@@ -298,6 +306,25 @@ async fn drive(
 struct Heard {
     wire: Wire,
     state: Arc<SessionState>,
+    first: FirstFrame,
+}
+
+/// How much there is of the first frame: three bytes of length, six more, and the payload.
+#[derive(Default)]
+struct FirstFrame {
+    came: usize,
+    length: usize,
+}
+
+impl FirstFrame {
+    /// More has come; whether it is whole.
+    fn took(&mut self, bytes: &[u8]) -> bool {
+        for byte in bytes.iter().take(3_usize.saturating_sub(self.came)) {
+            self.length = self.length << 8 | usize::from(*byte);
+        }
+        self.came += bytes.len();
+        self.came >= 9 + self.length
+    }
 }
 
 impl AsyncRead for Heard {
@@ -306,8 +333,12 @@ impl AsyncRead for Heard {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         let read = ready!(Pin::new(&mut self.wire).poll_read(cx, buffer));
         self.state.heard.store(true, Relaxed);
+        if !self.state.greeted.load(Relaxed) && self.first.took(&buffer.filled()[before..]) {
+            self.state.greeted.store(true, Relaxed);
+        }
         Poll::Ready(read)
     }
 }

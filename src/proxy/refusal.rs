@@ -60,6 +60,7 @@ impl Refusal {
             | Failure::Tls(_)
             | Failure::Reset(_)
             | Failure::Refused(_)
+            | Failure::NoTunnels
             | Failure::BadResponse(_) => {
                 Self::new(StatusCode::BAD_GATEWAY, outcome(failure).name())
             }
@@ -96,6 +97,7 @@ pub fn outcome(failure: &Failure) -> AttemptOutcome {
     match failure {
         Failure::Connect(_) => AttemptOutcome::ConnectFailed,
         Failure::Refused(_) => AttemptOutcome::Refused,
+        Failure::NoTunnels => AttemptOutcome::NoTunnels,
         Failure::ConnectTimeout => AttemptOutcome::ConnectTimeout,
         Failure::Tls(_) => AttemptOutcome::TlsFailed,
         Failure::SendTimeout => AttemptOutcome::SendTimeout,

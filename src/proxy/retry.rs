@@ -47,7 +47,7 @@ fn is_repeatable(failed: &Failed, body: &Upload, method: &Method, retry: &Retry)
         }
         Failure::Reset(_) | Failure::BadResponse(_) => retry.on.reset,
         Failure::ResponseTimeout | Failure::SendTimeout => retry.on.timeout,
-        Failure::Client(_) | Failure::ClientTimeout => false,
+        Failure::Client(_) | Failure::ClientTimeout | Failure::NoTunnels => false,
     };
     if !wanted || failed.sent && !method.is_idempotent() && !retry.non_idempotent {
         return false;

@@ -29,6 +29,7 @@ mod grpc;
 mod health;
 mod http2;
 mod http2_abuse;
+mod http2_faults;
 mod http2_servers;
 mod http2_tunnels;
 mod ipv6;
