@@ -97,6 +97,11 @@ impl Failed {
         Self { failure, sent: false, answered: false, reused: false }
     }
 
+    /// Whether the server has not processed the request (RFC 9113 §8.7).
+    pub fn is_refused(&self) -> bool {
+        matches!(self.failure, Failure::Refused(_))
+    }
+
     /// Whether a kept connection turned out to be closed, which every server does at times, or the
     /// attempt failed because we lack something, such as descriptors. Neither says anything about
     /// the server's health.

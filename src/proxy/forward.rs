@@ -36,15 +36,28 @@ struct Choice<'a> {
     key: u64,
     /// Whether an ejected server has been asked, because all are ejected. One of them is enough.
     opened: bool,
+    /// The server asked last, if it has refused the request without processing it (RFC 9113 §8.7).
+    refused_by: Option<usize>,
 }
 
 impl<'a> Choice<'a> {
     fn new(upstream: &'a Upstream, key: u64) -> Self {
-        Self { upstream, tried: Tried::default(), key, opened: false }
+        Self { upstream, tried: Tried::default(), key, opened: false, refused_by: None }
     }
 
-    /// The next server to ask.
+    /// The next server to ask. If there is no other, it is the one that refused: it may take the
+    /// request now, or on another connection.
     fn take(&mut self, now: u64) -> Result<Lease, Unavailable> {
+        self.take_another(now).or_else(|none| match self.refused_by.take() {
+            Some(index) => {
+                self.tried.remove(index);
+                self.take_another(now)
+            }
+            None => Err(none),
+        })
+    }
+
+    fn take_another(&mut self, now: u64) -> Result<Lease, Unavailable> {
         if self.opened {
             return self.take_in(now);
         }
@@ -126,6 +139,7 @@ pub async fn forward(
             }
             Err(failed) => {
                 report_failure(proxy, group, &mut lease, &failed, facts);
+                choice.refused_by = failed.is_refused().then(|| lease.index());
                 // Given back first, so that neither counts as running during the wait.
                 drop((lease, permit.take()));
                 let (refusal, another) = Box::pin(to_retry(forward, facts, &failed, &body)).await?;

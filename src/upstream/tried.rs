@@ -21,6 +21,15 @@ impl Tried {
         }
     }
 
+    /// Takes `index` out again.
+    pub fn remove(&mut self, index: usize) {
+        let index = index as u32;
+        self.more.retain(|it| *it != index);
+        if self.first == Some(index) {
+            self.first = self.more.pop();
+        }
+    }
+
     /// Whether `index` was tried.
     #[inline]
     pub fn contains(&self, index: usize) -> bool {
@@ -53,5 +62,10 @@ mod tests {
         assert_eq!(tried.len(), 4);
         assert!([0, 63, 64, 900].into_iter().all(|index| tried.contains(index)));
         assert!(![1, 62, 65, 901].into_iter().any(|index| tried.contains(index)));
+        for index in [900, 64, 5] {
+            tried.remove(index);
+        }
+        assert_eq!(tried.len(), 2);
+        assert!(tried.contains(0) && tried.contains(63));
     }
 }

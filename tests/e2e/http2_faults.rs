@@ -2,7 +2,7 @@
 
 use crate::rig::{
     Client, Config, Daemon,
-    client::{ask, get, request},
+    client::{ask, request},
     frames::{HEADERS, SETTINGS, frame},
     http2_server::{Deed, Http2Server},
     until,
@@ -13,7 +13,6 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::{Arc, Mutex},
     thread,
-    time::{Duration, Instant},
 };
 
 /// A server that sends these bytes, and then only listens.
@@ -27,15 +26,15 @@ impl Taciturn {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let heard = Arc::<Mutex<Vec<u8>>>::default();
-        let hears = Arc::clone(&heard);
+        let notes = Arc::clone(&heard);
         thread::spawn(move || {
             for socket in listener.incoming() {
-                let (mut socket, sent, hears) = (socket.unwrap(), sent.clone(), Arc::clone(&hears));
+                let (mut socket, sent, notes) = (socket.unwrap(), sent.clone(), Arc::clone(&notes));
                 thread::spawn(move || {
                     socket.write_all(&sent).unwrap();
                     let mut part = [0; 4096];
                     while let Ok(count @ 1..) = socket.read(&mut part) {
-                        hears.lock().unwrap().extend_from_slice(&part[..count]);
+                        notes.lock().unwrap().extend_from_slice(&part[..count]);
                     }
                 });
             }
@@ -88,4 +87,28 @@ fn a_tunnel_waits_for_the_servers_settings_and_needs_them_to_allow_it() {
     let answer = Client::connect(daemon.http()).ask(&request("GET", "/chat", FIELDS, ""));
     assert_eq!(answer.status, 504);
     assert!(!silent.frames().contains(&HEADERS), "{:?}", silent.frames());
+}
+
+#[test]
+fn the_only_server_is_asked_again_if_it_has_refused_a_stream() {
+    let server = Http2Server::start("1");
+    let daemon = Daemon::start(&Config::bare().workers(1).rest(&format!(
+        "[upstream.app]\nprotocol = \"http2\"\nservers = [{{ address = \"{server}\" }}]\nretry.tries = 2\n\
+         [[site]]\n[[site.route]]\nupstream = \"app\"\n"
+    )));
+    // The first stream of a new connection.
+    server.set(Deed::ResetHalf(Reason::REFUSED_STREAM));
+    let answer = ask(daemon.http(), &request("POST", "/", "", "body"));
+    assert_eq!((answer.status, &*answer.text()), (200, "1"));
+    assert_eq!(server.seen().len(), 2);
+    // One that refuses all is not asked for ever.
+    server.set(Deed::Reset(Reason::REFUSED_STREAM));
+    let answer = ask(daemon.http(), &request("POST", "/refused", "", "body"));
+    assert_eq!(answer.status, 502);
+    let line = daemon.wait_for_access("the refusal", |line| line["uri"] == "/refused");
+    assert_eq!((&line["attempts"], &line["reason"]), (&3.into(), &"stream_refused".into()));
+    assert!(
+        (3..=6).contains(&server.seen().iter().filter(|it| it.uri.path() == "/refused").count())
+    );
+    assert_eq!(daemon.state_name(&server.address.to_string()), "up");
 }
