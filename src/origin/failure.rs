@@ -107,6 +107,8 @@ impl Failed {
     /// the server's health.
     pub fn is_no_fault(&self) -> bool {
         match &self.failure {
+            // Who lets it time out has not closed it.
+            Failure::Reset(error) if error.kind() == io::ErrorKind::TimedOut => false,
             Failure::Reset(_) => self.reused && !self.answered,
             // It says when it has enough, or that it stops.
             Failure::Refused(_) | Failure::NoTunnels => true,

@@ -138,7 +138,8 @@ async fn open(
     }
     // Other requests need not wait for the server's settings.
     let settled = tunnel.then(|| opening.wait());
-    let begun = pool.sessions.begin(to.line_key(), wire, opening, (now, within), *terms.http2);
+    let begun =
+        pool.sessions.begin(to.line_key(), wire, opening, (terms.begun, within), *terms.http2);
     let (session, held) = begun.await.map_err(|why| Failed::unsent(shared(&why)))?;
     if let Some(settled) = settled
         && timeout(within, settled.opened()).await.is_err()

@@ -252,11 +252,20 @@ fn failure(error: h2::Error, held: &Held) -> Failure {
     if error.is_library() {
         return Failure::BadResponse("it broke the rules of HTTP/2");
     }
-    Failure::Reset(io_error(error))
+    Failure::Reset(broken(error, held))
+}
+
+/// What broke a connection.
+pub fn broken(error: h2::Error, held: &Held) -> io::Error {
+    if held.is_silent() {
+        let words = "it answered no PING within `http2.ping_timeout`";
+        return io::Error::new(io::ErrorKind::TimedOut, words);
+    }
+    io_error(error)
 }
 
 /// The same as an error of the system's.
-pub fn io_error(error: h2::Error) -> io::Error {
+fn io_error(error: h2::Error) -> io::Error {
     if error.is_io() {
         return error.into_io().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into());
     }

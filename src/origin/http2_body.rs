@@ -8,7 +8,7 @@
 use super::{
     connect::Gear,
     home::Home,
-    http2::{Answered, SendStopped, Sending, io_error},
+    http2::{Answered, SendStopped, Sending, broken},
     session::Held,
 };
 use crate::{
@@ -145,15 +145,14 @@ impl Http2Body {
     }
 
     fn fail(&mut self, error: h2::Error) -> BodyError {
-        if let Some(OpenStream { held, .. }) = self.open.take()
-            && !error.is_reset()
-        {
+        self.down = false;
+        let Some(OpenStream { held, .. }) = self.open.take() else { return BodyError::BadFrame };
+        if !error.is_reset() {
             held.close();
         }
-        self.down = false;
         match error.reason() {
             Some(Reason::PROTOCOL_ERROR) if error.is_library() => BodyError::BadFrame,
-            _ => BodyError::Reset(io_error(error)),
+            _ => BodyError::Reset(broken(error, &held)),
         }
     }
 

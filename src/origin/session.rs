@@ -53,14 +53,25 @@ struct SessionState {
     greeted: AtomicBool,
     /// The same, and they are in force.
     settled: AtomicBool,
-    /// Whether anything has come since the last look.
+    /// Whether anything has come since the task ran last.
     heard: AtomicBool,
+    /// It ended because its server answered no PING.
+    silent: AtomicBool,
     /// Requests that it has carried.
     requests: AtomicU64,
     /// When it was opened, on the process's clock.
     opened: u64,
+    /// When a request began while there was no other.
+    busy: AtomicU64,
     /// When its last request ended.
     used: AtomicU64,
+}
+
+impl SessionState {
+    /// How long after its opening it was without requests last.
+    fn idle_before(&self) -> Duration {
+        Duration::from_millis(self.busy.load(Relaxed).saturating_sub(self.opened))
+    }
 }
 
 /// One request on a connection, as long as it lives.
@@ -71,6 +82,11 @@ impl Held {
     /// The connection takes no more requests: its server has said so, or it broke.
     pub fn close(&self) {
         self.0.closed.store(true, Relaxed);
+    }
+
+    /// Whether the connection ended because its server answered no PING.
+    pub fn is_silent(&self) -> bool {
+        self.0.silent.load(Relaxed)
     }
 
     /// Whether it had carried requests before.
@@ -95,7 +111,7 @@ impl Session {
     pub(super) async fn begin(
         wire: Wire,
         opening: Opening,
-        begun: u64,
+        (at, begun): (std::time::Instant, u64),
         within: Duration,
         settings: Http2Settings,
     ) -> Result<(Self, Held), Arc<Unconnected>> {
@@ -105,8 +121,10 @@ impl Session {
             greeted: AtomicBool::new(false),
             settled: AtomicBool::new(false),
             heard: AtomicBool::new(false),
+            silent: AtomicBool::new(false),
             requests: AtomicU64::new(1),
             opened: begun,
+            busy: AtomicU64::new(begun),
             used: AtomicU64::new(begun),
         });
         let heard = Heard { wire, state: Arc::clone(&state), first: FirstFrame::default() };
@@ -118,7 +136,7 @@ impl Session {
             Err(_) => return Err(opening.fail(Unconnected::Timeout)),
         };
         let (session, held) = (Self { send, state: Arc::clone(&state) }, Held(Arc::clone(&state)));
-        crate::task::spawn(drive(connection, state, settings, opening));
+        crate::task::spawn(drive(connection, state, settings, opening, at.into()));
         Ok((session, held))
     }
 
@@ -135,7 +153,9 @@ impl Session {
         if !takes || state.streams.load(Relaxed) >= most {
             return None;
         }
-        state.streams.fetch_add(1, Relaxed);
+        if state.streams.fetch_add(1, Relaxed) == 0 {
+            state.busy.store(now, Relaxed);
+        }
         state.requests.fetch_add(1, Relaxed);
         state.used.store(now, Relaxed);
         Some(Held(Arc::clone(state)))
@@ -256,17 +276,18 @@ fn builder(settings: &Http2Settings) -> Builder {
 }
 
 /// Reads and writes until the connection ends: once nothing holds it and no request is under way, or
-/// when its server gives no sign of life.
+/// when its server gives no sign of life. It was opened at a moment.
 async fn drive(
     mut connection: h2::client::Connection<Heard, Bytes>,
     state: Arc<SessionState>,
     settings: Http2Settings,
     opening: Opening,
+    opened: Instant,
 ) {
     let mut opening = Some(opening);
     let mut pings = connection.ping_pong();
-    let mut look = pin!(sleep_until(Instant::now() + settings.ping));
-    let mut asked = false;
+    let (mut since, mut asked) = (opened, None);
+    let mut look = pin!(sleep_until(opened + settings.ping));
     let ended = poll_fn(|cx| {
         if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
             return Poll::Ready(ended.map_err(|error| error.to_string()));
@@ -280,20 +301,36 @@ async fn drive(
         if let Some(pings) = &mut pings {
             while let Poll::Ready(Ok(_)) = pings.poll_pong(cx) {}
         }
+        if state.heard.swap(false, Relaxed) {
+            since = Instant::now();
+            if asked.take().is_some() {
+                look.as_mut().reset(since + settings.ping);
+            }
+        }
         loop {
             ready!(look.as_mut().poll(cx));
-            let heard = state.heard.swap(false, Relaxed) || state.streams.load(Relaxed) == 0;
-            if asked && !heard {
-                return Poll::Ready(Err("it gave no sign of life".to_owned()));
+            let now = Instant::now();
+            if state.streams.load(Relaxed) == 0 {
+                (since, asked) = (now, None);
             }
-            asked = !heard;
-            if asked && let Some(pings) = &mut pings {
+            let next = match asked {
+                Some(asked) => asked + settings.ping_timeout,
+                None => since.max(opened + state.idle_before()) + settings.ping,
+            };
+            if next > now {
+                look.as_mut().reset(next);
+                continue;
+            }
+            if asked.is_some() {
+                state.silent.store(true, Relaxed);
+                return Poll::Ready(Err("it answered no PING".to_owned()));
+            }
+            asked = Some(now);
+            if let Some(pings) = &mut pings {
                 // A ping that is still on its way is enough.
                 let _ = pings.send_ping(Ping::opaque());
                 cx.waker().wake_by_ref();
             }
-            let next = if asked { settings.ping_timeout } else { settings.ping };
-            look.as_mut().reset(Instant::now() + next);
         }
     });
     if let Err(error) = ended.await {

@@ -14,7 +14,7 @@ use foldhash::fast::FixedState;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// What there is for a request.
@@ -95,7 +95,7 @@ impl Sessions {
         key: LineKey,
         wire: Wire,
         opening: Opening,
-        (begun, within): (u64, Duration),
+        (begun, within): ((Instant, u64), Duration),
         settings: Http2Settings,
     ) -> Result<(Session, Held), Arc<Unconnected>> {
         let (session, held) = Session::begin(wire, opening, begun, within, settings).await?;

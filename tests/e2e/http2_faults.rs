@@ -2,7 +2,7 @@
 
 use crate::rig::{
     Client, Config, Daemon,
-    client::{ask, request},
+    client::{ask, get, request},
     frames::{HEADERS, SETTINGS, frame},
     http2_server::{Deed, Http2Server},
     until,
@@ -13,6 +13,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::{Arc, Mutex},
     thread,
+    time::Instant,
 };
 
 /// A server that sends these bytes, and then only listens.
@@ -111,4 +112,18 @@ fn the_only_server_is_asked_again_if_it_has_refused_a_stream() {
         (3..=6).contains(&server.seen().iter().filter(|it| it.uri.path() == "/refused").count())
     );
     assert_eq!(daemon.state_name(&server.address.to_string()), "up");
+}
+
+#[test]
+fn a_server_that_falls_silent_has_ping_and_ping_timeout_and_no_more() {
+    let server = Taciturn::start(frame(SETTINGS, 0, 0, &[]));
+    let daemon = server.daemon("http2.ping = \"3s\"\nhttp2.ping_timeout = \"500ms\"", "");
+    let begun = Instant::now();
+    assert_eq!(get(daemon.http(), "/").status, 502);
+    let took = begun.elapsed();
+    // Twice `ping` would be 6.5 s.
+    assert!((3300..5500).contains(&took.as_millis()), "{took:?}");
+    let line = daemon.wait_for_reason("reset");
+    assert_eq!(line["detail"], "it answered no PING within `http2.ping_timeout`");
+    assert_eq!(daemon.server_state(&server.address.to_string())["failures"], 1);
 }
