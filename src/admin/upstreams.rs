@@ -16,6 +16,7 @@ pub(super) fn upstreams(live: &Live) -> Value {
                 "resolved": addresses,
                 "state": status.state.as_str(),
                 "reason": status.reason,
+                "last_failure": status.last_failure,
                 "fails": status.fails,
                 "ejected_for_ms": status.ejected_for_ms,
                 "in_flight": server.in_flight(),

@@ -48,8 +48,11 @@ pub async fn watch(server: Arc<Server>, reach: Arc<Reach>, check: HealthCheck) {
         } else {
             tally.count(outcome.is_ok(), before, &check)
         };
-        server.set_active(after);
         let outcome = outcome.map_err(|failed| failed.to_string());
+        if outcome.is_err() || after == ActiveHealth::Up {
+            server.note_check(outcome.as_ref().err().cloned());
+        }
+        server.set_active(after);
         match (&outcome, after) {
             (Err(reason), ActiveHealth::Down) if before != after => {
                 tracing::warn!(upstream, server = address, reason, "health check: down");

@@ -11,8 +11,9 @@ use super::{
         passive::{Passive, Standing},
     },
 };
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use std::{
+    borrow::Cow,
     net::SocketAddr,
     sync::{
         Arc,
@@ -44,6 +45,8 @@ pub struct Server {
     addresses: ArcSwap<Vec<SocketAddr>>,
     moves: AtomicU32,
     lost: AtomicU32,
+    /// Why the last active check failed, if it did.
+    check_failed: ArcSwapOption<String>,
 }
 
 impl Server {
@@ -62,6 +65,7 @@ impl Server {
             addresses: ArcSwap::from_pointee(addresses),
             moves: AtomicU32::new(0),
             lost: AtomicU32::new(0),
+            check_failed: ArcSwapOption::empty(),
             active: AtomicU8::new(ActiveHealth::Unchecked as u8),
             passive: Passive::default(),
             in_flight: AtomicU32::new(0),
@@ -172,6 +176,11 @@ impl Server {
         }
     }
 
+    /// What came of an active check: nothing, or why it failed.
+    pub fn note_check(&self, failed: Option<String>) {
+        self.check_failed.store(failed.map(Arc::new));
+    }
+
     /// What the traffic says.
     #[inline]
     pub(super) fn passive(&self) -> &Passive {
@@ -217,11 +226,39 @@ impl Server {
             Standing::Ejected(until) => until.saturating_sub(now),
             _ => 0,
         };
+        let state = ServerState::of(self, member, now);
         ServerStatus {
-            state: ServerState::of(self, member, now),
-            reason: failures.reason,
+            state,
+            reason: self.reason(state, member, failures.reason),
+            last_failure: failures.reason,
             fails: failures.recent,
             ejected_for_ms,
+        }
+    }
+}
+
+impl Server {
+    /// Why the server is in a state; `last` is why an attempt failed last.
+    fn reason(
+        &self,
+        state: ServerState,
+        member: &Member,
+        last: Option<&'static str>,
+    ) -> Option<Cow<'static, str>> {
+        match state {
+            ServerState::Up | ServerState::Full => None,
+            ServerState::Probing | ServerState::Ejected => last.map(Cow::Borrowed),
+            ServerState::Checking | ServerState::Failed => {
+                let failed = self.check_failed.load();
+                Some(
+                    failed
+                        .as_deref()
+                        .map_or("no check has passed yet".into(), |it| it.clone().into()),
+                )
+            }
+            ServerState::Unresolved => Some("its name does not resolve".into()),
+            ServerState::Down if member.terms.down => Some("the config has it `down`".into()),
+            ServerState::Down => Some("its weight is 0".into()),
         }
     }
 }
@@ -231,12 +268,14 @@ fn is_unix(address: &str) -> bool {
 }
 
 /// A server's state, with details.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerStatus {
     /// In one word.
     pub state: ServerState,
+    /// Why it is in this state, unless it gets requests.
+    pub reason: Option<Cow<'static, str>>,
     /// Why the last failed attempt failed, if any ever did.
-    pub reason: Option<&'static str>,
+    pub last_failure: Option<&'static str>,
     /// Failures within `fail_timeout`; at most `max_fails`.
     pub fails: usize,
     /// Until the ejection ends, in milliseconds; 0 when not ejected.

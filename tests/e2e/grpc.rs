@@ -149,6 +149,7 @@ fn services_are_checked_by_grpc() {
     assert_eq!(seen.body, b"\0\0\0\0\x05\x0a\x03t.T");
     server.set_for(health, serving("\0\0\0\0\x02\x08\x02"));
     until("not serving", || daemon.state_name(&address) == "failed");
+    assert_eq!(daemon.server_state(&address)["reason"], "its service is NOT_SERVING");
     server.set_for(health, serving("\0\0\0\0\x02\x08\x01"));
     until("serving again", || daemon.state_name(&address) == "up");
     server.set_for(health, Deed::Head(200, vec![("grpc-status", "5")]));

@@ -446,3 +446,50 @@ fn a_few_failures_among_many_answers_eject_nobody_and_a_death_does() {
     let refused = [("server", &*first), ("outcome", "connect_failed")];
     assert_eq!(daemon.count("sheave_upstream_attempts_total", &refused), 3);
 }
+
+#[test]
+fn upstreams_tell_why_a_server_is_in_its_state() {
+    fn told(daemon: &Daemon, server: &str) -> (String, Option<String>, Option<String>) {
+        let state = daemon.server_state(server);
+        let text = |key: &str| state[key].as_str().map(str::to_owned);
+        (text("state").unwrap(), text("reason"), text("last_failure"))
+    }
+    let some = |text: &str| Some(text.to_owned());
+    let checked = Server::start("1");
+    let check = "health_check = { path = \"/health\", interval = \"50ms\", timeout = \"5s\", fall = 1, rise = 1 }";
+    let daemon = Daemon::start(&Config::to([&checked]).upstream(check));
+    let first = label(&checked);
+    checked.set_for("/health", Behaviour::status(500, "broken"));
+    until("the check to fail", || daemon.state_name(&first) == "failed");
+    assert_eq!(told(&daemon, &first), ("failed".into(), some("it answered 500"), None));
+    checked.set_for("/health", Behaviour::normal());
+    until("the check to pass", || daemon.state_name(&first) == "up");
+    assert_eq!(told(&daemon, &first), ("up".into(), None, None));
+
+    let servers = Server::start_several(3);
+    let daemon = Daemon::start(
+        &Config::bare()
+            .server(&servers[0], "max_fails = 2, fail_timeout = \"60s\"")
+            .server(&servers[1], "")
+            .server(&servers[2], "down = true")
+            .address("nowhere.invalid:80", ""),
+    );
+    // A failure that did not eject says nothing about the state.
+    let (second, refused) = (label(&servers[0]), some("connect_failed"));
+    servers[0].kill();
+    let mut client = Client::connect(daemon.http());
+    let mut fail = |count| {
+        until("a failure", || {
+            client.get("/");
+            daemon.server_state(&second)["failures"] == count
+        });
+    };
+    fail(1);
+    assert_eq!(told(&daemon, &second), ("up".into(), None, refused.clone()));
+    fail(2);
+    assert_eq!(told(&daemon, &second), ("ejected".into(), refused.clone(), refused));
+    let down = ("down".into(), some("the config has it `down`"), None);
+    assert_eq!(told(&daemon, &label(&servers[2])), down);
+    let lost = ("unresolved".into(), some("its name does not resolve"), None);
+    assert_eq!(told(&daemon, "nowhere.invalid:80"), lost);
+}

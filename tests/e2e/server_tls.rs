@@ -181,7 +181,7 @@ fn without_the_certificate_that_a_server_wants_another_is_asked() {
     let line = daemon.wait_for_reason("tls_failed");
     let detail = line["detail"].as_str().unwrap();
     assert!(detail.contains("wants a client certificate"), "{detail}");
-    assert_eq!(daemon.server_state(&front.address)["reason"], "tls_failed");
+    assert_eq!(daemon.server_state(&front.address)["last_failure"], "tls_failed");
 }
 
 /// The hash of the key of the certificate in `server.pem`, as the docs tell to get it.
