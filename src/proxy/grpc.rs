@@ -1,8 +1,8 @@
 //! A gRPC call on its way: its deadline, and errors of our own as it knows them.
 //!
 //! Owns: what a call's deadline does to timeouts and to its answer. May touch: [`crate::http1`],
-//! [`crate::message`], [`crate::route`], [`crate::settings`]. Other requests pay for one flag.
-//! [`mod@super::forward`] and [`super::handle`] ask.
+//! [`crate::message`], [`crate::origin`], [`crate::route`], [`crate::settings`]. Other requests pay for
+//! one flag. [`mod@super::forward`] and [`super::handle`] ask.
 
 use super::{record::Facts, refusal::Refusal};
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
         body::{Body, BodyError, Length, Polled, Source, Want},
         grpc::{self, DEADLINE_EXCEEDED, GRPC_TIMEOUT},
     },
+    origin::failure::Failure,
     route::Forward,
     settings::Timeouts,
 };
@@ -22,7 +23,7 @@ use std::{
     mem::take,
     pin::Pin,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::time::{Sleep, sleep_until};
 
@@ -40,7 +41,7 @@ impl Call {
         if !context.head.present.grpc {
             return None;
         }
-        let limit = context.head.fields.get(&GRPC_TIMEOUT).and_then(grpc::timeout);
+        let limit = time_left(facts);
         let mut timeouts = forward.timeouts;
         // Messages may come at any time: a stream lives as long as a tunnel.
         (timeouts.read, timeouts.body_idle) = (timeouts.tunnel, timeouts.tunnel);
@@ -62,6 +63,20 @@ impl Call {
         }
         answer
     }
+}
+
+/// How long the client waits for its call, if it has said so.
+fn time_left(facts: &Facts) -> Option<Duration> {
+    facts.context.head.fields.get(&GRPC_TIMEOUT).and_then(grpc::timeout)
+}
+
+/// What went wrong, for the log. A call's deadline stands in for the route's timeout.
+pub(super) fn detail(failure: &Failure, facts: &Facts) -> String {
+    let late = matches!(failure, Failure::ResponseTimeout);
+    if late && facts.context.head.present.grpc && time_left(facts).is_some() {
+        return "no response within the client's deadline (`grpc-timeout`)".to_owned();
+    }
+    failure.to_string()
 }
 
 /// The answer to a call that is refused: with 200, its status, and no body.

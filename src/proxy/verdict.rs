@@ -4,7 +4,7 @@
 //! [`crate::observe`], [`crate::origin`], [`crate::route`], [`crate::upstream`]. [`super::forward`]
 //! calls it after every attempt.
 
-use super::{Proxy, record::Facts, refusal::outcome};
+use super::{Proxy, grpc, record::Facts, refusal::outcome};
 use crate::{
     message::body::BodyError,
     observe::outcome::AttemptOutcome as Count,
@@ -63,8 +63,9 @@ pub(super) fn report_failure(
         _ => {
             // The log line keeps what went wrong even if another server answers.
             facts.reason = Some(reason);
-            facts.detail = Some(failure.to_string().into());
-            tracing::debug!(upstream, server, attempt, reason, %failure, "an attempt failed");
+            let detail = grpc::detail(failure, facts);
+            tracing::debug!(upstream, server, attempt, reason, %detail, "an attempt failed");
+            facts.detail = Some(detail.into());
             let no_fault = failed.is_no_fault();
             let outcome = if no_fault { Outcome::Neutral } else { Outcome::Failure(reason) };
             report(group, lease, outcome, now);

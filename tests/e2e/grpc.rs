@@ -91,6 +91,8 @@ fn a_deadline_is_heeded_before_the_head_and_after() {
     assert!(begun.elapsed() < Duration::from_secs(10));
     let seen = server.wait_for("/t.T/Hang", |it| it.reset.is_some());
     assert_eq!(seen.reset.as_deref(), Some("CANCEL"), "the server is told");
+    let line = daemon.wait_for_reason("response_timeout");
+    assert_eq!(line["detail"], "no response within the client's deadline (`grpc-timeout`)");
     // A stream whose messages are sent back, and which nobody ends.
     server.set(Deed::Endless("\0\0\0\0\x01a"));
     let answer = call(&daemon, "/t.T/Endless", &[("grpc-timeout", "300m")]).unwrap();
