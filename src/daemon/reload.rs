@@ -68,7 +68,8 @@ pub fn bind(
 /// Sets the options of the sockets that [`bind`] returned, by `config`.
 pub fn adjust(config: &config::Config, listeners: &[Arc<Listener>]) {
     for (wanted, listener) in zip(&config.listeners, listeners) {
-        listener.defer(wanted.defer_accept);
+        // `proxy_protocol.timeout` counts from the connection: it must be taken at once.
+        listener.defer(wanted.defer_accept && wanted.proxy_protocol.is_none());
         if let Err(error) = listener.set_mode(wanted.mode) {
             let (listener, address) = (&*listener.name, &listener.address);
             tracing::warn!(listener, %address, %error, "the socket's mode can't be set");

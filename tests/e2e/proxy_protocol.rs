@@ -210,6 +210,19 @@ fn what_must_begin_with_the_header_and_does_not_ends() {
 }
 
 #[test]
+fn the_time_for_the_header_begins_with_the_connection() {
+    // With `defer_accept` one that says nothing would be taken after a second.
+    let server = Server::start("1");
+    let config = Config::to([&server]).workers(1);
+    let daemon = Daemon::start(&config.listener("proxy_protocol.from = [\"192.0.2.0/24\"]"));
+    let _silent = Client::connect(daemon.http());
+    let mut other = Client::connect(daemon.http());
+    assert_eq!(other.get("/").status, 200);
+    let labels = [("listener", "http")];
+    assert_eq!(daemon.count("sheave_connections_open", &labels), 2, "the silent one came first");
+}
+
+#[test]
 fn whom_the_config_does_not_name_is_served_without_it_and_refused_with_it() {
     let server = Server::start("1");
     let config =
