@@ -64,6 +64,7 @@ pub fn known(name: &[u8]) -> Option<Known> {
         (4, b'h') if is(name, b"host") => Known::Host,
         (5, b'r') if is(name, b"range") => Known::Conditional,
         (6, b'c') if is(name, b"cookie") => Known::Cookie,
+        (6, b'x') if is(name, b"x-host") => Known::Claim,
         (6, b'e') if is(name, b"expect") => Known::Expect,
         (7, b'u') if is(name, b"upgrade") => Known::Upgrade,
         (8, b'i') if is(name, b"if-match") || is(name, b"if-range") => Known::Conditional,
@@ -98,13 +99,21 @@ fn is_claim(name: &[u8]) -> bool {
     let other = match name.len() {
         8 => is(name, b"x-scheme"),
         9 => is(name, b"client-ip"),
+        10 => is(name, b"cf-visitor"),
         11 => is(name, b"x-forwarded") || is(name, b"x-client-ip") || is(name, b"x-remote-ip"),
-        12 => is(name, b"x-url-scheme"),
+        12 => is(name, b"x-url-scheme") || is(name, b"x-real-proto"),
         // Some frameworks take the path from these two.
         13 => {
-            is(name, b"forwarded-for") || is(name, b"x-remote-addr") || is(name, b"x-rewrite-url")
+            is(name, b"forwarded-for")
+                || is(name, b"fly-client-ip")
+                || is(name, b"x-remote-addr")
+                || is(name, b"x-rewrite-url")
         }
-        14 => is(name, b"true-client-ip") || is(name, b"x-original-url"),
+        14 => {
+            is(name, b"true-client-ip")
+                || is(name, b"x-original-url")
+                || is(name, b"x-proxyuser-ip")
+        }
         15 => {
             is(name, b"front-end-https")
                 || is(name, b"proxy-client-ip")
@@ -122,7 +131,10 @@ fn is_claim(name: &[u8]) -> bool {
         24 => is(name, b"x-original-forwarded-for") || is(name, b"x-envoy-external-address"),
         _ => false,
     };
-    other || name.first_chunk::<12>().is_some_and(|it| is(it, b"x-forwarded-"))
+    // Those of the second kind are what a proxy says of a client's certificate.
+    other
+        || name.first_chunk::<12>().is_some_and(|it| is(it, b"x-forwarded-"))
+        || name.first_chunk::<13>().is_some_and(|it| is(it, b"x-ssl-client-"))
 }
 
 /// Whether a request of this content type is a gRPC call. gRPC-Web is another protocol.
@@ -242,6 +254,13 @@ mod tests {
             ("X-Forwarded", Known::Claim),
             ("Front-End-Https", Known::Claim),
             ("X-Client-IP", Known::Claim),
+            ("X-Host", Known::Claim),
+            ("CF-Visitor", Known::Claim),
+            ("Fly-Client-IP", Known::Claim),
+            ("X-ProxyUser-Ip", Known::Claim),
+            ("X-Real-Proto", Known::Claim),
+            ("X-SSL-Client-Cert", Known::Claim),
+            ("x-ssl-client-s-dn", Known::Claim),
             ("Client-IP", Known::Claim),
             ("CF-Connecting-IP", Known::Claim),
             ("WL-Proxy-Client-IP", Known::Claim),

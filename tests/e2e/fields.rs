@@ -199,11 +199,24 @@ fn what_a_stranger_says_of_itself_in_other_words_is_dropped() {
                 X-Remote-IP: 1.2.3.4\r\nX-Remote-Addr: 1.2.3.4\r\nX-Originating-IP: 1.2.3.4\r\n\
                 X-Azure-ClientIP: 1.2.3.4\r\nX-AppEngine-User-IP: 1.2.3.4\r\n\
                 X-Original-Forwarded-For: 1.2.3.4\r\nX-Envoy-External-Address: 1.2.3.4\r\n\
+                Fly-Client-IP: 1.2.3.4\r\nX-ProxyUser-Ip: 1.2.3.4\r\nX-Host: evil\r\n\
+                CF-Visitor: {\"scheme\":\"https\"}\r\nX-Real-Proto: https\r\n\
+                X-SSL-Client-Cert: evil\r\nX-SSL-Client-Verify: SUCCESS\r\n\
                 X-Original-Host: evil\r\nX-Original-URL: /evil\r\nX-Rewrite-URL: /evil\r\nX-Kept: 3\r\n";
     let seen = forwarded(&server, &daemon, &request("GET", "/", lies, ""));
     let lower = seen.raw.to_ascii_lowercase();
-    for lie in ["54443", "evil", "-ssl", "scheme", "anything", "1.2.3.4", "front-end", "-client-ip"]
-    {
+    for lie in [
+        "54443",
+        "evil",
+        "-ssl",
+        "scheme",
+        "anything",
+        "1.2.3.4",
+        "front-end",
+        "-client-ip",
+        "success",
+        "x-real-proto",
+    ] {
         assert!(!lower.contains(lie), "{lie} in {}", seen.raw);
     }
     assert_eq!(seen.field("x-kept"), Some("3"));
