@@ -61,6 +61,8 @@ pub struct Metrics {
     pub upstream_in_flight: IntGaugeVec,
     /// `sheave_upstream_tunnels`, set when the metrics are read.
     pub upstream_tunnels: IntGaugeVec,
+    /// `sheave_tunnels`.
+    pub tunnels: IntGauge,
     /// `sheave_requests_in_flight`.
     pub in_flight: IntGauge,
     /// `sheave_received_bytes_total`.
@@ -185,6 +187,10 @@ impl Metrics {
                 "sheave_upstream_tunnels",
                 "Tunnels (WebSocket and the like) open through a server.",
                 &server,
+            ),
+            tunnels: make.gauge(
+                "sheave_tunnels",
+                "Tunnels that are open, those of servers that the config no longer has among them.",
             ),
             in_flight: make.gauge("sheave_requests_in_flight", "Requests being handled."),
             received: make

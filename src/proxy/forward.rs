@@ -26,7 +26,7 @@ use crate::{
         strategy::{consistent_hash, ip_hash},
     },
 };
-use http::header;
+use http::{StatusCode, header};
 use std::{mem::take, sync::Arc, time::Instant};
 
 /// What is known of a request's servers so far.
@@ -206,13 +206,17 @@ fn count_way(proxy: &Proxy, group: &Group, lease: &Lease, way: Way) {
 fn respond(
     proxy: &Proxy,
     (forward, timeouts): (&Forward, &Timeouts),
-    facts: &Facts,
+    facts: &mut Facts,
     mut reply: Reply,
     upload: Upload,
     lease: Lease,
     now: u64,
 ) -> Answer<Body> {
     let (status, fields) = (reply.status, take(&mut reply.fields));
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        facts.tunnel = true;
+        proxy.live.metrics.tunnels.inc();
+    }
     let context = &facts.context;
     let home = Home {
         pool: Arc::clone(&proxy.pool),

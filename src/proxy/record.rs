@@ -60,6 +60,8 @@ pub struct Facts {
     pub upstream_time: Option<Duration>,
     /// Bytes of the request's body.
     pub received: Option<Arc<AtomicU64>>,
+    /// Whether its server has agreed to a tunnel, which is open as long as the record lives.
+    pub tunnel: bool,
     /// The answer's status; `None` before its head.
     pub status: Option<StatusCode>,
     /// Bytes of the answer's body.
@@ -109,6 +111,7 @@ impl Record {
                 unconnected: 0,
                 upstream_time: None,
                 received: None,
+                tunnel: false,
                 status: None,
                 sent: 0,
                 reason: None,
@@ -195,6 +198,9 @@ impl Drop for Record {
         }
         let received = facts.received.as_ref().map_or(0, |it| it.load(Ordering::Relaxed));
         metrics.in_flight.dec();
+        if facts.tunnel {
+            metrics.tunnels.dec();
+        }
         metrics.sent.inc_by(facts.sent);
         if received > 0 {
             metrics.received.inc_by(received);

@@ -188,6 +188,17 @@ fn a_reload_closes_no_tunnel_and_a_stop_waits_for_them() {
     says(&mut client, "after");
     let (http, address) = (daemon.http(), server.address.to_string());
     assert_eq!(daemon.server_state(&address)["tunnels"], 1);
+    // Its upstream has another name then: it is still waited for, so it must be seen.
+    let renamed = Config::to([&server]).workers(1).top("shutdown_timeout = \"10s\"").text();
+    daemon.rewrite_config(
+        &renamed
+            .replace("[upstream.app]", "[upstream.new]")
+            .replace("upstream = \"app\"", "upstream = \"new\""),
+    );
+    assert_eq!(daemon.reload().status, 200);
+    says(&mut client, "renamed");
+    assert_eq!(daemon.server_state(&address)["tunnels"], 0);
+    assert_eq!(daemon.count("sheave_tunnels", &[]), 1);
     daemon.signal("TERM");
     until("new connections to be refused", || TcpStream::connect(http).is_err());
     says(&mut client, "during the stop");
