@@ -149,12 +149,14 @@ fn check(path: &std::path::Path) -> u8 {
         let resources =
             Resources::new(1).map_err(|error| StartError::System(std::io::Error::other(error)))?;
         build(config, None, &resources).map_err(StartError::Build)?;
-        Ok((warnings, summary))
+        let faults = resources.roots.faults().iter().map(|it| format!("warning: {it}\n"));
+        let warnings = warnings.iter().map(|it| format!("{it}\n")).chain(faults).collect();
+        Ok::<(Vec<_>, _), _>((warnings, summary))
     });
     match checked {
         Ok((warnings, summary)) => {
             for warning in warnings {
-                complain(&format!("{warning}\n"));
+                complain(&warning);
             }
             print(&summary)
         }

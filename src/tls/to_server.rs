@@ -14,7 +14,7 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 use std::{
-    fmt, fs,
+    env, fmt, fs,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
@@ -37,26 +37,58 @@ pub struct ServerTlsWanted {
 
 /// The authorities that the system trusts. They are read once, and only if a server needs them.
 #[derive(Debug, Default)]
-pub struct SystemRoots(OnceLock<Arc<RootCertStore>>);
+pub struct SystemRoots(OnceLock<FoundRoots>);
+
+#[derive(Debug)]
+struct FoundRoots {
+    roots: Arc<RootCertStore>,
+    faults: Vec<String>,
+}
 
 impl SystemRoots {
     fn load(&self) -> Arc<RootCertStore> {
-        Arc::clone(self.0.get_or_init(|| {
-            let found = rustls_native_certs::load_native_certs();
-            for error in &found.errors {
-                tracing::warn!(%error, "some of the system's certificate authorities can't be read");
+        let found = self.0.get_or_init(|| {
+            let found = FoundRoots::find();
+            for fault in &found.faults {
+                tracing::warn!("{fault}");
             }
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(found.certs);
-            if roots.is_empty() {
-                tracing::warn!(
-                    "the system has no certificate authorities: those that Mozilla trusted when \
-                     sheave was built are used. Install the package `ca-certificates`"
-                );
-                roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-            }
-            Arc::new(roots)
-        }))
+            found
+        });
+        Arc::clone(&found.roots)
+    }
+
+    /// What the user should know of those that were read.
+    pub fn faults(&self) -> &[String] {
+        self.0.get().map_or(&[], |found| &found.faults)
+    }
+}
+
+impl FoundRoots {
+    fn find() -> Self {
+        let found = rustls_native_certs::load_native_certs();
+        // These replace the system's (docs/servers.md).
+        let named =
+            ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().filter(|it| env::var_os(it).is_some());
+        let named: Vec<_> = named.collect();
+        let named = named.join(" and ");
+        let of = if named.is_empty() { "the system" } else { &named };
+        let fault = |error| format!("a certificate authority of {of} can't be read: {error}");
+        let mut faults: Vec<_> = found.errors.iter().map(fault).collect();
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            let hint = if named.is_empty() {
+                "Install the package `ca-certificates`".to_owned()
+            } else {
+                format!("Set {named} to what there is, or unset it for the system's")
+            };
+            faults.push(format!(
+                "no certificate authority comes from {of}: those that Mozilla trusted when sheave \
+                 was built are used. {hint}"
+            ));
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        Self { roots: Arc::new(roots), faults }
     }
 }
 

@@ -4,7 +4,7 @@ use crate::rig::{
     Config, Daemon, Server,
     certs::{self, Kind},
     client::{ask, get, request},
-    daemon::run_to_end,
+    daemon::{command, run_to_end},
     secure::Handshake,
 };
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
@@ -232,4 +232,51 @@ fn the_exercise_runs() {
         "{answer:?}"
     );
     daemon.stdout.wait_for("the access log", |line| line.contains("/static/app.css"));
+}
+
+#[test]
+fn a_ticket_key_that_is_there_twice_is_to_be_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    certs::write(dir.path(), "site", Kind::Ecdsa, &["localhost"]);
+    fs::write(dir.path().join("twice.keys"), format!("{0}\n{0}\n", "ab".repeat(32))).unwrap();
+    let text = "[listener.a]\naddress = \"127.0.0.1:8443\"\ntls.ticket_keys = \"twice.keys\"\n\
+                tls.certificates = [{ cert = \"site.pem\", key = \"site.key\" }]\n\
+                [[site]]\n[[site.route]]\nrespond.body = \"\"\n";
+    fs::write(dir.path().join("a.toml"), text).unwrap();
+    let output = run_to_end(dir.path(), &["check", "--config", "a.toml"]);
+    let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(printed.contains("has one key twice, on lines 1 and 2"), "{printed}");
+    assert!(printed.contains("hint: remove one of the two lines"), "{printed}");
+}
+
+/// `check` of servers that the system's authorities must have signed.
+fn check_with_authorities(environment: &[(&str, &str)]) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "[listener.a]\naddress = \"127.0.0.1:8080\"\n[upstream.app]\n\
+                servers = [{ address = \"https://127.0.0.1:3001\" }]\n\
+                [[site]]\n[[site.route]]\nupstream = \"app\"\n";
+    fs::write(dir.path().join("a.toml"), text).unwrap();
+    let mut command = command(dir.path(), &["check", "--config", "a.toml"]);
+    let output =
+        command.env_remove("SSL_CERT_DIR").envs(environment.iter().copied()).output().unwrap();
+    let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{printed}");
+    printed
+}
+
+#[test]
+fn authorities_of_the_environment_that_are_nowhere_are_warned_of() {
+    let printed = check_with_authorities(&[
+        ("SSL_CERT_FILE", "/nowhere/ca.pem"),
+        ("SSL_CERT_DIR", "/nowhere/certs"),
+    ]);
+    for told in ["warning: ", "SSL_CERT_FILE and SSL_CERT_DIR", "/nowhere/ca.pem"] {
+        assert!(printed.contains(told), "{printed}");
+    }
+    assert!(!printed.contains("ca-certificates"), "{printed}");
+    let dir = tempfile::tempdir().unwrap();
+    certs::write(dir.path(), "site", Kind::Ecdsa, &["localhost"]);
+    let there = dir.path().join("site.pem").display().to_string();
+    let printed = check_with_authorities(&[("SSL_CERT_FILE", &there)]);
+    assert!(!printed.contains("warning"), "{printed}");
 }
