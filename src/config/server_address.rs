@@ -59,6 +59,11 @@ fn without_scheme(text: &str) -> Result<(Option<bool>, String), NameFault> {
             return Err((format!("`{scheme}` is not spoken to servers"), hint.into()));
         }
     };
+    if rest.starts_with("unix:") {
+        let with = if tls { " and `tls = { name = \"NAME\" }` beside it" } else { "" };
+        let hint = format!("write `\"{rest}\"`{with}");
+        return Err((format!("`{scheme}://` before a Unix socket"), hint));
+    }
     let place = rest.strip_suffix('/').unwrap_or(rest);
     if let Some((host, _)) = place.split_once('/') {
         let hint = format!("write `\"{scheme}://{host}\"`, and `rewrite` in the route for a path");
@@ -104,7 +109,7 @@ mod tests {
         assert_eq!(of("https://a:8443/"), (Some(true), "a:8443".into()));
         assert_eq!(of("https://[::1]"), (Some(true), "[::1]:443".into()));
         assert_eq!(of("http://[::1]:81"), (Some(false), "[::1]:81".into()));
-        for wrong in ["ftp://a", "https://a/b", "grpc://a:1"] {
+        for wrong in ["ftp://a", "https://a/b", "grpc://a:1", "https://unix:/a"] {
             assert!(without_scheme(wrong).is_err(), "{wrong}");
         }
     }

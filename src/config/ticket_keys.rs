@@ -4,7 +4,7 @@
 //! `tls/tickets.rs` reads the file again when the snapshot is built.
 
 use super::{document::ConfigText, private_key::unreadable};
-use crate::credentials::ticket_keys::parse;
+use crate::credentials::ticket_keys::{KeysFault, parse};
 use rustls::pki_types::pem;
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
@@ -23,7 +23,10 @@ pub(super) fn check(document: &ConfigText<'_>, path: &str, file: &Path) {
         }
     };
     if let Err(fault) = parse(&text) {
-        let hint = "each line is one key of 64 hex digits, as `openssl rand -hex 32` makes it";
+        let hint = match fault {
+            KeysFault::Twice(..) => "remove one of the two lines",
+            _ => "each line is one key of 64 hex digits, as `openssl rand -hex 32` makes it",
+        };
         return document.error(at, format!("`{name}` {fault}"), Some(hint.into()));
     }
     let mode = fs::metadata(file).map_or(0, |it| it.permissions().mode());

@@ -127,6 +127,11 @@ impl Upstream {
             let message = format!("{} has no servers", table.label());
             table.absent(table.value_span("servers"), message, Some(format!("add `{example}`")));
         }
+        if tls.is_some() && !servers.is_empty() && servers.iter().all(|it| it.tls.is_none()) {
+            let message = "`tls` has no effect: the address of every server begins with `http://`";
+            let hint = Some("write `https://`, or host and port alone".into());
+            table.warning(table.key_span("tls"), message, hint);
+        }
         let protocol = read_protocol(table, &servers);
         let all_down = [("fail_open", WhenAllDown::FailOpen), ("error", WhenAllDown::Error)];
         Self {

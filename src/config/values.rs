@@ -161,7 +161,14 @@ impl<'d> Table<'d> {
         default: T,
         choices: &[(&'static str, T)],
     ) -> T {
-        self.text(key).and_then(|text| self.chosen(key, text, choices)).unwrap_or(default)
+        let Some(value) = self.value(key) else { return default };
+        let Some(text) = value.as_text() else {
+            let words: Vec<_> = choices.iter().map(|(word, _)| format!("`\"{word}\"`")).collect();
+            let hint = format!("known values are {}", words.join(", "));
+            self.wrong_kind(key, value, "a string", Some(hint));
+            return default;
+        };
+        self.chosen(key, text, choices).unwrap_or(default)
     }
 
     /// What the word in `text` stands for.
