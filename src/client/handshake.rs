@@ -12,7 +12,7 @@ use crate::{
     cidr::PeerAddress, message::secured::Secured, observe::metrics::HANDSHAKE_FAILURES,
     proxy::Proxy,
 };
-use rustls::{Error as TlsError, HandshakeKind, ServerConfig};
+use rustls::{Error as TlsError, HandshakeKind, PeerIncompatible, ServerConfig};
 use std::{
     io,
     sync::Arc,
@@ -115,9 +115,20 @@ fn tell(listener: &Listener, client: PeerAddress, reason: &'static str, detail: 
     }
 }
 
-/// The error in words. rustls has none for two kinds of certificates that `openssl` makes by default:
-/// `x509 -req` without an extension makes version 1, and `req -x509` makes an authority.
+/// The error in words. rustls has none that help for versions, and for two kinds of certificates that
+/// `openssl` makes by default: `x509 -req` without an extension makes version 1, and `req -x509` makes
+/// an authority.
 fn detail(error: &io::Error) -> String {
+    if let Some(TlsError::PeerIncompatible(
+        PeerIncompatible::SupportedVersionsExtensionRequired
+        | PeerIncompatible::Tls12NotOffered
+        | PeerIncompatible::Tls12NotOfferedOrEnabled,
+    )) = error.get_ref().and_then(|it| it.downcast_ref())
+    {
+        return "the client offers no version of TLS that is taken here: 1.2 and 1.3, with \
+                `min_version = \"1.3\"` only that"
+            .into();
+    }
     let text = error.to_string();
     if text.contains("UnsupportedCertVersion") {
         return "the certificate is X.509 version 1 or 2: make it again as version 3".into();

@@ -54,6 +54,15 @@ impl BodyError {
     }
 }
 
+/// An error in words. rustls adds an address of its manual where TLS ends without `close_notify`.
+fn words(error: &io::Error) -> String {
+    let mut text = error.to_string();
+    if let Some(at) = text.find(": https://") {
+        text.truncate(at);
+    }
+    text
+}
+
 impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -61,8 +70,8 @@ impl fmt::Display for BodyError {
             Self::ReadTimeout => f.write_str("the server stopped sending its response"),
             Self::BadChunk => f.write_str("the server broke the chunked framing"),
             Self::BadFrame => f.write_str("the server broke the rules of HTTP/2"),
-            Self::Reset(error) => write!(f, "the server's connection broke: {error}"),
-            Self::Client(error) => write!(f, "the client's body broke: {error}"),
+            Self::Reset(error) => write!(f, "the server's connection broke: {}", words(error)),
+            Self::Client(error) => write!(f, "the client's body broke: {}", words(error)),
             Self::TooLarge => f.write_str("the client's body is too large"),
             Self::File(error) => write!(f, "the file could not be read: {error}"),
             Self::Idle => f.write_str("nothing passed the tunnel for `timeouts.tunnel`"),

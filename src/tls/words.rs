@@ -2,9 +2,13 @@
 //!
 //! Owns: the words. May touch: nothing outside this room. [`crate::origin::dial`] asks here.
 
-use rustls::{AlertDescription, CertificateError, Error as RustlsError, InvalidMessage};
+use rustls::{
+    AlertDescription, CertificateError, Error as RustlsError, InvalidMessage, PeerIncompatible,
+};
 use std::io;
 use x509_parser::time::ASN1Time;
+
+const NO_VERSION: &str = "it speaks neither TLS 1.2 nor 1.3, one of which is needed";
 
 /// Why a handshake failed.
 pub fn handshake(error: &io::Error) -> String {
@@ -52,10 +56,17 @@ fn of(error: &RustlsError) -> String {
         RustlsError::AlertReceived(alert) if is_of_a_handshake(*alert) => {
             format!("it refused the TLS handshake: {alert:?}; does it want a client certificate?")
         }
+        RustlsError::AlertReceived(AlertDescription::ProtocolVersion) => {
+            format!("it refused the TLS handshake: {NO_VERSION}")
+        }
         RustlsError::AlertReceived(alert) => format!("it refused the TLS handshake: {alert:?}"),
         RustlsError::InvalidMessage(InvalidMessage::InvalidContentType) => {
             "what it sent is no TLS: does it speak plain HTTP?".into()
         }
+        RustlsError::PeerIncompatible(
+            PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+        ) => NO_VERSION.into(),
         RustlsError::PeerIncompatible(_) => format!("no common TLS version or cipher: {error}"),
         error => format!("the TLS handshake failed: {error}"),
     }

@@ -10,8 +10,16 @@ use crate::rig::{
 };
 use rcgen::CertificateParams;
 use serde_json::Value;
-use std::{io::Write, net::Shutdown, path::Path};
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpListener},
+    path::Path,
+    sync::Arc,
+    thread,
+};
 use tempfile::TempDir;
+
+const LOCALHOST_INSECURE: &str = "tls = { insecure = true, name = \"localhost\" }";
 
 /// A directory with the authority as `ca.pem`.
 fn directory() -> TempDir {
@@ -379,4 +387,55 @@ fn a_kept_connection_that_the_server_has_closed_fails_no_request() {
     }
     let labels = [("upstream", "app"), ("outcome", "tls_failed")];
     assert_eq!(scene.daemon.count("sheave_upstream_attempts_total", &labels), 0);
+}
+
+#[test]
+fn a_server_without_a_version_of_tls_that_will_do_is_told_of() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let mut socket = socket.unwrap();
+            let _ = socket.read(&mut [0; 4096]);
+            // A fatal alert: protocol_version (RFC 8446 §6).
+            let _ = socket.write_all(&[21, 3, 3, 0, 2, 2, 70]);
+            let _ = socket.read(&mut [0; 4096]);
+        }
+    });
+    let config = Config::bare().address(&address, "").upstream(LOCALHOST_INSECURE);
+    let daemon = Daemon::start(&config);
+    assert_eq!(client::get(daemon.http(), "/").status, 502);
+    let line = daemon.wait_for_reason("tls_failed");
+    assert_eq!(
+        line["detail"],
+        "it refused the TLS handshake: it speaks neither TLS 1.2 nor 1.3, one of which is needed"
+    );
+}
+
+#[test]
+fn a_tunnel_whose_server_ends_without_a_word_is_told_of_in_short() {
+    let dir = directory();
+    certs::write(dir.path(), "server", Kind::Ecdsa, &["localhost"]);
+    let tls = Arc::new(certs::server_config(dir.path(), "server", false));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let connection = rustls::ServerConnection::new(Arc::clone(&tls)).unwrap();
+            let mut stream = rustls::StreamOwned::new(connection, socket.unwrap());
+            let _ = stream.read(&mut [0; 4096]);
+            let consent =
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n";
+            stream.write_all(consent).unwrap();
+            // Dropped without `close_notify`.
+        }
+    });
+    let config = Config::bare().address(&address, "").upstream(LOCALHOST_INSECURE);
+    let daemon = Daemon::start(&config);
+    let mut client = Client::connect(daemon.http());
+    client.send(client::request("GET", "/", "Connection: upgrade\r\nUpgrade: x\r\n", ""));
+    assert_eq!(client.head().unwrap().status(), Some(101));
+    let line = daemon.wait_for_reason("response_truncated");
+    let detail = line["detail"].as_str().unwrap();
+    assert!(detail.ends_with("without sending TLS close_notify"), "{detail}");
 }

@@ -108,6 +108,9 @@ fn min_version_1_3_refuses_1_2() {
     let scene = scene("tls.min_version = \"1.3\"");
     let old = Handshake::with_versions(&[], &[&version::TLS12]);
     assert!(old.try_connect(scene.https(), "localhost").is_err());
+    scene.daemon.log.wait_for("why", |line| {
+        line.contains("incompatible") && line.contains("the client offers no version of TLS that")
+    });
     let new = Handshake::with_versions(&[], &[&version::TLS13]);
     assert_eq!(new.connect(scene.https(), "localhost").1.version, ProtocolVersion::TLSv1_3);
 }
