@@ -9,7 +9,7 @@ use crate::{
     http1::{request::Head, request_head::can_pass},
     message::{answer::Answer, websocket},
     observe::outcome::AttemptOutcome,
-    proxy::delivery::Delivery,
+    proxy::{delivery::Delivery, refusal::Refusal},
 };
 use h2::ext::Protocol;
 use http::{Method, StatusCode, header, request};
@@ -37,6 +37,7 @@ pub fn take_head(mut parts: request::Parts) -> Head {
 pub fn agree(answer: &mut Answer<Delivery>) {
     let facts = &mut answer.body.record.facts;
     let fields = answer.fields.map();
+    let reason;
     if answer.status == StatusCode::SWITCHING_PROTOCOLS {
         let key = facts.context.head.fields.get(&websocket::KEY);
         let accept = fields.remove(websocket::ACCEPT);
@@ -46,16 +47,17 @@ pub fn agree(answer: &mut Answer<Delivery>) {
             facts.status = Some(answer.status);
             return;
         }
-        facts.reason = Some("bad_response");
+        reason = "bad_response";
         facts.detail = Some("its Sec-WebSocket-Accept is wrong".into());
         facts.attempt = facts.attempt.take().map(|_| AttemptOutcome::BadResponse);
     } else if answer.status.is_success() {
-        facts.reason = Some("upgrade_unsupported");
+        reason = "upgrade_unsupported";
     } else {
         return;
     }
-    answer.status = StatusCode::BAD_GATEWAY;
-    facts.status = Some(answer.status);
-    fields.clear();
-    answer.body.discard();
+    let refusal = Refusal::new(StatusCode::BAD_GATEWAY, reason);
+    let refused = refusal.answer(facts.context.id.as_str());
+    (facts.reason, facts.status) = (Some(reason), Some(refused.status));
+    (answer.status, answer.fields) = (refused.status, refused.fields);
+    answer.body.replace(refused.body);
 }

@@ -143,6 +143,12 @@ impl Delivery {
         self.pile.clear();
     }
 
+    /// Drops the body for one of our own.
+    pub fn replace(&mut self, body: Bytes) {
+        self.discard();
+        self.body = body.into();
+    }
+
     /// So many bytes of what was handed out were not sent.
     pub fn unsent(&mut self, bytes: u64) {
         let sent = &mut self.record.facts.sent;

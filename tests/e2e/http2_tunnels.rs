@@ -206,6 +206,14 @@ fn a_server_that_does_not_agree_is_none_that_does() {
         by_h2(daemon.http(), async |mut client| {
             let (answer, _up) = ask(&mut client, "/chat", "websocket").await;
             assert_eq!(answer.status(), status, "{reason:?}");
+            let Some(reason) = reason else { return };
+            let mut body = answer.into_body();
+            let mut text = Vec::new();
+            while let Some(part) = body.data().await {
+                text.extend_from_slice(&part.unwrap());
+            }
+            let text = String::from_utf8(text).unwrap();
+            assert!(text.contains(&format!("reason: {reason}\nrequest id: ")), "{text}");
         });
         if let Some(reason) = reason {
             daemon.wait_for_reason(reason);
