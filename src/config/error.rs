@@ -60,6 +60,12 @@ fn window(line: &str, at: usize) -> (String, usize) {
 }
 
 impl Diagnostic {
+    /// The whole text but for its first word: the log has its own.
+    pub fn without_severity(&self) -> String {
+        let text = self.to_string();
+        text.split_once(": ").map_or(text.clone(), |(_, rest)| rest.to_owned())
+    }
+
     /// A finding at `span` of `source`.
     pub(super) fn new(
         severity: Severity,

@@ -77,7 +77,7 @@ impl Control {
     pub async fn start(path: &Path, loaded: Loaded, level: Level) -> Result<Self, StartError> {
         let Loaded { config, warnings, .. } = loaded;
         for warning in &warnings {
-            tracing::warn!("{warning}");
+            tracing::warn!("{}", warning.without_severity());
         }
         let workers = config.workers.or_else(|| thread::available_parallelism().ok());
         let workers = workers.map_or(1, NonZeroUsize::get);
@@ -290,7 +290,7 @@ impl Control {
             self.admin = self.open_admin(&config).inspect_err(forget)?;
         }
         for warning in &warnings {
-            tracing::warn!("{warning}");
+            tracing::warn!("{}", warning.without_severity());
         }
         let wanted = config.workers.map(NonZeroUsize::get);
         if wanted.is_some_and(|wanted| wanted != self.resources.workers) {

@@ -236,7 +236,7 @@ fn an_unverified_server_is_asked_and_that_is_loud() {
     });
     assert_eq!(client::get(scene.daemon.http(), "/").text(), "1");
     scene.daemon.log.wait_for("a warning", |line| {
-        line.contains("\"WARN\"") && line.contains("servers are not verified")
+        line.contains("\"WARN\"") && line.contains("\"message\":\"servers are not verified")
     });
     let (status, health) = scene.daemon.admin_json("/health");
     assert_eq!((status, &health["status"]), (200, &Value::from("ok")));
