@@ -8,6 +8,7 @@
 
 use super::{
     alarm::Alarm,
+    http1_answer::answer,
     http1_response::Responding,
     http1_socket::{Gone, Http1Socket},
     http1_tunnel,
@@ -18,12 +19,12 @@ use super::{
 use crate::{
     http1::{
         buffers,
-        request_body::{self, Giver, hand_over},
+        request_body::{self, hand_over},
         request_head::{self, HeadLimits, RequestFraming, RequestHead},
         response_head::{self, ResponseForm},
     },
     message::{answer::Answer, body::Body},
-    proxy::{delivery::Delivery, handle, record::Record},
+    proxy::record::Record,
 };
 use bytes::{Buf, Bytes};
 use http::{StatusCode, Version};
@@ -370,33 +371,6 @@ impl Http1 {
             Err(HowItEnds::Interrupting)
         }
     }
-}
-
-/// The answer to a request whose body `giver` has. Meanwhile, interim responses are sent.
-async fn answer(
-    socket: &mut Http1Socket,
-    service: &Service,
-    record: Box<Record>,
-    body: Body,
-    mut giver: Option<&mut Giver>,
-) -> Result<Answer<Delivery>, HowItEnds> {
-    let number = record.facts.context.number;
-    let mut handling = pin!(handle(record, body));
-    let answered = poll_fn(|cx| {
-        loop {
-            let answered = handling.as_mut().poll(cx);
-            while let Some(interim) = service.peer().interims.take(number) {
-                socket.say_early(&interim);
-            }
-            if let Poll::Ready(answer) = answered {
-                return Poll::Ready(Ok(answer));
-            }
-            // Nothing may come between two parts of an interim response.
-            ready!(socket.poll_early(cx))?;
-            ready!(socket.poll_meanwhile(cx, giver.as_deref_mut()))?;
-        }
-    });
-    answered.await
 }
 
 /// When a connection's timeouts are checked first, if nothing comes.

@@ -16,7 +16,7 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{
-    future::poll_fn,
+    future::{pending, poll_fn},
     io,
     pin::{Pin, pin},
     task::{Context, Poll, ready},
@@ -47,6 +47,14 @@ pub struct Http1Socket {
     look: Option<Pin<Box<Sleep>>>,
     /// Bytes that the client took before the message that is under way.
     taken: u64,
+}
+
+/// What came of reading ahead.
+pub enum Ahead {
+    /// A part of the request's body was handed over.
+    Given,
+    /// [`AHEAD`] bytes wait.
+    Full,
 }
 
 /// The client went away.
@@ -136,19 +144,42 @@ impl Http1Socket {
         cx: &mut Context<'_>,
         giver: Option<&mut Giver>,
     ) -> Poll<Result<(), Gone>> {
+        match ready!(self.poll_ahead(cx, giver))? {
+            Ahead::Given => Poll::Ready(Ok(())),
+            Ahead::Full => self.poll_hung_up(cx),
+        }
+    }
+
+    /// The same, but ready as well when no more is read: then [`Self::hung_up`] tells of the end.
+    pub fn poll_ahead(
+        &mut self,
+        cx: &mut Context<'_>,
+        giver: Option<&mut Giver>,
+    ) -> Poll<Result<Ahead, Gone>> {
         if let Some(giver) = giver.filter(|giver| !giver.is_done()) {
             let Self { stream, unread, .. } = self;
-            return giver.poll(cx, stream, unread).map(Ok);
+            return giver.poll(cx, stream, unread).map(|()| Ok(Ahead::Given));
         }
         // The end of what the client sends is behind everything that it has sent.
         while self.unread.len() < AHEAD {
             ready!(self.poll_fill(cx, false))?;
         }
-        self.poll_hung_up(cx)
+        Poll::Ready(Ok(Ahead::Full))
     }
 
-    /// Ready when the client is gone, though there is more to be read before its end. The system tells
-    /// when something comes, but not when that is the end: so it is asked now and then.
+    /// Ready when the client is gone, though there is more to be read before its end. Nothing can be
+    /// written meanwhile.
+    pub async fn hung_up(&self) {
+        // `READABLE` would be true all the time. The end is part of `PRIORITY` as well, and urgent data
+        // is not told of.
+        let ready = self.stream.tcp().ready(Interest::PRIORITY).await;
+        if ready.is_ok_and(|ready| !ready.is_read_closed()) {
+            pending::<()>().await;
+        }
+    }
+
+    /// The same beside writing. For that the system tells when something comes, but not when that is
+    /// the end: so it is asked now and then.
     fn poll_hung_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         let look = self.look.get_or_insert_with(|| Box::pin(sleep(LOOK)));
         loop {

@@ -15,6 +15,7 @@ pub mod connection;
 pub mod frames;
 pub mod handshake;
 pub mod http1;
+mod http1_answer;
 pub mod http1_response;
 pub mod http1_socket;
 pub mod http1_tunnel;

@@ -8,7 +8,7 @@ use crate::rig::{
     secure::Handshake,
     until,
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn with_listener(lines: &str) -> (Server, Daemon) {
     let server = Server::start("1");
@@ -322,21 +322,27 @@ fn a_client_that_goes_away_is_seen_behind_what_it_has_sent_already() {
     );
     let daemon = Daemon::start_in(dir, &config.text());
     let next = request("GET", "/next", "", "");
+    let at_once = |what: &str, begun: Instant| {
+        until(what, || server.open_connections() == 0);
+        // It was looked for once a second.
+        assert!(begun.elapsed() < Duration::from_millis(700), "{what}: {:?}", begun.elapsed());
+        server.forget_requests();
+    };
     // A byte, what is read ahead, and more than that; also without an end.
     for behind in ["G".into(), next.clone(), next.repeat(600), "x".repeat(100_000)] {
         let mut client = Client::connect(daemon.http());
         client.send(request("GET", "/", "", "") + &behind);
         server.wait_for_requests(1);
+        let begun = Instant::now();
         drop(client);
-        until("the server's connection to be closed", || server.open_connections() == 0);
-        server.forget_requests();
+        at_once("the server's connection to be closed", begun);
         let (mut client, _) =
             Handshake::offering(&[]).connect(daemon.address("https"), "localhost");
         client.send(request("GET", "/", "", "") + &behind);
         server.wait_for_requests(1);
+        let begun = Instant::now();
         drop(client);
-        until("the server's connection to be closed, TLS", || server.open_connections() == 0);
-        server.forget_requests();
+        at_once("the server's connection to be closed, TLS", begun);
     }
     until("all to be logged", || {
         daemon.access_log().iter().filter(|it| it["reason"] == "client_aborted").count() == 8

@@ -257,3 +257,23 @@ fn hints_that_come_before_the_answer_are_passed_on() {
     assert_eq!(client.response().text(), "1");
     assert_eq!(get(daemon.http(), "/").status, 200);
 }
+
+#[test]
+fn hints_pass_while_many_requests_wait_behind_theirs() {
+    let server = Server::start("1");
+    let gate = Gate::default();
+    let hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n".to_vec();
+    let steps =
+        [Step::Send(hints.clone()), Step::Wait(gate.clone()), Step::Send(hints), Step::Name];
+    server.set_for("/hints", Behaviour::new(steps));
+    let daemon = Daemon::start(&Config::to([&server]).workers(1));
+    let mut client = Client::connect(daemon.http());
+    client.send(request("GET", "/hints", "", "") + &request("GET", "/next", "", "").repeat(600));
+    assert_eq!(client.head().unwrap().status(), Some(103));
+    gate.open();
+    let answer = client.response();
+    assert_eq!((answer.status, answer.interim.len(), &*answer.text()), (200, 1, "1"));
+    for _ in 0..600 {
+        assert_eq!(client.response().text(), "1");
+    }
+}
