@@ -176,6 +176,12 @@ pub fn split(lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 /// Lines by name.
 pub fn to_map(lines: &Bytes) -> HeaderMap {
     let mut map = HeaderMap::with_capacity(16);
+    append_lines(&mut map, lines);
+    map
+}
+
+/// Lines by name, after those that are there.
+pub fn append_lines(map: &mut HeaderMap, lines: &Bytes) {
     for (name, value) in split(lines) {
         let name = HeaderName::from_bytes(name);
         let value = HeaderValue::from_maybe_shared(lines.slice_ref(value));
@@ -183,7 +189,6 @@ pub fn to_map(lines: &Bytes) -> HeaderMap {
             map.append(name, value);
         }
     }
-    map
 }
 
 /// `Content-Length`.

@@ -3,8 +3,9 @@
 //! Owns: writing them, unless the route's edits decide on them. May touch: [`crate::http1`],
 //! [`crate::message`]. [`super::request_head`] calls it.
 
+use super::field_sink::{FieldSink, OurField};
 use crate::{
-    http1::{fields::write_known, request::RequestFields},
+    http1::request::RequestFields,
     message::{
         context::Context,
         forwarded::{Edited, ForwardedField, Written, X_FORWARDED_FOR},
@@ -14,23 +15,34 @@ use crate::{
 use http::{HeaderName, Version, header};
 use std::io::Write;
 
-/// Appends their lines.
-pub(super) fn write(out: &mut Vec<u8>, context: &Context, written: Written) {
+static FORWARDED: OurField<11> = OurField::new(b"forwarded: ");
+static FOR: OurField<17> = OurField::new(b"x-forwarded-for: ");
+static HOST: OurField<18> = OurField::new(b"x-forwarded-host: ");
+static PROTO: OurField<19> = OurField::new(b"x-forwarded-proto: ");
+static REAL_IP: OurField<11> = OurField::new(b"x-real-ip: ");
+static REQUEST_ID: OurField<14> = OurField::new(b"x-request-id: ");
+static VIA: OurField<5> = OurField::new(b"via: ");
+
+/// Writes them.
+pub(super) fn write<S: FieldSink>(out: &mut S, context: &Context, written: Written) {
     let edited = written.edited;
     let usual = written.x_forwarded && written.forwarded != ForwardedField::Written;
-    if usual && !context.trusted && edited == Edited::default() {
-        out.extend_from_slice(context.peer.lines().as_bytes());
+    if S::IS_TEXT && usual && !context.trusted && edited == Edited::default() {
+        // The same as below.
+        out.pass_lines(context.peer.lines().as_bytes());
         forwarded_host(out, context.head.target.host().as_bytes());
         via(out, context);
-        write_known(out, b"x-request-id: ", context.id.as_bytes());
+        out.put(&REQUEST_ID, context.id.as_bytes());
         return;
     }
     if !edited.forwarded {
         match written.forwarded {
-            ForwardedField::Written => forwarded(out, context),
+            ForwardedField::Written => {
+                out.put_written(&FORWARDED, |value| forwarded(value, context));
+            }
             ForwardedField::Passed if context.trusted => {
                 for value in context.head.fields.values(&header::FORWARDED) {
-                    write_known(out, b"forwarded: ", value);
+                    out.put(&FORWARDED, value);
                 }
             }
             ForwardedField::Passed | ForwardedField::Dropped => {}
@@ -43,32 +55,33 @@ pub(super) fn write(out: &mut Vec<u8>, context: &Context, written: Written) {
         via(out, context);
     }
     if !edited.request_id {
-        write_known(out, b"x-request-id: ", context.id.as_bytes());
+        out.put(&REQUEST_ID, context.id.as_bytes());
     }
 }
 
-fn x_forwarded(out: &mut Vec<u8>, context: &Context, edited: Edited) {
+fn x_forwarded(out: &mut impl FieldSink, context: &Context, edited: Edited) {
     let fields = &context.head.fields;
     let peer = context.peer.address_text().as_bytes();
     if !edited.forwarded_for {
         if !context.trusted {
-            write_known(out, b"x-forwarded-for: ", peer);
+            out.put(&FOR, peer);
         } else if context.told.by_forwarded {
             x_forwarded_way(out, context);
         } else {
-            joined(out, "x-forwarded-for", b", ", fields, &X_FORWARDED_FOR, peer);
+            joined(out, &FOR, fields, &X_FORWARDED_FOR, peer);
         }
     }
     if !edited.real_ip {
         match context.told.client {
-            Some(client) => {
-                let _ = write!(out, "x-real-ip: {client}\r\n");
-            }
-            None => write_known(out, b"x-real-ip: ", peer),
+            Some(client) => out.put_written(&REAL_IP, |value| {
+                // Writing to a vector can't fail.
+                let _ = write!(value, "{client}");
+            }),
+            None => out.put(&REAL_IP, peer),
         }
     }
     if !edited.forwarded_proto {
-        write_known(out, b"x-forwarded-proto: ", context.scheme().as_bytes());
+        out.put(&PROTO, context.scheme().as_bytes());
     }
     if !edited.forwarded_host {
         let told = if context.trusted { context.told.host(fields) } else { None };
@@ -78,28 +91,27 @@ fn x_forwarded(out: &mut Vec<u8>, context: &Context, edited: Edited) {
 
 /// What `Forwarded` says of the way, in the other field's words. What comes before the client is its
 /// own claim, and left out.
-fn x_forwarded_way(out: &mut Vec<u8>, context: &Context) {
-    out.extend_from_slice(b"x-forwarded-for: ");
-    for hop in context.told.way(&context.head.fields) {
-        // Writing to a vector can't fail.
-        let _ = match hop {
-            Some(address) => write!(out, "{address}, "),
-            None => out.write_all(b"unknown, "),
-        };
-    }
-    out.extend_from_slice(context.peer.address_text().as_bytes());
-    out.extend_from_slice(b"\r\n");
+fn x_forwarded_way(out: &mut impl FieldSink, context: &Context) {
+    out.put_written(&FOR, |value| {
+        for hop in context.told.way(&context.head.fields) {
+            // Writing to a vector can't fail.
+            let _ = match hop {
+                Some(address) => write!(value, "{address}, "),
+                None => value.write_all(b"unknown, "),
+            };
+        }
+        value.extend_from_slice(context.peer.address_text().as_bytes());
+    });
 }
 
 /// `Forwarded` (RFC 7239): what a trusted proxy said, and one element of our own.
-fn forwarded(out: &mut Vec<u8>, context: &Context) {
+fn forwarded(value: &mut Vec<u8>, context: &Context) {
     let fields = &context.head.fields;
     let scheme = |https: bool| if https { "https" } else { "http" };
-    out.extend_from_slice(b"forwarded: ");
     if context.trusted && context.told.by_forwarded {
-        for value in fields.values(&header::FORWARDED).filter(|it| !it.is_empty()) {
-            out.extend_from_slice(value);
-            out.extend_from_slice(b", ");
+        for told in fields.values(&header::FORWARDED).filter(|it| !it.is_empty()) {
+            value.extend_from_slice(told);
+            value.extend_from_slice(b", ");
         }
     } else if context.trusted {
         // What is told of the client goes into the first: it is where the client connected to.
@@ -107,54 +119,51 @@ fn forwarded(out: &mut Vec<u8>, context: &Context) {
         let mut https = context.told.https;
         for hop in context.told.way(fields) {
             let host = host.take().unwrap_or_default();
-            rfc7239::write(out, hop, &host, https.take().map(scheme));
-            out.extend_from_slice(b", ");
+            rfc7239::write(value, hop, &host, https.take().map(scheme));
+            value.extend_from_slice(b", ");
         }
     }
     let Context { peer, head, .. } = context;
     let host = head.target.host().as_bytes();
-    rfc7239::write(out, Some(peer.address), host, Some(scheme(peer.is_tls())));
-    out.extend_from_slice(b"\r\n");
+    rfc7239::write(value, Some(peer.address), host, Some(scheme(peer.is_tls())));
 }
 
 /// The host that the client asked for, unless it named none.
-fn forwarded_host(out: &mut Vec<u8>, host: &[u8]) {
+fn forwarded_host(out: &mut impl FieldSink, host: &[u8]) {
     if !host.is_empty() {
-        write_known(out, b"x-forwarded-host: ", host);
+        out.put(&HOST, host);
     }
 }
 
 /// RFC 9110 §7.6.3.
-fn via(out: &mut Vec<u8>, context: &Context) {
+fn via(out: &mut impl FieldSink, context: &Context) {
     let ours: &[u8; 6] = match context.head.version {
         Version::HTTP_2 => b"2.0 lb",
         Version::HTTP_10 => b"1.0 lb",
         _ => b"1.1 lb",
     };
     if context.head.present.via {
-        joined(out, "via", b", ", &context.head.fields, &header::VIA, ours);
+        joined(out, &VIA, &context.head.fields, &header::VIA, ours);
     } else {
-        write_known(out, b"via: ", ours);
+        out.put(&VIA, ours);
     }
 }
 
 /// One field with all values of `source`, and then `last`; nothing if there are none.
-pub(super) fn joined(
-    out: &mut Vec<u8>,
-    name: &str,
-    separator: &[u8],
+fn joined<const N: usize>(
+    out: &mut impl FieldSink,
+    field: &OurField<N>,
     fields: &RequestFields,
     source: &HeaderName,
     last: &[u8],
 ) {
     let mut values = fields.values(source).chain([last]).filter(|value| !value.is_empty());
     let Some(first) = values.next() else { return };
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(first);
-    for value in values {
-        out.extend_from_slice(separator);
-        out.extend_from_slice(value);
-    }
-    out.extend_from_slice(b"\r\n");
+    out.put_written(field, |out| {
+        out.extend_from_slice(first);
+        for value in values {
+            out.extend_from_slice(b", ");
+            out.extend_from_slice(value);
+        }
+    });
 }

@@ -8,6 +8,7 @@
 
 pub mod admission;
 pub mod delivery;
+mod field_sink;
 pub mod forward;
 pub mod forwarded_fields;
 mod grpc;

@@ -1,13 +1,17 @@
 //! The head of a request as a server gets it, written straight from the client's.
 //!
 //! Owns: which fields pass, and which are replaced. May touch: [`crate::http1`],
-//! [`crate::message`], [`crate::origin`], [`crate::upstream`]. One buffer, no second header map.
-//! Next: [`crate::origin::exchange`] sends it.
+//! [`crate::message`], [`crate::origin`], [`crate::upstream`]. The rules are the same for HTTP/1 and
+//! HTTP/2 ([`super::field_sink`]); what is for one connection only is each protocol's.
+//! Next: [`crate::origin::exchange`] sends it, or [`crate::origin::http2`].
 
-use super::forwarded_fields;
+use super::{
+    field_sink::{FieldSink, OurField},
+    forwarded_fields,
+};
 use crate::{
     http1::{
-        fields::{Fields, to_map, write_field, write_known, write_length},
+        fields::{Fields, write_known},
         known::{Known, known},
         outgoing::Outgoing,
         request::RequestFields,
@@ -62,14 +66,9 @@ impl Asking for Forwarding<'_> {
     }
 
     fn to_http2(&self, server: &Server, tls: bool, length: Length) -> Request<()> {
-        let mut lines = Vec::with_capacity(1024);
-        fields(&mut lines, self, server, length);
-        let mut fields = to_map(&lines.into());
-        let host = fields.remove(header::HOST);
-        // For one connection of HTTP/1 (RFC 9113 §8.2.2).
-        for name in [header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE] {
-            fields.remove(name);
-        }
+        let known = self.context.head.fields.as_map().map_or(8, HeaderMap::len);
+        let mut map = HeaderMap::with_capacity(known + 8);
+        fields(&mut map, self, length);
         let mut request = Request::new(());
         *request.version_mut() = Version::HTTP_2;
         if let Some(protocols) = self.protocols() {
@@ -77,12 +76,12 @@ impl Asking for Forwarding<'_> {
             *request.method_mut() = Method::CONNECT;
             let protocol = protocols.split(',').next().unwrap_or_default().trim();
             request.extensions_mut().insert(Protocol::from(protocol));
-            fields.remove(websocket::KEY);
+            map.remove(websocket::KEY);
         } else {
             *request.method_mut() = self.method().clone();
         }
-        *request.uri_mut() = uri(host.as_ref(), server, tls, self.target);
-        *request.headers_mut() = fields;
+        *request.uri_mut() = uri(self.host(server), server, tls, self.target);
+        *request.headers_mut() = map;
         request
     }
 
@@ -104,11 +103,33 @@ impl Asking for Forwarding<'_> {
     }
 }
 
+impl Forwarding<'_> {
+    /// RFC 9112 §3.2: always there. Where an HTTP/1.0 client sent none, the server's own name is the
+    /// best guess: many refuse an empty one.
+    fn host<'a>(&'a self, server: &'a Server) -> &'a [u8] {
+        let head = &self.context.head;
+        let edited = if self.edits_host { head.fields.get(&header::HOST) } else { None };
+        match edited.unwrap_or(head.target.host().as_bytes()) {
+            b"" => server.host().as_bytes(),
+            host => host,
+        }
+    }
+
+    /// RFC 9110 §10.1.4: for one connection, but gRPC servers refuse requests without it.
+    fn takes_trailers(&self) -> bool {
+        let head = &self.context.head;
+        let is_trailers = |it: &[u8]| it.eq_ignore_ascii_case(b"trailers");
+        head.present.te
+            && head.protocols.is_none()
+            && head.fields.tokens(&header::TE).any(is_trailers)
+    }
+}
+
 /// The target in HTTP/2's parts.
-fn uri(host: Option<&HeaderValue>, server: &Server, tls: bool, target: &str) -> Uri {
+fn uri(host: &[u8], server: &Server, tls: bool, target: &str) -> Uri {
     let scheme = if tls { Scheme::HTTPS } else { Scheme::HTTP };
-    let named = host.and_then(|it| Authority::try_from(it.as_bytes()).ok());
-    let authority = named.or_else(|| Authority::try_from(server.host()).ok());
+    let authority =
+        Authority::try_from(host).ok().or_else(|| Authority::try_from(server.host()).ok());
     let mut parts = Parts::default();
     parts.scheme = Some(scheme);
     parts.authority = Some(authority.unwrap_or_else(|| Authority::from_static("localhost")));
@@ -122,42 +143,51 @@ fn head(out: &mut Vec<u8>, forwarding: &Forwarding<'_>, server: &Server, length:
     out.push(b' ');
     out.extend_from_slice(forwarding.target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    fields(out, forwarding, server, length);
+    write_known(out, b"host: ", forwarding.host(server));
+    if let Some(protocols) = forwarding.protocols() {
+        // RFC 9110 §7.8.
+        write_known(out, b"connection: upgrade\r\nupgrade: ", protocols.as_bytes());
+    } else if forwarding.takes_trailers() {
+        out.extend_from_slice(b"connection: te\r\n");
+    }
+    fields(out, forwarding, length);
+    if length == Length::Unknown {
+        out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+    }
     out.extend_from_slice(b"\r\n");
 }
 
-fn fields(out: &mut Vec<u8>, forwarding: &Forwarding<'_>, server: &Server, length: Length) {
-    let context = forwarding.context;
-    let head = &context.head;
-    let edited = forwarding.written.edited;
-    // RFC 9112 §3.2: always there. Where an HTTP/1.0 client sent none, the server's own name is the
-    // best guess: many refuse an empty one.
-    let edited_host = if forwarding.edits_host { head.fields.get(&header::HOST) } else { None };
-    let host = match edited_host.unwrap_or(head.target.host().as_bytes()) {
-        b"" => server.host().as_bytes(),
-        host => host,
-    };
-    write_known(out, b"host: ", host);
-    match &head.fields {
-        RequestFields::Text(lines) => out.extend_from_slice(&lines.text[..lines.passing]),
-        RequestFields::Map(map) => mapped_fields(out, map, edited),
+static CONTENT_LENGTH: OurField<16> = OurField::new(b"content-length: ");
+static TE: OurField<4> = OurField::new(b"te: ");
+
+/// All but the host, and what is for one connection of HTTP/1 (RFC 9113 §8.2.2).
+fn fields(out: &mut impl FieldSink, forwarding: &Forwarding<'_>, length: Length) {
+    let Forwarding { context, written, .. } = forwarding;
+    match &context.head.fields {
+        RequestFields::Text(lines) => out.pass_lines(&lines.text[..lines.passing]),
+        RequestFields::Map(map) => mapped_fields(out, map, written.edited),
     }
-    if let Some(protocols) = &head.protocols {
-        // RFC 9110 §7.8.
-        write_known(out, b"connection: upgrade\r\nupgrade: ", protocols.as_bytes());
-    } else if head.present.te
-        && head.fields.tokens(&header::TE).any(|it| it.eq_ignore_ascii_case(b"trailers"))
-    {
-        // RFC 9110 §10.1.4: for one connection, but gRPC servers refuse requests without it.
-        out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
+    if forwarding.takes_trailers() {
+        out.put(&TE, b"trailers");
     }
-    forwarded_fields::write(out, context, forwarding.written);
-    framing_fields(out, &head.method, length);
+    forwarded_fields::write(out, context, *written);
+    match length {
+        Length::Exact(length) => {
+            out.put(&CONTENT_LENGTH, itoa::Buffer::new().format(length).as_bytes());
+        }
+        // RFC 9110 §8.6: sent for methods that give a body meaning.
+        Length::None
+            if matches!(context.head.method, Method::POST | Method::PUT | Method::PATCH) =>
+        {
+            out.put(&CONTENT_LENGTH, b"0");
+        }
+        Length::None | Length::Unknown => {}
+    }
 }
 
 /// The fields of a map. For fields that are still text, [`crate::http1::request_head`] has already
 /// made the same choice.
-fn mapped_fields(out: &mut Vec<u8>, map: &HeaderMap, edited: Edited) {
+fn mapped_fields(out: &mut impl FieldSink, map: &HeaderMap, edited: Edited) {
     for (name, value) in map {
         let passes = match known(name.as_str().as_bytes()) {
             None
@@ -190,19 +220,111 @@ fn mapped_fields(out: &mut Vec<u8>, map: &HeaderMap, edited: Edited) {
             ) => false,
         };
         if passes {
-            write_field(out, name.as_str().as_bytes(), value.as_bytes());
+            out.pass(name, value);
         }
     }
 }
 
-fn framing_fields(out: &mut Vec<u8>, method: &Method, length: Length) {
-    match length {
-        Length::Exact(length) => write_length(out, length),
-        Length::Unknown => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-        // RFC 9110 §8.6: sent for methods that give a body meaning.
-        Length::None if matches!(*method, Method::POST | Method::PUT | Method::PATCH) => {
-            out.extend_from_slice(b"content-length: 0\r\n");
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cidr::{AddressSet, PeerAddress},
+        http1::{
+            fields::to_map,
+            request_head::{HeadLimits, RequestHead, parse},
+        },
+        message::{
+            context::Peer,
+            forwarded::{Believed, ForwardedField, ToldOfClient},
+            request_id::RequestIds,
+        },
+    };
+    use bytes::Bytes;
+    use proptest::prelude::*;
+    use std::{net::Ipv4Addr, sync::Arc, time::Instant};
+
+    /// Fields that a rule is about, and others.
+    const LINES: [&str; 16] = [
+        "Accept: */*",
+        "accept: text/plain",
+        "Connection: keep-alive",
+        "Content-Type: application/grpc",
+        "Cookie: a=b",
+        "Forwarded: for=192.0.2.3;host=told.example;proto=https",
+        "Keep-Alive: 5",
+        "TE: trailers, gzip",
+        "Via: 1.0 first",
+        "Via: 1.1 second",
+        "X-Forwarded-For: 192.0.2.1, 192.0.2.2",
+        "X-Forwarded-Host: told.example",
+        "X-Forwarded-Proto: https",
+        "X-Real-IP: 192.0.2.9",
+        "X-Request-Id: told",
+        "X-Other:   spaces \t",
+    ];
+
+    fn context(chosen: &[&str], trusted: bool, believed: Believed) -> Context {
+        let lines = chosen.iter().flat_map(|line| [line, "\r\n"]).collect::<String>();
+        let mut text = Bytes::from(format!("POST / HTTP/1.1\r\nHost: a.example\r\n{lines}\r\n"));
+        let limits = HeadLimits { head: 8192, fields: 100 };
+        let RequestHead { head, .. } = parse(&mut text, limits).unwrap().unwrap();
+        let address = PeerAddress::Ip(Ipv4Addr::LOCALHOST.into());
+        let peer = Arc::new(Peer::new(address, "http".into(), None));
+        let proxies =
+            AddressSet { ranges: vec!["192.0.2.2".parse().unwrap()], ..AddressSet::default() };
+        let read = || ToldOfClient::read(&head.fields, &proxies, believed, address);
+        let told = if trusted { read() } else { ToldOfClient::default() };
+        let id = RequestIds::new().take(&head.fields, trusted);
+        Context { id, head, peer, told, trusted, number: 0, started: Instant::now() }
+    }
+
+    /// What an HTTP/1 server gets, without what is for its connection only.
+    fn by_http1(forwarding: &Forwarding<'_>, server: &Server, length: Length) -> HeaderMap {
+        let mut text = Vec::new();
+        head(&mut text, forwarding, server, length);
+        let lines = text.splitn(2, |byte| *byte == b'\n').nth(1).unwrap();
+        let mut map = to_map(&Bytes::copy_from_slice(&lines[..lines.len() - 2]));
+        assert_eq!(map.remove(header::HOST).unwrap(), "a.example");
+        map.remove(header::CONNECTION);
+        map.remove(header::TRANSFER_ENCODING);
+        map
+    }
+
+    proptest! {
+        #[test]
+        fn both_protocols_get_the_same_fields(
+            chosen in proptest::sample::subsequence(LINES.to_vec(), 0..=LINES.len()),
+            trusted: bool,
+            is_map: bool,
+            believed in prop_oneof![Just(Believed::Any), Just(Believed::Forwarded)],
+            x_forwarded: bool,
+            forwarded in prop_oneof![
+                Just(ForwardedField::Dropped),
+                Just(ForwardedField::Passed),
+                Just(ForwardedField::Written)
+            ],
+            edits: [bool; 7],
+            length in prop_oneof![Just(Length::None), Just(Length::Exact(3)), Just(Length::Unknown)],
+        ) {
+            let mut context = context(&chosen, trusted, believed);
+            let [forwarded_for, forwarded_proto, forwarded_host, real_ip, via, request_id, own] = edits;
+            let mut edited = Edited::default();
+            if is_map {
+                // Edits need a map.
+                context.head.fields.map();
+                edited = Edited {
+                    forwarded: own, forwarded_for, forwarded_proto, forwarded_host, real_ip, via,
+                    request_id,
+                };
+            }
+            let written = Written { x_forwarded, forwarded, edited };
+            let forwarding =
+                Forwarding { context: &context, target: "/", edits_host: false, written };
+            let server = Server::new("app", "127.0.0.1:1");
+            let request = forwarding.to_http2(&server, false, length);
+            prop_assert_eq!(request.headers(), &by_http1(&forwarding, &server, length));
+            prop_assert_eq!(request.uri(), "http://a.example/");
         }
-        Length::None => {}
     }
 }
