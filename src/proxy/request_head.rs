@@ -21,6 +21,7 @@ use crate::{
         context::Context,
         forwarded::{Edited, Written},
         interim::Interim,
+        request_id::X_REQUEST_ID,
         websocket,
     },
     origin::Asking,
@@ -79,6 +80,11 @@ impl Asking for Forwarding<'_> {
             map.remove(websocket::KEY);
         } else {
             *request.method_mut() = self.method().clone();
+        }
+        if let Some(id) = map.get_mut(X_REQUEST_ID) {
+            // It is new each time, so it is not for the table of known fields (RFC 7541 §6.2.3): h2 would
+            // compare it with every one before it.
+            id.set_sensitive(true);
         }
         *request.uri_mut() = uri(self.host(server), server, tls, self.target);
         *request.headers_mut() = map;
