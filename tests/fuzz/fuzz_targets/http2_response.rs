@@ -19,10 +19,10 @@ use sheave::{
     },
     origin::{
         Asking, Destination, Home, Taker, Terms, fetch,
+        http2_settings::Http2Settings,
         pool::{self, Pool},
-        sessions::Http2Settings,
-        timeouts::Timeouts,
     },
+    settings::Timeouts,
     upstream::{Means, Reach, Server, Speaks},
 };
 use std::{
