@@ -53,7 +53,7 @@ pub struct Http1Socket {
 pub enum Ahead {
     /// A part of the request's body was handed over.
     Given,
-    /// [`AHEAD`] bytes wait.
+    /// As much waits as is read ahead.
     Full,
 }
 
