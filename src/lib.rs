@@ -37,12 +37,13 @@
 //! | [`proxy::Proxy`] | a worker's connections to servers, and its blocks of memory | its worker |
 //!
 //! Imports go strictly down: `cli` → `demo` → `daemon`, `health` → `client` → `admin`, `proxy` →
-//! `snapshot` → `route` → `filter`, `files`, `origin` → `upstream` → `observe` → `message`, `tls`,
+//! `snapshot` → `route` → `filter`, `files`, `origin`, `cache` → `upstream` → `observe` → `message`, `tls`,
 //! `task` → `config`, `http1` → `template`, `path`, `cidr`, `clock`, `loopback`, `credentials`,
 //! `settings`. Rooms between two arrows do not know each other. `tests/layering.rs` reads this and
 //! holds it.
 
 pub mod admin;
+pub mod cache;
 pub mod cidr;
 pub mod cli;
 pub mod client;
