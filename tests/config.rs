@@ -161,7 +161,12 @@ respond = {}
 path = "/static/*"
 files = { root = "public" }
 [[site.route]]
+path = "/cached/*"
 upstream = "app"
+cache = "main"
+[[site.route]]
+upstream = "app"
+[cache.main]
 [access_log]
 "#;
 
@@ -214,7 +219,16 @@ fn defaults_are_as_documented() {
     assert_eq!(config.admin.address, Some(listen("127.0.0.1:9900")));
     assert_eq!(config.sites[0].listeners, ["http"]);
     let names: Vec<_> = config.sites[0].routes.iter().map(|it| it.name.as_str()).collect();
-    assert_eq!(names, ["default:/old/*", "default:/hello", "default:/static/*", "default:/*"]);
+    assert_eq!(
+        names,
+        [
+            "default:/old/*",
+            "default:/hello",
+            "default:/static/*",
+            "default:/cached/*",
+            "default:/*"
+        ]
+    );
 }
 
 #[test]

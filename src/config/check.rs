@@ -36,6 +36,7 @@ pub(super) fn check(document: &ConfigText<'_>, config: &Config) {
     hosts(document, config);
     listener_names(document, config);
     upstream_names(document, config);
+    cache_names(document, config);
     shadows(document, config);
     // With a mistake, something may only seem to be unused.
     if document.errors() == 0 {
@@ -233,6 +234,28 @@ fn upstream_names(document: &ConfigText<'_>, config: &Config) {
     }
 }
 
+fn cache_names(document: &ConfigText<'_>, config: &Config) {
+    let known: Vec<_> = config.caches.iter().map(|it| it.name.as_str()).collect();
+    for (index, site) in config.sites.iter().enumerate() {
+        for (place, route) in site.routes.iter().enumerate() {
+            let Some(cache) = route.cache.as_ref().filter(|it| !it.store.is_empty()) else {
+                continue;
+            };
+            if !known.contains(&cache.store.as_str()) {
+                let path = format!("site[{index}].route[{place}].cache");
+                let at = document.value_at(&format!("{path}.store"));
+                let at = if at.is_empty() { document.value_at(&path) } else { at };
+                let hint = if known.is_empty() {
+                    format!("add `[cache.{}]` with `memory = \"256MiB\"`", cache.store)
+                } else {
+                    did_you_mean(&cache.store, known.iter().copied(), "caches")
+                };
+                document.error(at, format!("there is no cache `{}`", cache.store), Some(hint));
+            }
+        }
+    }
+}
+
 fn shadows(document: &ConfigText<'_>, config: &Config) {
     for (index, site) in config.sites.iter().enumerate() {
         for (place, route) in site.routes.iter().enumerate() {
@@ -261,6 +284,13 @@ fn unused(document: &ConfigText<'_>, config: &Config) {
             let at = document.value_at(&format!("upstream.{name}"));
             document.warning(at, format!("no route uses [upstream.{name}]"), hint);
         }
+    }
+    let routes = config.sites.iter().flat_map(|it| &it.routes);
+    let caches: BTreeSet<_> = routes.filter_map(|it| Some(&*it.cache.as_ref()?.store)).collect();
+    for name in config.caches.iter().map(|it| it.name.as_str()).filter(|it| !caches.contains(it)) {
+        let hint = Some(format!("write `cache = \"{name}\"` in a route, or remove it"));
+        let at = document.value_at(&format!("cache.{name}"));
+        document.warning(at, format!("no route uses [cache.{name}]"), hint);
     }
 }
 

@@ -4,8 +4,8 @@
 //! the config's other files, only those about files and certificates do. Next: `snapshot::build`.
 
 use super::{
-    AccessLog, Admin, Config, ConfigError, Diagnostic, Listener, Log, ServerTls, Severity, Site,
-    Tls, TrustedFields, Upstream,
+    AccessLog, Admin, Cache, Config, ConfigError, Diagnostic, Listener, Log, ServerTls, Severity,
+    Site, Tls, TrustedFields, Upstream,
     addresses::address_set,
     check::check,
     document::{ConfigText, Finished},
@@ -61,6 +61,8 @@ fn read(top: &Table<'_>) -> Config {
     let upstreams: Vec<_> = (top.named_tables("upstream").into_iter())
         .map(|(name, table)| Upstream::read(name, &table))
         .collect();
+    let caches = top.named_tables("cache").into_iter();
+    let caches = caches.map(|(name, table)| Cache::read(name, &table)).collect();
     let listener_names: Vec<_> = listeners.iter().map(|it| it.name.clone()).collect();
     let mut names = Names::default();
     let sites: Vec<_> = (top.tables("site", "[[site]]").iter())
@@ -80,6 +82,7 @@ fn read(top: &Table<'_>) -> Config {
         trusted_fields: TrustedFields::read(top),
         listeners,
         upstreams,
+        caches,
         sites,
         access_log: top.optional_table("access_log").map(|table| AccessLog::read(&table)),
         log: Log::read(&top.table("log")),

@@ -8,6 +8,7 @@
 mod access_log;
 mod addresses;
 mod admin;
+mod cache;
 mod certificate;
 mod check;
 mod client_certificates;
@@ -47,6 +48,7 @@ mod values;
 
 pub use access_log::{AccessLog, AccessLogFormat, WhenFull};
 pub use admin::Admin;
+pub use cache::{AfterWrite, Cache, CookieKey, QueryKey, RouteCache};
 pub use check::clash;
 pub use error::{ConfigError, Diagnostic, Severity};
 pub use files::{FileCache, Files};
@@ -84,6 +86,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// In the order of the file.
     pub upstreams: Vec<Upstream>,
+    /// `[cache.NAME]`.
+    pub caches: Vec<Cache>,
     /// In the order of the file.
     pub sites: Vec<Site>,
     /// `None` when `[access_log]` is absent.

@@ -7,7 +7,7 @@
 /// [`super::shape::Shape::pattern`]; empty: everywhere), and the hint.
 type NotYetKeys = (&'static [&'static str], &'static str, &'static str);
 
-const TOLD: [NotYetKeys; 16] = [
+const TOLD: [NotYetKeys; 17] = [
     (
         &["ssl", "https", "sni", "insecure", "verify", "ca_file"],
         "upstream.",
@@ -35,10 +35,11 @@ const TOLD: [NotYetKeys; 16] = [
         "compression is not supported yet: what servers compress passes as it is",
     ),
     (
-        &["cache", "proxy_cache"],
+        &["proxy_cache", "proxy_cache_path"],
         "",
-        "a cache of responses is not supported yet: `files.cache` is for files",
+        "write `[cache.main]`, and `cache = \"main\"` in a route",
     ),
+    (&["redis", "disk"], "cache.", "caches are in memory: other tiers are not supported yet"),
     (&["rate_limit", "ratelimit", "limit_req"], "", "rate limits are not supported yet"),
     (
         &["auth", "auth_basic", "basic_auth", "forward_auth", "jwt"],

@@ -1,7 +1,7 @@
 //! `[[site.route]]`: match → action.
 
 use super::{
-    Files, ForwardedFields, Upstream,
+    Files, ForwardedFields, RouteCache, Upstream,
     header_edits::check_sendable,
     names::{method, path_pattern},
     site::TakenNames,
@@ -44,6 +44,8 @@ pub struct Route {
     /// `response_buffer`: bytes taken off a server ahead of a slow client, default 32 KiB, 0 =
     /// none.
     pub response_buffer: usize,
+    /// `cache`: which responses are stored, default none; only with `upstream`.
+    pub cache: Option<RouteCache>,
     /// `max_body`: of a request, default 10 MiB, 0 = unlimited; 413.
     pub max_body: u64,
 }
@@ -176,6 +178,7 @@ impl Route {
             retry: table.optional_table("retry").map(|retry| Retry::read(&retry, &base)),
             forwarded_fields: ForwardedFields::read(table),
             response_buffer: table.size("response_buffer", 32 << 10),
+            cache: RouteCache::read(table),
             max_body: table.size("max_body", 10 << 20),
             action,
             path,
@@ -284,8 +287,14 @@ fn check_company(table: &Table<'_>, action: &str) {
         }
     }
     if action != "upstream" {
-        for key in ["timeouts", "forwarded_fields", "response_buffer", "max_body", "min_body_rate"]
-        {
+        for key in [
+            "timeouts",
+            "forwarded_fields",
+            "response_buffer",
+            "cache",
+            "max_body",
+            "min_body_rate",
+        ] {
             useless(key, "`upstream`");
         }
     }

@@ -29,7 +29,7 @@ pub(super) enum ValueKind {
     Text(TextValue),
     /// `None`: larger than 64 bits.
     Integer(Option<i64>),
-    Float,
+    Float(f64),
     Boolean(bool),
     Datetime,
     Array(Vec<Value>),
@@ -73,7 +73,7 @@ impl ValueKind {
         match self {
             Self::Text(_) => "a string",
             Self::Integer(_) => "a number",
-            Self::Float => "a fraction",
+            Self::Float(_) => "a fraction",
             Self::Boolean(_) => "a boolean",
             Self::Datetime => "a date",
             Self::Array(_) => "an array",
@@ -149,7 +149,7 @@ impl Walk<'_> {
             DeValue::Integer(number) => {
                 ValueKind::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok())
             }
-            DeValue::Float(_) => ValueKind::Float,
+            DeValue::Float(text) => ValueKind::Float(text.as_str().parse().unwrap_or(f64::NAN)),
             DeValue::Boolean(truth) => ValueKind::Boolean(*truth),
             DeValue::Datetime(_) => ValueKind::Datetime,
             DeValue::Array(values) => {

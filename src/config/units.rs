@@ -14,8 +14,14 @@ pub struct UnitError {
     pub hint: String,
 }
 
-const DURATION_UNITS: [(&str, u64); 5] =
-    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+const DURATION_UNITS: [(&str, u64); 6] = [
+    ("y", 365 * 86_400_000),
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1000),
+    ("ms", 1),
+];
 
 const SIZE_UNITS: [(&str, u64); 9] = [
     ("B", 1),
@@ -114,7 +120,8 @@ fn duration_error(text: &str, hint: Option<String>) -> UnitError {
     UnitError {
         message: format!("{written} is not a duration"),
         hint: hint.unwrap_or_else(|| {
-            "write whole numbers with `ms`, `s`, `m`, `h` or `d`: `\"10s\"`, `\"1h30m\"`".into()
+            "write whole numbers with `ms`, `s`, `m`, `h`, `d` or `y`: `\"10s\"`, `\"1h30m\"`"
+                .into()
         }),
     }
 }
@@ -130,6 +137,7 @@ fn repaired_duration(text: &str, number: &str, unit: &str, tail: &str) -> Option
         "m" | "min" | "mins" | "minute" | "minutes" => "m",
         "h" | "hr" | "hrs" | "hour" | "hours" => "h",
         "d" | "day" | "days" => "d",
+        "y" | "year" | "years" => "y",
         "ms" | "msec" | "millis" | "milliseconds" => "ms",
         _ => return None,
     };
@@ -173,6 +181,7 @@ mod tests {
         assert_eq!(duration("2m"), Ok(seconds(120)));
         assert_eq!(duration("1h30m"), Ok(seconds(5400)));
         assert_eq!(duration("1d"), Ok(seconds(86_400)));
+        assert_eq!(duration("1y"), duration("365d"));
         assert_eq!(duration("0s"), Ok(Duration::ZERO));
         for wrong in ["", "10", "s", "1.5s", "-1s", "1m1h", "1s1s", "10 s", "10S", "366d", "1h30"] {
             assert!(duration(wrong).is_err(), "{wrong}");
