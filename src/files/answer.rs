@@ -3,23 +3,26 @@
 //! Owns: status and headers of every answer, and why there is none. May touch: [`crate::http1`],
 //! [`crate::message`]. Next: the filters, then the connection.
 
-use std::{sync::Arc, time::SystemTime};
+use std::sync::Arc;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
-    header::{ALLOW, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED, LOCATION, RANGE},
+    header::{ALLOW, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED, LOCATION},
 };
 
 use crate::{
     http1::{fields::Fields, target::RequestTarget},
-    message::{answer::Answer, body::Body},
+    message::{
+        answer::Answer,
+        body::Body,
+        conditional::{self, Precondition},
+        range::{self, AskedRange},
+    },
 };
 
 use super::{
     body::{from_file, held},
-    conditional::{self, Precondition},
     document::{Contents, Document},
-    range::{self, AskedRange},
     resolve::NoFile,
 };
 
@@ -94,30 +97,18 @@ pub(super) fn with_document(
 ) -> Result<Answer<Body>, Refused> {
     let Some(headers) = conditions else { return Ok(whole(document, method)) };
     Ok(match conditional::evaluate(headers, &document.validators) {
-        Precondition::Proceed => match range_of(document, method, headers) {
-            AskedRange::Whole => whole(document, method),
-            AskedRange::Part { first, last } => part(document, first, last),
-            AskedRange::Unsatisfiable => return Err(Refused::range(document.length)),
-        },
+        Precondition::Proceed => {
+            match range::of(method, headers, &document.validators, document.length) {
+                AskedRange::Whole => whole(document, method),
+                AskedRange::Part { first, last } => part(document, first, last),
+                AskedRange::Unsatisfiable => return Err(Refused::range(document.length)),
+            }
+        }
         Precondition::NotModified => not_modified(document),
         Precondition::Failed => {
             return Err(Refused::new(StatusCode::PRECONDITION_FAILED, "precondition_failed"));
         }
     })
-}
-
-/// The range asked for. Only GET has ranges (RFC 9110 §14.2); several `Range` fields count as none.
-fn range_of(document: &Document, method: &Method, headers: &HeaderMap) -> AskedRange {
-    let mut fields = headers.get_all(RANGE).iter();
-    match (fields.next(), fields.next()) {
-        (Some(field), None)
-            if method == Method::GET
-                && conditional::range_applies(headers, &document.validators, SystemTime::now()) =>
-        {
-            range::read(field.as_bytes(), document.length)
-        }
-        _ => AskedRange::Whole,
-    }
 }
 
 /// 200, with the body if it is a GET.
@@ -151,9 +142,13 @@ fn part(document: &Document, first: u64, last: u64) -> Answer<Body> {
 
 /// 304: only the fields that the client needs for the copy that it has (RFC 9110 §15.4.5).
 fn not_modified(document: &Document) -> Answer<Body> {
-    with_status(StatusCode::NOT_MODIFIED)
-        .with(ETAG, document.validators.etag.clone())
-        .with(LAST_MODIFIED, document.validators.last_modified.clone())
+    let validators = &document.validators;
+    let own = [(ETAG, &validators.etag), (LAST_MODIFIED, &validators.last_modified)];
+    own.into_iter().fold(with_status(StatusCode::NOT_MODIFIED), |answer, (name, value)| match value
+    {
+        Some(value) => answer.with(name, value.clone()),
+        None => answer,
+    })
 }
 
 /// 301 to the directory with the slash at its end, so that relative links in it work.

@@ -1,8 +1,8 @@
 //! A file as it will be sent: the place of its bytes, and its header fields.
 //!
-//! Owns: opening and reading, and whether a file is still the same. May touch: [`crate::http1`];
-//! the file system, so [`open`] runs in the blocking pool only. Next: [`super::memory`] keeps the
-//! small ones, [`super::answer`] makes a response.
+//! Owns: opening and reading, and whether a file is still the same. May touch: [`crate::http1`],
+//! [`crate::message`]; the file system, so [`open`] runs in the blocking pool only. Next:
+//! [`super::memory`] keeps the small ones, [`super::answer`] makes a response.
 
 use std::{
     fs::{File, Metadata},
@@ -19,8 +19,11 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, header};
 
-use super::{conditional::Validators, content_type, resolve::NoFile};
-use crate::http1::fields::{FieldText, write_field, write_length};
+use super::{content_type, resolve::NoFile};
+use crate::{
+    http1::fields::{FieldText, write_field, write_length},
+    message::conditional::Validators,
+};
 
 /// Two changes within one tick of the kernel's clock (at most 10 ms) can't be told apart by the
 /// metadata. So a file that was changed this recently when it was read is read again at the next
@@ -108,7 +111,7 @@ impl Document {
         now: SystemTime,
     ) -> io::Result<Self> {
         let stamp = Stamp::of(metadata);
-        let validators = Validators::new(metadata.modified()?, metadata.len(), now);
+        let validators = Validators::of_file(metadata.modified()?, metadata.len(), now);
         Ok(Self {
             description: describe(&content_type::of(name), &validators, metadata.len()),
             validators,
@@ -123,12 +126,13 @@ impl Document {
 fn describe(content_type: &HeaderValue, validators: &Validators, length: u64) -> FieldText {
     let mut lines = Vec::new();
     for (name, value) in [
-        (header::CONTENT_TYPE, content_type),
-        (header::ETAG, &validators.etag),
-        (header::LAST_MODIFIED, &validators.last_modified),
-        (header::ACCEPT_RANGES, &HeaderValue::from_static("bytes")),
+        (header::CONTENT_TYPE, Some(content_type)),
+        (header::ETAG, validators.etag.as_ref()),
+        (header::LAST_MODIFIED, validators.last_modified.as_ref()),
+        (header::ACCEPT_RANGES, Some(&HeaderValue::from_static("bytes"))),
     ] {
-        write_field(&mut lines, name.as_str().as_bytes(), value.as_bytes());
+        let value = value.map(HeaderValue::as_bytes).unwrap_or_default();
+        write_field(&mut lines, name.as_str().as_bytes(), value);
     }
     write_length(&mut lines, length);
     FieldText { lines: lines.into(), dated: false, length: Some(length), sized: true }

@@ -12,12 +12,10 @@
 
 mod answer;
 mod body;
-mod conditional;
 mod content_type;
 mod document;
 mod memory;
-pub mod range;
-mod resolve;
+pub mod resolve;
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 

@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod body;
+pub mod conditional;
 pub mod context;
 pub mod forwarded;
 pub mod grpc;
@@ -14,6 +15,7 @@ pub mod interim;
 pub mod pile;
 pub mod proxy_header;
 pub mod proxy_protocol;
+pub mod range;
 pub mod request_id;
 pub mod rfc7239;
 pub mod secured;

@@ -1,8 +1,8 @@
 //! HTTP/2 connections to servers, those of one worker.
 //!
 //! Owns: which connection takes the next request, and when another one is opened. May touch:
-//! nothing of ours. Requests share a connection ([`super::http2`]). Where one is being opened, others
-//! wait for it instead of opening their own.
+//! nothing outside this room. Requests share a connection ([`super::http2`]). Where one is being
+//! opened, others wait for it instead of opening their own.
 
 use super::{
     dial::{LineKey, Unconnected},

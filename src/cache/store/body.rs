@@ -1,6 +1,6 @@
 //! The content of a stored response: parts that are shared, not copied.
 //!
-//! Owns: nothing but the parts. May touch: nothing of ours.
+//! Owns: nothing but the parts. May touch: nothing outside this room.
 
 use std::sync::Arc;
 

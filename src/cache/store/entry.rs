@@ -1,6 +1,6 @@
 //! What a store keeps under a key.
 //!
-//! Owns: the caller's value, with its label. May touch: nothing of ours but labels.
+//! Owns: the caller's value, with its label. May touch: nothing outside this room.
 
 use super::label::Label;
 

@@ -1,7 +1,7 @@
 //! Purges: what is older than the last purge of one of its names is dead, or stale.
 //!
-//! Owns: the count of purges, and for each name when it was last purged. May touch: nothing of
-//! ours but labels and the tables of marks and prefixes.
+//! Owns: the count of purges, and for each name when it was last purged. May touch: nothing outside
+//! this room.
 //!
 //! A purge notes its number and is done, however many objects it hits. A fetch takes the number of
 //! the last purge when it begins; its response is alive while none of its names was purged since.

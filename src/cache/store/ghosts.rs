@@ -1,8 +1,8 @@
 //! What was evicted before it was asked for twice: who comes back gets a better place.
 //!
 //! Owns: 32 bits of each key, with its weight, for as much weight as the shelf may remember. May
-//! touch: nothing of ours. Two keys with the same 32 bits cost a misplaced object, once in some
-//! 50,000 evictions of a full shelf.
+//! touch: nothing outside this room. Two keys with the same 32 bits cost a misplaced object, once
+//! in some 50,000 evictions of a full shelf.
 
 use std::collections::VecDeque;
 

@@ -1,6 +1,6 @@
 //! The head of a stored response: status and fields in one block.
 //!
-//! Owns: the block and how it is read. May touch: nothing of ours but the list of names.
+//! Owns: the block and how it is read. May touch: nothing outside this room.
 //!
 //! The block is the status in two bytes, then each field: one byte for a name that is known in this
 //! spelling, else a 0, the name's length and the name; then the value's length and the value. As

@@ -1,6 +1,6 @@
 //! The name of a stored response: 128 bits made from its parts under a secret.
 //!
-//! Owns: the hash and the process's secret. May touch: nothing of ours.
+//! Owns: the hash and the process's secret. May touch: nothing outside this room.
 //!
 //! Two different requests with one key would be served each other's bodies, so the hash is one that
 //! was made to stand against who chooses the input: SipHash-2-4 with 128 bits. Without the secret a

@@ -1,7 +1,7 @@
 //! What a response can be purged by: its URL, host and tags, and when its fetch began.
 //!
-//! Owns: one block with all of it, of 4 bytes a name and the URL's text. May touch: nothing of ours
-//! but marks and numbers of purges.
+//! Owns: one block with all of it, of 4 bytes a name and the URL's text. May touch: nothing outside
+//! this room.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

@@ -1,14 +1,14 @@
 //! When the things that have a name were last purged: a table that doesn't grow.
 //!
-//! Owns: a fixed number of lines of 64 bytes. May touch: nothing of ours. Many read, one writes at
-//! a time (the caller sees to it).
+//! Owns: a fixed number of lines of 64 bytes. May touch: nothing outside this room. Many read, one
+//! writes at a time (the caller sees to it).
 //!
 //! A name is known by its mark, a keyed hash of 32 bits: 13 choose the line, 19 are written down
 //! with the number of the purge. A line has six such notes. When a seventh name is purged, the
 //! oldest note is dropped, and the line remembers only that something was purged then: all that
 //! has a mark in this line and is older counts as purged. So a purge hits too much
 //! - of what was fetched or looked at within the last 8,192 purges of different names: one object
-//!   in 12,000 for each of its marks (that is how rarely a line gets seven of them);
+//! in 12,000 for each of its marks (that is how rarely a line gets seven of them);
 //! - of what is older by far: one object in 8,192 for each of its marks, with every purge.
 //!
 //! It never hits too little. A plain table of 65,536 numbers has the same size, but hits one object

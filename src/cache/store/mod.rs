@@ -1,8 +1,8 @@
 //! The store of a cache: responses in memory, shared by all threads.
 //!
-//! Owns: the shelves and their locks, the purges, the counts. May touch: nothing but memory; what a
-//! response means is the caller's. See [`Shelf`] for what goes when it is full, [`Generations`]
-//! for purges, [`StoredHead`] and [`StoredBody`] for how to keep a response small.
+//! Owns: the shelves and their locks, the purges, the counts. May touch: nothing outside this room.
+//! See [`Shelf`] for what goes when it is full, [`Generations`] for purges, [`StoredHead`] and
+//! [`StoredBody`] for how to keep a response small.
 //!
 //! A lookup takes a read lock for the time of one probe and one reference count, and looks at the
 //! purges after it. Nothing runs by itself: what was purged goes when it is looked up, when it is

@@ -1,7 +1,7 @@
 //! Field names that are stored as one byte.
 //!
-//! Owns: the list. May touch: nothing of ours. The numbers are this process's own: they are never
-//! written anywhere that outlives it.
+//! Owns: the list. May touch: nothing outside this room. The numbers are this process's own: they
+//! are never written anywhere that outlives it.
 
 /// Names of responses, as HTTP/2 writes them and as they are written otherwise. In order.
 const KNOWN: [(&str, &str); 73] = [

@@ -1,6 +1,6 @@
 //! Purges of all URLs that begin with something: a short list.
 //!
-//! Owns: the list. May touch: nothing of ours.
+//! Owns: the list. May touch: nothing outside this room.
 //!
 //! What was fetched since the last of them doesn't look at it. Once a sweep has looked at all that
 //! is stored, what was purged before it is gone from the list. A fetch that began before such a

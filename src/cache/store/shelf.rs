@@ -1,7 +1,6 @@
 //! One part of a store: what it holds, and what goes when there is no room.
 //!
-//! Owns: S3-FIFO (Yang et al., SOSP 2023), by weight. May touch: nothing of ours but keys, places
-//! and ghosts.
+//! Owns: S3-FIFO (Yang et al., SOSP 2023), by weight. May touch: nothing outside this room.
 //!
 //! Newcomers stand in a small queue, a tenth of the whole. Who has been asked for twice when at its
 //! head moves to the main queue, who has not goes and is remembered; if it comes back, it goes to

@@ -1,8 +1,8 @@
 //! The places of a shelf, and the queues they stand in.
 //!
 //! Owns: places, linked by their numbers; free ones are used again. They are in blocks, as one
-//! vector would be copied, and have twice the room, whenever it grows. May touch: nothing of ours
-//! but keys.
+//! vector would be copied, and have twice the room, whenever it grows. May touch: nothing outside
+//! this room.
 
 use std::sync::atomic::AtomicU8;
 

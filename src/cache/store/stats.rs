@@ -1,6 +1,6 @@
 //! The counts of a store.
 //!
-//! Owns: the counters of one shelf. May touch: nothing of ours.
+//! Owns: the counters of one shelf. May touch: nothing outside this room.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

@@ -1,6 +1,6 @@
 //! Purging, and going through all that is stored, a few steps at a time.
 //!
-//! Owns: how far one has come. May touch: the shelves' locks, for a moment each.
+//! Owns: how far one has come. May touch: nothing outside this room.
 
 use std::sync::Arc;
 

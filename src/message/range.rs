@@ -1,6 +1,10 @@
-//! Which part of a file is asked for (RFC 9110 §14).
+//! Which part of a file or a stored response is asked for (RFC 9110 §14).
 //!
 //! Owns: reading `Range`. May touch: nothing outside this room. Next: the answer is made.
+
+use super::conditional::{Validators, range_applies};
+use http::{HeaderMap, Method, header::RANGE};
+use std::time::SystemTime;
 
 /// The part that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +20,19 @@ pub enum AskedRange {
     },
     /// 416: no byte of it exists.
     Unsatisfiable,
+}
+
+/// The range of a request. Only GET has ranges (RFC 9110 §14.2); several `Range` fields count as none.
+pub fn of(method: &Method, headers: &HeaderMap, current: &Validators, length: u64) -> AskedRange {
+    let mut fields = headers.get_all(RANGE).iter();
+    match (fields.next(), fields.next()) {
+        (Some(field), None)
+            if method == Method::GET && range_applies(headers, current, SystemTime::now()) =>
+        {
+            read(field.as_bytes(), length)
+        }
+        _ => AskedRange::Whole,
+    }
 }
 
 /// Reads the value of a `Range` field against a file of `length` bytes.

@@ -1,7 +1,8 @@
-//! Preconditions: does the client already have this file, or an older one?
+//! Preconditions: does the client already have this, or an older state of it?
 //!
-//! Owns: the validators of a file and the order of the tests (RFC 9110 §13.2.2). May touch: nothing
-//! outside this room. Next: [`super::range`], whose `If-Range` is decided here.
+//! Owns: the validators of a file or a stored response, and the order of the tests (RFC 9110
+//! §13.2.2). May touch: nothing outside this room. Next: [`super::range`], whose `If-Range` is
+//! decided here.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,22 +14,22 @@ use http::{
 /// The last second of the year 9999, the last that an HTTP-date can write.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// What tells one state of a file from another.
-#[derive(Clone, Debug)]
-pub(super) struct Validators {
-    /// A strong entity tag, with its quotes.
-    pub(super) etag: HeaderValue,
+/// What tells one state of a file or a stored response from another.
+#[derive(Clone, Debug, Default)]
+pub struct Validators {
+    /// An entity tag, with its quotes; a file's is strong.
+    pub etag: Option<HeaderValue>,
     /// The time of the last change, as an HTTP-date.
-    pub(super) last_modified: HeaderValue,
+    pub last_modified: Option<HeaderValue>,
     /// The same in seconds since 1970.
-    modified: u64,
+    modified: Option<u64>,
     /// From when on the date tells this state from all others: once its second is over.
     settled: u64,
 }
 
 impl Validators {
     /// The validators of a file of `size` bytes changed at `modified`, asked for at `now`.
-    pub(super) fn new(modified: SystemTime, size: u64, now: SystemTime) -> Self {
+    pub fn of_file(modified: SystemTime, size: u64, now: SystemTime) -> Self {
         let since_epoch = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default();
         let nanos = since_epoch(modified).as_nanos();
         // A change in the future is told as one of now: RFC 9110 §8.8.2.1.
@@ -36,9 +37,30 @@ impl Validators {
         let settled = since_epoch(modified).as_secs().saturating_add(1);
         let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
         Self {
-            etag: value(format!("\"{nanos:x}-{size:x}\"")),
-            last_modified: value(date),
-            modified: seconds,
+            etag: Some(value(format!("\"{nanos:x}-{size:x}\""))),
+            last_modified: Some(value(date)),
+            modified: Some(seconds),
+            settled,
+        }
+    }
+
+    /// The validators of a stored response: as its server gave them, at the `date` of its answer.
+    pub fn of_response(
+        etag: Option<&[u8]>,
+        last_modified: Option<&[u8]>,
+        date: Option<&[u8]>,
+    ) -> Self {
+        let field = |value: &[u8]| HeaderValue::from_bytes(value).ok();
+        let modified = last_modified.and_then(seconds);
+        // RFC 9110 §8.8.2.2: strong if the server's own clock was past that second.
+        let settled = match (modified, date.and_then(seconds)) {
+            (Some(modified), Some(date)) if date > modified => 0,
+            _ => u64::MAX,
+        };
+        Self {
+            etag: etag.and_then(field),
+            last_modified: last_modified.and_then(field),
+            modified,
             settled,
         }
     }
@@ -51,7 +73,7 @@ fn value(text: String) -> HeaderValue {
 
 /// What the preconditions say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Precondition {
+pub enum Precondition {
     /// Answer as if there were none.
     Proceed,
     /// 304: the client has it.
@@ -62,37 +84,41 @@ pub(super) enum Precondition {
 
 /// Evaluates the preconditions of a GET or HEAD, in the order of RFC 9110 §13.2.2. Whether a
 /// request may have any is noted by the same names when its head is read.
-pub(super) fn evaluate(headers: &HeaderMap, current: &Validators) -> Precondition {
+pub fn evaluate(headers: &HeaderMap, current: &Validators) -> Precondition {
     // 1 and 2: If-Match, and If-Unmodified-Since only without it.
+    let own = current.etag.as_ref().map(HeaderValue::as_bytes);
+    let is_until = |date: u64| current.modified.is_some_and(|modified| modified <= date);
     let holds = if headers.contains_key(IF_MATCH) {
-        any_tag(headers, &IF_MATCH, |tag| is_strong(tag) && tag == current.etag.as_bytes())
+        any_tag(headers, &IF_MATCH, |tag| is_strong(tag) && own == Some(tag))
     } else {
-        date(headers, &IF_UNMODIFIED_SINCE).is_none_or(|date| current.modified <= date)
+        current.modified.is_none() || date(headers, &IF_UNMODIFIED_SINCE).is_none_or(is_until)
     };
     if !holds {
         return Precondition::Failed;
     }
     // 3 and 4: If-None-Match, and If-Modified-Since only without it.
     let has_it = if headers.contains_key(IF_NONE_MATCH) {
-        any_tag(headers, &IF_NONE_MATCH, |tag| opaque(tag) == current.etag.as_bytes())
+        any_tag(headers, &IF_NONE_MATCH, |tag| own.map(opaque) == Some(opaque(tag)))
     } else {
-        date(headers, &IF_MODIFIED_SINCE).is_some_and(|date| current.modified <= date)
+        date(headers, &IF_MODIFIED_SINCE).is_some_and(is_until)
     };
     if has_it { Precondition::NotModified } else { Precondition::Proceed }
 }
 
 /// Step 5: whether a range of the current state is what the client wants (RFC 9110 §13.1.5).
 ///
-/// Only our own strong tag, or exactly our date, proves that the client's part belongs to this
+/// Only the same strong tag, or exactly the date, proves that the client's part belongs to this
 /// state. The date proves it only if it is strong (§8.8.2.2): within the second that it names, the
 /// file may change once more and keep its date.
-pub(super) fn range_applies(headers: &HeaderMap, current: &Validators, now: SystemTime) -> bool {
+pub fn range_applies(headers: &HeaderMap, current: &Validators, now: SystemTime) -> bool {
     let Some(asked) = headers.get(IF_RANGE) else { return true };
     let is_settled = || {
         let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         since_epoch.as_secs() >= current.settled
     };
-    *asked == current.etag || *asked == current.last_modified && is_settled()
+    let asked = Some(asked);
+    asked == current.etag.as_ref().filter(|tag| is_strong(tag.as_bytes()))
+        || asked == current.last_modified.as_ref() && is_settled()
 }
 
 /// Whether a list of tags is `*`, or one of its tags satisfies `test`; reading ends at a mistake.
@@ -139,7 +165,12 @@ fn opaque(tag: &[u8]) -> &[u8] {
 fn date(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
     let mut lines = headers.get_all(name).iter();
     let (line, None) = (lines.next()?, lines.next()) else { return None };
-    let date = httpdate::parse_http_date(line.to_str().ok()?).ok()?;
+    seconds(line.as_bytes())
+}
+
+/// An HTTP-date in seconds since 1970.
+fn seconds(value: &[u8]) -> Option<u64> {
+    let date = httpdate::parse_http_date(std::str::from_utf8(value).ok()?).ok()?;
     Some(date.duration_since(UNIX_EPOCH).ok()?.as_secs())
 }
 
@@ -153,13 +184,13 @@ mod tests {
 
     fn current() -> Validators {
         let modified = UNIX_EPOCH + Duration::new(784_111_777, 500_000_000);
-        Validators::new(modified, 31, SystemTime::now())
+        Validators::of_file(modified, 31, SystemTime::now())
     }
 
     fn headers(lines: &[(&str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
-            let tag = current().etag;
+            let tag = current().etag.expect("a tag");
             let value = value.replace("TAG", tag.to_str().expect("ascii"));
             headers.append(
                 HeaderName::from_bytes(name.as_bytes()).expect("name"),
@@ -239,11 +270,14 @@ mod tests {
     #[test]
     fn odd_times_are_told_too() {
         let now = UNIX_EPOCH + Duration::from_secs(784_111_777);
-        let later = Validators::new(now + Duration::from_secs(99), 1, now);
-        assert_eq!(later.last_modified, DATE);
-        let early = Validators::new(UNIX_EPOCH - Duration::from_secs(9), 1, now);
-        assert_eq!(early.last_modified, "Thu, 01 Jan 1970 00:00:00 GMT");
+        let later = Validators::of_file(now + Duration::from_secs(99), 1, now);
+        assert_eq!(later.last_modified.unwrap(), DATE);
+        let early = Validators::of_file(UNIX_EPOCH - Duration::from_secs(9), 1, now);
+        assert_eq!(early.last_modified.unwrap(), "Thu, 01 Jan 1970 00:00:00 GMT");
         let far = UNIX_EPOCH + Duration::from_secs(LAST_SECOND + 9);
-        assert_eq!(Validators::new(far, 1, far).last_modified, "Fri, 31 Dec 9999 23:59:59 GMT");
+        assert_eq!(
+            Validators::of_file(far, 1, far).last_modified.unwrap(),
+            "Fri, 31 Dec 9999 23:59:59 GMT"
+        );
     }
 }
