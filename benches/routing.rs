@@ -38,6 +38,7 @@ fn route(metrics: &Metrics, path: PathMatcher) -> Route {
             body: Wording::Fixed(Bytes::new()),
             fields: FieldText::default(),
         })),
+        caching: None,
         max_body: 0,
     }
 }

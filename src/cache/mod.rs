@@ -1,7 +1,111 @@
 //! The cache of responses (RFC 9111).
 //!
-//! Owns: what is stored, by which rules, and who fetches it. May touch: nothing outside this room.
-//! It does not know routes nor requests under way: [`crate::proxy`] asks it before it asks a
-//! server.
+//! Owns: what is stored, by which rules, and who fetches it. May touch: [`crate::http1`],
+//! [`crate::message`], [`crate::settings`]. It does not know routes nor requests under way:
+//! [`crate::proxy::caching`] asks it before it asks a server.
 
+pub mod flight;
+pub mod flights;
+pub mod kept;
+pub mod lookup;
+pub mod policy;
 pub mod store;
+pub mod streamed;
+pub mod url;
+
+use crate::settings::RouteCache;
+use flights::Flights;
+use kept::CacheEntry;
+use policy::Rules;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use store::Store;
+
+/// A cache, for as long as the config has its name.
+#[derive(Debug)]
+pub struct Cache {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What is stored.
+    pub store: Store<CacheEntry>,
+    /// What is being fetched.
+    pub flights: Arc<Flights>,
+    max_object: AtomicU64,
+    /// What became of the requests for it.
+    pub counts: Counts,
+}
+
+/// What became of requests.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Answered with what is stored.
+    pub hits: AtomicU64,
+    /// Answered with what is stored and stale.
+    pub stale: AtomicU64,
+    /// Answered with a fetch that somebody else had begun.
+    pub coalesced: AtomicU64,
+    /// Answered by a server.
+    pub misses: AtomicU64,
+    /// Answered with what is stored after the server said that it is still right.
+    pub validated: AtomicU64,
+    /// Fetches behind an answer.
+    pub refreshes: AtomicU64,
+}
+
+impl Cache {
+    /// An empty one.
+    pub fn new(name: &str, memory: u64, max_object: u64) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            store: Store::new(memory, max_object),
+            flights: Arc::default(),
+            max_object: AtomicU64::new(max_object),
+            counts: Counts::default(),
+        })
+    }
+
+    /// Larger content is not stored.
+    pub fn max_object(&self) -> u64 {
+        self.max_object.load(Relaxed)
+    }
+
+    /// As a new config says. What is stored stays, as far as there is room.
+    pub fn resize(&self, memory: u64, max_object: u64) {
+        self.store.set_capacity(memory);
+        self.max_object.store(max_object, Relaxed);
+    }
+}
+
+/// A route's use of a cache.
+#[derive(Debug)]
+pub struct Caching {
+    /// The cache.
+    pub cache: Arc<Cache>,
+    /// What may be stored, and for how long.
+    pub rules: Rules,
+    /// The rest, as it was written.
+    pub settings: RouteCache,
+}
+
+impl Caching {
+    /// As the config says.
+    pub fn new(cache: Arc<Cache>, settings: RouteCache) -> Self {
+        let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+        let rules = Rules {
+            min_ttl: seconds(settings.min_ttl),
+            default_ttl: settings.default_ttl.map(seconds),
+            max_ttl: settings.max_ttl.map(seconds),
+            statuses: settings.statuses.clone(),
+            stale_while_revalidate: settings.stale_while_revalidate.map(seconds),
+            stale_if_error: settings.stale_if_error.map(seconds),
+            heed_client: settings.heed_client,
+            cookies: settings.store_cookies,
+        };
+        Self { cache, rules, settings }
+    }
+}

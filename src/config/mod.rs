@@ -48,7 +48,7 @@ mod values;
 
 pub use access_log::{AccessLog, AccessLogFormat, WhenFull};
 pub use admin::Admin;
-pub use cache::{AfterWrite, Cache, CookieKey, QueryKey, RouteCache};
+pub use cache::Cache;
 pub use check::clash;
 pub use error::{ConfigError, Diagnostic, Severity};
 pub use files::{FileCache, Files};

@@ -1,7 +1,7 @@
 //! `[[site.route]]`: match → action.
 
 use super::{
-    Files, ForwardedFields, RouteCache, Upstream,
+    Files, ForwardedFields, Upstream,
     header_edits::check_sendable,
     names::{method, path_pattern},
     site::TakenNames,
@@ -9,7 +9,7 @@ use super::{
     tree::TextValue,
 };
 use crate::{
-    settings::{Retry, Timeouts},
+    settings::{Retry, RouteCache, Timeouts},
     template::Template,
 };
 use http::{HeaderName, Method};

@@ -32,6 +32,9 @@ pub struct Interims {
 }
 
 impl Interims {
+    /// The number of a request that no client waits for.
+    pub const NOBODY: u32 = u32::MAX;
+
     /// One more, for the request of this number on the connection.
     pub fn push(&self, request: u32, interim: Interim) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);

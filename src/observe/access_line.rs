@@ -45,6 +45,8 @@ pub struct LineFacts<'a> {
     pub received: u64,
     /// From the request's head to the answer's end.
     pub took: Duration,
+    /// What the cache did, if there is one.
+    pub cache: Option<&'a str>,
     /// What went wrong, in one word.
     pub reason: Option<&'static str>,
     /// The same in more words, if there are any.
@@ -111,6 +113,9 @@ fn json(out: &mut Vec<u8>, line: &LineFacts<'_>, second: &str, millis: u32) {
     number(out, ",\"bytes_received\":", line.received);
     duration(out, ",\"duration_ms\":", line.took);
     string(out, ",\"route\":\"", line.route.as_bytes());
+    if let Some(cache) = line.cache {
+        string(out, ",\"cache\":\"", cache.as_bytes());
+    }
     if !line.upstream.is_empty() {
         string(out, ",\"upstream\":\"", line.upstream.as_bytes());
         string(out, ",\"server\":\"", line.server.as_bytes());
@@ -284,6 +289,7 @@ mod tests {
             sent: u64::MAX,
             received: 0,
             took,
+            cache: None,
             reason: Some("reset"),
             detail: Some("it \"closed\""),
         };

@@ -1,12 +1,13 @@
 //! One request, from its head to the end of its answer.
 //!
 //! Owns: the order of the steps, all of them in [`begin`] and [`handle`]. May touch:
-//! [`crate::files`], [`crate::filter`], [`crate::http1`], [`crate::message`], [`crate::observe`],
-//! [`crate::origin`], [`crate::path`], [`crate::route`], [`crate::settings`], [`crate::snapshot`],
-//! [`crate::template`], [`crate::tls`], [`crate::upstream`]. Called by [`crate::client::service`]
-//! and [`crate::client::http1`]; nothing below calls back up.
+//! [`crate::cache`], [`crate::files`], [`crate::filter`], [`crate::http1`], [`crate::message`],
+//! [`crate::observe`], [`crate::origin`], [`crate::path`], [`crate::route`], [`crate::settings`],
+//! [`crate::snapshot`], [`crate::task`], [`crate::template`], [`crate::tls`], [`crate::upstream`].
+//! Called by [`crate::client::service`] and [`crate::client::http1`]; nothing below calls back up.
 
 pub mod admission;
+mod caching;
 pub mod delivery;
 mod field_sink;
 pub mod forward;
@@ -36,6 +37,7 @@ use crate::{
     template::{Piece, Variable},
 };
 use arc_swap::ArcSwapOption;
+use caching::CachePlace;
 use delivery::Delivery;
 use http::{HeaderValue, Method, StatusCode, header};
 use record::{Facts, Record, client_closed};
@@ -102,25 +104,16 @@ pub async fn handle(mut record: Box<Record>, body: Body) -> Answer<Delivery> {
 }
 
 async fn route(
-    proxy: &Proxy,
-    snapshot: &Snapshot,
+    proxy: &Arc<Proxy>,
+    snapshot: &Arc<Snapshot>,
     facts: &mut Facts,
     body: Body,
 ) -> Result<Answer<Body>, Refusal> {
-    let gone = || Refusal::new(StatusCode::NOT_FOUND, "no_listener");
-    let listener = snapshot.listener(facts.listener).ok_or_else(gone)?;
+    let listener = snapshot.listener(facts.listener);
+    let listener = listener.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "no_listener"))?;
     // 2. The head is checked.
     admission::admit(&mut facts.context, facts.framed_twice, listener)?;
-    let Head { fields, present, .. } = &mut facts.context.head;
-    if present.nominates {
-        remove_nominated(fields.map());
-    }
-    if present.ambiguous {
-        remove_ambiguous(fields.map());
-    }
-    if present.claims && !facts.context.trusted {
-        remove_claims(fields.map());
-    }
+    remove_what_ends_here(&mut facts.context);
     // 3. Site and route.
     let unclean = match normalise(raw_path(&facts.context)) {
         Ok(Cow::Borrowed(_)) => None,
@@ -152,9 +145,17 @@ async fn route(
         Action::Files(action) => files(action, facts, route, unclean).await?,
         Action::Forward(_) if admission::ends_here(&mut facts.context) => ends_here(facts)?,
         Action::Forward(action) => {
-            // Of at most 1,024 bytes, or the allocator takes its slow way: 300 instructions.
-            let asked = Box::pin(forward::forward(proxy, route, action, facts, body, unclean));
-            let mut answer = asked.await?;
+            let mut answer = match &route.caching {
+                // Of at most 1,024 bytes, or the allocator takes its slow way: 300 instructions.
+                None => {
+                    Box::pin(forward::forward(proxy, route, action, facts, body, unclean)).await?
+                }
+                Some(caching) => {
+                    let (forward, route) = (action, (index, route));
+                    let place = CachePlace { proxy, snapshot, route, forward, caching, unclean };
+                    Box::pin(caching::answer(place, facts, body)).await?
+                }
+            };
             // A short body is sent in one piece with its head.
             answer.body.gather(answer.ahead).await;
             answer
@@ -166,6 +167,20 @@ async fn route(
         route.filters.response(answer.fields.map(), succeeded, &facts.scope(route));
     }
     Ok(answer)
+}
+
+/// Fields for this connection only, those that servers may take for others, and what strangers claim.
+fn remove_what_ends_here(context: &mut Context) {
+    let Head { fields, present, .. } = &mut context.head;
+    if present.nominates {
+        remove_nominated(fields.map());
+    }
+    if present.ambiguous {
+        remove_ambiguous(fields.map());
+    }
+    if present.claims && !context.trusted {
+        remove_claims(fields.map());
+    }
 }
 
 /// A filter has answered. All filters see that answer.

@@ -70,6 +70,8 @@ pub struct Facts {
     pub reason: Option<&'static str>,
     /// The same in the words of what failed.
     pub detail: Option<Box<str>>,
+    /// What the cache did, if the route has one.
+    pub cache: Option<&'static str>,
     /// When the answer had been sent; `None`: ask the clock.
     pub ended: Option<Instant>,
 }
@@ -116,6 +118,7 @@ impl Record {
                 sent: 0,
                 reason: None,
                 detail: None,
+                cache: None,
                 ended: None,
             },
             proxy,
@@ -127,17 +130,7 @@ impl Record {
     pub fn body_failed(&mut self, error: &BodyError) {
         self.facts.reason = Some(error.reason());
         self.facts.detail = Some(error.to_string().into());
-        let outcome = match error {
-            BodyError::Truncated | BodyError::Reset(_) => AttemptOutcome::ResponseTruncated,
-            BodyError::ReadTimeout => AttemptOutcome::ReadTimeout,
-            BodyError::BadChunk | BodyError::BadFrame => AttemptOutcome::BadResponse,
-            BodyError::Client(_) | BodyError::TooLarge | BodyError::File(_) | BodyError::Idle => {
-                return;
-            }
-        };
-        if let Some(attempt) = &mut self.facts.attempt {
-            *attempt = outcome;
-        }
+        self.facts.attempt_broke(error);
     }
 }
 
@@ -146,7 +139,92 @@ pub fn client_closed() -> StatusCode {
     StatusCode::from_u16(CLIENT_CLOSED).unwrap_or(StatusCode::BAD_REQUEST)
 }
 
+/// What a request's record tells of a fetch that was made for it.
+#[derive(Clone)]
+pub struct ToldOfFetch {
+    member: Option<u32>,
+    attempts: u32,
+    unconnected: u32,
+    upstream_time: Option<Duration>,
+    reason: Option<&'static str>,
+    detail: Option<Box<str>>,
+}
+
+impl ToldOfFetch {
+    /// Of the fetch with these facts.
+    pub fn of(facts: &Facts) -> Self {
+        Self {
+            member: facts.member,
+            attempts: facts.attempts,
+            unconnected: facts.unconnected,
+            upstream_time: facts.upstream_time,
+            reason: facts.reason,
+            detail: facts.detail.clone(),
+        }
+    }
+
+    /// Tells a request's record. The attempt itself is counted by the fetch.
+    pub fn tell(self, facts: &mut Facts) {
+        let Self { member, attempts, unconnected, upstream_time, reason, detail } = self;
+        (facts.member, facts.attempts, facts.unconnected) = (member, attempts, unconnected);
+        (facts.upstream_time, facts.reason, facts.detail) = (upstream_time, reason, detail);
+    }
+}
+
 impl Facts {
+    /// The facts of a fetch with another head, made for this request or behind its answer.
+    #[must_use]
+    pub fn for_fetch(&self, head: Head) -> Self {
+        let Context { peer, told, trusted, number, id, .. } = &self.context;
+        Self {
+            context: Context {
+                id: id.clone(),
+                head,
+                peer: Arc::clone(peer),
+                told: *told,
+                trusted: *trusted,
+                number: *number,
+                started: Instant::now(),
+            },
+            listener: self.listener,
+            framed_twice: false,
+            route: self.route,
+            member: None,
+            attempt: None,
+            attempts: 0,
+            unconnected: 0,
+            upstream_time: None,
+            received: None,
+            status: None,
+            sent: 0,
+            reason: None,
+            detail: None,
+            cache: None,
+            tunnel: false,
+            ended: None,
+        }
+    }
+
+    /// The attempt is followed by another one for the same request.
+    pub fn ask_again(&mut self) {
+        self.context.started = Instant::now();
+    }
+
+    /// The response's body broke: held against the attempt where it was the server.
+    pub fn attempt_broke(&mut self, error: &BodyError) {
+        let outcome = match error {
+            BodyError::Truncated | BodyError::Reset(_) => AttemptOutcome::ResponseTruncated,
+            BodyError::ReadTimeout => AttemptOutcome::ReadTimeout,
+            BodyError::BadChunk | BodyError::BadFrame => AttemptOutcome::BadResponse,
+            BodyError::Client(_) | BodyError::TooLarge | BodyError::File(_) | BodyError::Idle => {
+                return;
+            }
+        };
+        if let Some(attempt) = &mut self.attempt {
+            *attempt = outcome;
+        }
+    }
+
     /// Counts the attempt that has ended, unless that is done.
     pub fn count_attempt(&mut self, group: &Group) {
         if let (Some(outcome), Some(member)) = (self.attempt.take(), self.member) {
@@ -224,6 +302,7 @@ impl Drop for Record {
             sent: facts.sent,
             received,
             took,
+            cache: facts.cache,
             reason: facts.reason.or_else(|| left_out(facts, route)),
             detail: facts.detail.as_deref(),
         };

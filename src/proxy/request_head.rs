@@ -20,7 +20,7 @@ use crate::{
         body::Length,
         context::Context,
         forwarded::{Edited, Written},
-        interim::Interim,
+        interim::{Interim, Interims},
         request_id::X_REQUEST_ID,
         websocket,
     },
@@ -61,7 +61,8 @@ impl Asking for Forwarding<'_> {
         // An HTTP/1.0 client knows none (RFC 9110 §15.2), and 100 is said to the server's client, which
         // we are.
         let Context { head, peer, number, .. } = self.context;
-        if head.version != Version::HTTP_10 && status != StatusCode::CONTINUE {
+        let is_heard = head.version != Version::HTTP_10 && *number != Interims::NOBODY;
+        if is_heard && status != StatusCode::CONTINUE {
             peer.interims.push(*number, Interim { status, fields });
         }
     }

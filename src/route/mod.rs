@@ -1,8 +1,8 @@
 //! From a request's listener, host, method and path to what is done with it.
 //!
-//! Owns: the compiled sites and routes. May touch: [`crate::files`], [`crate::filter`],
-//! [`crate::http1`], [`crate::message`], [`crate::observe`], [`crate::origin`], [`crate::path`],
-//! [`crate::settings`], [`crate::template`], [`crate::upstream`]. Built by
+//! Owns: the compiled sites and routes. May touch: [`crate::cache`], [`crate::files`],
+//! [`crate::filter`], [`crate::http1`], [`crate::message`], [`crate::observe`], [`crate::origin`],
+//! [`crate::path`], [`crate::settings`], [`crate::template`], [`crate::upstream`]. Built by
 //! [`crate::snapshot::build`]; [`crate::proxy::handle`] asks it once per request.
 
 pub mod action;
@@ -15,7 +15,7 @@ pub use matcher::{PathMatcher, RouteMatcher};
 pub use router::{Router, Sites};
 pub use target::PathEdit;
 
-use crate::{filter::Chain, observe::RouteMetrics};
+use crate::{cache::Caching, filter::Chain, observe::RouteMetrics};
 use std::sync::Arc;
 
 /// Match → action, ready to run.
@@ -28,6 +28,8 @@ pub struct Route {
     pub filters: Chain,
     /// What it does.
     pub action: Action,
+    /// Its use of a cache, if it forwards.
+    pub caching: Option<Arc<Caching>>,
     /// Bytes of a request's body let through, 0 = all.
     pub max_body: u64,
     /// Its histograms.

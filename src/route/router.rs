@@ -228,6 +228,7 @@ mod tests {
                 to: Template::default(),
                 status: StatusCode::FOUND,
             })),
+            caching: None,
             max_body: 0,
             metrics: metrics.route(&"r".into()),
         };

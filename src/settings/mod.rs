@@ -5,10 +5,12 @@
 
 mod health_check;
 mod retry;
+mod route_cache;
 mod server_terms;
 mod timeouts;
 
 pub use health_check::{HealthCheck, StatusRange};
 pub use retry::{Retry, RetryOn};
+pub use route_cache::{AfterWrite, CookieKey, QueryKey, RouteCache};
 pub use server_terms::ServerTerms;
 pub use timeouts::Timeouts;

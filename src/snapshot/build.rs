@@ -1,10 +1,10 @@
 //! From a [`Config`] and what runs now to what runs next.
 //!
-//! Owns: the only way to make a [`Snapshot`]. May touch: [`crate::config`], [`crate::http1`],
-//! [`crate::message`], [`crate::observe`], [`crate::origin`], [`crate::route`], [`crate::tls`],
-//! [`crate::upstream`]; certificate and log files. A server that both configs have keeps its
-//! [`Server`]: health, counts and pooled connections survive. A failure leaves everything as it
-//! was. Routes are compiled by `routes`.
+//! Owns: the only way to make a [`Snapshot`]. May touch: [`crate::cache`], [`crate::config`],
+//! [`crate::http1`], [`crate::message`], [`crate::observe`], [`crate::origin`], [`crate::route`],
+//! [`crate::tls`], [`crate::upstream`]; certificate and log files. A server that both configs have
+//! keeps its [`Server`]: health, counts and pooled connections survive. A failure leaves everything
+//! as it was. Routes are compiled by `routes`.
 
 use super::{
     ListenerParts, Snapshot, TlsParts,
@@ -13,6 +13,7 @@ use super::{
     routes::{Compiler, status},
 };
 use crate::{
+    cache::Cache,
     config::{self, Config, HostPattern},
     http1::request_head::HeadLimits,
     message::forwarded::Believed,
@@ -68,7 +69,8 @@ pub fn build(
     let groups = groups.map(|it| group(it, previous, resources, &mut reaches).map(Arc::new));
     let groups = groups.collect::<Result<Vec<_>, _>>().map_err(BuildError::Tls)?;
     let by_name = config.upstreams.iter().zip(&groups).map(|it| (it.0.name.as_str(), it)).collect();
-    let mut compiler = Compiler::new(by_name, previous, config.trusted_fields, resources);
+    let caches = caches(&config, previous);
+    let mut compiler = Compiler::new(by_name, previous, config.trusted_fields, &caches, resources);
     let mut router = Router::default();
     let mut sites: HashMap<&str, Sites> = HashMap::new();
     for site in &config.sites {
@@ -105,8 +107,25 @@ pub fn build(
         access_log: access_log(&config, previous, resources)?,
         announces: config.upstreams.iter().any(|it| it.proxy_protocol.is_some()),
         groups,
+        caches,
         config: Arc::new(config),
     })
+}
+
+/// A cache that both configs have keeps what is stored, also with another size.
+fn caches(config: &Config, previous: Option<&Snapshot>) -> Vec<Arc<Cache>> {
+    let known = previous.map_or(&[][..], |it| &it.caches[..]);
+    let cache = |wanted: &config::Cache| {
+        let &config::Cache { ref name, memory, max_object } = wanted;
+        match known.iter().find(|it| *it.name == **name) {
+            Some(cache) => {
+                cache.resize(memory, max_object);
+                Arc::clone(cache)
+            }
+            None => Cache::new(name, memory, max_object),
+        }
+    };
+    config.caches.iter().map(cache).collect()
 }
 
 fn believed(wanted: config::TrustedFields) -> Believed {

@@ -1,10 +1,10 @@
 //! What is running: everything compiled from one config, immutable.
 //!
-//! Owns: the compiled parts of one config. May touch: [`crate::cidr`], [`crate::clock`],
-//! [`crate::config`], [`crate::files`], [`crate::filter`], [`crate::http1`], [`crate::message`],
-//! [`crate::observe`], [`crate::origin`], [`crate::route`], [`crate::tls`], [`crate::upstream`].
-//! Built by [`build`], published by [`live`], taken once per request by [`crate::proxy::begin`]; it
-//! lives until the last request that took it has ended.
+//! Owns: the compiled parts of one config. May touch: [`crate::cache`], [`crate::cidr`],
+//! [`crate::clock`], [`crate::config`], [`crate::files`], [`crate::filter`], [`crate::http1`],
+//! [`crate::message`], [`crate::observe`], [`crate::origin`], [`crate::route`], [`crate::tls`],
+//! [`crate::upstream`]. Built by [`build`], published by [`live`], taken once per request by
+//! [`crate::proxy::begin`]; it lives until the last request that took it has ended.
 
 pub mod build;
 pub mod live;
@@ -15,6 +15,7 @@ pub mod seats;
 pub use live::Live;
 
 use crate::{
+    cache::Cache,
     cidr::AddressSet,
     config,
     files::Files,
@@ -42,6 +43,8 @@ pub struct Snapshot {
     pub announces: bool,
     /// Every upstream once, in the order of the config.
     pub groups: Vec<Arc<Group>>,
+    /// Every cache of responses.
+    pub caches: Vec<Arc<Cache>>,
     /// Where requests are logged.
     pub access_log: Option<Arc<AccessLog>>,
     /// What it was built from; for the next build and the control thread, never for a request.

@@ -1,11 +1,12 @@
 //! From the config's routes to compiled routes.
 //!
-//! Owns: what is compiled of one route. May touch: [`crate::config`], [`crate::files`],
-//! [`crate::filter`], [`crate::http1`], [`crate::message`], [`crate::route`]. Called by
-//! [`super::build`]; next: the router.
+//! Owns: what is compiled of one route. May touch: [`crate::cache`], [`crate::config`],
+//! [`crate::files`], [`crate::filter`], [`crate::http1`], [`crate::message`], [`crate::route`].
+//! Called by [`super::build`]; next: the router.
 
 use super::{Snapshot, live::Resources};
 use crate::{
+    cache::{Cache, Caching},
     config,
     files::{self, Files},
     filter::{
@@ -42,6 +43,7 @@ pub(super) struct Compiler<'a> {
     /// The last of each upstream, and what it was made of.
     forwards: HashMap<&'a str, (&'a config::Route, Arc<Forward>)>,
     trusted_fields: config::TrustedFields,
+    caches: &'a [Arc<Cache>],
     resources: &'a Resources,
 }
 
@@ -51,10 +53,11 @@ impl<'a> Compiler<'a> {
         upstreams: HashMap<&'a str, (&'a config::Upstream, &'a Arc<Group>)>,
         previous: Option<&Snapshot>,
         trusted_fields: config::TrustedFields,
+        caches: &'a [Arc<Cache>],
         resources: &'a Resources,
     ) -> Self {
         let directories = directories(previous);
-        Self { upstreams, directories, forwards: HashMap::new(), trusted_fields, resources }
+        Self { upstreams, directories, forwards: HashMap::new(), trusted_fields, caches, resources }
     }
 
     /// One route.
@@ -66,6 +69,7 @@ impl<'a> Compiler<'a> {
             matcher: RouteMatcher { path: path(&wanted.path), methods: wanted.methods.clone() },
             filters: filters(wanted),
             action: self.action(wanted),
+            caching: self.caching(wanted),
             max_body: wanted.max_body,
         }
     }
@@ -83,6 +87,15 @@ impl<'a> Compiler<'a> {
             })),
             config::Action::Forward(upstream) => Action::Forward(self.forward(wanted, upstream)),
         }
+    }
+
+    fn caching(&self, wanted: &config::Route) -> Option<Arc<Caching>> {
+        let (settings, config::Action::Forward(_)) = (wanted.cache.as_ref()?, &wanted.action)
+        else {
+            return None;
+        };
+        let cache = self.caches.iter().find(|it| *it.name == *settings.store)?;
+        Some(Arc::new(Caching::new(Arc::clone(cache), settings.clone())))
     }
 
     fn files(&mut self, wanted: &config::Files) -> Arc<Files> {

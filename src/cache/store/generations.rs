@@ -106,9 +106,10 @@ impl Generations {
     }
 
     /// Whether a response may be stored now: whether it is alive or stale, and its fetch didn't
-    /// begin too long ago to tell.
+    /// begin too long ago to tell. The label remembers it: a sweep that has been at its place already
+    /// may end, and forget a prefix that it was purged by, before anybody looks at it again.
     pub(super) fn admits(&self, label: &Label) -> bool {
-        self.state(label) != PurgeState::Dead && !self.prefixes.forgot(label.alive_at().0)
+        !self.prefixes.forgot(label.alive_at().0) && self.check(label) != PurgeState::Dead
     }
 
     /// Purges, hard or soft. When it has returned, all that was fetched before is purged.

@@ -8,7 +8,7 @@
 //! oldest note is dropped, and the line remembers only that something was purged then: all that
 //! has a mark in this line and is older counts as purged. So a purge hits too much
 //! - of what was fetched or looked at within the last 8,192 purges of different names: one object
-//! in 12,000 for each of its marks (that is how rarely a line gets seven of them);
+//!   in 12,000 for each of its marks (that is how rarely a line gets seven of them);
 //! - of what is older by far: one object in 8,192 for each of its marks, with every purge.
 //!
 //! It never hits too little. A plain table of 65,536 numbers has the same size, but hits one object

@@ -1,0 +1,77 @@
+//! Finding the stored response for a request.
+//!
+//! Owns: the two keys, that of the URL and that of its variant (RFC 9111 §4.1). May touch: nothing
+//! outside this room.
+
+use super::{
+    Cache,
+    kept::{CacheEntry, StoredResponse},
+    policy::{Freshness, vary::write_variant},
+    store::{StoreHit, StoreKey, StoredEntry},
+    url::codings,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, header::ACCEPT_ENCODING};
+use std::sync::Arc;
+
+/// What was found.
+pub struct LookedUp {
+    /// The key that fits the request as far as it is known: of the URL, or of the variant.
+    pub key: StoreKey,
+    /// What is there.
+    pub kept: Option<FoundKept>,
+}
+
+/// What is there.
+pub enum FoundKept {
+    /// A response, and how fresh it is: less than it was stored with if it was purged softly.
+    Response(Arc<StoredEntry<CacheEntry>>, Freshness),
+    /// Its last response could not be stored.
+    Passed,
+    /// Other variants, but not this one.
+    OtherVariants,
+}
+
+/// The response of an entry that has one.
+pub fn response(entry: &StoredEntry<CacheEntry>) -> Option<&StoredResponse> {
+    match entry.value() {
+        CacheEntry::Response(response) => Some(response),
+        CacheEntry::Variants(_) | CacheEntry::Passed(_) => None,
+    }
+}
+
+impl Cache {
+    /// Looks a URL up for a request with these fields, at `now` (Unix time).
+    pub fn look_up(&self, url: StoreKey, fields: &HeaderMap, now: u64) -> LookedUp {
+        let Some(hit) = self.store.get(url) else { return LookedUp { key: url, kept: None } };
+        let CacheEntry::Variants(names) = hit.entry.value() else {
+            return LookedUp { key: url, kept: Self::kept(hit, now) };
+        };
+        let key = variant_key(url, names, fields);
+        let kept = self.store.get(key).and_then(|hit| Self::kept(hit, now));
+        LookedUp { key, kept: Some(kept.unwrap_or(FoundKept::OtherVariants)) }
+    }
+
+    fn kept(hit: StoreHit<CacheEntry>, now: u64) -> Option<FoundKept> {
+        match hit.entry.value() {
+            CacheEntry::Response(response) => {
+                let fresh = if hit.stale { response.fresh.staled(now) } else { response.fresh };
+                Some(FoundKept::Response(hit.entry, fresh))
+            }
+            CacheEntry::Passed(until) if *until > now => Some(FoundKept::Passed),
+            CacheEntry::Passed(_) | CacheEntry::Variants(_) => None,
+        }
+    }
+}
+
+/// The key of the variant that a request with these fields gets.
+pub fn variant_key(url: StoreKey, names: &[HeaderName], fields: &HeaderMap) -> StoreKey {
+    if names.is_empty() {
+        return url;
+    }
+    let codings = names
+        .contains(&ACCEPT_ENCODING)
+        .then(|| codings(fields.get_all(ACCEPT_ENCODING).iter().map(HeaderValue::as_bytes)));
+    let mut variant = Vec::with_capacity(128);
+    write_variant(&mut variant, names, fields, codings);
+    StoreKey::of(&[&url.to_u128().to_be_bytes(), &variant])
+}
