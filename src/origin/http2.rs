@@ -27,6 +27,11 @@ use std::{
     time::Instant,
 };
 
+/// A body up to this size goes out with its head, without asking for room first: h2 finds none before
+/// it has opened the stream, so the body would need a turn and a write of its own. Less than every
+/// server's first window, unless the server has asked for a smaller one; then it waits within h2.
+const SHORT: usize = 16 * 1024;
+
 /// A request on its way.
 pub struct Sending {
     /// Nothing once all of it is sent, or the server wants no more.
@@ -89,8 +94,13 @@ impl Sending {
     ) -> Poll<Result<(), SendStopped>> {
         while let Some(stream) = &mut self.stream {
             if !self.left.is_empty() {
-                let room = ready!(poll_room(cx, stream, self.left.len()))?;
-                let data = self.left.split_to(room.min(self.left.len()));
+                let whole = self.sent == 0 && body.is_ended() && self.left.len() <= SHORT;
+                let data = if whole {
+                    take(&mut self.left)
+                } else {
+                    let room = ready!(poll_room(cx, stream, self.left.len()))?;
+                    self.left.split_to(room.min(self.left.len()))
+                };
                 self.sent += data.len() as u64;
                 let ends = self.left.is_empty() && body.is_ended();
                 stream.send_data(data, ends).map_err(SendStopped::Broke)?;
