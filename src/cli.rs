@@ -25,7 +25,7 @@ Usage:
   sheave health [--url URL]      ask a running daemon whether it is alive
   sheave demo                    see it work: no file and no server needed
 
-CommandOptions:
+Options:
   -c, --config FILE   default: config/sheave.toml, then /etc/sheave/sheave.toml
   --url URL           what `health` asks, default http://127.0.0.1:9900/live;
                       unix:FILE or unix:FILE:/PATH for a Unix socket

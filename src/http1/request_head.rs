@@ -123,7 +123,7 @@ fn lex(whole: &[u8], limits: HeadLimits) -> Result<Option<(RequestHead, usize)>,
 
 /// Gathers the fields, and reads those that concern the connection.
 struct FieldReader<'a> {
-    /// FieldLines that are sent on unchanged.
+    /// Lines that are sent on unchanged.
     passing: FieldLines<'a>,
     /// The others.
     aside: SmallVec<[Field<'a>; 8]>,

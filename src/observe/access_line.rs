@@ -1,6 +1,6 @@
 //! One line of the access log.
 //!
-//! Owns: its two forms. May touch: [`crate::message`]. WaitingLines are written without Rust's
+//! Owns: its two forms. May touch: [`crate::message`]. Lines are written without Rust's
 //! formatter (`write!`): with it a line cost two thirds of what the whole request does. Next:
 //! [`super::access_log`].
 
@@ -53,7 +53,7 @@ pub struct LineFacts<'a> {
     pub detail: Option<&'a str>,
 }
 
-/// WaitingLines that wait to be written.
+/// Lines that wait to be written.
 #[derive(Default)]
 pub struct WaitingLines {
     /// Each with its end.

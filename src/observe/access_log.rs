@@ -26,7 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// WaitingLines are gathered for this long, to be written together.
+/// Lines are gathered for this long, to be written together.
 const GATHER: Duration = Duration::from_millis(50);
 /// One worker's lines are written once they have this size: more would not fit the processor's
 /// cache.

@@ -155,7 +155,7 @@ fn read(
     read.text.lines = lines.shared(block);
     read.text.sized = read.text.length.is_some();
     if !nominated.is_empty() {
-        // Rare, and the fields may have come before `Connection`. BodyEnd fields can't be dropped
+        // Rare, and the fields may have come before `Connection`. Framing fields can't be dropped
         // this way.
         read.text.retain(|name| {
             is(name, b"content-length")

@@ -2,7 +2,7 @@
 //!
 //! Owns: the few numbers kept with every stored response. May touch: nothing outside this room.
 
-use super::{age::clamp, list::MAX_SECONDS};
+use super::{age::clamp, lifetime::LifetimeSource, list::MAX_SECONDS};
 
 /// How long a response that can be validated is worth keeping once nothing else allows its use:
 /// as long as it was fresh, but at least an hour and at most a day.
@@ -28,6 +28,8 @@ pub struct Freshness {
     pub(super) must_revalidate: bool,
     /// There is an `ETag` or a `Last-Modified` to validate it with.
     pub(super) has_validator: bool,
+    /// Who says for how long it is fresh.
+    pub(super) source: LifetimeSource,
     /// It was purged softly: it is stale, whatever the clock says.
     pub(super) staled: bool,
 }
@@ -45,6 +47,11 @@ impl Freshness {
     /// Until which age the response is fresh.
     pub fn lifetime(&self) -> u32 {
         self.lifetime
+    }
+
+    /// Who says for how long it is fresh.
+    pub fn source(&self) -> LifetimeSource {
+        self.source
     }
 
     /// How old the response was when it came.

@@ -32,6 +32,7 @@ pub use asked::Asked;
 pub use dates::complete_date;
 pub use fields::stored_fields;
 pub use freshness::Freshness;
+pub use lifetime::LifetimeSource;
 pub use not_stored::NotStored;
 pub use rules::{Rules, Times};
 pub use serving::{Decision, Why, decide, is_failure, may_serve_on_error};

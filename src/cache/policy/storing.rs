@@ -25,6 +25,18 @@ pub fn may_store(
     if !asked.is_get() {
         return Err(NotStored::Method);
     }
+    judge(asked, request, status, response, times, rules)
+}
+
+/// The same for any method: a HEAD too may have what is stored validated.
+fn judge(
+    asked: &Asked,
+    request: &HeaderMap,
+    status: StatusCode,
+    response: &HeaderMap,
+    times: Times,
+    rules: &Rules,
+) -> Result<Freshness, NotStored> {
     // §5.2.1.5.
     if asked.no_store() {
         return Err(NotStored::RequestNoStore);
@@ -33,8 +45,9 @@ pub fn may_store(
     permitted(status, response, &directives)?;
     shareable(request, response, &directives, rules)?;
     let initial_age = age::initial_age(response, times);
-    let lifetime = lifetime(status, response, &directives, times.received, initial_age, rules)
-        .ok_or(NotStored::Status)?;
+    let (lifetime, source) =
+        lifetime(status, response, &directives, times.received, initial_age, rules)
+            .ok_or(NotStored::Status)?;
     if rules.max_ttl == Some(0) {
         return Err(NotStored::MaxTtl);
     }
@@ -48,13 +61,18 @@ pub fn may_store(
         no_cache: directives.no_cache,
         must_revalidate: directives.never_stale() || directives.has_s_maxage(),
         has_validator: validation::conditions(response).iter().any(Option::is_some),
+        source,
         staled: false,
     })
 }
 
-/// What becomes of a stored response that a 304 freshens (§4.3.4): its new fields, and how fresh it
-/// is now, or why it may not be stored any longer. `status` is that of the stored response, `times`
-/// are those of the 304.
+/// What becomes of a stored response that a 304 freshens (§4.3.4), or the 200 to a HEAD that agrees
+/// with it (§4.3.5): its new fields, and how fresh it is now, or why it may not be stored any
+/// longer. `status` is that of the stored response, `times` are those of the new one.
+///
+/// With [`NotStored::RequestNoStore`] and [`NotStored::Authorization`], which are about this one
+/// request, the stored response stays as it was: the new one must leave no trace. With all other
+/// reasons, it goes.
 pub fn may_keep(
     asked: &Asked,
     request: &HeaderMap,
@@ -70,7 +88,7 @@ pub fn may_keep(
     if let Some(age) = not_modified.get(AGE) {
         updated.insert(AGE, age.clone());
     }
-    let verdict = may_store(asked, request, status, &updated, times, rules);
+    let verdict = judge(asked, request, status, &updated, times, rules);
     updated.remove(AGE);
     (updated, verdict)
 }

@@ -6,10 +6,13 @@ use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use super::{Asked, Freshness, NotStored, Rules, Times, may_store};
 
+mod ages;
+mod differences;
 mod differential;
 mod fields;
 mod laws;
 mod lifetimes;
+
 mod serving;
 mod storing;
 mod validating;
@@ -23,15 +26,21 @@ const HOUR_AGO: &str = "Sun, 06 Nov 1994 07:49:37 GMT";
 /// A minute later.
 const IN_A_MINUTE: &str = "Sun, 06 Nov 1994 08:50:37 GMT";
 
-/// A head from lines of `name: value`; a line is ended by `\n` or `|`.
+/// A head from lines of `name: value` with `|` between them. `cc` is `Cache-Control`, and `cdn` is
+/// `CDN-Cache-Control`.
 fn head(text: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    for line in text.split(['\n', '|']).filter(|it| !it.trim().is_empty()) {
+    for line in text.split('|').filter(|it| !it.trim().is_empty()) {
         let (name, value) = line.split_once(':').expect("a colon");
+        let name = match name.trim() {
+            "cc" => "cache-control",
+            "cdn" => "cdn-cache-control",
+            name => name,
+        };
         let value = value.trim().replace("NOW", DATE);
         let value = value.replace("HOUR_AGO", HOUR_AGO).replace("IN_A_MINUTE", IN_A_MINUTE);
         headers.append(
-            HeaderName::from_bytes(name.trim().as_bytes()).expect("a name"),
+            HeaderName::from_bytes(name.as_bytes()).expect("a name"),
             value.parse().expect("a value"),
         );
     }

@@ -11,10 +11,7 @@ use http::{
     },
 };
 
-use super::{
-    dates,
-    fields::{is_left_out, stored_fields},
-};
+use super::{dates, fields::stored_fields};
 
 /// The only line of a field.
 pub(super) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
@@ -97,8 +94,7 @@ pub fn update(stored: &HeaderMap, not_modified: &HeaderMap) -> HeaderMap {
     for name in new.keys() {
         let stays = NOT_UPDATED.contains(name)
             || *name == SET_COOKIE
-            || *name == ETAG && etag(stored).is_some()
-            || is_left_out(stored, name);
+            || *name == ETAG && etag(stored).is_some();
         if stays {
             continue;
         }

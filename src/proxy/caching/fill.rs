@@ -13,8 +13,8 @@ use crate::{
         kept::{CacheEntry, StoredResponse},
         lookup::{response, variant_key},
         policy::{
-            Asked, NotStored, Times, complete_date, may_serve_on_error, may_store, stored_fields,
-            validation,
+            Asked, NotStored, Times, complete_date, is_failure, may_keep, may_serve_on_error,
+            may_store, stored_fields, validation,
             vary::{self, Vary},
         },
         store::{Label, Seq, StoreKey, StoredBody, StoredEntry, StoredHead},
@@ -170,8 +170,7 @@ impl Job {
         if status == StatusCode::NOT_MODIFIED && self.kept.is_some() {
             return true;
         }
-        let is_error = matches!(status.as_u16(), 500 | 502 | 503 | 504);
-        is_error && self.serves_stale(Some(status.as_u16()))
+        is_failure(status) && self.serves_stale(Some(status.as_u16()))
     }
 
     fn serves_stale(&self, status: Option<u16>) -> bool {
@@ -193,20 +192,30 @@ impl Job {
         if !validation::freshens(&old, not_modified) {
             return false;
         }
-        let fields = validation::update(&old, not_modified);
         let status = StatusCode::from_u16(stored.head.status()).unwrap_or_default();
         let request = &self.facts.context.head.fields;
         let Some(request) = request.as_map() else { return false };
-        let fresh = may_store(&self.asked, request, status, &fields, times, &caching.rules);
-        let (Ok(fresh), Some(head)) = (fresh, stored_head(status, &stored_fields(&fields))) else {
-            // It may not be stored any more: it is the answer for those who wait, and then gone.
-            caching.cache.store.remove(self.key(caching, &fields));
-            self.ticket.flight.settle(Settled::Stored(Arc::clone(entry), Reused::Validated));
-            return true;
+        let (fields, fresh) =
+            may_keep(&self.asked, request, status, &old, not_modified, times, &caching.rules);
+        let settled = Settled::Stored(Arc::clone(entry), Reused::Validated);
+        let fresh = match fresh {
+            Ok(fresh) => fresh,
+            // This is about the one request only.
+            Err(NotStored::RequestNoStore | NotStored::Authorization) => {
+                self.ticket.flight.settle(settled);
+                return true;
+            }
+            // It is the answer for those who wait, and then gone.
+            Err(_) => {
+                caching.cache.store.remove(self.key(&old));
+                self.ticket.flight.settle(settled);
+                return true;
+            }
         };
+        let Some(head) = stored_head(status, &stored_fields(&fields)) else { return false };
         let label = entry.label().renewed(self.begun);
         let response = StoredResponse { head, fresh, body: stored.body.clone() };
-        let key = self.key(caching, &fields);
+        let key = self.key(&fields);
         let cache = &caching.cache;
         cache.store.refresh(key, entry, StoredEntry::new(label, CacheEntry::Response(response)));
         let now = cache.store.peek(key).map_or_else(|| Arc::clone(entry), |it| it.entry);
@@ -216,7 +225,7 @@ impl Job {
     }
 
     /// The key that a response with these fields is stored under.
-    fn key(&self, _: &Caching, fields: &HeaderMap) -> StoreKey {
+    fn key(&self, fields: &HeaderMap) -> StoreKey {
         let names = names(fields).unwrap_or_default();
         match self.facts.context.head.fields.as_map() {
             Some(request) => variant_key(self.url_key, &names, request),

@@ -5,6 +5,8 @@
 
 use http::Method;
 
+use NotStored as N;
+
 use super::{super::*, *};
 
 /// A row: the section, the request, the status, the response, and for how long it is fresh when
@@ -18,132 +20,83 @@ pub(super) fn check(rules: &Rules, table: &[Row]) {
     }
 }
 
+const AUTH: &str = "authorization: Basic eDp5";
+
+const STORED: &[Row] = &[
+    ("§3", "", 200, "cc: max-age=60", Ok(60)),
+    ("§3", "", 200, "expires: IN_A_MINUTE|date: NOW", Ok(60)),
+    ("§3", "", 200, "", Err(N::NotFresh)),
+    ("§3", "", 200, "etag: \"a\"", Ok(0)),
+    ("§3", "", 500, "etag: \"a\"", Err(N::Status)),
+    ("§3", "", 500, "cc: max-age=60", Ok(60)),
+    ("§3", "", 302, "location: /", Err(N::Status)),
+    ("§3", "", 302, "cc: s-maxage=60", Ok(60)),
+    ("§3", "", 299, "cc: max-age=60", Ok(60)),
+    ("§3", "", 404, "", Err(N::NotFresh)),
+    ("§3", "", 404, "cc: max-age=60", Ok(60)),
+    ("§3", "", 101, "cc: max-age=60", Err(N::Interim)),
+    ("§3", "", 304, "cc: max-age=60", Err(N::Interim)),
+    ("§3", "", 600, "cc: max-age=60", Err(N::Interim)),
+    ("§3.3", "", 206, "cc: max-age=60", Err(N::Partial)),
+    ("§3.3", "", 200, "cc: max-age=60|content-range: bytes 0-1/2", Err(N::Partial)),
+    ("§3.3", "range: bytes=0-1", 200, "cc: max-age=60", Ok(60)),
+    ("§3.5", AUTH, 200, "cc: max-age=60", Err(N::Authorization)),
+    ("§3.5", AUTH, 200, "cc: max-age=60, public", Ok(60)),
+    ("§3.5", AUTH, 200, "cc: max-age=60, public=x", Err(N::Authorization)),
+    ("§3.5", AUTH, 200, "cc: max-age=60, must-revalidate", Ok(60)),
+    ("§3.5", AUTH, 200, "cc: max-age=60, proxy-revalidate", Err(N::Authorization)),
+    ("§3.5", AUTH, 200, "cc: s-maxage=60", Ok(60)),
+    ("§3.5", AUTH, 200, "cc: s-maxage=x", Err(N::Authorization)),
+    ("§3.5", AUTH, 200, "expires: IN_A_MINUTE", Err(N::Authorization)),
+    ("§4.1", "", 200, "cc: max-age=60|vary: a|vary: b, *", Err(N::VaryAny)),
+    ("§4.1", "", 200, "cc: max-age=60|vary: a b", Err(N::VaryAny)),
+    ("§4.1", "", 200, "cc: max-age=60|vary: accept", Ok(60)),
+    ("§5.2.1.5", "cc: No-Store", 200, "expires: NOW", Err(N::RequestNoStore)),
+    ("§5.2.2.5", "", 200, "cc: max-age=60, no-store", Err(N::NoStore)),
+    ("§5.2.2.5", "", 200, "cc: max-age=60, no-store=x", Err(N::NoStore)),
+    ("§5.2.2.5", "", 200, "cc: no-store; x, max-age=60", Err(N::NoStore)),
+    ("§5.2.2.5", "", 200, "cc: max-age=60|cc: NO-STORE", Err(N::NoStore)),
+    ("§5.2", "", 200, "cc: x=\"no-store\", max-age=60", Ok(60)),
+    ("§5.2", "", 200, "cc: x=\"a\\\", no-store\", max-age=60", Ok(60)),
+    ("§5.2", "", 200, "cc: x=\"max-age=60, no-store", Err(N::NoStore)),
+    ("§5.2", "", 200, "cc: x-no-store, max-age=60", Ok(60)),
+    ("§5.2.2.7", "", 200, "cc: private, max-age=60", Err(N::Private)),
+    ("§5.2.2.7", "", 200, "cc: private=\"x-a\", max-age=60", Ok(60)),
+    ("§5.2.2.7", "", 200, "cc: private=x-a, max-age=60", Ok(60)),
+    ("§5.2.2.7", "", 200, "cc: private=\"\", max-age=60", Err(N::Private)),
+    ("§5.2.2.7", "", 200, "cc: private=\"a b\", max-age=60", Err(N::Private)),
+    ("§5.2.2.7", "", 200, "cc: private=\"*\", max-age=60", Err(N::Private)),
+    ("§5.2.2.7", "", 200, "cc: private=\"vary\", max-age=60", Err(N::Private)),
+    ("§5.2.2.7", "", 200, "cc: private=\"x, max-age=60", Err(N::Private)),
+    ("§5.2.2.7", "", 200, "cc: private=\"a\", private, max-age=9", Err(N::Private)),
+    ("§5.2.2.4", "", 200, "cc: no-cache, max-age=60", Err(N::NoCache)),
+    ("§5.2.2.4", "", 200, "cc: no-cache, max-age=60|etag: \"a\"", Ok(60)),
+    ("§5.2.2.4", "", 200, "cc: no-cache=\"x-a\", max-age=60", Ok(60)),
+    ("§5.2.2.3", "", 200, "cc: must-understand, no-store, max-age=60", Ok(60)),
+    ("§5.2.2.3", "", 299, "cc: must-understand, max-age=60", Err(N::NotUnderstood)),
+    ("§5.2.2.3", "", 206, "cc: must-understand, max-age=60", Err(N::Partial)),
+    ("§5.2.2.3", "", 200, "cc: must-understand=1, no-store, max-age=60", Err(N::NoStore)),
+    ("§5.4", "", 200, "pragma: no-cache|cc: max-age=60", Ok(60)),
+    ("§5.4", "", 200, "pragma: no-cache|expires: IN_A_MINUTE", Ok(60)),
+    ("§7.3", "", 200, "cc: max-age=60|set-cookie: a=b", Err(N::SetCookie)),
+    ("§7.3", "", 200, "cc: max-age=60, public|set-cookie: a=b", Ok(60)),
+    ("§7.3", "", 200, "cc: s-maxage=60|set-cookie: a=b", Ok(60)),
+    ("§7.3", "", 200, "cdn: max-age=60|set-cookie: a=b", Ok(60)),
+    ("§7.3", "", 200, "cdn: foo|etag: \"a\"|set-cookie: a=b", Err(N::SetCookie)),
+    ("§7.3", "", 200, "cc: max-age=60, private=\"Set-Cookie\"|set-cookie: a=b", Ok(60)),
+];
+
 #[test]
 #[allow(clippy::too_many_lines, reason = "a table")]
 fn what_may_be_stored() {
-    use NotStored as N;
-    const AUTH: &str = "authorization: Basic eDp5";
-    check(
-        &Rules::default(),
-        &[
-            ("§3", "", 200, "cache-control: max-age=60", Ok(60)),
-            ("§3", "", 200, "expires: IN_A_MINUTE|date: NOW", Ok(60)),
-            ("§3", "", 200, "", Err(N::NotFresh)),
-            ("§3", "", 200, "etag: \"a\"", Ok(0)),
-            ("§3", "", 500, "etag: \"a\"", Err(N::Status)),
-            ("§3", "", 500, "cache-control: max-age=60", Ok(60)),
-            ("§3", "", 302, "location: /", Err(N::Status)),
-            ("§3", "", 302, "cache-control: s-maxage=60", Ok(60)),
-            ("§3", "", 299, "cache-control: max-age=60", Ok(60)),
-            ("§3", "", 404, "", Err(N::NotFresh)),
-            ("§3", "", 404, "cache-control: max-age=60", Ok(60)),
-            ("§3", "", 101, "cache-control: max-age=60", Err(N::Interim)),
-            ("§3", "", 304, "cache-control: max-age=60", Err(N::Interim)),
-            ("§3", "", 600, "cache-control: max-age=60", Err(N::Interim)),
-            ("§3.3", "", 206, "cache-control: max-age=60", Err(N::Partial)),
-            (
-                "§3.3",
-                "",
-                200,
-                "cache-control: max-age=60|content-range: bytes 0-1/2",
-                Err(N::Partial),
-            ),
-            ("§3.3", "range: bytes=0-1", 200, "cache-control: max-age=60", Ok(60)),
-            ("§3.5", AUTH, 200, "cache-control: max-age=60", Err(N::Authorization)),
-            ("§3.5", AUTH, 200, "cache-control: max-age=60, public", Ok(60)),
-            ("§3.5", AUTH, 200, "cache-control: max-age=60, public=x", Err(N::Authorization)),
-            ("§3.5", AUTH, 200, "cache-control: max-age=60, must-revalidate", Ok(60)),
-            (
-                "§3.5",
-                AUTH,
-                200,
-                "cache-control: max-age=60, proxy-revalidate",
-                Err(N::Authorization),
-            ),
-            ("§3.5", AUTH, 200, "cache-control: s-maxage=60", Ok(60)),
-            ("§3.5", AUTH, 200, "cache-control: s-maxage=x", Err(N::Authorization)),
-            ("§3.5", AUTH, 200, "expires: IN_A_MINUTE", Err(N::Authorization)),
-            ("§4.1", "", 200, "cache-control: max-age=60|vary: a|vary: b, *", Err(N::VaryAny)),
-            ("§4.1", "", 200, "cache-control: max-age=60|vary: a b", Err(N::VaryAny)),
-            ("§4.1", "", 200, "cache-control: max-age=60|vary: accept", Ok(60)),
-            ("§5.2.1.5", "cache-control: No-Store", 200, "expires: NOW", Err(N::RequestNoStore)),
-            ("§5.2.2.5", "", 200, "cache-control: max-age=60, no-store", Err(N::NoStore)),
-            ("§5.2.2.5", "", 200, "cache-control: max-age=60, no-store=x", Err(N::NoStore)),
-            ("§5.2.2.5", "", 200, "cache-control: no-store; x, max-age=60", Err(N::NoStore)),
-            (
-                "§5.2.2.5",
-                "",
-                200,
-                "cache-control: max-age=60|cache-control: NO-STORE",
-                Err(N::NoStore),
-            ),
-            ("§5.2", "", 200, "cache-control: x=\"no-store\", max-age=60", Ok(60)),
-            ("§5.2", "", 200, "cache-control: x=\"a\\\", no-store\", max-age=60", Ok(60)),
-            ("§5.2", "", 200, "cache-control: x=\"max-age=60, no-store", Err(N::NoStore)),
-            ("§5.2", "", 200, "cache-control: x-no-store, max-age=60", Ok(60)),
-            ("§5.2.2.7", "", 200, "cache-control: private, max-age=60", Err(N::Private)),
-            ("§5.2.2.7", "", 200, "cache-control: private=\"x-a\", max-age=60", Ok(60)),
-            ("§5.2.2.7", "", 200, "cache-control: private=x-a, max-age=60", Ok(60)),
-            ("§5.2.2.7", "", 200, "cache-control: private=\"\", max-age=60", Err(N::Private)),
-            ("§5.2.2.7", "", 200, "cache-control: private=\"a b\", max-age=60", Err(N::Private)),
-            ("§5.2.2.7", "", 200, "cache-control: private=\"*\", max-age=60", Err(N::Private)),
-            ("§5.2.2.7", "", 200, "cache-control: private=\"vary\", max-age=60", Err(N::Private)),
-            ("§5.2.2.7", "", 200, "cache-control: private=\"x, max-age=60", Err(N::Private)),
-            (
-                "§5.2.2.7",
-                "",
-                200,
-                "cache-control: private=\"a\", private, max-age=9",
-                Err(N::Private),
-            ),
-            ("§5.2.2.4", "", 200, "cache-control: no-cache, max-age=60", Err(N::NoCache)),
-            ("§5.2.2.4", "", 200, "cache-control: no-cache, max-age=60|etag: \"a\"", Ok(60)),
-            ("§5.2.2.4", "", 200, "cache-control: no-cache=\"x-a\", max-age=60", Ok(60)),
-            ("§5.2.2.3", "", 200, "cache-control: must-understand, no-store, max-age=60", Ok(60)),
-            (
-                "§5.2.2.3",
-                "",
-                299,
-                "cache-control: must-understand, max-age=60",
-                Err(N::NotUnderstood),
-            ),
-            ("§5.2.2.3", "", 206, "cache-control: must-understand, max-age=60", Err(N::Partial)),
-            (
-                "§5.2.2.3",
-                "",
-                200,
-                "cache-control: must-understand=1, no-store, max-age=60",
-                Err(N::NoStore),
-            ),
-            ("§5.4", "", 200, "pragma: no-cache|cache-control: max-age=60", Ok(60)),
-            ("§5.4", "", 200, "pragma: no-cache|expires: IN_A_MINUTE", Ok(60)),
-            ("§7.3", "", 200, "cache-control: max-age=60|set-cookie: a=b", Err(N::SetCookie)),
-            ("§7.3", "", 200, "cache-control: max-age=60, public|set-cookie: a=b", Ok(60)),
-            ("§7.3", "", 200, "cache-control: s-maxage=60|set-cookie: a=b", Ok(60)),
-            ("§7.3", "", 200, "cdn-cache-control: max-age=60|set-cookie: a=b", Ok(60)),
-            (
-                "§7.3",
-                "",
-                200,
-                "cdn-cache-control: foo|etag: \"a\"|set-cookie: a=b",
-                Err(N::SetCookie),
-            ),
-            (
-                "§7.3",
-                "",
-                200,
-                "cache-control: max-age=60, private=\"Set-Cookie\"|set-cookie: a=b",
-                Ok(60),
-            ),
-        ],
-    );
+    check(&Rules::default(), STORED);
     let cookies = Rules { cookies: true, ..Rules::default() };
-    check(&cookies, &[("§7.3", "", 200, "cache-control: max-age=60|set-cookie: a=b", Ok(60))]);
+    check(&cookies, &[("§7.3", "", 200, "cc: max-age=60|set-cookie: a=b", Ok(60))]);
 }
 
 #[test]
 fn only_get_is_stored() {
-    let response = head("cache-control: max-age=60");
+    let response = head("cc: max-age=60");
     let times = Times { requested: NOW, received: NOW };
     for method in [Method::HEAD, Method::POST, Method::OPTIONS, Method::PUT] {
         let asked = Asked::new(&method, &HeaderMap::new(), true);
@@ -155,16 +108,7 @@ fn only_get_is_stored() {
 }
 
 #[test]
-fn the_default_statuses_are_those_that_hide_nothing() {
-    let rules = Rules::default();
-    assert_eq!((rules.min_ttl, rules.default_ttl, rules.max_ttl), (0, None, None));
-    assert!(rules.heed_client && !rules.cookies);
-    assert_eq!(rules.statuses, [200, 203, 204, 300, 301, 308, 410]);
-}
-
-#[test]
 fn every_reason_has_its_words() {
-    use NotStored as N;
     let all = [
         N::Method,
         N::RequestNoStore,
