@@ -16,6 +16,7 @@ use std::{
     future::pending,
     hash::BuildHasher,
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -33,6 +34,10 @@ const SETTLE: Duration = Duration::from_millis(200);
 const LOOK: Duration = Duration::from_secs(5);
 /// A check that takes longer is logged.
 const HANGS: Duration = Duration::from_secs(5);
+
+/// Larger files, as databases of countries, are told apart by their size and times: they can't be read
+/// every few seconds.
+const LARGE: u64 = 1 << 20;
 
 /// What every file held, by a hash.
 pub type Seen = HashMap<PathBuf, u64>;
@@ -243,9 +248,16 @@ fn parent(file: &Path) -> PathBuf {
 
 /// A hash of the content, so that touching a file is no change. A missing file has one, too.
 fn fingerprint(file: &Path) -> io::Result<u64> {
+    let hash = foldhash::fast::FixedState::default();
+    if let Ok(metadata) = std::fs::metadata(file)
+        && metadata.len() > LARGE
+    {
+        let times = [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime_nsec()];
+        return Ok(hash.hash_one((metadata.ino(), metadata.len(), times)));
+    }
     let content = match std::fs::read(file) {
         Err(error) if is_ours(&error) => return Err(error),
         read => read.ok(),
     };
-    Ok(foldhash::fast::FixedState::default().hash_one(content))
+    Ok(hash.hash_one(content))
 }
