@@ -65,6 +65,7 @@ fn context() -> Context {
         told: ToldOfClient::default(),
         trusted: false,
         number: 0,
+        country: None,
         started: Instant::now(),
     }
 }

@@ -38,8 +38,8 @@
 //!
 //! Imports go strictly down: `cli` → `demo` → `daemon`, `health` → `client` → `admin`, `proxy` →
 //! `snapshot` → `route` → `filter`, `files`, `origin`, `cache` → `upstream` → `observe` → `message`, `tls`,
-//! `task` → `config`, `http1` → `template`, `path`, `cidr`, `clock`, `loopback`, `credentials`,
-//! `settings`. Rooms between two arrows do not know each other. `tests/layering.rs` reads this and
+//! `task` → `config`, `http1` → `template`, `path`, `cidr`, `clock`, `loopback`, `country`,
+//! `credentials`, `settings`. Rooms between two arrows do not know each other. `tests/layering.rs` reads this and
 //! holds it.
 
 pub mod admin;
@@ -49,6 +49,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod country;
 pub mod credentials;
 pub mod daemon;
 pub mod demo;

@@ -43,6 +43,8 @@ pub enum Variable {
     Upstream,
     /// `{server}`: the address tried last, or empty.
     Server,
+    /// `{geo.country}`: two letters, or empty.
+    Country,
     /// `{request_id}`.
     RequestId,
     /// `{header.NAME}`: the first value of a request header, or empty.
@@ -99,7 +101,7 @@ pub struct TemplateError {
 }
 
 /// The variables without an argument, by name.
-const NAMED: [(&str, Variable); 19] = [
+const NAMED: [(&str, Variable); 20] = [
     ("client_ip", Variable::ClientIp),
     ("host", Variable::Host),
     ("uri", Variable::Uri),
@@ -111,6 +113,7 @@ const NAMED: [(&str, Variable); 19] = [
     ("upstream", Variable::Upstream),
     ("server", Variable::Server),
     ("request_id", Variable::RequestId),
+    ("geo.country", Variable::Country),
     ("tls.version", Variable::Tls(TlsFact::Version)),
     ("tls.cipher", Variable::Tls(TlsFact::Cipher)),
     ("tls.sni", Variable::Tls(TlsFact::ServerName)),

@@ -53,6 +53,7 @@ fn surroundings() -> tempfile::TempDir {
     surroundings::files_of_tls(&directory.path().join("tls"));
     certificate(&directory.path().join("tls"), "ca", 2099);
     certificate(&directory.path().join("tls"), "proxy", 2099);
+    surroundings::database(directory.path());
     fs::create_dir(directory.path().join("public")).expect("public");
     directory
 }
@@ -136,8 +137,9 @@ fn full_toml_has_every_key() {
     let directory = surroundings();
     let loaded = parse_in(directory.path(), &full_with_everything());
     let loaded = loaded.unwrap_or_else(|error| panic!("{error}"));
-    // `retry` and `tls` are written out at the upstream; a route's and a server's are the same tables.
-    let again = ["site[].route[].retry.", "upstream.*.servers[].tls."];
+    // `retry` and `tls` are written out at the upstream, `geo` at the site; a route's and a server's are
+    // the same tables.
+    let again = ["site[].route[].retry.", "site[].route[].geo.", "upstream.*.servers[].tls."];
     let missing: Vec<_> = (loaded.defaulted.iter())
         .filter(|key| !again.iter().any(|table| key.starts_with(table)))
         .collect();
@@ -196,12 +198,15 @@ fn the_optional_tables_of_full_toml_are_the_defaults() {
              strategy = \"consistent_hash\"",
         )
         .replace("\"127.0.0.1:3001\" }", "\"127.0.0.1:3001\", tls.name = \"app-1.internal\" }")
-        .replace("[[site]]", "[[site]]\nhosts = [\"api.example.com\"]");
+        .replace(
+            "[[site]]",
+            "[[site]]\nhosts = [\"api.example.com\"]\ngeo.database = \"geo.mmdb\"",
+        );
     let minimal = parse_in(directory.path(), &minimal).expect("minimal").config;
     assert_eq!(full.listeners, minimal.listeners);
     assert_eq!(full.upstreams, minimal.upstreams);
     assert_eq!(full.watched, minimal.watched);
-    assert_eq!(full.watched.len(), 6);
+    assert_eq!(full.watched.len(), 7);
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn surroundings() -> tempfile::TempDir {
         fs::write(file("key"), key.serialize_pem()).expect("key");
     }
     surroundings::files_of_tls(&directory.path().join("tls"));
+    surroundings::database(directory.path());
     fs::create_dir(directory.path().join("public")).expect("public");
     directory
 }
@@ -135,7 +136,7 @@ fn words_after<'a>(
 fn every_reason_is_in_the_docs() {
     let listed = fs::read_to_string(root().join("docs/observing.md")).expect("observing.md");
     let after_status = |c: char| c.is_ascii_uppercase() || matches!(c, '_' | ',' | ' ');
-    let rooms = ["src/proxy", "src/client", "src/daemon", "src/files"]
+    let rooms = ["src/proxy", "src/client", "src/daemon", "src/files", "src/filter"]
         .map(|room| sources(&root().join(room)));
     let mut seen = 0;
     for source in rooms.iter().flatten() {

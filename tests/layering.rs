@@ -221,8 +221,10 @@ fn the_config_is_for_builders() {
             let named = path.join("::");
             let is_config = path[0] == "config";
             let is_wrong = match source.room.as_str() {
-                "config" => !["config", "template", "path", "cidr", "credentials", "settings"]
-                    .contains(&path[0].as_str()),
+                "config" => {
+                    !["config", "country", "template", "path", "cidr", "credentials", "settings"]
+                        .contains(&path[0].as_str())
+                }
                 // Plain limits, compiled into the snapshot as they are.
                 "proxy" => is_config,
                 room => is_config && NO_CONFIG.contains(&room),

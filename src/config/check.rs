@@ -6,7 +6,7 @@
 
 use super::{
     Config, HostPattern, ListenAddress, Upstream, certificate, client_certificates,
-    document::ConfigText, nearest::did_you_mean, shadow::shadowed_by, system, ticket_keys,
+    document::ConfigText, geo, nearest::did_you_mean, shadow::shadowed_by, system, ticket_keys,
 };
 use std::{
     collections::{BTreeSet, HashMap},
@@ -30,6 +30,7 @@ pub(super) fn check(document: &ConfigText<'_>, config: &Config) {
             ticket_keys::check(document, &path("ticket_keys"), file);
         }
     }
+    geo::check(document, config);
     for upstream in &config.upstreams {
         servers(document, upstream);
     }

@@ -72,6 +72,8 @@ fn read(top: &Table<'_>) -> Config {
     let mut watched: Vec<_> = tls.flat_map(Tls::files).cloned().collect();
     let servers = upstreams.iter().flat_map(|it| &it.servers).filter_map(|it| it.tls.as_ref());
     watched.extend(servers.flat_map(ServerTls::files).cloned());
+    let routes = sites.iter().flat_map(|it| &it.routes);
+    watched.extend(routes.filter_map(|it| it.geo.as_ref()).map(|it| it.database.clone()));
     watched.sort();
     watched.dedup();
     Config {

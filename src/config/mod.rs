@@ -1,8 +1,8 @@
 //! What the user wrote: plain values with every default filled in, checked as a whole.
 //!
 //! Owns: reading the TOML text, one file per table, and the rules across tables (`check.rs`). May
-//! touch: [`crate::cidr`], [`crate::credentials`], [`crate::path`], [`crate::settings`],
-//! [`crate::template`]; no tokio. Next: [`crate::snapshot::build`] turns a [`Config`] into what
+//! touch: [`crate::cidr`], [`crate::country`], [`crate::credentials`], [`crate::path`],
+//! [`crate::settings`], [`crate::template`]; no tokio. Next: [`crate::snapshot::build`] turns a [`Config`] into what
 //! runs.
 
 mod access_log;
@@ -18,6 +18,7 @@ pub mod error;
 mod files;
 mod foreign_variables;
 mod forwarded;
+mod geo;
 mod header_edits;
 mod health_check;
 mod listen_address;
@@ -53,6 +54,7 @@ pub use check::clash;
 pub use error::{ConfigError, Diagnostic, Severity};
 pub use files::{FileCache, Files};
 pub use forwarded::{ForwardedFields, TrustedFields};
+pub use geo::Geo;
 pub use listen_address::ListenAddress;
 pub use listener::{
     Certificate, ClientCertificates, Listener, ListenerLimits, ListenerTimeouts, Tls,
@@ -96,6 +98,6 @@ pub struct Config {
     pub log: Log,
     /// The admin address; `[admin]` may be absent, the default address is used then.
     pub admin: Admin,
-    /// Files that the config names and that are watched for changes (certificates, keys).
+    /// Files that the config names and that are watched for changes (certificates, keys, databases).
     pub watched: Vec<PathBuf>,
 }

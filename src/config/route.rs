@@ -1,7 +1,7 @@
 //! `[[site.route]]`: match → action.
 
 use super::{
-    Files, ForwardedFields, Upstream,
+    Files, ForwardedFields, Geo, Upstream,
     header_edits::check_sendable,
     names::{method, path_pattern},
     site::TakenNames,
@@ -46,6 +46,8 @@ pub struct Route {
     pub response_buffer: usize,
     /// `cache`: which responses are stored, default none; only with `upstream`.
     pub cache: Option<RouteCache>,
+    /// `geo`: for which countries it is, default the site's.
+    pub geo: Option<Geo>,
     /// `max_body`: of a request, default 10 MiB, 0 = unlimited; 413.
     pub max_body: u64,
 }
@@ -179,6 +181,7 @@ impl Route {
             forwarded_fields: ForwardedFields::read(table),
             response_buffer: table.size("response_buffer", 32 << 10),
             cache: RouteCache::read(table),
+            geo: Geo::read(table),
             max_body: table.size("max_body", 10 << 20),
             action,
             path,

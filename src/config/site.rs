@@ -1,6 +1,6 @@
 //! `[[site]]`: a virtual host, its hosts, listeners and routes.
 
-use super::{Route, Upstream, names::host_pattern, table::Table};
+use super::{Geo, Route, Upstream, names::host_pattern, table::Table};
 use std::collections::HashMap;
 
 /// A virtual host.
@@ -12,6 +12,8 @@ pub struct Site {
     pub hosts: Vec<HostPattern>,
     /// `listeners`, by name; absent in the file = all of them, filled in here.
     pub listeners: Vec<String>,
+    /// `geo`: for which countries its routes are, unless a route has its own. Default all.
+    pub geo: Option<Geo>,
     /// The first that matches wins.
     pub routes: Vec<Route>,
 }
@@ -36,9 +38,14 @@ impl Site {
         let (hosts, first_host) = Self::read_hosts(table);
         let wanted = table.string("name").unwrap_or(first_host);
         let name = names.site.claim(&wanted);
-        let routes: Vec<_> = (table.tables("route", "[[site.route]]").iter())
-            .map(|route| Route::read(route, &name, upstreams, &mut names.route))
-            .collect();
+        let geo = Geo::read(table);
+        let mut read = |table: &Table<'_>| {
+            let route = Route::read(table, &name, upstreams, &mut names.route);
+            let geo = if table.has("geo") { route.geo } else { geo.clone() };
+            Route { geo, ..route }
+        };
+        let routes = table.tables("route", "[[site.route]]");
+        let routes: Vec<_> = routes.iter().map(&mut read).collect();
         if routes.is_empty() && !table.has("route") {
             let hint = "add a `[[site.route]]` below it, with `upstream = \"NAME\"`";
             table.absent(table.span.clone(), "a site has no routes", Some(hint.into()));
@@ -60,7 +67,8 @@ impl Site {
             }
             chosen
         });
-        Self { name, hosts, listeners: chosen.unwrap_or_else(|| listeners.to_vec()), routes }
+        let listeners = chosen.unwrap_or_else(|| listeners.to_vec());
+        Self { name, hosts, listeners, geo, routes }
     }
 
     /// The hosts, and the first as it was written.

@@ -52,7 +52,7 @@ impl StartError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(error) if error.unreadable => 3,
-            Self::Config(_) | Self::Build(BuildError::Tls(_)) => 1,
+            Self::Config(_) | Self::Build(BuildError::Tls(_) | BuildError::Countries(..)) => 1,
             Self::Build(BuildError::AccessLog(..)) | Self::Bind { .. } | Self::System(_) => 3,
         }
     }

@@ -1,9 +1,10 @@
 //! What sees a request's and a response's head on their way.
 //!
-//! Owns: the order. May touch: [`crate::clock`], [`crate::message`], [`crate::observe`],
-//! [`crate::template`]. Filters see heads only, and responses in the reverse order of requests.
+//! Owns: the order. May touch: [`crate::cidr`], [`crate::clock`], [`crate::country`],
+//! [`crate::message`], [`crate::observe`], [`crate::template`]. Filters see heads only, and responses in the reverse order of requests.
 //! Called by [`crate::proxy::handle`].
 
+pub mod geo;
 pub mod header_edits;
 
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     },
     observe::metrics::Metrics,
 };
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use std::pin::Pin;
 
 /// Sees heads on their way.
@@ -31,6 +32,8 @@ pub trait Filter: Send + Sync {
 pub enum Verdict<'a> {
     /// It goes on.
     Pass,
+    /// It is refused, with this word for the log, the counter and the answer.
+    Refuse(StatusCode, &'static str),
     /// It is answered here.
     Answer(Box<Stopped>),
     /// It has to wait, as for another server's word. Boxed: only who waits pays for that.

@@ -1,7 +1,7 @@
 //! What is known of a request, from its head to its end.
 //!
 //! Owns: the facts that templates, headers and logs read. May touch: [`crate::cidr`],
-//! [`crate::credentials`], [`crate::http1`], [`crate::template`]. Made once per request by
+//! [`crate::country`], [`crate::credentials`], [`crate::http1`], [`crate::template`]. Made once per request by
 //! [`crate::proxy::begin`].
 
 use super::{
@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     cidr::PeerAddress,
+    country::CountryCode,
     http1::{
         buffers::Parts,
         request::{Head, RequestFields},
@@ -156,6 +157,8 @@ pub struct Context {
     pub started: Instant,
     /// Made or passed on.
     pub id: RequestId,
+    /// Where the client is, if the route asks.
+    pub country: Option<CountryCode>,
 }
 
 impl Context {
@@ -241,6 +244,9 @@ impl Scope<'_> {
             Variable::Tls(fact) => {
                 let secured = self.context.peer.secured.as_deref();
                 text.push_str(secured.map_or("", |it| it.fact(*fact)));
+            }
+            Variable::Country => {
+                text.push_str(self.context.country.as_ref().map_or("", CountryCode::as_str));
             }
             Variable::RequestId => text.push_str(self.context.id.as_str()),
             Variable::Header(name) => text.push_str(&first_value(&head.fields, name)),
@@ -337,6 +343,7 @@ pub(crate) mod tests {
             .unwrap()
             .into_parts();
         Context {
+            country: None,
             peer: Arc::new(Peer::new(
                 PeerAddress::Ip([192, 0, 2, 1].into()),
                 "http".into(),

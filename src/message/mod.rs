@@ -1,8 +1,8 @@
 //! Parts of an HTTP message that every step shares.
 //!
 //! Owns: bodies, what a request knows of itself, and the rules for single fields. May touch:
-//! [`crate::cidr`], [`crate::credentials`], [`crate::http1`], [`crate::template`]. No step of a
-//! request's way is here.
+//! [`crate::cidr`], [`crate::country`], [`crate::credentials`], [`crate::http1`],
+//! [`crate::template`]. No step of a request's way is here.
 
 pub mod answer;
 pub mod body;

@@ -113,6 +113,9 @@ fn json(out: &mut Vec<u8>, line: &LineFacts<'_>, second: &str, millis: u32) {
     number(out, ",\"bytes_received\":", line.received);
     duration(out, ",\"duration_ms\":", line.took);
     string(out, ",\"route\":\"", line.route.as_bytes());
+    if let Some(country) = context.country {
+        string(out, ",\"country\":\"", country.as_str().as_bytes());
+    }
     if let Some(cache) = line.cache {
         string(out, ",\"cache\":\"", cache.as_bytes());
     }
@@ -274,6 +277,7 @@ mod tests {
             told: crate::message::forwarded::ToldOfClient::default(),
             trusted: false,
             number: 0,
+            country: None,
             started: Instant::now(),
             id: RequestId::Passed("id-1".into()),
         };

@@ -131,6 +131,7 @@ async fn route(
         let place = FilterPlace { route: &route.name, upstream, clock: *clock, metrics };
         let stopped = match filter.request(&mut facts.context, place) {
             Verdict::Pass => continue,
+            Verdict::Refuse(status, reason) => return Err(Refusal::new(status, reason)),
             Verdict::Answer(stopped) => Some(stopped),
             Verdict::Wait(word) => word.await,
         };

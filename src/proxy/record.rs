@@ -103,6 +103,7 @@ impl Record {
                     trusted,
                     number,
                     started: Instant::now(),
+                    country: None,
                 },
                 listener,
                 framed_twice,
@@ -175,7 +176,7 @@ impl Facts {
     /// The facts of a fetch with another head, made for this request or behind its answer.
     #[must_use]
     pub fn for_fetch(&self, head: Head) -> Self {
-        let Context { peer, told, trusted, number, id, .. } = &self.context;
+        let Context { peer, told, trusted, number, id, country, .. } = &self.context;
         Self {
             context: Context {
                 id: id.clone(),
@@ -185,6 +186,7 @@ impl Facts {
                 trusted: *trusted,
                 number: *number,
                 started: Instant::now(),
+                country: *country,
             },
             listener: self.listener,
             framed_twice: false,

@@ -283,7 +283,7 @@ mod tests {
         let read = || ToldOfClient::read(&head.fields, &proxies, believed, address);
         let told = if trusted { read() } else { ToldOfClient::default() };
         let id = RequestIds::new().take(&head.fields, trusted);
-        Context { id, head, peer, told, trusted, number: 0, started: Instant::now() }
+        Context { id, head, peer, told, trusted, number: 0, started: Instant::now(), country: None }
     }
 
     /// What an HTTP/1 server gets, without what is for its connection only.

@@ -1,13 +1,13 @@
 //! From a [`Config`] and what runs now to what runs next.
 //!
 //! Owns: the only way to make a [`Snapshot`]. May touch: [`crate::cache`], [`crate::config`],
-//! [`crate::http1`], [`crate::message`], [`crate::observe`], [`crate::origin`], [`crate::route`],
+//! [`crate::country`], [`crate::http1`], [`crate::message`], [`crate::observe`], [`crate::origin`], [`crate::route`],
 //! [`crate::tls`], [`crate::upstream`]; certificate and log files. A server that both configs have
 //! keeps its [`Server`]: health, counts and pooled connections survive. A failure leaves everything
 //! as it was. Routes are compiled by `routes`.
 
 use super::{
-    ListenerParts, Snapshot, TlsParts,
+    Databases, ListenerParts, Snapshot, TlsParts,
     live::Resources,
     reaches::Reaches,
     routes::{Compiler, status},
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     cache::Cache,
     config::{self, Config, HostPattern},
+    country::{CountryDatabase, DatabaseFault},
     http1::request_head::HeadLimits,
     message::forwarded::Believed,
     observe::{
@@ -34,6 +35,8 @@ use std::{collections::HashMap, fmt, io, path::PathBuf, sync::Arc, time::Duratio
 pub enum BuildError {
     /// A certificate changed or vanished between the check and the build.
     Tls(TlsError),
+    /// A database of countries changed or vanished.
+    Countries(PathBuf, DatabaseFault),
     /// The access log can't be opened.
     AccessLog(PathBuf, io::Error),
 }
@@ -42,6 +45,7 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tls(error) => error.fmt(f),
+            Self::Countries(path, fault) => write!(f, "error: `{}` {fault}", path.display()),
             Self::AccessLog(path, error) => {
                 let path = path.display();
                 write!(f, "error: `path` of [access_log], {path}, can't be opened: {error}")?;
@@ -70,7 +74,9 @@ pub fn build(
     let groups = groups.collect::<Result<Vec<_>, _>>().map_err(BuildError::Tls)?;
     let by_name = config.upstreams.iter().zip(&groups).map(|it| (it.0.name.as_str(), it)).collect();
     let caches = caches(&config, previous);
-    let mut compiler = Compiler::new(by_name, previous, config.trusted_fields, &caches, resources);
+    let databases = databases(&config, previous)?;
+    let fields = config.trusted_fields;
+    let mut compiler = Compiler::new(by_name, previous, fields, &caches, &databases, resources);
     let mut router = Router::default();
     let mut sites: HashMap<&str, Sites> = HashMap::new();
     for site in &config.sites {
@@ -108,6 +114,7 @@ pub fn build(
         announces: config.upstreams.iter().any(|it| it.proxy_protocol.is_some()),
         groups,
         caches,
+        databases,
         config: Arc::new(config),
     })
 }
@@ -126,6 +133,23 @@ fn caches(config: &Config, previous: Option<&Snapshot>) -> Vec<Arc<Cache>> {
         }
     };
     config.caches.iter().map(cache).collect()
+}
+
+/// A database whose file has not changed is not read again.
+fn databases(config: &Config, previous: Option<&Snapshot>) -> Result<Databases, BuildError> {
+    let known = previous.map_or(&[][..], |it| &it.databases[..]);
+    let mut databases = Databases::new();
+    let routes = config.sites.iter().flat_map(|it| &it.routes);
+    for config::Geo { database: path, .. } in routes.filter_map(|it| it.geo.as_ref()) {
+        if databases.iter().any(|it| it.path() == path) {
+            continue;
+        }
+        let kept = known.iter().find(|it| it.is_still(path)).cloned();
+        let read = || CountryDatabase::read(path).map(Arc::new);
+        let fault = |fault| BuildError::Countries(path.clone(), fault);
+        databases.push(kept.map_or_else(read, Ok).map_err(fault)?);
+    }
+    Ok(databases)
 }
 
 fn believed(wanted: config::TrustedFields) -> Believed {

@@ -1,7 +1,7 @@
 //! What is running: everything compiled from one config, immutable.
 //!
 //! Owns: the compiled parts of one config. May touch: [`crate::cache`], [`crate::cidr`],
-//! [`crate::clock`], [`crate::config`], [`crate::files`], [`crate::filter`], [`crate::http1`],
+//! [`crate::clock`], [`crate::config`], [`crate::country`], [`crate::files`], [`crate::filter`], [`crate::http1`],
 //! [`crate::message`], [`crate::observe`], [`crate::origin`], [`crate::route`], [`crate::tls`],
 //! [`crate::upstream`]. Built by [`build`], published by [`live`], taken once per request by
 //! [`crate::proxy::begin`]; it lives until the last request that took it has ended.
@@ -18,6 +18,7 @@ use crate::{
     cache::Cache,
     cidr::AddressSet,
     config,
+    country::CountryDatabase,
     files::Files,
     message::forwarded::Believed,
     observe::access_log::AccessLog,
@@ -26,6 +27,9 @@ use crate::{
     upstream::Server,
 };
 use std::{collections::HashMap, path::Path, sync::Arc};
+
+/// Databases of countries, one for each file.
+pub type Databases = Vec<Arc<CountryDatabase>>;
 
 /// Everything compiled from one config.
 pub struct Snapshot {
@@ -45,6 +49,8 @@ pub struct Snapshot {
     pub groups: Vec<Arc<Group>>,
     /// Every cache of responses.
     pub caches: Vec<Arc<Cache>>,
+    /// Every database of countries.
+    pub databases: Databases,
     /// Where requests are logged.
     pub access_log: Option<Arc<AccessLog>>,
     /// What it was built from; for the next build and the control thread, never for a request.

@@ -4,13 +4,14 @@
 //! [`crate::files`], [`crate::filter`], [`crate::http1`], [`crate::message`], [`crate::route`].
 //! Called by [`super::build`]; next: the router.
 
-use super::{Snapshot, live::Resources};
+use super::{Databases, Snapshot, live::Resources};
 use crate::{
     cache::{Cache, Caching},
     config,
     files::{self, Files},
     filter::{
         Chain, Filter,
+        geo::GeoFilter,
         header_edits::{Edits, HeaderEdits},
     },
     http1::fields::{FieldText, write_field},
@@ -44,6 +45,7 @@ pub(super) struct Compiler<'a> {
     forwards: HashMap<&'a str, (&'a config::Route, Arc<Forward>)>,
     trusted_fields: config::TrustedFields,
     caches: &'a [Arc<Cache>],
+    databases: &'a Databases,
     resources: &'a Resources,
 }
 
@@ -54,10 +56,11 @@ impl<'a> Compiler<'a> {
         previous: Option<&Snapshot>,
         trusted_fields: config::TrustedFields,
         caches: &'a [Arc<Cache>],
+        databases: &'a Databases,
         resources: &'a Resources,
     ) -> Self {
-        let directories = directories(previous);
-        Self { upstreams, directories, forwards: HashMap::new(), trusted_fields, caches, resources }
+        let (directories, forwards) = (directories(previous), HashMap::new());
+        Self { upstreams, directories, forwards, trusted_fields, caches, databases, resources }
     }
 
     /// One route.
@@ -67,7 +70,7 @@ impl<'a> Compiler<'a> {
             metrics: self.resources.metrics.route(&name),
             name,
             matcher: RouteMatcher { path: path(&wanted.path), methods: wanted.methods.clone() },
-            filters: filters(wanted),
+            filters: filters(wanted, self.databases),
             action: self.action(wanted),
             caching: self.caching(wanted),
             max_body: wanted.max_body,
@@ -198,7 +201,14 @@ fn path(wanted: &config::PathPattern) -> PathMatcher {
     }
 }
 
-fn filters(wanted: &config::Route) -> Chain {
+fn filters(wanted: &config::Route, databases: &Databases) -> Chain {
+    let mut filters: Vec<Box<dyn Filter>> = Vec::new();
+    if let Some(config::Geo { database, rule }) = &wanted.geo
+        && let Some(database) = databases.iter().find(|it| it.path() == database)
+    {
+        let (database, rule) = (Arc::clone(database), rule.clone());
+        filters.push(Box::new(GeoFilter { database, rule }));
+    }
     let edits = |it: &config::HeaderEdits| Edits::new(&it.set, &it.add, &it.remove);
     let unsuccessful = match edits(&wanted.response_headers) {
         all if wanted.response_headers.always => all,
@@ -206,7 +216,8 @@ fn filters(wanted: &config::Route) -> Chain {
     };
     let (request, response) = (edits(&wanted.request_headers), edits(&wanted.response_headers));
     let headers = HeaderEdits::new(request, response, unsuccessful);
-    Chain::new(headers.into_iter().map(|it| Box::new(it) as Box<dyn Filter>).collect())
+    filters.extend(headers.map(|it| Box::new(it) as Box<dyn Filter>));
+    Chain::new(filters)
 }
 
 fn respond(wanted: &config::Respond) -> Respond {

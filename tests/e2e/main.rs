@@ -25,6 +25,7 @@ mod fields;
 mod files;
 mod forwarded;
 mod framing;
+mod geo;
 mod grpc;
 mod health;
 mod http2;

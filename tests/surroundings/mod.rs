@@ -24,3 +24,9 @@ pub(crate) fn files_of_tls(directory: &Path) {
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     fs::set_permissions(directory.join("ticket.keys"), private).expect("permissions");
 }
+
+/// A database of countries.
+pub(crate) fn database(directory: &Path) {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/geo.mmdb");
+    fs::copy(shipped, directory.join("geo.mmdb")).expect("database");
+}
