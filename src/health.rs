@@ -1,4 +1,4 @@
-//! `sheave health`: asks a running daemon whether it is alive.
+//! Asks a running daemon, at its admin address: `sheave health`, `sheave purge` and the like.
 //!
 //! Owns: one small HTTP request over a plain or Unix socket, so that a container image needs no
 //! curl. May touch: nothing outside this room. It does not read the config: a file that is being
@@ -51,6 +51,35 @@ pub fn ask(url: &str) -> Result<(), String> {
         }
         _ => Err(format!("{url}: it answered `{line}`")),
     }
+}
+
+/// Sends a request to the admin address `admin`, as `127.0.0.1:9900` or `unix:FILE`, and gives back the
+/// status and the body of the answer.
+pub fn send(admin: &str, method: &str, path: &str, body: &str) -> Result<(u16, String), String> {
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nuser-agent: sheave\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let answer = if let Some(file) = admin.strip_prefix("unix:") {
+        connect_file(file).and_then(|stream| whole(stream, &request))
+    } else {
+        let authority = admin.strip_prefix("http://").unwrap_or(admin).trim_end_matches('/');
+        connect(authority).and_then(|stream| whole(stream, &request))
+    };
+    let answer = answer
+        .map_err(|error| format!("the daemon's admin address `{admin}` can't be asked: {error}"))?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split(' ').nth(1).and_then(|it| it.parse().ok());
+    let status = status.ok_or_else(|| format!("`{admin}` is no admin address of sheave"))?;
+    Ok((status, body.to_owned()))
+}
+
+fn whole(mut stream: impl Read + Write, request: &str) -> io::Result<String> {
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.take(16 * 1024 * 1024).read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 /// The place, and the path or else `/live`. As in nginx, `unix:FILE:/PATH` has both.

@@ -1,8 +1,10 @@
 //! The admin address: metrics, health, reload.
 //!
-//! Owns: its HTTP server, on the control thread. May touch: [`crate::snapshot`], [`crate::task`],
-//! [`crate::upstream`]. It is never on a listener for clients.
+//! Owns: its HTTP server, on the control thread. May touch: [`crate::cache`], [`crate::message`],
+//! [`crate::snapshot`], [`crate::task`], [`crate::upstream`]. It is never on a listener for
+//! clients.
 
+mod cache;
 mod certificates;
 mod health;
 mod upstreams;
@@ -13,7 +15,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
@@ -86,12 +88,17 @@ async fn answer(
         ("/ready", true) => ready(live),
         ("/live", true) => document(StatusCode::OK, &json!({ "status": "ok" })),
         ("/upstreams", true) => document(StatusCode::OK, &upstreams::upstreams(live)),
+        ("/cache", true) => document(StatusCode::OK, &cache::caches(live)),
+        ("/cache/explain", true) => cache::explain(live, request.uri().query()),
+        ("/purge", _) if request.method() == Method::POST => purge(request, live).await,
         ("/reload", _) if request.method() == Method::POST => reload(reloads).await,
         ("/", true) => text(StatusCode::OK, CONTENTS),
-        ("/metrics" | "/health" | "/ready" | "/live" | "/upstreams" | "/", _) => {
-            not_allowed("GET, HEAD")
-        }
-        ("/reload", _) => not_allowed("POST"),
+        (
+            "/metrics" | "/health" | "/ready" | "/live" | "/upstreams" | "/cache"
+            | "/cache/explain" | "/",
+            _,
+        ) => not_allowed("GET, HEAD"),
+        ("/reload" | "/purge", _) => not_allowed("POST"),
         _ => text(StatusCode::NOT_FOUND, CONTENTS),
     })
 }
@@ -101,10 +108,13 @@ const CONTENTS: &str = "GET  /metrics    Prometheus\n\
                         GET  /ready      whether to send requests here\n\
                         GET  /live       whether the process answers\n\
                         GET  /upstreams  every server and its state\n\
+                        GET  /cache      every cache and its counts; /cache/explain?url=URL: one response\n\
+                        POST /purge      take responses out of the caches\n\
                         POST /reload     load the config again\n";
 
 fn metrics(live: &Live) -> Response<Full<Bytes>> {
     upstreams::set_gauges(live);
+    cache::set_gauges(live);
     certificates::set_gauges(live);
     let mut response = Response::new(Full::from(live.metrics.text()));
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -120,6 +130,19 @@ fn ready(live: &Live) -> Response<Full<Bytes>> {
         Phase::Running => return document(StatusCode::OK, &json!({ "status": "ready" })),
     };
     document(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": status }))
+}
+
+/// The longest body of a purge.
+const LONGEST_PURGE: usize = 64 * 1024;
+
+async fn purge(request: Request<Incoming>, live: &Live) -> Response<Full<Bytes>> {
+    match Limited::new(request.into_body(), LONGEST_PURGE).collect().await {
+        Ok(body) => cache::purge(live, &body.to_bytes()),
+        Err(error) => {
+            let error = format!("the body can't be read: {error}");
+            document(StatusCode::BAD_REQUEST, &json!({ "error": error }))
+        }
+    }
 }
 
 async fn reload(reloads: &mpsc::Sender<Reload>) -> Response<Full<Bytes>> {

@@ -3,7 +3,7 @@
 //! Owns: the kinds of it, and its weight. May touch: nothing outside this room.
 
 use super::{
-    policy::Freshness,
+    policy::{Freshness, NotStored},
     store::{StoredBody, StoredHead, Weighed},
 };
 use http::HeaderName;
@@ -16,8 +16,8 @@ pub enum CacheEntry {
     /// The fields that choose between the responses of this URL (RFC 9111 §4.1), sorted.
     Variants(Box<[HeaderName]>),
     /// Its last response could not be stored. Until this second (Unix time), requests do not wait for
-    /// each other.
-    Passed(u64),
+    /// each other. And why.
+    Passed(u64, NotKept),
 }
 
 /// A stored response.
@@ -31,6 +31,33 @@ pub struct StoredResponse {
     pub body: StoredBody,
 }
 
+/// Why a response is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotKept {
+    /// By the rules of RFC 9111.
+    ByRule(NotStored),
+    /// By its size.
+    TooLarge,
+}
+
+impl NotKept {
+    /// In one word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::ByRule(rule) => rule.word(),
+            Self::TooLarge => "too_large",
+        }
+    }
+
+    /// In a sentence.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::ByRule(rule) => rule.sentence(),
+            Self::TooLarge => "the content is larger than `max_object` of the cache",
+        }
+    }
+}
+
 impl Weighed for CacheEntry {
     fn weight(&self) -> u64 {
         match self {
@@ -39,7 +66,7 @@ impl Weighed for CacheEntry {
                 size_of_val(&**names) as u64
                     + names.iter().map(|it| it.as_str().len() as u64).sum::<u64>()
             }
-            Self::Passed(_) => 0,
+            Self::Passed(..) => 0,
         }
     }
 }

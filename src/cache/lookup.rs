@@ -35,7 +35,7 @@ pub enum FoundKept {
 pub fn response(entry: &StoredEntry<CacheEntry>) -> Option<&StoredResponse> {
     match entry.value() {
         CacheEntry::Response(response) => Some(response),
-        CacheEntry::Variants(_) | CacheEntry::Passed(_) => None,
+        CacheEntry::Variants(_) | CacheEntry::Passed(..) => None,
     }
 }
 
@@ -57,8 +57,8 @@ impl Cache {
                 let fresh = if hit.stale { response.fresh.staled(now) } else { response.fresh };
                 Some(FoundKept::Response(hit.entry, fresh))
             }
-            CacheEntry::Passed(until) if *until > now => Some(FoundKept::Passed),
-            CacheEntry::Passed(_) | CacheEntry::Variants(_) => None,
+            CacheEntry::Passed(until, _) if *until > now => Some(FoundKept::Passed),
+            CacheEntry::Passed(..) | CacheEntry::Variants(_) => None,
         }
     }
 }

@@ -13,6 +13,7 @@ use super::{
     reload::{self, PreparedConfig, Preparing, ReloadSource, Reloading, Trigger},
     retired::retire,
     signals::{SignalAsk, Signals},
+    sweeping,
     tending::{self, Tending},
     watch::{Seen, Watch},
     worker::{self, Orders, WorkerEnd},
@@ -129,6 +130,7 @@ impl Control {
     pub async fn serve(mut self, mut signals: Signals) {
         self.live.set_phase(Phase::Running);
         task::spawn(expiry::watch(Arc::clone(&self.live)));
+        task::spawn(sweeping::sweep(Arc::clone(&self.live)));
         let workers = self.resources.workers;
         tracing::info!(workers, config = %self.path.display(), version = env!("CARGO_PKG_VERSION"), "ready");
         loop {

@@ -1,10 +1,10 @@
 //! Threads and sockets: the daemon from its start to its stop.
 //!
-//! Owns: the order of starting and stopping. May touch: [`crate::admin`], [`crate::client`],
-//! [`crate::config`], [`crate::http1`], [`crate::message`], [`crate::observe`], [`crate::origin`],
-//! [`crate::proxy`], [`crate::route`], [`crate::settings`], [`crate::snapshot`], [`crate::task`],
-//! [`crate::tls`], [`crate::upstream`]. [`run`] is what the command line calls; the thread that
-//! calls it becomes the control thread.
+//! Owns: the order of starting and stopping. May touch: [`crate::admin`], [`crate::cache`],
+//! [`crate::client`], [`crate::config`], [`crate::http1`], [`crate::message`], [`crate::observe`],
+//! [`crate::origin`], [`crate::proxy`], [`crate::route`], [`crate::settings`], [`crate::snapshot`],
+//! [`crate::task`], [`crate::tls`], [`crate::upstream`]. [`run`] is what the command line calls;
+//! the thread that calls it becomes the control thread.
 
 pub mod admin_socket;
 pub mod control;
@@ -12,6 +12,7 @@ pub mod expiry;
 pub mod reload;
 pub mod retired;
 pub mod signals;
+mod sweeping;
 pub mod tending;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! One line of the access log.
 //!
-//! Owns: its two forms. May touch: [`crate::message`]. Lines are written without Rust's
-//! formatter (`write!`): with it a line cost two thirds of what the whole request does. Next:
+//! Owns: its two forms. May touch: [`crate::message`]. Lines are written without Rust's formatter
+//! (`write!`): with it a line cost two thirds of what the whole request does. Next:
 //! [`super::access_log`].
 
 use crate::message::context::Context;

@@ -5,13 +5,14 @@
 
 use super::{
     RouteMetrics,
+    cache_metrics::CacheMetrics,
+    maker::Maker,
     outcome::AttemptOutcome,
     process::{ProcessMetrics, cpu_seconds},
     request_metrics::Family,
 };
 use prometheus::{
-    Encoder, Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-    core::Collector,
+    Encoder, Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 use std::{
     collections::HashMap,
@@ -101,6 +102,8 @@ pub struct Metrics {
     pub files_hits: IntCounter,
     /// `sheave_files_cache_misses_total`, set when the metrics are read.
     pub files_misses: IntCounter,
+    /// Of the caches of responses.
+    pub caches: CacheMetrics,
     /// `sheave_access_log_dropped_total`.
     pub access_log_dropped: IntCounter,
     /// `sheave_panics_total`.
@@ -109,39 +112,6 @@ pub struct Metrics {
     pub worker_restarts: IntCounter,
     /// `sheave_uptime_seconds`, set when the metrics are read.
     pub uptime: Gauge,
-}
-
-/// Makes metrics and registers them. Names are constants, so a failure is a mistake in this file.
-struct Maker(Registry);
-
-impl Maker {
-    fn register<C: Collector + Clone + 'static>(
-        &self,
-        name: &str,
-        made: prometheus::Result<C>,
-    ) -> C {
-        let made =
-            made.and_then(|metric| self.0.register(Box::new(metric.clone())).map(|()| metric));
-        made.unwrap_or_else(|error| {
-            unreachable!("the metric `{name}` is declared wrongly: {error}")
-        })
-    }
-
-    fn counter(&self, name: &str, help: &str) -> IntCounter {
-        self.register(name, IntCounter::new(name, help))
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> IntGauge {
-        self.register(name, IntGauge::new(name, help))
-    }
-
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.register(name, IntCounterVec::new(Opts::new(name, help), labels))
-    }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.register(name, IntGaugeVec::new(Opts::new(name, help), labels))
-    }
 }
 
 impl Metrics {
@@ -248,6 +218,7 @@ impl Metrics {
                 "Whether the last reload was taken into use.",
             ),
             files_hits: make.counter("sheave_files_cache_hits_total", "Files served from memory."),
+            caches: CacheMetrics::new(&make),
             files_misses: make
                 .counter("sheave_files_cache_misses_total", "Files served from the disk."),
             access_log_dropped: make.counter(

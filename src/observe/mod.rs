@@ -5,10 +5,12 @@
 
 pub mod access_line;
 pub mod access_log;
+pub mod cache_metrics;
 pub mod foreign;
 pub mod log_file;
 pub mod log_losses;
 pub mod logging;
+mod maker;
 pub mod metrics;
 pub mod outcome;
 pub mod process;

@@ -1,8 +1,8 @@
 //! A gRPC call on its way: its deadline, and errors of our own as it knows them.
 //!
 //! Owns: what a call's deadline does to timeouts and to its answer. May touch: [`crate::http1`],
-//! [`crate::message`], [`crate::origin`], [`crate::route`], [`crate::settings`]. Other requests pay for
-//! one flag. [`mod@super::forward`] and [`super::handle`] ask.
+//! [`crate::message`], [`crate::origin`], [`crate::route`], [`crate::settings`]. Other requests pay
+//! for one flag. [`mod@super::forward`] and [`super::handle`] ask.
 
 use super::{record::Facts, refusal::Refusal};
 use crate::{

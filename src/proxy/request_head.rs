@@ -1,9 +1,9 @@
 //! The head of a request as a server gets it, written straight from the client's.
 //!
 //! Owns: which fields pass, and which are replaced. May touch: [`crate::http1`],
-//! [`crate::message`], [`crate::origin`], [`crate::upstream`]. The rules are the same for HTTP/1 and
-//! HTTP/2 ([`super::field_sink`]); what is for one connection only is each protocol's.
-//! Next: [`crate::origin::exchange`] sends it, or [`crate::origin::http2`].
+//! [`crate::message`], [`crate::origin`], [`crate::upstream`]. The rules are the same for HTTP/1
+//! and HTTP/2 ([`super::field_sink`]); what is for one connection only is each protocol's. Next:
+//! [`crate::origin::exchange`] sends it, or [`crate::origin::http2`].
 
 use super::{
     field_sink::{FieldSink, OurField},

@@ -39,6 +39,7 @@ mod logs;
 mod memory;
 mod pools;
 mod proxy_protocol;
+mod purge;
 mod reload;
 mod responses;
 mod retry;

@@ -1,8 +1,8 @@
 //! Lists of directives: `name`, `name=token` and `name="quoted string"`, with commas between them.
 //!
-//! Owns: the grammar of `Cache-Control` (RFC 9111 §5.2). May touch: nothing outside this room.
-//! What breaks the grammar is not skipped: it is handed on as [`Argument::Malformed`], so that
-//! the directive's owner can take the safe side.
+//! Owns: the grammar of `Cache-Control` (RFC 9111 §5.2). May touch: nothing outside this room. What
+//! breaks the grammar is not skipped: it is handed on as [`Argument::Malformed`], so that the
+//! directive's owner can take the safe side.
 
 use http::HeaderValue;
 

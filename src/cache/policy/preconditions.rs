@@ -1,8 +1,8 @@
 //! A client's own conditions, answered from the cache (RFC 9111 §4.3.2; RFC 9110 §13).
 //!
 //! Owns: whether the client has what is stored, and what a 304 says to it. May touch: nothing
-//! outside this room.
-//! `If-Match` and `If-Unmodified-Since` are for servers only: a request with one is forwarded.
+//! outside this room. `If-Match` and `If-Unmodified-Since` are for servers only: a request with one
+//! is forwarded.
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,

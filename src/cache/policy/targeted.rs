@@ -1,8 +1,7 @@
 //! `CDN-Cache-Control` (RFC 9213): a dictionary of structured fields (RFC 8941 §3.2).
 //!
-//! Owns: its strict grammar. May touch: nothing outside this room.
-//! One mistake, and the whole field counts as missing (RFC 9213 §2.1): it must never be read as
-//! `Cache-Control` is.
+//! Owns: its strict grammar. May touch: nothing outside this room. One mistake, and the whole field
+//! counts as missing (RFC 9213 §2.1): it must never be read as `Cache-Control` is.
 
 use http::{HeaderMap, HeaderName};
 

@@ -10,7 +10,7 @@ use crate::{
         Cache, Caching,
         flight::{FetchFailed, Reused, Settled},
         flights::Ticket,
-        kept::{CacheEntry, StoredResponse},
+        kept::{CacheEntry, NotKept, StoredResponse},
         lookup::{response, variant_key},
         policy::{
             Asked, NotStored, Times, complete_date, is_failure, may_keep, may_serve_on_error,
@@ -248,17 +248,18 @@ impl Job {
         let request = self.facts.context.head.fields.map();
         let stored = may_store(&self.asked, request, status, fields, times, &caching.rules);
         let fresh = match stored {
-            Ok(_) if length.is_some_and(|it| it > cache.max_object()) => Err("too_large"),
+            Ok(_) if length.is_some_and(|it| it > cache.max_object()) => Err(NotKept::TooLarge),
             Ok(fresh) => Ok(fresh),
             Err(NotStored::RequestNoStore) => return Err(NotStored::RequestNoStore.word()),
-            Err(not) => Err(not.word()),
+            Err(rule) => Err(NotKept::ByRule(rule)),
         };
         let fresh = match fresh {
             Ok(fresh) => fresh,
             Err(why_not) => {
                 let until = unix_now() + PASSED;
-                self.store_under(cache, self.url_key, &[], CacheEntry::Passed(until));
-                return Err(why_not);
+                let passed = CacheEntry::Passed(until, why_not);
+                self.store_under(cache, self.url_key, &[], passed);
+                return Err(why_not.word());
             }
         };
         let names = names(fields).unwrap_or_default();
@@ -305,7 +306,12 @@ impl Job {
                 self.ticket.leave();
                 flight.overflow();
                 let until = unix_now() + PASSED;
-                self.store_under(cache, self.url_key, &[], CacheEntry::Passed(until));
+                self.store_under(
+                    cache,
+                    self.url_key,
+                    &[],
+                    CacheEntry::Passed(until, NotKept::TooLarge),
+                );
             }
             if poll_fn(|cx| flight.poll_push(cx, &mut data)).await.is_err() {
                 // Nobody reads it, and it will not be stored. Dropping the body tells the server.

@@ -1,6 +1,7 @@
 //! A second opinion: the `http-cache-semantics` crate, which follows RFC 7234.
 //!
-//! Owns: the comparison. [`super::differences`] lists what is decided otherwise here. May touch: nothing outside this room.
+//! Owns: the comparison. [`super::differences`] lists what is decided otherwise here. May touch:
+//! nothing outside this room.
 
 use std::time::{Duration, UNIX_EPOCH};
 

@@ -1,6 +1,7 @@
 //! Tables: how long what is stored is fresh.
 //!
-//! Owns: the tests of §4.2, RFC 9213 and the operator's rules. May touch: nothing outside this room.
+//! Owns: the tests of §4.2, RFC 9213 and the operator's rules. May touch: nothing outside this
+//! room.
 
 use NotStored as N;
 

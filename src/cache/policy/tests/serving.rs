@@ -1,6 +1,7 @@
 //! Tables: what a stored response may answer, and how old it is.
 //!
-//! Owns: the tests of §4, §4.2.3, §4.2.4, §5.2.1 and RFC 5861. May touch: nothing outside this room.
+//! Owns: the tests of §4, §4.2.3, §4.2.4, §5.2.1 and RFC 5861. May touch: nothing outside this
+//! room.
 
 use http::Method;
 

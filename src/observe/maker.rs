@@ -1,0 +1,41 @@
+//! Makes metrics and registers them.
+//!
+//! Owns: the library's types for it. May touch: nothing outside this room. For [`super::metrics`]
+//! and the files that have some of them.
+
+use prometheus::{
+    IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
+};
+
+/// Makes metrics and registers them. Names are constants, so a failure is a mistake in this file.
+pub(super) struct Maker(pub(super) Registry);
+
+impl Maker {
+    pub(super) fn register<C: Collector + Clone + 'static>(
+        &self,
+        name: &str,
+        made: prometheus::Result<C>,
+    ) -> C {
+        let made =
+            made.and_then(|metric| self.0.register(Box::new(metric.clone())).map(|()| metric));
+        made.unwrap_or_else(|error| {
+            unreachable!("the metric `{name}` is declared wrongly: {error}")
+        })
+    }
+
+    pub(super) fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.register(name, IntCounter::new(name, help))
+    }
+
+    pub(super) fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.register(name, IntGauge::new(name, help))
+    }
+
+    pub(super) fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.register(name, IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    pub(super) fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.register(name, IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+}
