@@ -39,7 +39,8 @@ fn answers(address: SocketAddr) -> bool {
 #[test]
 fn three_hundred_reloads_under_load_fail_nobody_and_leak_nothing() {
     let servers = Server::start_several(4);
-    let daemon = Daemon::start(&generation(0, &servers));
+    let dir = tempfile::tempdir().expect("a directory");
+    let daemon = Daemon::start_frugal(dir, &generation(0, &servers).text());
     // Written is what may be in force, confirmed what must be, or something later.
     let (written, confirmed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let (at_most, at_least) = (Arc::clone(&written), Arc::clone(&confirmed));
@@ -68,14 +69,20 @@ fn three_hundred_reloads_under_load_fail_nobody_and_leak_nothing() {
         if n % 2 == 1 && n % 20 < 2 {
             until(&format!("the listener of {n}"), || answers(daemon.address("odd")));
         }
-        // By now the allocator has got what it needs, which it gets in steps of 2 MiB.
         if n == 100 {
             load.wait_for(load.done() + 500);
             early = memory(&daemon);
         }
     }
-    load.wait_for(load.done() + 500);
-    let late = memory(&daemon);
+    // What a leak holds stays; what requests under way hold comes and goes.
+    let mut late = f64::MAX;
+    for _ in 0..20 {
+        load.wait_for(load.done() + 500);
+        late = late.min(memory(&daemon));
+        if late < early * 1.1 {
+            break;
+        }
+    }
     let outcome = load.stop();
     outcome.expect_no_failure();
     assert!(early > 0.0, "the memory is measured");
