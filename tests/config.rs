@@ -5,7 +5,8 @@ mod surroundings;
 use insta::Settings;
 use sheave::{
     config::{
-        Action, Config, ConfigError, FileCache, Files, ListenAddress, Loaded, Severity, load, parse,
+        Action, Config, ConfigError, FileCache, FileFields, Files, ListenAddress, Loaded, Severity,
+        load, parse,
     },
     settings::Retry,
 };
@@ -218,6 +219,9 @@ fn defaults_are_as_documented() {
         root: "public".into(),
         index: vec!["index.html".into()],
         dotfiles: false,
+        fields: FileFields::default(),
+        try_files: Vec::new(),
+        missing: 404,
         cache: Some(FileCache::default()),
     };
     assert_eq!(*files, expected);

@@ -1,6 +1,7 @@
 //! `files = { … }` of a route: a directory served.
 
-use super::{table::Table, tree::ValueKind};
+use super::{FileFields, table::Table, tree::ValueKind};
+use crate::template::Template;
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -16,6 +17,12 @@ pub struct Files {
     pub index: Vec<String>,
     /// `dotfiles`: serve names that start with a dot, default false.
     pub dotfiles: bool,
+    /// `cache_control`, `immutable` and `download`.
+    pub fields: FileFields,
+    /// `try_files`: looked up in turn in place of the path, default none.
+    pub try_files: Vec<Template>,
+    /// The status if there is none of them, at the end of `try_files`: default 404.
+    pub missing: u16,
     /// `cache`, default as below; `cache = false` is none.
     pub cache: Option<FileCache>,
 }
@@ -56,8 +63,12 @@ impl Files {
             }
             texts.into_iter().map(|text| text.value.clone()).collect()
         });
+        let (try_files, missing) = read_tries(table);
         Self {
             root,
+            fields: FileFields::read(table),
+            try_files,
+            missing,
             index: index.unwrap_or_else(|| vec!["index.html".to_owned()]),
             dotfiles: table.boolean("dotfiles", false),
             cache: Self::read_cache(table),
@@ -72,6 +83,32 @@ impl Files {
             _ => Some(FileCache::read(&table.table("cache"))),
         }
     }
+}
+
+/// Paths, and a status at the end.
+fn read_tries(table: &Table<'_>) -> (Vec<Template>, u16) {
+    let values = table.array("try_files").unwrap_or_default();
+    let (mut paths, mut missing) = (Vec::new(), 404);
+    for (index, value) in values.iter().enumerate() {
+        let is_last = index + 1 == values.len();
+        let hint = match &value.kind {
+            ValueKind::Text(text) if text.value.starts_with(['/', '{']) => {
+                paths.extend(table.template_in(text));
+                continue;
+            }
+            ValueKind::Integer(Some(status @ 400..=599)) if is_last => {
+                missing = *status as u16;
+                continue;
+            }
+            ValueKind::Text(text) if text.value.starts_with('=') => {
+                format!("write the status as a number, at the end: `{}`", &text.value[1..])
+            }
+            ValueKind::Text(text) => format!("write `\"/{}\"`", text.value),
+            _ => "write paths, as `\"{path}\"`; the last may be a status from 400 on".into(),
+        };
+        table.error(value.span.clone(), "this is no path to try", Some(hint));
+    }
+    (paths, missing)
 }
 
 /// Whether files in `directory` are inside `root`.

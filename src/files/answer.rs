@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
-    header::{ALLOW, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED, LOCATION},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED, LOCATION},
 };
 
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
 };
 
 use super::{
+    FileRequest,
     body::{from_file, held},
     document::{Contents, Document},
     resolve::NoFile,
@@ -40,6 +41,16 @@ pub struct Refused {
 }
 
 impl Refused {
+    /// Nothing is there, also not at the other paths.
+    pub fn missing(status: StatusCode) -> Self {
+        Self::new(status, "file_not_found")
+    }
+
+    /// Whether another path may be tried.
+    pub fn is_missing(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
+    }
+
     fn new(status: StatusCode, reason: &'static str) -> Self {
         Self { status, reason, detail: None, field: None }
     }
@@ -92,10 +103,10 @@ impl From<NoFile> for Refused {
 /// Without `conditions` there are neither.
 pub(super) fn with_document(
     document: &Document,
-    method: &Method,
-    conditions: Option<&HeaderMap>,
+    asked: &FileRequest<'_>,
 ) -> Result<Answer<Body>, Refused> {
-    let Some(headers) = conditions else { return Ok(whole(document, method)) };
+    let method = asked.method;
+    let Some(headers) = asked.conditions else { return Ok(whole(document, method)) };
     Ok(match conditional::evaluate(headers, &document.validators) {
         Precondition::Proceed => {
             match range::of(method, headers, &document.validators, document.length) {
@@ -118,7 +129,7 @@ fn whole(document: &Document, method: &Method) -> Answer<Body> {
     } else {
         match &document.contents {
             Contents::Held(bytes, twin) => held(bytes, twin.as_ref(), 0, document.length),
-            Contents::Open(file) => from_file(Arc::clone(file), 0, document.length),
+            Contents::Open(file) => from_file(Arc::clone(file), document.stamp, 0, document.length),
         }
     };
     let fields = Fields::Text(document.description.clone());
@@ -130,7 +141,7 @@ fn part(document: &Document, first: u64, last: u64) -> Answer<Body> {
     let length = last - first + 1;
     let body = match &document.contents {
         Contents::Held(bytes, twin) => held(bytes, twin.as_ref(), first, length),
-        Contents::Open(file) => from_file(Arc::clone(file), first, length),
+        Contents::Open(file) => from_file(Arc::clone(file), document.stamp, first, length),
     };
     let fields = Fields::Text(document.description.clone());
     let mut answer = Answer { fields, ..Answer::new(StatusCode::PARTIAL_CONTENT, body) };
@@ -143,7 +154,11 @@ fn part(document: &Document, first: u64, last: u64) -> Answer<Body> {
 /// 304: only the fields that the client needs for the copy that it has (RFC 9110 §15.4.5).
 fn not_modified(document: &Document) -> Answer<Body> {
     let validators = &document.validators;
-    let own = [(ETAG, &validators.etag), (LAST_MODIFIED, &validators.last_modified)];
+    let own = [
+        (ETAG, &validators.etag),
+        (LAST_MODIFIED, &validators.last_modified),
+        (CACHE_CONTROL, &document.cache_control),
+    ];
     own.into_iter().fold(with_status(StatusCode::NOT_MODIFIED), |answer, (name, value)| match value
     {
         Some(value) => answer.with(name, value.clone()),

@@ -4,7 +4,7 @@
 //! [`crate::http1`], [`crate::message`]; the open file, in the blocking pool. Next: the connection,
 //! which pulls it.
 
-use super::document::Twin;
+use super::document::{Stamp, Twin};
 use crate::{
     http1::{
         buffers,
@@ -37,12 +37,12 @@ pub(super) fn held(bytes: &Bytes, twin: Option<&Twin>, start: u64, length: u64) 
     }
 }
 
-/// The `length` bytes of `file` from `start` on.
-pub(super) fn from_file(file: Arc<File>, start: u64, length: u64) -> Body {
+/// The `length` bytes of `file` from `start` on, as they were when it had this stamp.
+pub(super) fn from_file(file: Arc<File>, stamp: Stamp, start: u64, length: u64) -> Body {
     if length == 0 {
         return Body::Empty;
     }
-    Body::stream(FileReader { file, next: start, left: length, reading: None })
+    Body::stream(FileReader { file, stamp, next: start, left: length, reading: None })
 }
 
 /// The rest of a file that is held in memory and open, too: from memory, or moved by the kernel out
@@ -87,6 +87,7 @@ impl Source for Twinned {
 #[derive(Debug)]
 struct FileReader {
     file: Arc<File>,
+    stamp: Stamp,
     /// Where the next read starts.
     next: u64,
     /// Announced and not yet given out.
@@ -98,13 +99,18 @@ struct FileReader {
 impl FileReader {
     /// The next part, unless it is being read already or would have to be.
     fn moved(&mut self) -> Option<Moved> {
-        if self.reading.is_some() {
+        // One that was written over is read, and found out.
+        if self.reading.is_some() || !self.is_as_it_was() {
             return None;
         }
         let moved = Moved::InFile(InFile::at_hand(&self.file, self.next, self.left)?);
         self.next += moved.left();
         self.left -= moved.left();
         Some(moved)
+    }
+
+    fn is_as_it_was(&self) -> bool {
+        self.file.metadata().is_ok_and(|it| self.stamp.still_holds(&it))
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Bytes>> {
@@ -119,6 +125,10 @@ impl FileReader {
         };
         self.reading = None;
         let chunk = read?;
+        if !self.is_as_it_was() {
+            // Half of the old and half of the new is worse than an end.
+            return Poll::Ready(Err(io::Error::other("it was written over while it was sent")));
+        }
         if chunk.is_empty() {
             // The file has become shorter. A short body must never look complete.
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
@@ -208,6 +218,10 @@ mod tests {
         (file, bytes)
     }
 
+    fn stamp(file: &File) -> Stamp {
+        Stamp::of(&file.metadata().expect("metadata"))
+    }
+
     #[tokio::test]
     async fn sends_exactly_the_part() {
         let (file, bytes) = file(3 * CHUNK + 7);
@@ -220,7 +234,7 @@ mod tests {
             (9, 3 * CHUNK - 2),
             (3, 0),
         ] {
-            let body = from_file(Arc::clone(&file), start, length);
+            let body = from_file(Arc::clone(&file), stamp(&file), start, length);
             assert_eq!(body.length().exact(), Some(length));
             assert_eq!(body.is_ended(), length == 0);
             let sent = collected(body).await;
@@ -231,7 +245,8 @@ mod tests {
     #[tokio::test]
     async fn chunks_held_by_others_are_not_overwritten() {
         let (file, bytes) = file(8 * CHUNK);
-        let mut body = from_file(Arc::new(file), 0, 8 * CHUNK);
+        let stamp = stamp(&file);
+        let mut body = from_file(Arc::new(file), stamp, 0, 8 * CHUNK);
         let mut held = Vec::new();
         while let Some(chunk) = next(&mut body).await {
             let chunk = chunk.expect("read");
@@ -251,7 +266,7 @@ mod tests {
     async fn a_file_that_shrinks_is_an_error() {
         let (file, _) = file(3 * CHUNK);
         let file = Arc::new(file);
-        let mut body = from_file(Arc::clone(&file), 0, 3 * CHUNK);
+        let mut body = from_file(Arc::clone(&file), stamp(&file), 0, 3 * CHUNK);
         assert!(next(&mut body).await.expect("a chunk").is_ok());
         file.set_len(CHUNK / 2).expect("cut");
         let mut sent = CHUNK;
@@ -261,17 +276,30 @@ mod tests {
                 Err(error) => break error,
             }
         };
-        let BodyError::File(error) = error else { panic!("{error}") };
-        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        assert!(matches!(error, BodyError::File(_)), "{error}");
         assert!(sent < 3 * CHUNK);
+        assert!(next(&mut body).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_written_over_is_an_error() {
+        let (file, _) = file(3 * CHUNK);
+        let mut body =
+            from_file(Arc::new(file.try_clone().expect("a file")), stamp(&file), 0, 3 * CHUNK);
+        assert!(next(&mut body).await.expect("a chunk").is_ok());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        file.write_at(b"new", 2 * CHUNK).expect("written");
+        assert!(matches!(next(&mut body).await, Some(Err(BodyError::File(_)))));
         assert!(next(&mut body).await.is_none());
     }
 
     #[tokio::test]
     async fn a_file_that_grows_is_cut_where_announced() {
         let (mut file, bytes) = file(10);
+        let stamp = stamp(&file);
+        std::thread::sleep(std::time::Duration::from_millis(20));
         file.write_all(b"more").expect("written");
-        let body = from_file(Arc::new(file), 0, 10);
+        let body = from_file(Arc::new(file), stamp, 0, 10);
         assert_eq!(collected(body).await, bytes);
     }
 }

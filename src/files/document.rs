@@ -5,9 +5,9 @@
 //! [`super::memory`] keeps the small ones, [`super::answer`] makes a response.
 
 use std::{
-    fs::{File, Metadata},
+    fs::{File, Metadata, OpenOptions},
     io::{self, Read, Seek},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
     sync::{
         Arc, LazyLock,
@@ -17,9 +17,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 
-use super::{content_type, resolve::NoFile};
+use super::{content_type, labels::FileLabels, resolve::NoFile};
 use crate::{
     http1::fields::{FieldText, write_field, write_length},
     message::conditional::Validators,
@@ -37,11 +37,13 @@ const TRIES: usize = 3;
 #[derive(Debug)]
 pub(super) struct Document {
     pub(super) validators: Validators,
+    /// How long it may be kept.
+    pub(super) cache_control: Option<HeaderValue>,
     /// The fields of a response with all of it, written once.
     pub(super) description: FieldText,
     pub(super) length: u64,
     pub(super) contents: Contents,
-    stamp: Stamp,
+    pub(super) stamp: Stamp,
     settled: bool,
 }
 
@@ -105,15 +107,27 @@ impl Document {
 
     /// `now` is a moment before `metadata` was looked at.
     fn new(
-        name: &Path,
+        (name, labels): (&Path, &FileLabels),
         metadata: &Metadata,
         contents: Contents,
         now: SystemTime,
     ) -> io::Result<Self> {
         let stamp = Stamp::of(metadata);
         let validators = Validators::of_file(metadata.modified()?, metadata.len(), now);
+        let content_type = content_type::of(name);
+        let cache_control = labels.cache_control(name, &content_type);
+        let fields = [
+            (header::CONTENT_TYPE, Some(&content_type)),
+            (header::CONTENT_DISPOSITION, labels.disposition(name).as_ref()),
+            (header::ETAG, validators.etag.as_ref()),
+            (header::LAST_MODIFIED, validators.last_modified.as_ref()),
+            (header::CACHE_CONTROL, cache_control.as_ref()),
+            (header::ACCEPT_RANGES, Some(&HeaderValue::from_static("bytes"))),
+        ]
+        .map(|(name, value)| (name, value.cloned()));
         Ok(Self {
-            description: describe(&content_type::of(name), &validators, metadata.len()),
+            description: describe(&fields, metadata.len()),
+            cache_control,
             validators,
             length: metadata.len(),
             contents,
@@ -123,16 +137,12 @@ impl Document {
     }
 }
 
-fn describe(content_type: &HeaderValue, validators: &Validators, length: u64) -> FieldText {
+fn describe(fields: &[(HeaderName, Option<HeaderValue>)], length: u64) -> FieldText {
     let mut lines = Vec::new();
-    for (name, value) in [
-        (header::CONTENT_TYPE, Some(content_type)),
-        (header::ETAG, validators.etag.as_ref()),
-        (header::LAST_MODIFIED, validators.last_modified.as_ref()),
-        (header::ACCEPT_RANGES, Some(&HeaderValue::from_static("bytes"))),
-    ] {
-        let value = value.map(HeaderValue::as_bytes).unwrap_or_default();
-        write_field(&mut lines, name.as_str().as_bytes(), value);
+    for (name, value) in fields {
+        if let Some(value) = value {
+            write_field(&mut lines, name.as_str().as_bytes(), value.as_bytes());
+        }
     }
     write_length(&mut lines, length);
     FieldText { lines: lines.into(), dated: false, length: Some(length), sized: true }
@@ -140,8 +150,8 @@ fn describe(content_type: &HeaderValue, validators: &Validators, length: u64) ->
 
 /// What changes when a file does. The status time is part of it: it cannot be set back, and it
 /// changes with the permissions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -150,7 +160,7 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
+    pub(super) fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -158,6 +168,12 @@ impl Stamp {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
+    }
+
+    /// Whether what was there is there still, as far as the metadata tell: the file may have grown, as a
+    /// log does.
+    pub(super) fn still_holds(&self, metadata: &Metadata) -> bool {
+        self.modified == (metadata.mtime(), metadata.mtime_nsec()) || metadata.len() > self.size
     }
 
     fn is_settled(&self, now: SystemTime) -> bool {
@@ -168,9 +184,16 @@ impl Stamp {
 }
 
 /// Opens the file at `path`, and reads it if it has at most `hold` bytes. `name` decides its type.
-pub(super) fn open(path: &Path, name: &Path, hold: u64) -> Result<Document, NoFile> {
-    let now = SystemTime::now();
-    let file = File::open(path)?;
+pub(super) fn open(
+    path: &Path,
+    name: &Path,
+    hold: u64,
+    labels: &FileLabels,
+) -> Result<Document, NoFile> {
+    let (now, name) = (SystemTime::now(), (name, labels));
+    // It was a file a moment ago. If it is a pipe now, opening it must not wait for a writer.
+    let waits_not = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(waits_not).open(path)?;
     let mut metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(NoFile::Missing);
@@ -216,10 +239,10 @@ mod tests {
         let place = tempfile::tempdir().expect("a place");
         let path = place.path().join("a.txt");
         fs::write(&path, "12345").expect("written");
-        let small = open(&path, &path, 5).expect("opened");
+        let small = open(&path, &path, 5, &FileLabels::default()).expect("opened");
         assert!(matches!(&small.contents, Contents::Held(bytes, None) if bytes == "12345"));
         assert_eq!((small.length, small.description.length), (5, Some(5)));
-        let large = open(&path, &path, 4).expect("opened");
+        let large = open(&path, &path, 4, &FileLabels::default()).expect("opened");
         assert!(matches!(large.contents, Contents::Open(_)));
     }
 
@@ -228,10 +251,10 @@ mod tests {
         let place = tempfile::tempdir().expect("a place");
         let path = place.path().join("a.txt");
         fs::write(&path, "12345").expect("written");
-        let young = open(&path, &path, 9).expect("opened");
+        let young = open(&path, &path, 9, &FileLabels::default()).expect("opened");
         assert!(!young.is_still(&fs::metadata(&path).expect("there")));
         std::thread::sleep(SETTLED * 2);
-        let old = open(&path, &path, 9).expect("opened");
+        let old = open(&path, &path, 9, &FileLabels::default()).expect("opened");
         assert!(old.is_still(&fs::metadata(&path).expect("there")));
         let copy = place.path().join("b.txt");
         fs::copy(&path, &copy).expect("copied");
@@ -243,7 +266,13 @@ mod tests {
     #[test]
     fn a_directory_is_no_document() {
         let place = tempfile::tempdir().expect("a place");
-        assert!(matches!(open(place.path(), place.path(), 9), Err(NoFile::Missing)));
-        assert!(matches!(open(&place.path().join("none"), place.path(), 9), Err(NoFile::Missing)));
+        assert!(matches!(
+            open(place.path(), place.path(), 9, &FileLabels::default()),
+            Err(NoFile::Missing)
+        ));
+        assert!(matches!(
+            open(&place.path().join("none"), place.path(), 9, &FileLabels::default()),
+            Err(NoFile::Missing)
+        ));
     }
 }

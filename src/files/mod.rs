@@ -14,6 +14,7 @@ mod answer;
 mod body;
 mod content_type;
 mod document;
+mod labels;
 mod memory;
 pub mod resolve;
 
@@ -28,6 +29,7 @@ use crate::{
 
 pub use answer::Refused;
 use document::Document;
+pub use labels::FileLabels;
 use memory::{Check, KeptFile, KeptLookup, Memory};
 use resolve::{Found, NoFile, Tree};
 
@@ -44,6 +46,8 @@ pub struct FilesSettings {
     pub index: Vec<String>,
     /// Whether names that start with a dot are served.
     pub dotfiles: bool,
+    /// What their responses say beside.
+    pub labels: FileLabels,
     /// Whether and how files are kept in memory.
     pub cache: Option<CacheSettings>,
 }
@@ -67,6 +71,19 @@ pub struct Files {
     memory: Option<Arc<Memory>>,
 }
 
+/// What is asked of a directory beside the path.
+#[derive(Clone, Copy)]
+pub struct FileRequest<'a> {
+    /// Only GET and HEAD are answered.
+    pub method: &'a Method,
+    /// As the client sent it: a redirect is made from it.
+    pub target: &'a RequestTarget,
+    /// Where conditions and a range are looked for, if there may be any.
+    pub conditions: Option<&'a HeaderMap>,
+    /// Whether the path is one of several that are tried in turn.
+    pub tried: bool,
+}
+
 /// What the disk has for a path.
 enum OnDisk {
     /// The file that is kept.
@@ -84,6 +101,7 @@ impl Files {
             root: settings.root.clone(),
             index: settings.index.clone(),
             dotfiles: settings.dotfiles,
+            labels: settings.labels.clone(),
         };
         Self { settings, tree: Arc::new(tree), memory }
     }
@@ -109,26 +127,19 @@ impl Files {
     }
 
     /// Answers a request for `path`: normalised ([`crate::path`]) and without the prefix
-    /// that the route strips. `target` is as the client sent it; a redirect is made from it.
-    /// Conditions and a range are looked for in `conditions`, if there may be any.
+    /// that the route strips.
     pub async fn serve(
         &self,
-        method: &Method,
-        target: &RequestTarget,
-        conditions: Option<&HeaderMap>,
+        asked: &FileRequest<'_>,
         path: &str,
     ) -> Result<Answer<Body>, Refused> {
-        if !matches!(*method, Method::GET | Method::HEAD) {
-            return Err(Refused::method(method));
+        if !matches!(*asked.method, Method::GET | Method::HEAD) {
+            return Err(Refused::method(asked.method));
         }
         match self.look_up(path) {
-            Some(KeptLookup::Fresh(kept)) => {
-                answer::with_document(&kept.document, method, conditions)
-            }
+            Some(KeptLookup::Fresh(kept)) => answer::with_document(&kept.document, asked),
             // Boxed: most requests do not need this future.
-            lookup => {
-                Box::pin(self.serve_from_disk(method, target, conditions, path, lookup)).await
-            }
+            lookup => Box::pin(self.serve_from_disk(asked, path, lookup)).await,
         }
     }
 
@@ -139,31 +150,31 @@ impl Files {
 
     async fn serve_from_disk(
         &self,
-        method: &Method,
-        target: &RequestTarget,
-        conditions: Option<&HeaderMap>,
+        asked: &FileRequest<'_>,
         path: &str,
         lookup: Option<KeptLookup>,
     ) -> Result<Answer<Body>, Refused> {
-        let mut answered = self.answer(method, conditions, path, lookup).await?;
-        if answered.is_none() && target.path().ends_with('/') {
+        let mut answered = self.answer(asked, path, lookup).await?;
+        let has_slash = asked.target.path().ends_with('/');
+        if answered.is_none() && (has_slash || asked.tried) {
             // The route removed the slash (`strip_prefix = "/static/"`) or rewrote the path: a
-            // redirect would come back here for ever.
+            // redirect would come back here for ever. And one of several paths only counts if there is
+            // something to serve.
             let path = format!("{path}/");
-            answered = self.answer(method, conditions, &path, self.look_up(&path)).await?;
+            let within = self.answer(asked, &path, self.look_up(&path)).await?;
+            answered = within.filter(|_| has_slash);
         }
-        Ok(answered.unwrap_or_else(|| answer::to_directory(target)))
+        Ok(answered.unwrap_or_else(|| answer::to_directory(asked.target)))
     }
 
     /// Steps 3 to 5; `None` for a directory without a slash.
     async fn answer(
         &self,
-        method: &Method,
-        conditions: Option<&HeaderMap>,
+        asked: &FileRequest<'_>,
         path: &str,
         lookup: Option<KeptLookup>,
     ) -> Result<Option<Answer<Body>>, Refused> {
-        let with = |document: &Document| answer::with_document(document, method, conditions);
+        let with = |document: &Document| answer::with_document(document, asked);
         let answered = match (&self.memory, lookup) {
             (Some(memory), Some(lookup)) => {
                 self.remember(memory, path, lookup).await?.map(|kept| with(&kept.document))
@@ -230,7 +241,9 @@ impl Files {
     async fn open(&self, path: &str, hold: u64) -> Result<Option<Document>, NoFile> {
         let (tree, path) = (Arc::clone(&self.tree), path.to_owned());
         blocking(move || match tree.find(&path)? {
-            Found::File(file, _, name) => document::open(&file, &name, hold).map(Some),
+            Found::File(file, _, name) => {
+                document::open(&file, &name, hold, &tree.labels).map(Some)
+            }
             Found::Directory => Ok(None),
         })
         .await
@@ -241,9 +254,8 @@ impl Files {
 fn compare(tree: &Tree, path: &str, kept: &Document, hold: u64) -> Result<OnDisk, NoFile> {
     match tree.find(path)? {
         Found::File(_, metadata, _) if kept.is_still(&metadata) => Ok(OnDisk::Same),
-        Found::File(file, _, name) => {
-            document::open(&file, &name, hold).map(|other| OnDisk::Other(Box::new(other)))
-        }
+        Found::File(file, _, name) => document::open(&file, &name, hold, &tree.labels)
+            .map(|other| OnDisk::Other(Box::new(other))),
         Found::Directory => Ok(OnDisk::Directory),
     }
 }

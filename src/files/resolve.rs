@@ -8,6 +8,7 @@
 //! a link may lead anywhere within the root and nowhere else. Somebody who can write into the root
 //! could win a race between this check and the opening; but they could also just put a file there.
 
+use super::labels::FileLabels;
 use std::{
     fs::{self, Metadata},
     io,
@@ -56,6 +57,8 @@ pub(super) struct Tree {
     pub(super) root: PathBuf,
     pub(super) index: Vec<String>,
     pub(super) dotfiles: bool,
+    /// What their responses say beside.
+    pub(super) labels: FileLabels,
 }
 
 impl Tree {
@@ -158,7 +161,7 @@ mod tests {
         fs::create_dir(place.path().join("rootish")).expect("a directory");
         fs::write(place.path().join("rootish/x"), "outside").expect("a file");
         let index = vec!["index.html".into(), "index.htm".into()];
-        (place, Tree { root, index, dotfiles: false })
+        (place, Tree { root, index, dotfiles: false, labels: FileLabels::default() })
     }
 
     /// The content of what is found; `None` for a refusal or a directory.

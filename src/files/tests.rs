@@ -29,6 +29,7 @@ fn files(place: &Path, cache: Option<CacheSettings>) -> Files {
         root: place.join("root"),
         index: vec!["index.html".into()],
         dotfiles: false,
+        labels: FileLabels::default(),
         cache,
     };
     Files::new(settings)
@@ -42,9 +43,10 @@ async fn ask(files: &Files, method: &str, raw: &str, lines: &[(&str, &str)]) -> 
     }
     let uri: Uri = raw.parse().expect("a uri");
     let path = normalise(uri.path()).expect("a path");
-    told(
-        files.serve(&method.parse().expect("a method"), &target(&uri), Some(&headers), &path).await,
-    )
+    let (method, target) = (method.parse().expect("a method"), target(&uri));
+    let conditions = Some(&headers);
+    let asked = FileRequest { method: &method, target: &target, conditions, tried: false };
+    told(files.serve(&asked, &path).await)
 }
 
 /// As the proxy answers, but for the words.
@@ -65,6 +67,11 @@ fn told(answer: Result<Answer<Body>, Refused>) -> Response<Body> {
 
 fn target(uri: &Uri) -> RequestTarget {
     RequestTarget::new(uri.clone(), "")
+}
+
+/// A GET without conditions.
+fn plain(target: &RequestTarget) -> FileRequest<'_> {
+    FileRequest { method: &Method::GET, target, conditions: None, tried: false }
 }
 
 async fn text(response: Response<Body>) -> String {
@@ -162,15 +169,15 @@ async fn directories() {
     }
     // Behind a stripped prefix.
     let uri = Uri::from_static("/static/docs?x");
-    let response = told(files.serve(&Method::GET, &target(&uri), None, "/docs").await);
+    let response = told(files.serve(&plain(&target(&uri)), "/docs").await);
     assert_eq!(header(&response, header::LOCATION), "/static/docs/?x");
     let uri = Uri::from_static("/static");
-    let response = told(files.serve(&Method::GET, &target(&uri), None, "").await);
+    let response = told(files.serve(&plain(&target(&uri)), "").await);
     assert_eq!(header(&response, header::LOCATION), "/static/");
     // Behind a prefix that takes the slash along.
     for (uri, path, content) in [("/static/", "", "<h1>home</h1>"), ("/s/docs/", "/docs", "docs")] {
         let uri = Uri::from_static(uri);
-        let response = told(files.serve(&Method::GET, &target(&uri), None, path).await);
+        let response = told(files.serve(&plain(&target(&uri)), path).await);
         assert_eq!(text(response).await, content);
     }
 }
@@ -213,12 +220,12 @@ async fn no_way_leads_outside() {
         ] {
             if let Ok(path) = normalise(raw) {
                 let uri = Uri::try_from(raw).expect("a uri");
-                let response = told(files.serve(&Method::GET, &target(&uri), None, &path).await);
+                let response = told(files.serve(&plain(&target(&uri)), &path).await);
                 assert_eq!(response.status(), StatusCode::NOT_FOUND, "{raw}");
             }
             // Nor without the normalising.
             let uri = Uri::from_static("/");
-            let response = told(files.serve(&Method::GET, &target(&uri), None, raw).await);
+            let response = told(files.serve(&plain(&target(&uri)), raw).await);
             assert_eq!(response.status(), StatusCode::NOT_FOUND, "{raw}");
         }
     }
@@ -313,8 +320,13 @@ async fn on_the_wire(files: &Files, request: &str, meanwhile: impl FnOnce()) -> 
         let _: &hyper::body::Incoming = request.body();
         let (method, uri) = (request.method(), request.uri());
         Ok::<_, io::Error>(
-            told(files.serve(method, &target(uri), Some(request.headers()), uri.path()).await)
-                .map(Pulled),
+            {
+                let target = target(uri);
+                let conditions = Some(request.headers());
+                let asked = FileRequest { method, target: &target, conditions, tried: false };
+                told(files.serve(&asked, uri.path()).await)
+            }
+            .map(Pulled),
         )
     });
     let serving = hyper::server::conn::http1::Builder::new()
@@ -364,6 +376,7 @@ async fn a_file_that_shrinks_on_its_way_breaks_the_connection() {
 fn the_future_may_move() {
     fn is_send<T: Send>(_: T) {}
     let files = files(Path::new("/nowhere"), None);
-    is_send(files.serve(&Method::GET, &target(&Uri::from_static("/")), None, "/"));
+    let target = target(&Uri::from_static("/"));
+    is_send(files.serve(&plain(&target), "/"));
     is_send(Body::Empty);
 }

@@ -20,19 +20,19 @@ mod retry;
 mod verdict;
 
 use crate::{
-    files,
+    files::{self, FileRequest, Files},
     filter::{FilterPlace, Stopped, Verdict},
     http1::{date::Date, fields::Fields, request::Head},
     message::{
         answer::Answer,
         body::Body,
-        context::{Context, Peer, site_name},
+        context::{Context, Peer, Scope, site_name},
         hop_by_hop::{remove_ambiguous, remove_claims, remove_nominated},
         request_id::RequestIds,
     },
     origin::pool::Pool,
     path::normalise,
-    route::{Action, FilesRoute, Redirect, Respond, Route, Wording},
+    route::{Action, FilesRoute, Redirect, Respond, Route, Tries, Wording},
     snapshot::{ListenerParts, Live, Snapshot},
     template::{Piece, Variable},
 };
@@ -271,8 +271,18 @@ async fn files(
     let Context { head, .. } = &facts.context;
     let conditions = if conditional { head.fields.as_map() } else { None };
     let path = unclean.unwrap_or(raw_path(&facts.context));
-    let looked_up = action.target.path(path, &facts.scope(route));
-    let answer = action.files.serve(&head.method, &head.target, conditions, &looked_up).await;
+    let scope = facts.scope(route);
+    let looked_up = action.target.path(path, &scope);
+    let (method, target) = (&head.method, &head.target);
+    let mut asked = FileRequest { method, target, conditions, tried: false };
+    let answer = match &action.tries {
+        None => action.files.serve(&asked, &looked_up).await,
+        Some(tries) => {
+            asked.tried = true;
+            let scope = Scope { path: Some(&looked_up), ..scope };
+            Box::pin(try_files(&action.files, tries, &asked, &scope)).await
+        }
+    };
     match answer {
         Ok(answer) => Ok(answer),
         Err(files::Refused { status, reason, detail, field }) => {
@@ -280,6 +290,22 @@ async fn files(
             Err(Refusal { field, ..Refusal::new(status, reason) })
         }
     }
+}
+
+/// The first of several paths that there is a file for.
+async fn try_files(
+    files: &Files,
+    tries: &Tries,
+    asked: &FileRequest<'_>,
+    scope: &Scope<'_>,
+) -> Result<Answer<Body>, files::Refused> {
+    for path in &tries.paths {
+        let answer = files.serve(asked, &scope.render(path)).await;
+        if !answer.as_ref().is_err_and(files::Refused::is_missing) {
+            return answer;
+        }
+    }
+    Err(files::Refused::missing(tries.missing))
 }
 
 /// Whether an answer is a success of its route. Answers of `respond` and `redirect` always are.

@@ -63,6 +63,16 @@ pub struct FilesRoute {
     pub files: Arc<Files>,
     /// `strip_prefix` and `rewrite`.
     pub target: PathEdit,
+    /// What is looked up in place of the path.
+    pub tries: Option<Tries>,
+}
+
+/// Paths that are looked up in turn; the first that there is a file for is served.
+pub struct Tries {
+    /// Their `{path}` is the path after `strip_prefix` and `rewrite`.
+    pub paths: Vec<Template>,
+    /// The answer if there is none.
+    pub missing: StatusCode,
 }
 
 /// An upstream, and how its servers are spoken to.

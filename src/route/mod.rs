@@ -10,7 +10,7 @@ pub mod matcher;
 pub mod router;
 mod target;
 
-pub use action::{Action, FilesRoute, Forward, Group, Key, Redirect, Respond, Wording};
+pub use action::{Action, FilesRoute, Forward, Group, Key, Redirect, Respond, Tries, Wording};
 pub use matcher::{PathMatcher, RouteMatcher};
 pub use router::{Router, Sites};
 pub use target::PathEdit;

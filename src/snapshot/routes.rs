@@ -21,7 +21,7 @@ use crate::{
     },
     route::{
         Action, FilesRoute, Forward, Group, Key, PathEdit, PathMatcher, Redirect, Respond, Route,
-        RouteMatcher, Wording,
+        RouteMatcher, Tries, Wording,
     },
 };
 use http::{HeaderValue, StatusCode, header};
@@ -87,6 +87,7 @@ impl<'a> Compiler<'a> {
             config::Action::Files(files) => Action::Files(Box::new(FilesRoute {
                 files: self.files(files),
                 target: target(wanted),
+                tries: tries(files),
             })),
             config::Action::Forward(upstream) => Action::Forward(self.forward(wanted, upstream)),
         }
@@ -106,6 +107,11 @@ impl<'a> Compiler<'a> {
             root: wanted.root.clone(),
             index: wanted.index.clone(),
             dotfiles: wanted.dotfiles,
+            labels: files::FileLabels {
+                cache_control: wanted.fields.cache_control.clone(),
+                immutable: wanted.fields.immutable,
+                download: wanted.fields.download,
+            },
             cache: wanted.cache.as_ref().map(|cache| files::CacheSettings {
                 max_size: cache.max_size,
                 max_file: cache.max_file,
@@ -234,6 +240,11 @@ fn respond(wanted: &config::Respond) -> Respond {
         body,
         fields: FieldText { lines: lines.into(), dated: false, length: None, sized: false },
     }
+}
+
+fn tries(wanted: &config::Files) -> Option<Tries> {
+    let missing = status(wanted.missing);
+    (!wanted.try_files.is_empty()).then(|| Tries { paths: wanted.try_files.clone(), missing })
 }
 
 fn target(wanted: &config::Route) -> PathEdit {

@@ -23,6 +23,7 @@ mod differential_responses;
 mod faults;
 mod fields;
 mod files;
+mod files_more;
 mod forwarded;
 mod framing;
 mod geo;
