@@ -4,23 +4,20 @@
 //! are resolved when it is built, so that clients cannot create series.
 
 use super::{
-    RouteMetrics,
+    RouteMetrics, UpstreamMetrics,
     cache_metrics::CacheMetrics,
     maker::Maker,
     outcome::AttemptOutcome,
     process::{ProcessMetrics, cpu_seconds},
     request_metrics::Family,
+    upstream_metrics::ServerMetrics,
 };
 use prometheus::{
     Encoder, Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 use std::{
     collections::HashMap,
-    iter::zip,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// How a TLS handshake ended, as the label `result`.
@@ -374,43 +371,6 @@ pub struct Process {
     pub resident: u64,
     /// Processor time since the start.
     pub cpu_seconds: f64,
-}
-
-/// An upstream's counters.
-pub struct UpstreamMetrics {
-    /// Attempts after a failed one.
-    pub retries: IntCounter,
-    servers: Vec<Arc<ServerMetrics>>,
-}
-
-/// One server's counters. Attempts are counted in one array and copied to the registered counters
-/// when the metrics are read: each of those is in another place in memory, which with many servers
-/// is not in the processor's cache.
-struct ServerMetrics {
-    attempts: [AtomicU64; AttemptOutcome::ALL.len()],
-    counters: [IntCounter; AttemptOutcome::ALL.len()],
-    ejections: IntCounter,
-}
-
-impl UpstreamMetrics {
-    /// Counts an attempt at the member `index`.
-    pub fn attempt(&self, index: usize, outcome: AttemptOutcome) {
-        self.servers[index].attempts[outcome as usize].fetch_add(1, Relaxed);
-    }
-
-    /// Counts an ejection of the member `index`.
-    pub fn ejected(&self, index: usize) {
-        self.servers[index].ejections.inc();
-    }
-}
-
-impl ServerMetrics {
-    /// Copies the counts to the registered counters.
-    fn publish(&self) {
-        for (attempts, counter) in zip(&self.attempts, &self.counters) {
-            counter.inc_by(attempts.swap(0, Relaxed));
-        }
-    }
 }
 
 #[cfg(test)]

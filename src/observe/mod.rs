@@ -16,5 +16,7 @@ pub mod outcome;
 pub mod process;
 pub mod rarely;
 pub mod request_metrics;
+pub mod upstream_metrics;
 
 pub use request_metrics::RouteMetrics;
+pub use upstream_metrics::UpstreamMetrics;

@@ -5,7 +5,7 @@ use crate::{
     files::Files,
     http1::{fields::FieldText, request_head::HeadLimits},
     message::{forwarded::Written, hop_by_hop::EditedNames},
-    observe::metrics::UpstreamMetrics,
+    observe::UpstreamMetrics,
     origin::{Terms, http2_settings::Http2Settings, pool},
     settings::{HealthCheck, Retry, Timeouts},
     template::Template,
