@@ -17,6 +17,7 @@
 //! | a connection, kept or new, or a place on a shared one | [`origin::pool`], [`origin::sessions`], [`origin::dial`] |
 //! | the request goes out, the head comes in | [`mod@origin::exchange`], [`origin::http2`] |
 //! | the verdict; another try goes back to the choice | [`mod@proxy::forward`] |
+//! | its body is compressed, or the reverse | [`encode::apply`] |
 //! | the filters see the response | [`filter::Chain`] |
 //! | the body flows; its end returns lease and connection | [`message::body::Body`], [`proxy::delivery`] |
 //! | counted and logged | [`proxy::record`] |
@@ -37,7 +38,7 @@
 //! | [`proxy::Proxy`] | a worker's connections to servers, and its blocks of memory | its worker |
 //!
 //! Imports go strictly down: `cli` → `demo` → `daemon`, `health` → `client` → `admin`, `proxy` →
-//! `snapshot` → `route` → `filter`, `files`, `origin`, `cache` → `upstream` → `observe` → `message`, `tls`,
+//! `snapshot` → `route` → `filter`, `files`, `origin`, `cache` → `upstream`, `encode` → `observe` → `message`, `tls`,
 //! `task` → `config`, `http1` → `template`, `path`, `cidr`, `clock`, `loopback`, `country`,
 //! `credentials`, `settings`. Rooms between two arrows do not know each other. `tests/layering.rs` reads this and
 //! holds it.
@@ -53,6 +54,7 @@ pub mod country;
 pub mod credentials;
 pub mod daemon;
 pub mod demo;
+pub mod encode;
 pub mod files;
 pub mod filter;
 pub mod health;

@@ -79,6 +79,14 @@ impl Fields {
         }
     }
 
+    /// `Content-Length` as it came. In an answer to HEAD it is about a body that isn't sent.
+    pub fn told_length(&self) -> Option<u64> {
+        match self {
+            Self::Text(text) => text.length,
+            Self::Map(map) => map.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok(),
+        }
+    }
+
     /// Writes the lines, and `Content-Length` as the argument says. Returns whether `Date` was
     /// among the lines.
     pub fn write(&self, out: &mut Vec<u8>, length: ContentLength) -> bool {

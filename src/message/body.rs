@@ -25,6 +25,8 @@ pub enum BodyError {
     BadChunk,
     /// The server broke the rules of HTTP/2.
     BadFrame,
+    /// The server's content coding is broken.
+    BadCoding,
     /// The server's connection broke.
     Reset(io::Error),
     /// The client went away or broke its framing.
@@ -43,7 +45,7 @@ impl BodyError {
         match self {
             Self::Truncated | Self::Reset(_) => "response_truncated",
             Self::ReadTimeout => "read_timeout",
-            Self::BadChunk | Self::BadFrame => "bad_response",
+            Self::BadChunk | Self::BadFrame | Self::BadCoding => "bad_response",
             // Its framing is wrong: the connection's reader reports this kind of error.
             Self::Client(error) if error.kind() == io::ErrorKind::InvalidData => "bad_request",
             Self::Client(_) => "client_aborted",
@@ -70,6 +72,7 @@ impl fmt::Display for BodyError {
             Self::ReadTimeout => f.write_str("the server stopped sending its response"),
             Self::BadChunk => f.write_str("the server broke the chunked framing"),
             Self::BadFrame => f.write_str("the server broke the rules of HTTP/2"),
+            Self::BadCoding => f.write_str("the body could not be decoded or compressed"),
             Self::Reset(error) => write!(f, "the server's connection broke: {}", words(error)),
             Self::Client(error) => write!(f, "the client's body broke: {}", words(error)),
             Self::TooLarge => f.write_str("the client's body is too large"),

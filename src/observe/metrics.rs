@@ -101,6 +101,8 @@ pub struct Metrics {
     pub files_misses: IntCounter,
     /// Of the caches of responses.
     pub caches: CacheMetrics,
+    /// `sheave_compressed_bytes_total`.
+    pub compressed: IntCounterVec,
     /// `sheave_access_log_dropped_total`.
     pub access_log_dropped: IntCounter,
     /// `sheave_panics_total`.
@@ -218,6 +220,11 @@ impl Metrics {
             caches: CacheMetrics::new(&make),
             files_misses: make
                 .counter("sheave_files_cache_misses_total", "Files served from the disk."),
+            compressed: make.counters(
+                "sheave_compressed_bytes_total",
+                "Bytes of responses before (in) and after (out) they were compressed.",
+                &["coding", "direction"],
+            ),
             access_log_dropped: make.counter(
                 "sheave_access_log_dropped_total",
                 "Access-log lines lost: no room in the buffer, or not writable.",

@@ -217,7 +217,9 @@ impl Facts {
         let outcome = match error {
             BodyError::Truncated | BodyError::Reset(_) => AttemptOutcome::ResponseTruncated,
             BodyError::ReadTimeout => AttemptOutcome::ReadTimeout,
-            BodyError::BadChunk | BodyError::BadFrame => AttemptOutcome::BadResponse,
+            BodyError::BadChunk | BodyError::BadFrame | BodyError::BadCoding => {
+                AttemptOutcome::BadResponse
+            }
             BodyError::Client(_) | BodyError::TooLarge | BodyError::File(_) | BodyError::Idle => {
                 return;
             }

@@ -3,12 +3,14 @@
 //! Owns: the values, plain and with their defaults. May touch: nothing outside this room. What has
 //! to be compiled first has one type in [`crate::config`] and another where it runs.
 
+mod compression;
 mod health_check;
 mod retry;
 mod route_cache;
 mod server_terms;
 mod timeouts;
 
+pub use compression::{Coding, CodingLevels, Compression};
 pub use health_check::{HealthCheck, StatusRange};
 pub use retry::{Retry, RetryOn};
 pub use route_cache::{AfterWrite, CookieKey, QueryKey, RouteCache};
