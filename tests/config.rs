@@ -199,13 +199,14 @@ fn the_optional_tables_of_full_toml_are_the_defaults() {
              strategy = \"consistent_hash\"",
         )
         .replace("\"127.0.0.1:3001\" }", "\"127.0.0.1:3001\", tls.name = \"app-1.internal\" }")
-        .replace(
-            "[[site]]",
-            "[[site]]\nhosts = [\"api.example.com\"]\ngeo.database = \"geo.mmdb\"",
-        );
+        .replace("[[site]]", "[[site]]\nhosts = [\"api.example.com\"]\ngeo.database = \"geo.mmdb\"")
+        .replace("upstream = \"app\"", "upstream = \"app\"\ncompress = true");
     let minimal = parse_in(directory.path(), &minimal).expect("minimal").config;
     assert_eq!(full.listeners, minimal.listeners);
     assert_eq!(full.upstreams, minimal.upstreams);
+    let compress = |it: &Config| it.sites[0].routes.last().expect("a route").compress.clone();
+    assert_eq!(compress(&full), compress(&minimal));
+    assert!(compress(&full).is_some());
     assert_eq!(full.watched, minimal.watched);
     assert_eq!(full.watched.len(), 7);
 }

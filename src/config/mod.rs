@@ -12,6 +12,7 @@ mod cache;
 mod certificate;
 mod check;
 mod client_certificates;
+mod compression;
 mod document;
 mod environment;
 pub mod error;

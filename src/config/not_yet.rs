@@ -7,7 +7,7 @@
 /// [`super::shape::Shape::pattern`]; empty: everywhere), and the hint.
 type NotYetKeys = (&'static [&'static str], &'static str, &'static str);
 
-const TOLD: [NotYetKeys; 17] = [
+const TOLD: [NotYetKeys; 18] = [
     (
         &["ssl", "https", "sni", "insecure", "verify", "ca_file"],
         "upstream.",
@@ -30,10 +30,11 @@ const TOLD: [NotYetKeys; 17] = [
          long nothing may pass",
     ),
     (
-        &["gzip", "brotli", "zstd", "compress", "compression", "encode"],
+        &["gzip", "brotli", "zstd", "compression", "encode", "deflate"],
         "",
-        "compression is not supported yet: what servers compress passes as it is",
+        "write `compress = true` in a route, or `compress = { … }`",
     ),
+    (&["gunzip"], "", "write `decompress = true` in a route"),
     (
         &["proxy_cache", "proxy_cache_path"],
         "",

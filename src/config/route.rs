@@ -9,7 +9,7 @@ use super::{
     tree::TextValue,
 };
 use crate::{
-    settings::{Retry, RouteCache, Timeouts},
+    settings::{Compression, Retry, RouteCache, Timeouts},
     template::Template,
 };
 use http::{HeaderName, Method};
@@ -35,6 +35,10 @@ pub struct Route {
     pub request_headers: HeaderEdits,
     /// `response_headers`.
     pub response_headers: HeaderEdits,
+    /// `compress`, default none; `true` is with every default.
+    pub compress: Option<Compression>,
+    /// `decompress`: a server's coding is undone for clients that do not take it, default false.
+    pub decompress: bool,
     /// `timeouts`.
     pub timeouts: Timeouts,
     /// `retry`, default the upstream's, key by key; only with `upstream`.
@@ -176,6 +180,8 @@ impl Route {
             rewrite: read_rewrite(table),
             request_headers: HeaderEdits::read_request(&table.table("request_headers")),
             response_headers: HeaderEdits::read_response(&table.table("response_headers")),
+            compress: Compression::read(table),
+            decompress: table.boolean("decompress", false),
             timeouts: read_timeouts(table),
             retry: table.optional_table("retry").map(|retry| Retry::read(&retry, &base)),
             forwarded_fields: ForwardedFields::read(table),
@@ -284,7 +290,11 @@ fn check_company(table: &Table<'_>, action: &str) {
             table.warning(table.key_span(key), message, hint);
         }
     };
+    if action == "redirect" {
+        useless("compress", "`upstream`, `files` and `respond`");
+    }
     if matches!(action, "redirect" | "respond") {
+        useless("decompress", "`upstream` and `files`");
         for key in ["strip_prefix", "rewrite"] {
             useless(key, "`upstream` and `files`");
         }

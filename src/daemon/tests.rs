@@ -166,6 +166,7 @@ fn a_request_that_panics_ends_its_connection_alone() {
             fields: FieldText::default(),
         })),
         caching: None,
+        codings: None,
         max_body: 0,
         metrics: resources.metrics.route(&"bomb".into()),
     }]);

@@ -1,10 +1,10 @@
 //! One request, from its head to the end of its answer.
 //!
 //! Owns: the order of the steps, all of them in [`begin`] and [`handle`]. May touch:
-//! [`crate::cache`], [`crate::files`], [`crate::filter`], [`crate::http1`], [`crate::message`],
-//! [`crate::observe`], [`crate::origin`], [`crate::path`], [`crate::route`], [`crate::settings`],
-//! [`crate::snapshot`], [`crate::task`], [`crate::template`], [`crate::tls`], [`crate::upstream`].
-//! Called by [`crate::client::service`] and [`crate::client::http1`]; nothing below calls back up.
+//! [`crate::cache`], [`crate::encode`], [`crate::files`], [`crate::filter`], [`crate::http1`],
+//! [`crate::message`], [`crate::observe`], [`crate::origin`], [`crate::path`], [`crate::route`],
+//! [`crate::settings`], [`crate::snapshot`], [`crate::task`], [`crate::template`], [`crate::tls`],
+//! [`crate::upstream`]. Called by [`crate::client::service`] and [`crate::client::http1`]; nothing below calls back up.
 
 pub mod admission;
 mod caching;
@@ -20,6 +20,7 @@ mod retry;
 mod verdict;
 
 use crate::{
+    encode::{self, CodingWish},
     files::{self, FileRequest, Files},
     filter::{FilterPlace, Stopped, Verdict},
     http1::{date::Date, fields::Fields, request::Head},
@@ -42,7 +43,7 @@ use delivery::Delivery;
 use http::{HeaderValue, Method, StatusCode, header};
 use record::{Facts, Record, client_closed};
 use refusal::Refusal;
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, mem::take, sync::Arc};
 
 /// What one worker serves requests with.
 pub struct Proxy {
@@ -98,7 +99,7 @@ pub async fn handle(mut record: Box<Record>, body: Body) -> Answer<Delivery> {
         Err(refusal) => refuse(&mut record, &refusal),
     };
     record.facts.status.get_or_insert(answer.status);
-    // 7. The rest happens while the body is sent; its end ends the record.
+    // 8. The rest happens while the body is sent; its end ends the record.
     let ahead = answer.ahead;
     answer.map(|body| Delivery::new(body, ahead, record))
 }
@@ -124,6 +125,8 @@ async fn route(
     let index = find(snapshot, listener, facts, unclean.unwrap_or(raw_path(&facts.context)))?;
     facts.route = Some(index);
     let route = snapshot.route(index);
+    // As the client says it: a filter may tell the server something else.
+    let wish = route.codings.as_ref().map(|_| CodingWish::by(&facts.context.head));
     // 4. The filters see the request.
     for filter in route.filters.iter() {
         let upstream = route.upstream();
@@ -162,7 +165,12 @@ async fn route(
             answer
         }
     };
-    // 6. The filters see the response, in reverse.
+    // 6. The client gets the coding that it takes.
+    if let (Some(codings), Some(wish)) = (&route.codings, &wish) {
+        let Answer { status, fields, body, .. } = &mut answer;
+        *body = encode::apply(codings, wish, *status, fields, take(body));
+    }
+    // 7. The filters see the response, in reverse.
     if !route.filters.is_empty() {
         let succeeded = is_success(&route.action, answer.status);
         route.filters.response(answer.fields.map(), succeeded, &facts.scope(route));

@@ -1,7 +1,7 @@
 //! From a request's listener, host, method and path to what is done with it.
 //!
-//! Owns: the compiled sites and routes. May touch: [`crate::cache`], [`crate::files`],
-//! [`crate::filter`], [`crate::http1`], [`crate::message`], [`crate::observe`], [`crate::origin`],
+//! Owns: the compiled sites and routes. May touch: [`crate::cache`], [`crate::encode`],
+//! [`crate::files`], [`crate::filter`], [`crate::http1`], [`crate::message`], [`crate::observe`], [`crate::origin`],
 //! [`crate::path`], [`crate::settings`], [`crate::template`], [`crate::upstream`]. Built by
 //! [`crate::snapshot::build`]; [`crate::proxy::handle`] asks it once per request.
 
@@ -15,7 +15,7 @@ pub use matcher::{PathMatcher, RouteMatcher};
 pub use router::{Router, Sites};
 pub use target::PathEdit;
 
-use crate::{cache::Caching, filter::Chain, observe::RouteMetrics};
+use crate::{cache::Caching, encode::Codings, filter::Chain, observe::RouteMetrics};
 use std::sync::Arc;
 
 /// Match → action, ready to run.
@@ -26,6 +26,8 @@ pub struct Route {
     pub matcher: RouteMatcher,
     /// What sees the heads on their way.
     pub filters: Chain,
+    /// Whether its responses are compressed.
+    pub codings: Option<Box<Codings>>,
     /// What it does.
     pub action: Action,
     /// Its use of a cache, if it forwards.

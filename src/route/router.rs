@@ -229,6 +229,7 @@ mod tests {
                 status: StatusCode::FOUND,
             })),
             caching: None,
+            codings: None,
             max_body: 0,
             metrics: metrics.route(&"r".into()),
         };

@@ -1,13 +1,14 @@
 //! From the config's routes to compiled routes.
 //!
 //! Owns: what is compiled of one route. May touch: [`crate::cache`], [`crate::config`],
-//! [`crate::files`], [`crate::filter`], [`crate::http1`], [`crate::message`], [`crate::route`].
-//! Called by [`super::build`]; next: the router.
+//! [`crate::encode`], [`crate::files`], [`crate::filter`], [`crate::http1`], [`crate::message`],
+//! [`crate::route`]. Called by [`super::build`]; next: the router.
 
 use super::{Databases, Snapshot, live::Resources};
 use crate::{
     cache::{Cache, Caching},
     config,
+    encode::Codings,
     files::{self, Files},
     filter::{
         Chain, Filter,
@@ -71,10 +72,18 @@ impl<'a> Compiler<'a> {
             name,
             matcher: RouteMatcher { path: path(&wanted.path), methods: wanted.methods.clone() },
             filters: filters(wanted, self.databases),
+            codings: self.codings(wanted),
             action: self.action(wanted),
             caching: self.caching(wanted),
             max_body: wanted.max_body,
         }
+    }
+
+    fn codings(&self, wanted: &config::Route) -> Option<Box<Codings>> {
+        let config::Route { compress, decompress, .. } = wanted;
+        let metrics = &self.resources.metrics;
+        let any = compress.is_some() || *decompress;
+        any.then(|| Codings::new(compress.clone(), *decompress, metrics).into())
     }
 
     fn action(&mut self, wanted: &'a config::Route) -> Action {

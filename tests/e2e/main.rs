@@ -18,6 +18,7 @@ mod answers;
 mod balance;
 mod check;
 mod churn;
+mod compression;
 mod differential_requests;
 mod differential_responses;
 mod faults;

@@ -250,6 +250,15 @@ impl Http2 {
     /// The response's body, of which a part is there before `meanwhile`.
     pub fn get_in_parts(&self, uri: &str, meanwhile: impl FnOnce()) -> Vec<u8> {
         let request = http::Request::get(uri).body(Full::default()).expect("a request");
+        self.in_parts(request, meanwhile)
+    }
+
+    /// The same of any request.
+    pub fn in_parts(
+        &self,
+        request: http::Request<Full<Bytes>>,
+        meanwhile: impl FnOnce(),
+    ) -> Vec<u8> {
         let mut sender = self.sender.clone();
         let (first, body) = self.runtime.block_on(async {
             sender.ready().await.expect("a connection");
