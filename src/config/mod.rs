@@ -2,8 +2,8 @@
 //!
 //! Owns: reading the TOML text, one file per table, and the rules across tables (`check.rs`). May
 //! touch: [`crate::cidr`], [`crate::country`], [`crate::credentials`], [`crate::path`],
-//! [`crate::settings`], [`crate::template`]; no tokio. Next: [`crate::snapshot::build`] turns a [`Config`] into what
-//! runs.
+//! [`crate::settings`], [`crate::template`]; no tokio. Next: [`crate::snapshot::build`] turns a
+//! [`Config`] into what runs.
 
 mod access_log;
 mod addresses;

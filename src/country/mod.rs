@@ -1,7 +1,7 @@
 //! Which country an address is in, and whether a route is for it.
 //!
-//! Owns: codes of countries, the rule, and the database. May touch: nothing outside this room; the
-//! file system, when a database is read. Next: [`crate::filter::geo`] asks for each request.
+//! Owns: codes of countries, the rule, and the database. May touch: nothing outside this room.
+//! Next: [`crate::filter::geo`] asks for each request.
 
 mod database;
 

@@ -1,9 +1,9 @@
 //! A body that codes another one as it is pulled.
 //!
-//! Owns: when what was taken is given: at the latest when nothing more comes for now, so that no event
-//! is delayed; and the end, which an encoder writes only after a whole body. May touch: [`crate::http1`],
-//! [`crate::message`]. The client's connection pulls it. It holds one part that came, one
-//! that goes, and the coder's window.
+//! Owns: when what was taken is given: at the latest when nothing more comes for now, so that no
+//! event is delayed; and the end, which an encoder writes only after a whole body. May touch:
+//! [`crate::http1`], [`crate::message`]. The client's connection pulls it. It holds one part that
+//! came, one that goes, and the coder's window.
 
 use super::{
     CodedBytes,

@@ -1,7 +1,7 @@
 //! The three decoders behind one face.
 //!
-//! Owns: how bytes go in and out, so that a bomb gives no more at a time than there is room for. May
-//! touch: [`crate::settings`]. Driven by [`super::coded_body`].
+//! Owns: how bytes go in and out, so that a bomb gives no more at a time than there is room for.
+//! May touch: [`crate::settings`]. Driven by [`super::coded_body`].
 
 use crate::settings::Coding;
 use brotli::{BrotliDecompressStream, BrotliResult, BrotliState, enc::StandardAlloc};

@@ -1,7 +1,8 @@
 //! Which responses may be compressed, and which codings may be undone.
 //!
-//! Owns: the rules. May touch: [`crate::http1`], [`crate::settings`]. Pure functions of a response's head; the
-//! type is looked at first, because most responses that are not compressed end there.
+//! Owns: the rules. May touch: [`crate::http1`], [`crate::settings`]. Pure functions of a
+//! response's head; the type is looked at first, because most responses that are not compressed end
+//! there.
 
 use super::wish::is_no_transform;
 use crate::{

@@ -1,8 +1,8 @@
 //! The three encoders behind one face.
 //!
-//! Owns: their windows, by which their memory is known (docs/compression.md), and how bytes go in and
-//! out. May touch: [`crate::settings`]. Driven by [`super::coded_body`]. What comes out is appended to a
-//! vector.
+//! Owns: their windows, by which their memory is known (docs/compression.md), and how bytes go in
+//! and out. May touch: [`crate::settings`]. Driven by [`super::coded_body`]. What comes out is
+//! appended to a vector.
 
 use crate::settings::{Coding, CodingLevels};
 use brotli::enc::{

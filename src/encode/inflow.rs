@@ -1,8 +1,7 @@
 //! The body that is coded, as it comes in.
 //!
 //! Owns: the part that is not coded yet, and how the body has ended. May touch: [`crate::http1`],
-//! [`crate::message`]. Pulled
-//! by [`super::coded_body`].
+//! [`crate::message`]. Pulled by [`super::coded_body`].
 
 use super::response_fields::drop_digests;
 use crate::{

@@ -1,8 +1,9 @@
 //! How long a body is coded before others have their turn.
 //!
-//! Owns: the time of one turn. May touch: nothing of ours. A megabyte takes ten milliseconds and
-//! more to compress, and the worker does nothing else meanwhile. So a body that is coded stops after
-//! a quarter of a millisecond, and goes on once the worker has looked for new events on its sockets.
+//! Owns: the time of one turn. May touch: nothing outside this room. A megabyte takes ten
+//! milliseconds and more to compress, and the worker does nothing else meanwhile. So a body that is
+//! coded stops after a quarter of a millisecond, and goes on once the worker has looked for new
+//! events on its sockets.
 
 use std::{
     pin::pin,

@@ -2,8 +2,8 @@
 //! decides.
 //!
 //! Owns: reading weights, and the choice among codings. May touch: [`crate::http1`],
-//! [`crate::settings`]. Pure functions. A weight that cannot be read counts as 0: a client must not get
-//! what it did not ask for.
+//! [`crate::settings`]. Pure functions. A weight that cannot be read counts as 0: a client must not
+//! get what it did not ask for.
 
 use crate::{
     http1::request::{Head, tokens},

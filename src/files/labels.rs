@@ -1,8 +1,8 @@
 //! What the name and the type of a file say about its response: how long it may be kept, and whether
 //! it is to be saved.
 //!
-//! Owns: those rules. May touch: nothing outside this room. Errors never have these fields: they are
-//! part of a file's description, which only the answers with a file have.
+//! Owns: those rules. May touch: nothing outside this room. Errors never have these fields: they
+//! are part of a file's description, which only the answers with a file have.
 
 use http::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};

@@ -1,8 +1,8 @@
 //! What sees a request's and a response's head on their way.
 //!
 //! Owns: the order. May touch: [`crate::cidr`], [`crate::clock`], [`crate::country`],
-//! [`crate::message`], [`crate::observe`], [`crate::template`]. Filters see heads only, and responses in the reverse order of requests.
-//! Called by [`crate::proxy::handle`].
+//! [`crate::message`], [`crate::observe`], [`crate::template`]. Filters see heads only, and
+//! responses in the reverse order of requests. Called by [`crate::proxy::handle`].
 
 pub mod geo;
 pub mod header_edits;

@@ -1,8 +1,8 @@
 //! What is known of a request, from its head to its end.
 //!
 //! Owns: the facts that templates, headers and logs read. May touch: [`crate::cidr`],
-//! [`crate::country`], [`crate::credentials`], [`crate::http1`], [`crate::template`]. Made once per request by
-//! [`crate::proxy::begin`].
+//! [`crate::country`], [`crate::credentials`], [`crate::http1`], [`crate::template`]. Made once per
+//! request by [`crate::proxy::begin`].
 
 use super::{
     forwarded::ToldOfClient, interim::Interims, proxy_header::Ends, proxy_protocol::Announcement,

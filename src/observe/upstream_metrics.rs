@@ -1,7 +1,7 @@
 //! What is counted of an upstream and its servers.
 //!
-//! Owns: the counters of a config's upstreams, resolved once. May touch: nothing of ours. Made by
-//! [`super::metrics`].
+//! Owns: the counters of a config's upstreams, resolved once. May touch: nothing outside this room.
+//! Made by [`super::metrics`].
 
 use super::outcome::AttemptOutcome;
 use prometheus::IntCounter;

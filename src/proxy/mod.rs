@@ -4,7 +4,8 @@
 //! [`crate::cache`], [`crate::encode`], [`crate::files`], [`crate::filter`], [`crate::http1`],
 //! [`crate::message`], [`crate::observe`], [`crate::origin`], [`crate::path`], [`crate::route`],
 //! [`crate::settings`], [`crate::snapshot`], [`crate::task`], [`crate::template`], [`crate::tls`],
-//! [`crate::upstream`]. Called by [`crate::client::service`] and [`crate::client::http1`]; nothing below calls back up.
+//! [`crate::upstream`]. Called by [`crate::client::service`] and [`crate::client::http1`]; nothing
+//! below calls back up.
 
 pub mod admission;
 mod caching;

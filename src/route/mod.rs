@@ -1,9 +1,10 @@
 //! From a request's listener, host, method and path to what is done with it.
 //!
 //! Owns: the compiled sites and routes. May touch: [`crate::cache`], [`crate::encode`],
-//! [`crate::files`], [`crate::filter`], [`crate::http1`], [`crate::message`], [`crate::observe`], [`crate::origin`],
-//! [`crate::path`], [`crate::settings`], [`crate::template`], [`crate::upstream`]. Built by
-//! [`crate::snapshot::build`]; [`crate::proxy::handle`] asks it once per request.
+//! [`crate::files`], [`crate::filter`], [`crate::http1`], [`crate::message`], [`crate::observe`],
+//! [`crate::origin`], [`crate::path`], [`crate::settings`], [`crate::template`],
+//! [`crate::upstream`]. Built by [`crate::snapshot::build`]; [`crate::proxy::handle`] asks it once
+//! per request.
 
 pub mod action;
 pub mod matcher;

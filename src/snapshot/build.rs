@@ -1,10 +1,10 @@
 //! From a [`Config`] and what runs now to what runs next.
 //!
 //! Owns: the only way to make a [`Snapshot`]. May touch: [`crate::cache`], [`crate::config`],
-//! [`crate::country`], [`crate::http1`], [`crate::message`], [`crate::observe`], [`crate::origin`], [`crate::route`],
-//! [`crate::tls`], [`crate::upstream`]; certificate and log files. A server that both configs have
-//! keeps its [`Server`]: health, counts and pooled connections survive. A failure leaves everything
-//! as it was. Routes are compiled by `routes`.
+//! [`crate::country`], [`crate::http1`], [`crate::message`], [`crate::observe`], [`crate::origin`],
+//! [`crate::route`], [`crate::tls`], [`crate::upstream`]; certificate and log files. A server that
+//! both configs have keeps its [`Server`]: health, counts and pooled connections survive. A failure
+//! leaves everything as it was. Routes are compiled by `routes`.
 
 use super::{
     Databases, ListenerParts, Snapshot, TlsParts,

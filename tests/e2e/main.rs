@@ -16,6 +16,7 @@ mod admin;
 mod announced;
 mod answers;
 mod balance;
+mod caching_coded;
 mod check;
 mod churn;
 mod compression;

@@ -1,8 +1,8 @@
 //! The task that fetches a response for the cache.
 //!
 //! Owns: one fetch, from the server's answer to what is stored. May touch: [`crate::cache`],
-//! [`crate::http1`], [`crate::message`], [`crate::route`], [`crate::snapshot`]. It goes on if the
-//! client leaves for which it was begun: others may wait for it.
+//! [`crate::encode`], [`crate::http1`], [`crate::message`], [`crate::route`], [`crate::snapshot`].
+//! It goes on if the client leaves for which it was begun: others may wait for it.
 
 use super::{StoredNow, stored::stored_map, unix_now};
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
         store::{Label, Seq, StoreKey, StoredBody, StoredEntry, StoredHead},
         streamed::Streamed,
     },
+    encode::{self, CodingWish},
     http1::outgoing::Part,
     message::{
         answer::Answer,
@@ -37,7 +38,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode, header};
-use std::{future::poll_fn, sync::Arc};
+use std::{future::poll_fn, mem::take, sync::Arc};
 use tokio::sync::oneshot;
 
 /// After a response that could not be stored, so many seconds requests do not wait for each other.
@@ -112,19 +113,22 @@ pub(super) async fn fill(mut job: Job, mut reply: FillReply) {
             tell(Filled::Shared);
         }
         Ok((answer, times)) if job.is_settled(answer.status, times) => tell(Filled::Shared),
-        Ok((mut answer, times)) => match job.storable(caching, &mut answer, times) {
-            Err(why_not) => {
-                job.ticket.leave();
-                job.ticket.flight.settle(Settled::Pass);
-                tell(Filled::Passed(answer, why_not));
+        Ok((mut answer, times)) => {
+            job.encode(route, &mut answer);
+            match job.storable(caching, &mut answer, times) {
+                Err(why_not) => {
+                    job.ticket.leave();
+                    job.ticket.flight.settle(Settled::Pass);
+                    tell(Filled::Passed(answer, why_not));
+                }
+                Ok(streamed) => {
+                    let streamed = Arc::new(streamed);
+                    job.ticket.flight.begin(Arc::clone(&streamed));
+                    tell(Filled::Shared);
+                    job.pull(&caching.cache, &streamed, answer.body).await;
+                }
             }
-            Ok(streamed) => {
-                let streamed = Arc::new(streamed);
-                job.ticket.flight.begin(Arc::clone(&streamed));
-                tell(Filled::Shared);
-                job.pull(&caching.cache, &streamed, answer.body).await;
-            }
-        },
+        }
     }
     job.facts.count_attempt(&forward.group);
 }
@@ -142,6 +146,15 @@ impl Job {
             forward::forward(&proxy, route, forward, facts, Body::Empty, unclean.as_deref());
         let answer = Box::pin(asked).await?;
         Ok((answer, Times { requested, received: unix_now() }))
+    }
+
+    /// What is stored is in the coding that clients get, so it is made once. `Vary` tells the others.
+    fn encode(&self, route: &Route, answer: &mut Answer<Body>) {
+        if let Some(codings) = &route.codings {
+            let wish = CodingWish::by(&self.facts.context.head);
+            let Answer { status, fields, body, .. } = answer;
+            *body = encode::apply(codings, &wish, *status, fields, take(body));
+        }
     }
 
     fn forget_conditions(&mut self) {
