@@ -12,7 +12,7 @@ use crate::{config::ListenAddress, loopback, proxy::Proxy, task};
 use std::{future::poll_fn, io, pin::pin, sync::Arc, task::Poll, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
 
-/// After a failure to accept, as with no file descriptors left.
+/// The pause after a failure to accept, for example because no file descriptors are left.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts until the listener is drained. `alive` is held by every connection.
@@ -39,7 +39,7 @@ pub async fn accept(listener: Arc<Listener>, proxy: Arc<Proxy>, alive: mpsc::Sen
         }
         let accepted = poll_fn(|cx| match backlog.poll_accept(cx) {
             Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
-            // Checked only when there is nothing to accept, when it delays nobody.
+            // Checked only when there is nothing to accept, so that the check delays no client.
             Poll::Pending => drained.as_mut().poll(cx).map(|()| None),
         });
         let Some(accepted) = accepted.await else { break };
@@ -51,8 +51,9 @@ pub async fn accept(listener: Arc<Listener>, proxy: Arc<Proxy>, alive: mpsc::Sen
     }
 }
 
-/// What waits on the listener's socket for this worker, and whether the system paces what is sent on
-/// it; `None` once it is drained. There may be no descriptor for it now, but later.
+/// The connections that wait on this worker's socket, and whether the kernel paces what is sent on
+/// them; `None` once the listener is drained. If no descriptor is free for the socket now, one may
+/// be later.
 async fn backlog(listener: &Listener, worker: usize) -> Option<(Backlog, bool)> {
     let open = || {
         let Some(socket) = listener.socket(worker)? else { return Ok(None) };

@@ -42,7 +42,7 @@ pub struct Activity {
     in_flight: AtomicU32,
     requests: AtomicU64,
     idle_since: AtomicU64,
-    /// Since when a head, or another frame that is no DATA, has begun and is not whole.
+    /// Since when a head, or another frame that is not DATA, has been incomplete.
     head_since: AtomicU64,
     resets: AtomicU32,
     blocked_since: AtomicU64,
@@ -51,7 +51,7 @@ pub struct Activity {
     /// Bytes written since the last [`PROGRESS`], and when that was.
     written: AtomicU32,
     progress: AtomicU64,
-    /// Bytes written in all, but for the last [`PROGRESS`].
+    /// Bytes written in all, without those that are still counted in `written`.
     taken: AtomicU64,
     /// For requests that were given up: how many are allowed, since when they are counted, how many
     /// there were, and how many requests had ended before.
@@ -86,7 +86,7 @@ impl Activity {
         }
     }
 
-    /// A request has begun: how many there were with it.
+    /// Notes that a request has begun. Returns how many have begun, with this one.
     pub fn begin(&self) -> u64 {
         self.in_flight.fetch_add(1, Relaxed);
         self.requests.fetch_add(1, Relaxed) + 1
@@ -97,7 +97,8 @@ impl Activity {
         self.requests.load(Relaxed)
     }
 
-    /// A request that began at `begun` has ended: with its answer, or because the client gave it up.
+    /// Notes that a request that began at `begun` has ended: with its answer, or because the client
+    /// gave it up.
     pub fn end(&self, answered: bool, begun: Instant) {
         if self.in_flight.fetch_sub(1, Relaxed) == 1 {
             self.idle_since.store(self.clock.now(), Relaxed);
@@ -112,7 +113,7 @@ impl Activity {
         self.in_flight.load(Relaxed)
     }
 
-    /// Since when nothing is under way, if so.
+    /// Since when nothing has been under way, while nothing is.
     pub fn idle_since(&self) -> u64 {
         self.idle_since.load(Relaxed)
     }
@@ -122,7 +123,7 @@ impl Activity {
         self.resets.load(Relaxed)
     }
 
-    /// What the client's newest bytes have shown.
+    /// Notes what the client's newest bytes have shown.
     pub fn came(&self, shown: Shown) {
         if shown.resets != 0 {
             self.resets.fetch_add(shown.resets, Relaxed);
@@ -157,7 +158,7 @@ impl Activity {
         self.floods.load(Relaxed)
     }
 
-    /// So many bytes were written.
+    /// Notes that so many bytes were written.
     pub fn progress(&self, bytes: usize) {
         let written = self.written.load(Relaxed).saturating_add(bytes as u32);
         let enough = written >= PROGRESS;
@@ -173,7 +174,7 @@ impl Activity {
         Parts::HTTP2.after(self.taken.load(Relaxed))
     }
 
-    /// A write succeeded, or could not proceed.
+    /// Notes that a write succeeded, or could not proceed.
     pub fn wrote(&self, blocked: bool) {
         let before = self.blocked_since.load(Relaxed);
         if blocked && before == 0 {
@@ -195,8 +196,9 @@ impl Activity {
         self.blocked_since.load(Relaxed) != 0 || self.blocked_last.load(Relaxed) > moment
     }
 
-    /// How long each of `waiting` streams may wait for its client, in milliseconds. A slow socket is
-    /// not a client that takes nothing: while it is slow all streams wait, and they take turns.
+    /// How long each of `waiting` streams may wait for its client, in milliseconds. `None` while
+    /// the socket is slow: then all streams wait, even if their clients would take something. While
+    /// bytes are written, the streams take turns, so each may wait longer.
     pub fn patience(&self, waits: &Waits, waiting: u64) -> Option<u64> {
         let moment = self.clock.now().saturating_sub(waits.send);
         if self.was_slow_since(moment) {
@@ -250,7 +252,8 @@ impl Activity {
 mod tests {
     use super::*;
 
-    /// Rounds of requests, of which so many are answered and so many given up.
+    /// Whether it counts as a flood if, in each of some rounds, so many requests are answered and
+    /// so many given up.
     fn floods(rounds: usize, answered: usize, given_up: usize, streams: u32) -> bool {
         let activity = Activity::new(Clock::start(), streams);
         for number in 0..rounds * (answered + given_up) {

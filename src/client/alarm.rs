@@ -40,8 +40,8 @@ impl Alarm {
         self.set = false;
     }
 
-    /// Rings after this time at the latest: something that begins now may be over earlier than the
-    /// alarm was set for.
+    /// Rings after this time at the latest. Something that begins now may have a timeout that ends
+    /// before the alarm would ring.
     pub fn ring_within(&mut self, after: Duration) {
         let moment = (Instant::now() + after).into();
         if self.sleep.deadline() > moment {
@@ -50,7 +50,7 @@ impl Alarm {
         }
     }
 
-    /// How long it is until it is older than `age`, if that comes.
+    /// The time until the alarm is older than `age`; `None` if it is already, or if `age` is zero.
     pub fn ages_in(&self, age: Duration) -> Option<Duration> {
         age.checked_sub(self.born.elapsed()).filter(|left| !left.is_zero())
     }

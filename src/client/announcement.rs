@@ -82,7 +82,8 @@ pub async fn read(
     None
 }
 
-/// At a limited rate: a balancer that is set up wrongly connects as often as its clients do.
+/// Reports a failure, at a limited rate: a balancer that is set up wrongly connects as often as its
+/// clients do.
 fn tell(
     listener: &Listener,
     peer: Option<SocketAddr>,
@@ -91,7 +92,7 @@ fn tell(
 ) {
     let name = &*listener.name;
     let peer = peer.map_or_else(|| PeerAddress::UNIX.to_owned(), |it| it.to_string());
-    // Balancers that check whether the port is open connect every few seconds.
+    // Balancers that check whether the port is open connect every few seconds, so do not warn.
     if key.is_empty() {
         tracing::debug!(listener = name, %peer, reason, detail, "no PROXY protocol header");
     } else if let Some(kept_back) = listener.failures.may_say(key, Instant::now()) {
@@ -102,7 +103,8 @@ fn tell(
     }
 }
 
-/// Takes the header from the socket, and no byte behind it: these may be of a TLS handshake.
+/// Takes the header from the socket, but no byte after it: the next bytes may belong to a TLS
+/// handshake.
 async fn take(stream: &TcpStream) -> Result<Announcement, Unannounced> {
     let mut header = Vec::new();
     loop {
@@ -113,7 +115,7 @@ async fn take(stream: &TcpStream) -> Result<Announcement, Unannounced> {
         header.truncate(known + seen);
         let whole = length(&header).map_err(Unannounced::Fault)?;
         header.truncate(whole.unwrap_or(header.len()));
-        // It is there, so it comes in one go.
+        // The whole header has arrived, so one read takes it.
         receive(stream, &mut header[known..], RecvFlags::empty()).await?;
         if whole.is_some() {
             return Announcement::parse(&header).map_err(Unannounced::Fault);

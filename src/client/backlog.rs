@@ -30,8 +30,9 @@ pub fn defer(socket: &OwnedFd, defer: bool) {
     let _ = setsockopt(socket, DeferAccept, &u32::from(defer));
 }
 
-/// A connection and who made it: nobody with an address by a Unix socket. tokio's type for TCP takes
-/// these, too: reading, writing and waiting are the same, and the way of a request knows one type.
+/// A connection and its client's address; clients of a Unix socket have none. tokio's type for TCP
+/// holds these connections, too: reading, writing and waiting are the same, so the rest of the code
+/// needs only one type.
 pub type Accepted = (TcpStream, Option<SocketAddr>);
 
 /// What waits on a listening socket.

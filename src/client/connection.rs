@@ -36,7 +36,7 @@ pub async fn serve(
     let mut address = peer.map_or(PeerAddress::Unix, |peer| peer.ip().into());
     let expected = parts.proxy_protocol.as_ref().filter(|it| it.from.contains(address));
     let header_limit = expected.map(|it| it.timeout);
-    // Asking for our own end costs a call.
+    // To ask for our own address costs a system call, so do it only where it is needed.
     let asks = snapshot.announces;
     let mut ends = peer.filter(|_| asks).and_then(|it| ends(it, stream.local_addr()));
     drop(snapshot);

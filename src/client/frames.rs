@@ -1,8 +1,8 @@
 //! Follows the frames of an HTTP/2 client (RFC 9113 §4.1).
 //!
 //! Owns: whether a frame or field block has begun that is not whole yet. May touch: nothing outside
-//! this room. [`super::io`] shows it the bytes that come. hyper reads the frames themselves, but
-//! does not tell of one that is not whole.
+//! this room. [`super::io`] shows it the bytes that come. h2 reads the frames themselves, but does
+//! not report one that is not whole.
 
 /// A client's first bytes (RFC 9113 §3.4).
 const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
@@ -22,7 +22,7 @@ pub struct ClientFrames {
     have: usize,
     /// Bytes to come of the frame, or of the preface.
     left: usize,
-    /// A field block has begun, and CONTINUATION has to follow.
+    /// Whether a field block has begun, so that CONTINUATION has to follow.
     in_block: bool,
 }
 

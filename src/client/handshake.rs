@@ -28,7 +28,7 @@ use tokio_rustls::TlsAcceptor;
 /// trips of a distant client, which may have a request for us.
 pub(super) const LAST: Duration = Duration::from_millis(500);
 
-/// What a handshake has come to: TLS, or a client that speaks plain HTTP.
+/// What a handshake has led to: TLS, or a client that speaks plain HTTP.
 pub type Shaken = (Stream, Option<Box<Secured>>);
 
 /// Makes a handshake; `None` if it fails.
@@ -104,10 +104,10 @@ async fn accept(
     }
 }
 
-/// At a limited rate, because strangers can cause any number of them.
+/// Reports a failure, at a limited rate because strangers can cause any number of them.
 fn tell(listener: &Listener, client: PeerAddress, reason: &'static str, detail: &str) {
     let name = &*listener.name;
-    // Load balancers that check whether the port is open connect every few seconds.
+    // Load balancers that check whether the port is open connect every few seconds, so do not warn.
     if reason == "closed" {
         tracing::debug!(listener = name, %client, reason, detail, "a TLS handshake failed");
     } else if let Some(kept_back) = listener.failures.may_say(reason, Instant::now()) {
@@ -115,9 +115,9 @@ fn tell(listener: &Listener, client: PeerAddress, reason: &'static str, detail: 
     }
 }
 
-/// The error in words. rustls has none that help for versions, and for two kinds of certificates that
-/// `openssl` makes by default: `x509 -req` without an extension makes version 1, and `req -x509` makes
-/// an authority.
+/// The error in words. rustls's own words do not help if versions differ, or with two kinds of
+/// certificates that `openssl` makes by default: `x509 -req` without an extension makes version 1,
+/// and `req -x509` makes an authority.
 fn detail(error: &io::Error) -> String {
     if let Some(TlsError::PeerIncompatible(
         PeerIncompatible::SupportedVersionsExtensionRequired

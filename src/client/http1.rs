@@ -69,7 +69,7 @@ impl From<Gone> for HowItEnds {
 struct Request {
     record: Box<Record>,
     form: ResponseForm,
-    /// Whether the client is done after it.
+    /// Whether the connection ends after it, as its client wants.
     closes: bool,
     framing: RequestFraming,
     expects_continue: bool,
@@ -88,7 +88,7 @@ pub struct Http1 {
     head_since: u64,
     /// While draining, when it ends if it stays idle; else 0.
     last_call: u64,
-    /// Whether the drain knows whom to wake.
+    /// Whether the drain will wake this connection's task.
     heard: bool,
 }
 
@@ -109,7 +109,7 @@ impl Http1 {
         }
     }
 
-    /// Answers what can't be served here.
+    /// Answers a connection that can't be served here.
     pub async fn refuse(&mut self, status: StatusCode, reason: &'static str) {
         self.end(HowItEnds::Refused(status, reason)).await;
     }
@@ -224,7 +224,7 @@ impl Http1 {
             (*seen, self.head_since) = (0, 0);
         }
         if unread.is_empty() {
-            // Empty lines hold no block while nothing follows them.
+            // Do not hold the block that the empty lines were read into while nothing follows them.
             *unread = Bytes::new();
             return Ok(None);
         }
@@ -315,7 +315,7 @@ impl Http1 {
         let length = if let RequestFraming::Length(length) = framing { Some(length) } else { None };
         let mut tunnel = None;
         let (mut giver, body) = if record.facts.context.head.protocols.is_some() {
-            // What follows is read once the server has agreed.
+            // What follows the head is read once the server has agreed to change protocols.
             let (giver, taken) = request_body::tunnel();
             tunnel = Some(giver);
             (None, Body::Http1(taken))
@@ -373,7 +373,7 @@ impl Http1 {
     }
 }
 
-/// When a connection's timeouts are checked first, if nothing comes.
+/// When a connection's timeouts are first checked, if nothing comes.
 fn first_ring(settings: &ConnectionSettings) -> Duration {
     let idle = Duration::from_millis(settings.waits.idle);
     if settings.age.is_zero() { idle } else { idle.min(settings.age) }

@@ -62,8 +62,8 @@ pub(super) async fn answer(
     }
 }
 
-/// While nothing more is read of what the client sends: the answer, and the interim responses before
-/// it; or these alone.
+/// Waits while nothing more is read of what the client sends. Returns the interim responses that
+/// there are, and the answer if it has come.
 async fn watch<A>(
     socket: &Http1Socket,
     mut handling: Pin<&mut impl Future<Output = A>>,

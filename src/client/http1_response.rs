@@ -98,14 +98,15 @@ impl Responding {
             match socket.poll_flush(cx) {
                 Poll::Ready(Ok(())) => self.stalled = None,
                 Poll::Ready(Err(error)) => {
-                    // Only a file that is sent has an end.
+                    // Only a file can end before its announced length.
                     let cut = error.kind() == io::ErrorKind::UnexpectedEof;
                     self.body.abandon(if cut { "file_error" } else { "client_aborted" });
                     return Poll::Ready(Err(self.gone(socket)));
                 }
                 Poll::Pending => {
                     self.body.take_ahead(cx, socket.outgoing.held());
-                    // The server may have taken what it had of the request, and want more of it.
+                    // The server may have taken all of the request that it was given, and want
+                    // more.
                     let giving = giver.as_deref_mut().filter(|giver| !giver.is_done());
                     if giving.is_some() && socket.poll_meanwhile(cx, giving).is_ready() {
                         continue;
@@ -145,14 +146,14 @@ impl Responding {
 
     fn end(&mut self, outgoing: &mut Outgoing) {
         if self.left.is_some_and(|left| left > 0) {
-            // RFC 9112 §8: only the end of the connection tells.
+            // RFC 9112 §8: only the connection's end tells the client.
             self.broken = true;
         } else {
             outgoing.end(None);
         }
     }
 
-    /// What was taken from the body for the client and never left is not counted as sent.
+    /// Bytes that were taken from the body but never written to the client are not counted as sent.
     fn gone(&mut self, socket: &Http1Socket) -> Gone {
         self.body.unsent(socket.outgoing.unwritten());
         Gone

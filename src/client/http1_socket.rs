@@ -27,10 +27,11 @@ use tokio::{
     time::{Instant, Sleep, sleep, timeout},
 };
 
-/// While a request is handled, so much is read of those behind it. The kernel keeps the rest.
+/// While a request is handled, this many bytes of the next requests are read. The kernel keeps the
+/// rest.
 const AHEAD: usize = 8 * 1024;
 
-/// How often a client with more than that behind its request is looked after.
+/// How often to check whether a client that has sent more than [`AHEAD`] is gone.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// A client's socket.
@@ -43,17 +44,17 @@ pub struct Http1Socket {
     pub outgoing: Outgoing,
     /// Interim responses, which go out before anything else.
     early: Vec<u8>,
-    /// Set where a client once sent more than [`AHEAD`].
+    /// The timer for that check, once the client has sent more than [`AHEAD`].
     look: Option<Pin<Box<Sleep>>>,
     /// Bytes that the client took before the message that is under way.
     taken: u64,
 }
 
-/// What came of reading ahead.
+/// The result of reading ahead.
 pub enum Ahead {
     /// A part of the request's body was handed over.
     Given,
-    /// As much waits as is read ahead.
+    /// [`AHEAD`] bytes are waiting, so no more is read.
     Full,
 }
 
@@ -111,7 +112,7 @@ impl Http1Socket {
         parts.after(self.taken + self.outgoing.sent)
     }
 
-    /// A message has been written.
+    /// Notes that a message has been written.
     pub fn written(&mut self) {
         self.taken += std::mem::take(&mut self.outgoing.sent);
         self.stream.hold_at_most(self.part());
@@ -127,7 +128,7 @@ impl Http1Socket {
         }
     }
 
-    /// Sends what is left of interim responses, within a time.
+    /// Sends the rest of the interim responses, within a time.
     pub async fn finish_early(&mut self, wait: Duration) -> Result<(), Gone> {
         timeout(wait, poll_fn(|cx| self.poll_early(cx))).await.unwrap_or(Err(Gone))
     }
@@ -150,7 +151,8 @@ impl Http1Socket {
         }
     }
 
-    /// The same, but ready as well when no more is read: then [`Self::hung_up`] tells of the end.
+    /// The same, but also ready when no more is read ahead. Then [`Self::hung_up`] notices the
+    /// client's end.
     pub fn poll_ahead(
         &mut self,
         cx: &mut Context<'_>,
@@ -160,26 +162,26 @@ impl Http1Socket {
             let Self { stream, unread, .. } = self;
             return giver.poll(cx, stream, unread).map(|()| Ok(Ahead::Given));
         }
-        // The end of what the client sends is behind everything that it has sent.
+        // The client's end comes after everything that it has sent, so read on to notice it.
         while self.unread.len() < AHEAD {
             ready!(self.poll_fill(cx, false))?;
         }
         Poll::Ready(Ok(Ahead::Full))
     }
 
-    /// Ready when the client is gone, though there is more to be read before its end. Nothing can be
+    /// Ready when the client is gone, even if unread bytes come before its end. Nothing can be
     /// written meanwhile.
     pub async fn hung_up(&self) {
-        // `READABLE` would be true all the time. The end is part of `PRIORITY` as well, and urgent data
-        // is not told of.
+        // `READABLE` would be true all the time. `PRIORITY` reports the end as well, and urgent
+        // data is not reported.
         let ready = self.stream.tcp().ready(Interest::PRIORITY).await;
         if ready.is_ok_and(|ready| !ready.is_read_closed()) {
             pending::<()>().await;
         }
     }
 
-    /// The same beside writing. For that the system tells when something comes, but not when that is
-    /// the end: so it is asked now and then.
+    /// The same, but something may be written meanwhile. Then the system reports that something has
+    /// come, but not whether that is the end, so ask it now and then.
     fn poll_hung_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         let look = self.look.get_or_insert_with(|| Box::pin(sleep(LOOK)));
         loop {

@@ -2,7 +2,7 @@
 //!
 //! Owns: passing bytes in both directions until both have ended. May touch: [`crate::http1`],
 //! [`crate::message`], [`crate::proxy`]. Called by [`super::http1`] once the server has agreed to
-//! change protocols. How long nothing may pass is the server half's ([`crate::origin::tunnel`]).
+//! change protocols. The server half limits how long nothing may pass ([`crate::origin::tunnel`]).
 
 use super::http1_socket::Http1Socket;
 use crate::{
@@ -21,7 +21,7 @@ use tokio::io::AsyncWrite as _;
 #[derive(PartialEq, Eq)]
 enum Down {
     Open,
-    /// The client is to see the end.
+    /// The server has ended; the client still has to see that.
     Ending,
     Ended,
 }
@@ -68,7 +68,7 @@ fn poll_down(
             match body.poll_part(cx, want) {
                 Poll::Ready(Some(Ok(part))) => socket.outgoing.push(part),
                 Poll::Ready(Some(Err(_))) => {
-                    // What came before is worth a try.
+                    // Try to send what came before.
                     let _ = socket.poll_flush(cx);
                     return Poll::Ready(Err(BrokenTunnel));
                 }

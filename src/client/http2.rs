@@ -2,9 +2,9 @@
 //!
 //! Owns: the ways to end. May touch: [`crate::http1`], [`crate::observe`].
 //!
-//! What a broken message or frame comes to is mostly h2's to decide: a field that its HPACK decoder
-//! refuses ends the connection, where RFC 9113 §8.1.1 wants the stream to end.
-//! `docs/decisions/http2-errors.md` lists what is h2's and what is ours.
+//! h2 mostly decides what follows from a broken message or frame. For example, a field that its
+//! HPACK decoder refuses ends the connection, where RFC 9113 §8.1.1 wants the stream to end.
+//! `docs/decisions/http2-errors.md` lists what h2 decides and what we decide.
 
 use super::{
     activity::Activity,
@@ -30,8 +30,8 @@ use tokio::time::timeout;
 /// How long the socket is still read, so that a client that is sent away can read why.
 const HEARD: Duration = Duration::from_secs(1);
 
-/// GOAWAY with ENHANCE_YOUR_CALM (RFC 9113 §6.8): nothing more is taken, but all that came may have
-/// been.
+/// GOAWAY with ENHANCE_YOUR_CALM (RFC 9113 §6.8): no further request is taken, but all that came
+/// may have been processed.
 const CALM: [u8; 17] = *b"\0\0\x08\x07\0\0\0\0\0\x7f\xff\xff\xff\0\0\0\x0b";
 
 /// What happened beside the streams' own progress.
@@ -40,11 +40,11 @@ enum Event {
     Alarm,
     /// This is to be its last: the listener is drained, or it has carried its number of requests.
     Last,
-    /// The client gives up more than it takes.
+    /// The client gives up too many of its requests.
     Flood,
 }
 
-/// Serves HTTP/2 on `stream` until one side ends it. What `begun` has was read of it already.
+/// Serves HTTP/2 on `stream` until one side ends it. `begun` was already read from it.
 pub async fn serve(
     mut stream: Stream,
     begun: Bytes,
@@ -67,7 +67,8 @@ pub async fn serve(
     }
     match end {
         Http2End::Unheard => stream.linger().await,
-        // Between two frames, if nothing is stuck in the socket: h2 writes what it has begun.
+        // If nothing is stuck in the socket, it is between two frames: h2 writes to the end what it
+        // has begun.
         Http2End::Refused(..) if !activity.is_blocked() => {
             stream.say(&CALM).await;
             let _ = timeout(HEARD, stream.linger()).await;
@@ -137,8 +138,8 @@ fn end_of(error: &h2::Error, activity: &Activity) -> Http2End {
     if !(error.is_library() && error.is_go_away()) {
         return Http2End::Silent;
     }
-    // h2 allows for no more than 20 requests that are reset before we hear of them. It ends a
-    // connection for other floods as well, and does not tell which it was.
+    // h2 ends a connection if more than 20 requests are reset before we hear of them. It also ends
+    // one for other floods, and does not say which flood it was.
     let floods = error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
     let resets = floods && activity.resets() > 20;
     Http2End::Told(if resets { "stream_resets" } else { "bad_request" })

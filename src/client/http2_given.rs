@@ -36,7 +36,7 @@ impl Unsent {
         self.0.bytes.load(Acquire)
     }
 
-    /// Ready when there are none.
+    /// Ready when h2 holds none.
     pub fn poll_sent(&self, cx: &Context<'_>) -> Poll<()> {
         if self.bytes() == 0 {
             return Poll::Ready(());
@@ -47,7 +47,7 @@ impl Unsent {
 }
 
 impl Given {
-    /// The last part, of which it need not be known how much is sent.
+    /// The last part. Nobody needs to know how much of it has been sent.
     pub fn last(bytes: Bytes) -> Self {
         Self { bytes, held: None }
     }

@@ -1,4 +1,4 @@
-//! How long an HTTP/2 client is waited for.
+//! How long we wait for an HTTP/2 client.
 //!
 //! Owns: the connection's one alarm, and what happens when it rings. May touch: nothing outside
 //! this room. Used by [`super::http2`].
@@ -32,7 +32,7 @@ pub enum Http2End {
 struct Goodbye {
     /// In the clock's milliseconds.
     said: u64,
-    /// How many requests there had been when it must have read this.
+    /// How many requests there had been when the client must have read the goodbye.
     heard: Option<u64>,
 }
 
@@ -42,11 +42,11 @@ impl Goodbye {
     fn is_ignored(&mut self, activity: &Activity, waits: &Waits) -> bool {
         let now = activity.clock.now();
         if activity.was_slow_since(self.said) {
-            // It is still in the socket's buffer, or was until now.
+            // The goodbye is still in the socket's buffer, or was until now.
             self.said = now;
         }
         if activity.in_flight() == 0 {
-            // As long as a request may take on its way to us.
+            // Wait as long as a request may take on its way to us.
             return now >= self.said.max(activity.idle_since()) + waits.request_head;
         }
         if now < self.said + waits.request_head.max(waits.send) {
@@ -57,7 +57,7 @@ impl Goodbye {
     }
 }
 
-/// How long a client is waited for.
+/// How long we wait for a client.
 pub struct Patience<'a> {
     activity: &'a Activity,
     settings: &'a ConnectionSettings,
@@ -87,13 +87,14 @@ impl<'a> Patience<'a> {
         self.goodbye.is_some()
     }
 
-    /// The client is told so now.
+    /// Notes that the client is told so now.
     pub fn say_goodbye(&mut self) {
         self.goodbye = Some(Goodbye { said: self.activity.clock.now(), heard: None });
         self.look_soon();
     }
 
-    /// Ends what has waited for too long: streams, or all. Whether the client should ask no more.
+    /// Ends what has waited for too long: single streams, or the connection. Returns whether the
+    /// client should be told to ask no more.
     pub fn look<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         streams: &mut Streams<'_, S>,
@@ -102,7 +103,7 @@ impl<'a> Patience<'a> {
         let soon = Duration::from_millis(settings.waits.shortest());
         self.rests = false;
         self.alarm.ring_in(soon);
-        // The streams of which the client takes nothing, and no others.
+        // End the streams of which the client takes nothing, and no others.
         if let Some(patience) = activity.patience(&settings.waits, streams.waiting()) {
             streams.end_those_waiting_for(patience);
         }

@@ -48,11 +48,11 @@ impl Expectation {
 pub struct Received {
     stream: RecvStream,
     length: Length,
-    /// Bytes of the part that was taken last. The client may send as many once more is wanted: so no
-    /// more than its window is held for one who takes nothing.
+    /// Bytes of the part that was taken last. The client's window is opened for as many only when
+    /// the next part is wanted. So no more than one window is held while nothing is taken.
     taken: usize,
     ended: bool,
-    /// Until somebody wants it.
+    /// There until somebody wants the body.
     expectation: Option<Expectation>,
 }
 
@@ -131,8 +131,8 @@ impl Source for Received {
     }
 }
 
-/// Why there is no more: its client has broken the protocol, or has gone. A reset without an error is
-/// no end, either.
+/// Why there is no more: the client has broken the protocol, or has gone. A reset without an error
+/// is not a proper end, either.
 fn broken(error: &h2::Error) -> io::Error {
     let is_wrong = error.is_library() && error.reason() == Some(Reason::PROTOCOL_ERROR);
     let kind = if is_wrong { io::ErrorKind::InvalidData } else { io::ErrorKind::UnexpectedEof };

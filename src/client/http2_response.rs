@@ -25,19 +25,19 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-/// h2 tells of no more room than this.
+/// h2 reports no more room than this.
 pub const ROOM: usize = LARGE;
 
 /// A part up to this size is copied out of the block that it was read into.
 const COPIED: usize = 4 * 1024;
 
-/// At least so much is read at a time, however little room a client has.
+/// At least this much is read at a time, even if a client has less room.
 const LEAST: usize = 4 * 1024;
 
-/// A body up to this size may be in memory whole, and then its end goes with it.
+/// A body up to this size may be in memory as a whole. Then its end is sent together with it.
 const WHOLE: u64 = 64 * 1024;
 
-/// After each so many bytes of a stream, its client may wait as long again for the next.
+/// For every so many bytes that a client has taken of a stream, it may wait as long again for more.
 const MUCH: u64 = 1024 * 1024;
 
 /// How a response ended.
@@ -54,7 +54,7 @@ pub enum Sent {
 #[derive(Clone, Copy)]
 pub struct Question {
     head_only: bool,
-    /// By an extended CONNECT.
+    /// Whether it asked for a tunnel, by an extended CONNECT.
     tunnel: bool,
 }
 
@@ -69,7 +69,7 @@ impl Question {
 pub struct Answering {
     stream: SendStream<Given>,
     body: Delivery,
-    /// Of the part that was taken last, what there was no room for.
+    /// The rest of the part that was taken last, for which there was no room.
     left: Bytes,
     /// What h2 holds of it.
     unsent: Unsent,
@@ -110,7 +110,7 @@ impl Answering {
         if !headers.contains_key(header::DATE)
             && let Ok(date) = HeaderValue::from_bytes(&service.proxy().date())
         {
-            // RFC 9110 §6.6.1: an origin with a clock says when.
+            // RFC 9110 §6.6.1: an origin server with a clock sends `Date`.
             headers.insert(header::DATE, date);
         }
         let mut response = Response::new(());
@@ -153,7 +153,7 @@ impl Answering {
             if self.left.is_empty() {
                 let want = Want { most: room.min(part).max(LEAST), may_move: false };
                 let Poll::Ready(part) = self.body.poll_part(cx, want) else {
-                    // Others may need the room meanwhile.
+                    // Other streams may need the room meanwhile.
                     self.stream.reserve_capacity(0);
                     return self.poll_gone(cx);
                 };
@@ -175,7 +175,8 @@ impl Answering {
         self.poll_rest(cx)
     }
 
-    /// While there is no room: more is taken ahead, and the end needs none.
+    /// Used while there is no room: takes more of the body ahead, and sends the end, which needs no
+    /// room.
     fn poll_end(&mut self, cx: &mut Context<'_>, activity: &Activity) -> Poll<Sent> {
         self.body.take_ahead(cx, self.left.len() + self.unsent.bytes());
         if self.left.is_empty()
@@ -190,17 +191,17 @@ impl Answering {
         Poll::Pending
     }
 
-    /// Takes what the body has given: how it has ended, if so.
+    /// Takes what the body has given. Returns how the response has ended, if it has.
     fn take(&mut self, part: Option<Result<Part, BodyError>>) -> Option<Sent> {
         let frame = match part {
             None => return (!self.give(Bytes::new(), true)).then_some(Sent::Gone),
             Some(Ok(Part::Frame(frame))) => frame,
-            // Nobody has asked for any to move.
+            // Nobody has asked for bytes that the kernel moves.
             Some(Ok(Part::Moved(_)) | Err(_)) => return Some(Sent::Broken),
         };
         match frame.into_data() {
             Ok(data) => {
-                // h2 may hold it for long, and it may be a slice of a large block.
+                // h2 may hold the part for long, and a small part may be a slice of a large block.
                 let small = data.len() <= COPIED;
                 self.left = if small { Bytes::copy_from_slice(&data) } else { data };
                 None
@@ -213,7 +214,8 @@ impl Answering {
         }
     }
 
-    /// Gives h2 some bytes, and the end with the `last`; or the client does not want them any more.
+    /// Gives h2 some bytes, and with the `last` ones the end. False if the client no longer wants
+    /// them.
     fn give(&mut self, data: Bytes, last: bool) -> bool {
         self.given += data.len() as u64;
         self.said |= last;
@@ -221,7 +223,7 @@ impl Answering {
         self.stream.send_data(data, last).is_ok()
     }
 
-    /// The client has been told the end. By a tunnel it may still send.
+    /// The client has been told the end. In a tunnel it may still send.
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Sent> {
         self.waiting = None;
         match self.body.poll_rest(cx) {
@@ -232,12 +234,12 @@ impl Answering {
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Sent> {
-        // Also where h2 has forgotten the stream.
+        // Ready also if h2 has forgotten the stream.
         self.stream.poll_reset(cx).map(|_| Sent::Gone)
     }
 
-    /// Room for the next part, of `part` bytes or a whole body of some more; `None` if the client has given
-    /// it up. h2 holds one part at a time.
+    /// Room for the next part of `part` bytes, or for a whole body that is somewhat larger; `None`
+    /// if the client has given it up. h2 holds one part at a time.
     fn poll_room(&mut self, cx: &mut Context<'_>, part: usize) -> Poll<Option<usize>> {
         // If the client gives it up, h2 drops what it holds.
         ready!(self.unsent.poll_sent(cx));
@@ -258,7 +260,8 @@ impl Answering {
         }
     }
 
-    /// Waits for the client to take something, if there is anything: a tunnel may be idle.
+    /// Starts to wait for the client to take something, if there is anything to take: a tunnel may
+    /// be idle.
     fn wait(&mut self, cx: &Context<'_>, activity: &Activity) {
         let held = self.unsent.bytes();
         let has_none = held == 0 && self.left.is_empty() && self.body.piled() == 0;
@@ -276,14 +279,16 @@ impl Answering {
         self.waiting.is_some()
     }
 
-    /// Notes why the client will not have it to its end; who waits has to be woken.
+    /// Notes why the client will not get the whole response. Returns the waker of the task that
+    /// waits, which has to be woken.
     pub fn abandon(&mut self, reason: &'static str) -> Option<Waker> {
         self.body.abandon(reason);
         self.waiting.take().map(|it| it.waker)
     }
 
-    /// Whether its client has taken nothing for `patience` milliseconds. One of which much was taken
-    /// may wait longer: some clients with a large window report only when half of it is free.
+    /// Whether the client has taken nothing for `patience` milliseconds. A client that has already
+    /// taken much may wait longer: some clients with a large window report only when half of it is
+    /// free.
     pub fn is_stalled(&mut self, now: u64, patience: u64) -> bool {
         let held = self.unsent.bytes();
         let Some(waiting) = &mut self.waiting else { return false };

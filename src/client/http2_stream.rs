@@ -47,7 +47,7 @@ enum SendState<'a> {
     Asked { handling: Handling<'a>, respond: SendResponse<Given>, asked: Question, early: Early },
     /// The answer's body is sent.
     Answered(Answering),
-    /// With its last byte, or because it was given up.
+    /// It has ended: with its last byte, or because it was given up.
     Ended,
 }
 
@@ -55,7 +55,7 @@ enum SendState<'a> {
 struct Early {
     /// The request's number on the connection.
     number: u32,
-    /// That its body is wanted, which it waits for.
+    /// That its body is wanted, if the client waits for that.
     expectation: Option<Expectation>,
 }
 
@@ -150,7 +150,7 @@ impl<'a> Http2Stream<'a> {
     }
 }
 
-/// Sends an interim response. If that can't be, the client is gone, which is seen at the answer.
+/// Sends an interim response. If that fails, the client is gone, which shows again at the answer.
 fn say_early(respond: &mut SendResponse<Given>, status: StatusCode, mut fields: Fields) {
     let mut response = Response::new(());
     *response.status_mut() = status;

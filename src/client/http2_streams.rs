@@ -80,15 +80,15 @@ pub struct Streams<'a, S> {
     activity: &'a Activity,
     engine: Engine<S>,
     running: FuturesUnordered<Http2Stream<'a>>,
-    /// Those to be reset once what came before has been written.
+    /// Streams to be reset once what came before has been written.
     broken: Vec<SendStream<Given>>,
     doorbell: Arc<Doorbell>,
-    /// Rings it.
+    /// Rings the doorbell.
     waker: Waker,
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Streams<'a, S> {
-    /// Those of the connection on `socket`, on which nothing has been said yet.
+    /// The streams of a new connection on `socket`, on which nothing has been sent yet.
     pub fn new(
         socket: S,
         service: &'a Service,
@@ -142,7 +142,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Streams<'a, S> {
                 if let Poll::Ready(ended) = self.poll_engine() {
                     return Poll::Ready(ended);
                 }
-                // It woke itself: it has more to do, after the others had their turn.
+                // The connection woke itself: it has more to do, after other tasks had their turn.
                 yields = self.doorbell.rung.load(SeqCst);
                 for mut stream in broken {
                     stream.send_reset(Reason::INTERNAL_ERROR);

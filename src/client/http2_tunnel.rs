@@ -1,9 +1,9 @@
 //! Tunnels by extended CONNECT (RFC 8441), as WebSockets over HTTP/2.
 //!
-//! Owns: making one of what it is in HTTP/1.1, and back. May touch: [`crate::http1`],
-//! [`crate::message`], [`crate::observe`], [`crate::proxy`]. So routes, filters and servers see the
-//! same request with both versions. What passes is the request's body and the answer's, as for any
-//! request.
+//! Owns: turning such a request into its HTTP/1.1 form, and the answer back. May touch:
+//! [`crate::http1`], [`crate::message`], [`crate::observe`], [`crate::proxy`]. So routes, filters
+//! and servers see the same request with both versions. The bytes that pass are the request's body
+//! and the answer's body, as for any request.
 
 use crate::{
     http1::{request::Head, request_head::can_pass},
@@ -32,8 +32,8 @@ pub fn take_head(mut parts: request::Parts) -> Head {
     head
 }
 
-/// Makes an answer to an Upgrade one to an extended CONNECT (RFC 8441 §5), for which any success means
-/// that the tunnel is open.
+/// Turns an answer to an `Upgrade` into one to an extended CONNECT (RFC 8441 §5), for which any
+/// success means that the tunnel is open.
 pub fn agree(answer: &mut Answer<Delivery>) {
     let facts = &mut answer.body.record.facts;
     let fields = answer.fields.map();

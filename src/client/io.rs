@@ -23,7 +23,7 @@ pub struct ClientIo<'a, S> {
 }
 
 impl<'a, S: Unpin> ClientIo<'a, S> {
-    /// Notes in `activity` what happens on `stream`, of which `begun` was read before.
+    /// Notes in `activity` what happens on `stream`, from which `begun` was read before.
     pub fn new(stream: &'a mut S, begun: Bytes, activity: &'a Activity) -> Self {
         Self { stream, begun, frames: ClientFrames::default(), activity }
     }

@@ -49,7 +49,7 @@ pub struct Listener {
     pub open_gauge: IntGauge,
     /// `sheave_connections_total`.
     pub accepted: IntCounter,
-    /// What was told of handshakes that failed, by reason.
+    /// Limits the reports of failed handshakes, by reason.
     pub failures: Rarely<&'static str>,
     bound: Mutex<OwnSockets>,
     /// Set once its connections are to end; `drain` tells those that wait.
@@ -60,12 +60,11 @@ pub struct Listener {
     metrics: Arc<Metrics>,
 }
 
-/// What a listener holds of the system.
-/// Shared while one listener follows another.
+/// The system's sockets that a listener holds. Shared while one listener follows another.
 #[derive(Clone, Debug, Default)]
 pub struct OwnSockets {
     sockets: Arc<Vec<OwnedFd>>,
-    /// Of a Unix socket.
+    /// The file of a Unix socket.
     file: Option<Arc<SocketFile>>,
 }
 
@@ -112,13 +111,13 @@ impl Listener {
         Ok(Self::new(id, name, wanted, &found, bound, metrics))
     }
 
-    /// The same sockets under another name.
+    /// The same sockets, as a listener with another name.
     pub fn renamed(&self, id: usize, name: &str, metrics: &Arc<Metrics>) -> Arc<Self> {
         let bound = self.bound().clone();
         Self::new(id, name, &self.address, &self.address, bound, metrics)
     }
 
-    /// With what is `bound` to `address`; the config says `wanted`.
+    /// A listener with the sockets that are `bound` to `address`; the config says `wanted`.
     pub fn new(
         id: usize,
         name: &str,
@@ -158,7 +157,7 @@ impl Listener {
         if self.is_draining() {
             return Ok(None);
         }
-        // Of a Unix socket there can be only one.
+        // A Unix socket is one for all workers.
         sockets[worker.min(sockets.len().saturating_sub(1))].try_clone().map(Some)
     }
 
@@ -176,8 +175,9 @@ impl Listener {
     /// address is free at once.
     pub fn drain(&self) {
         let mut bound = self.bound();
-        // Who comes after a worker's last look at a socket would be reset when it is closed. So that
-        // nobody does, before the workers are told. But another listener may have both now.
+        // A client that connects after a worker's last look at its socket would be reset when the
+        // socket is closed. To prevent that, the kernel is told first, and the workers afterwards.
+        // But if another listener has the same sockets now, they stay open for it.
         bound.file = None;
         if let Some(sockets) = Arc::get_mut(&mut bound.sockets) {
             sockets.iter().for_each(let_nobody_in);
@@ -224,7 +224,7 @@ pub struct OpenConnection {
 }
 
 impl OpenConnection {
-    /// One more.
+    /// Counts one more.
     pub fn new(listener: &Arc<Listener>, seats: &Arc<Seats>) -> Self {
         listener.accepted.inc();
         listener.open_gauge.inc();

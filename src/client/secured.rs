@@ -16,7 +16,7 @@ pub fn read(tls: &ServerConnection) -> Result<Secured, TlsError> {
         None => None,
         Some(None) => return Err(CertificateError::BadEncoding.into()),
         Some(Some(client)) => {
-            // A full handshake has verified this; a resumed one has not looked.
+            // A full handshake has verified the certificate. A resumed one has not looked at it.
             let resumed = tls.handshake_kind() == Some(HandshakeKind::Resumed);
             if resumed && client.ends < UnixTime::now().as_secs() as i64 {
                 return Err(CertificateError::Expired.into());

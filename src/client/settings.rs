@@ -8,7 +8,7 @@ use std::time::Duration;
 pub struct ConnectionSettings {
     /// The client's timeouts.
     pub waits: Waits,
-    /// After it, the next answer ends the connection; zero is never.
+    /// Once the connection is older than this, the next answer ends it; zero means never.
     pub age: Duration,
     /// How much a client may ask for.
     pub limits: ListenerLimits,
@@ -33,7 +33,7 @@ impl Waits {
 }
 
 impl ConnectionSettings {
-    /// Those of a listener.
+    /// What a connection of this listener takes.
     pub fn of(parts: &ListenerParts) -> Self {
         let millis = |duration: Duration| duration.as_millis() as u64;
         Self {

@@ -82,7 +82,8 @@ fn make_room(path: &Path, address: &SockAddr) -> io::Result<()> {
     }
 }
 
-/// Binds `address` for TCP. `shared`: beside others of this process.
+/// Binds `address` for TCP. If it is `shared`, other sockets of this process may be bound to it,
+/// too.
 pub fn bind_ip(address: SocketAddr, shared: bool) -> io::Result<OwnedFd> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -104,8 +105,8 @@ pub fn bind_ip(address: SocketAddr, shared: bool) -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
-/// Calls `bind` with `address`. If that is every address and the system has no IPv6, with every
-/// IPv4 address.
+/// Calls `bind` with `address`. If `address` means every address and the system has no IPv6, calls
+/// it with every IPv4 address instead.
 pub fn bound_by<T>(
     address: SocketAddr,
     bind: impl Fn(SocketAddr) -> io::Result<T>,
@@ -119,11 +120,11 @@ pub fn bound_by<T>(
     })
 }
 
-/// Makes the kernel drop what would open another connection on a listening socket for TCP. Its client
-/// sends that again after a second, to the socket that has the address then. A connection that it has
-/// seen the beginning of is made.
+/// Makes the kernel drop each packet that would open a new connection on a listening TCP socket.
+/// The client sends the packet again after a second, to the socket that has the address then. A
+/// connection whose first packet has already come is still made.
 pub fn let_nobody_in(socket: &OwnedFd) {
-    /// The place of the flags in TCP's head, and the one that opens a connection.
+    /// Where the flags are in TCP's header, and the flag that opens a connection.
     const FLAGS: u32 = 13;
     const SYN: u32 = 2;
     let program = [
@@ -132,11 +133,11 @@ pub fn let_nobody_in(socket: &OwnedFd) {
         SockFilter::new(RETURN, 0, 0, 0),
         SockFilter::new(RETURN, 0, 0, u32::MAX),
     ];
-    // Without it, such a client is refused, as it is with a Unix socket: its file is gone.
+    // If this fails, such a client is refused, as with a Unix socket: its file is gone.
     let _ = SockRef::from(socket).attach_filter(&program);
 }
 
-/// Of the classic packet filter: see the kernel's documentation, `networking/filter.rst`.
+/// Instructions of the classic packet filter: see the kernel's `networking/filter.rst`.
 const LOAD_BYTE: u16 = 0x30;
 const SKIP_UNLESS_SET: u16 = 0x45;
 const RETURN: u16 = 0x06;

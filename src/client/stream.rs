@@ -46,8 +46,9 @@ impl AsyncRead for Stream {
             Self::Tls(stream) => {
                 let read = Pin::new(&mut **stream).poll_read(cx, buffer);
                 if stream.get_ref().1.wants_write() {
-                    // What rustls answers to what it has read: `no_renegotiation`, a new key. Else it
-                    // would lie there until something is written. A failure shows at the next write.
+                    // Send what rustls answers to what it has read, such as `no_renegotiation` or a
+                    // new key. Otherwise it would wait until something else is written. A failure
+                    // shows at the next write.
                     let _ = Pin::new(&mut **stream).poll_flush(cx);
                 }
                 read
