@@ -19,7 +19,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, Uri, Version, header, uri::Scheme};
 use std::future::poll_fn;
 
-/// What is asked for a service's health.
+/// The path that a gRPC check asks.
 const GRPC_PATH: &str = "/grpc.health.v1.Health/Check";
 
 /// `ServingStatus.SERVING`.
@@ -30,15 +30,15 @@ const LONGEST: usize = 4 * 1024;
 
 /// A check's request.
 pub struct CheckRequest<'a> {
-    /// What the config says.
+    /// The check, as the config has it.
     pub check: &'a HealthCheck,
 }
 
-/// What is known of an answer once its head is there.
+/// What is known of a server's health once the answer's head is there.
 pub enum AnswerVerdict {
-    /// All there is to know.
+    /// The head tells all there is to know.
     Told(Result<(), String>),
-    /// Its body tells.
+    /// The body tells.
     InTheBody,
 }
 
@@ -139,7 +139,7 @@ fn refused(status: u8) -> String {
 fn question(service: &str) -> Bytes {
     let mut message = BytesMut::new();
     if !service.is_empty() {
-        // Field 1, a text.
+        // Field 1, a string.
         message.put_u8(0x0a);
         let mut length = service.len();
         while length > 0x7f {
@@ -164,7 +164,7 @@ fn serving_status(frame: &[u8]) -> Option<u64> {
         return None;
     }
     match message {
-        // What has its default is left out.
+        // A field that has its default value is left out.
         [] => Some(0),
         [0x08, number @ ..] => {
             let mut value = 0;

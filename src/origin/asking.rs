@@ -22,7 +22,7 @@ pub trait Asking: Sync {
     /// Begins the request by HTTP/1: the whole head, with a body of `length`.
     fn write_http1(&self, outgoing: &mut Outgoing, server: &Server, length: Length);
 
-    /// The same for HTTP/2, over TLS or not.
+    /// Makes the same head for HTTP/2. `tls` says whether the connection has TLS.
     fn to_http2(&self, server: &Server, tls: bool, length: Length) -> Request<()>;
 
     /// The protocols that it wants to change to, if any.
@@ -30,7 +30,7 @@ pub trait Asking: Sync {
         None
     }
 
-    /// The server has agreed by HTTP/2: adds what HTTP/1 would say.
+    /// Called once the server has agreed by HTTP/2: adds the fields that HTTP/1 would have.
     fn agreed(&self, _fields: &mut HeaderMap) {}
 
     /// Takes an interim response (RFC 9110 §15.2), with its end-to-end fields.
@@ -40,24 +40,24 @@ pub trait Asking: Sync {
 /// How long a server may take, and how much it may send.
 #[derive(Clone, Copy)]
 pub struct Terms<'a> {
-    /// The waits.
+    /// How long each wait may take.
     pub timeouts: &'a Timeouts,
-    /// The response's head.
+    /// The largest response head.
     pub head: HeadLimits,
     /// How HTTP/2 is spoken.
     pub http2: &'a Http2Settings,
-    /// The moment just before, and the same in the clock's milliseconds: reading a clock costs as
-    /// much as choosing a server.
+    /// When the attempt began, also in the clock's milliseconds: reading a clock costs as much as
+    /// choosing a server.
     pub begun: (Instant, u64),
 }
 
 /// How an attempt came to its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// By one that was kept.
+    /// Over a kept connection.
     Kept,
-    /// By a new one.
+    /// Over a new connection.
     Fresh,
-    /// By a new one, after a kept one had turned out to be closed.
+    /// Over a new connection, after a kept one had turned out to be closed.
     Stale,
 }

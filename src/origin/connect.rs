@@ -34,7 +34,7 @@ pub struct Link {
     wire: Wire,
     /// How the server was reached: [`Reach::key`](crate::upstream::Reach::key).
     pub key: u64,
-    /// Whom the server was told of: it carries no other client's requests.
+    /// The client that the server was told of: the connection carries no other client's requests.
     pub client: Option<Box<Ends>>,
     /// How many bytes the next head is read with: as many as the last response would have needed.
     pub first_read: usize,
@@ -44,7 +44,8 @@ pub struct Link {
     pub opened: u64,
     /// How long the server keeps it between two requests, in seconds, if it has said so.
     pub kept_for: Option<NonZeroU16>,
-    /// The server's [`Server::moves`] at the last time that this was one of its addresses.
+    /// The server's [`Server::moves`] when the connection's address was last known to be one of the
+    /// server's.
     moves: u32,
 }
 
@@ -146,7 +147,7 @@ impl Connection {
         Ok(Self::over(wire, to, (now, moves), gear))
     }
 
-    /// Over a wire that was dialed at a moment, when the server had moved so many times.
+    /// A connection over a wire that was dialed at `now`, after the server had moved `moves` times.
     pub fn over(
         wire: Wire,
         to: &Destination<'_>,

@@ -29,8 +29,8 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-/// Whom connections lead to: [`Reach::key`], and the client that they are
-/// for, if the server is told of it.
+/// Which connections are alike: [`Reach::key`], and the client that they are for, if the server is
+/// told of it.
 pub type LineKey = (u64, Option<Ends>);
 
 /// Where a connection leads to.
@@ -39,14 +39,14 @@ pub struct Destination<'a> {
     pub server: &'a Server,
     /// How it is reached.
     pub reach: &'a Reach,
-    /// The ends of the client's connection, if the server is told of them.
+    /// The ends of the client's connection, if the server is told of the client.
     pub client: Option<Box<Ends>>,
-    /// The one of its addresses that is asked; else any.
+    /// The one address to ask; `None` allows any of the server's.
     pub only: Option<SocketAddr>,
 }
 
 impl<'a> Destination<'a> {
-    /// For nobody in particular.
+    /// A destination for no client in particular.
     pub fn new(server: &'a Server, reach: &'a Reach) -> Self {
         Self { server, reach, client: None, only: None }
     }
@@ -56,7 +56,7 @@ impl<'a> Destination<'a> {
         (self.reach.key(), self.client.as_deref().copied())
     }
 
-    /// For a client, of which the server is told where the config says so.
+    /// A destination for a client, which the server is told of if the config says so.
     #[must_use]
     pub fn of(self, peer: &Peer) -> Self {
         let client = self.reach.means.announces.and_then(|_| peer.told_ends());
@@ -69,7 +69,7 @@ impl<'a> Destination<'a> {
 pub enum Unconnected {
     /// It was refused, or broke.
     Io(io::Error),
-    /// It was not there in time.
+    /// It was not ready in time.
     Timeout,
     /// The TLS handshake failed, and why.
     Tls(String),
@@ -86,7 +86,7 @@ impl fmt::Display for Unconnected {
 }
 
 impl Unconnected {
-    /// The same for another who waited for the connection.
+    /// The same error, for another request that waited for the connection.
     #[must_use]
     pub fn again(&self) -> Self {
         match self {
@@ -129,7 +129,7 @@ pub struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    /// Of this server.
+    /// The places of this server.
     pub fn of(to: &Destination<'a>) -> Self {
         let addresses = match to.only {
             Some(address) => Arc::new(vec![address]),
@@ -143,7 +143,7 @@ impl<'a> Places<'a> {
         if self.socket.is_some() { 1 } else { self.addresses.len() }
     }
 
-    /// One of them, round and round.
+    /// The place at this turn; after the last one, the first follows.
     pub fn at(&self, turn: usize) -> Place<'a> {
         match self.socket {
             Some(path) => Place::Unix(path),
@@ -152,8 +152,8 @@ impl<'a> Places<'a> {
     }
 }
 
-/// Connects to one of a server's places, each tried once. One that does not answer leaves the others
-/// their share of the time. The caller ends the whole.
+/// Connects to one of a server's places, each tried once. The time is shared out, so that a place
+/// that does not answer leaves time for the others. The caller limits the whole time.
 pub async fn dial(
     to: &Destination<'_>,
     within: Duration,
@@ -181,7 +181,7 @@ pub async fn dial(
     Err(failed)
 }
 
-/// Connects to one place, with the PROXY protocol's header and the TLS handshake where there are such.
+/// Connects to one place. Sends the PROXY protocol's header and makes the TLS handshake, if wanted.
 pub async fn dial_at(
     place: Place<'_>,
     to: &Destination<'_>,
@@ -213,7 +213,7 @@ async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Where TCP would wait for room in the server's queue, a Unix socket says at once that there is none.
+/// TCP waits for room in the server's queue. A Unix socket reports at once that there is none.
 async fn unix(path: &Path) -> io::Result<UnixStream> {
     let mut wait = Duration::from_millis(1);
     loop {

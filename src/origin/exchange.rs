@@ -162,7 +162,7 @@ fn poll_head(
     }
 }
 
-/// Whether a server changes to protocols that it was asked for (RFC 9110 §7.8).
+/// Whether a server changes only to protocols that it was asked for (RFC 9110 §7.8).
 fn are_among(asked: Option<&str>, fields: &HeaderMap) -> bool {
     let asked = asked.unwrap_or_default().as_bytes();
     let asked_for = |name: &[u8]| tokens(asked).any(|asked| asked.eq_ignore_ascii_case(name));

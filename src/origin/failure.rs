@@ -23,9 +23,11 @@ pub enum Failure {
     SendTimeout,
     /// The connection ended or broke.
     Reset(io::Error),
-    /// It took no more requests on the connection: this one was not processed (RFC 9113 §8.7).
+    /// The server took no more requests on the connection: this one was not processed (RFC 9113
+    /// §8.7).
     Refused(String),
-    /// It has not announced that it takes tunnels, so it was not asked for one (RFC 8441 §3).
+    /// The server has not announced that it takes tunnels, so it was not asked for one (RFC 8441
+    /// §3).
     NoTunnels,
     /// No head in time.
     ResponseTimeout,
@@ -107,10 +109,10 @@ impl Failed {
     /// the server's health.
     pub fn is_no_fault(&self) -> bool {
         match &self.failure {
-            // Who lets it time out has not closed it.
+            // A connection that timed out was not closed by the server.
             Failure::Reset(error) if error.kind() == io::ErrorKind::TimedOut => false,
             Failure::Reset(_) => self.reused && !self.answered,
-            // It says when it has enough, or that it stops.
+            // The server may refuse requests when it has enough, or when it stops.
             Failure::Refused(_) | Failure::NoTunnels => true,
             Failure::Connect(error) => is_ours(error),
             _ => false,

@@ -17,8 +17,8 @@ use super::{
 use crate::{message::upload::Upload, upstream::Speaks};
 use http::Method;
 
-/// Asks the server there once. If a kept connection turns out to be closed, this is no failure of the
-/// server: the request goes over a new one.
+/// Asks one server once. A kept connection that turns out to be closed is no failure of the server:
+/// the request then goes over a new one.
 pub async fn fetch(
     pool: &Pool,
     to: &Destination<'_>,
@@ -57,13 +57,14 @@ pub async fn fetch(
     }
 }
 
-/// Where both may be spoken, a change of protocols goes by HTTP/1: few servers know it by HTTP/2.
+/// If the server may speak both versions, a change of protocols goes by HTTP/1: few servers know it
+/// by HTTP/2.
 fn asks_for_http1(asking: &impl Asking, to: &Destination<'_>) -> bool {
     to.reach.means.speaks == Speaks::Either && asking.protocols().is_some()
 }
 
-/// Whether a kept connection was closed before the server can have seen the request. If that is
-/// not certain, only requests that may be repeated are (RFC 9110 §9.2.2).
+/// Whether a kept connection was closed before the server can have seen the request. If that is not
+/// certain, only a request that may be repeated counts as unseen (RFC 9110 §9.2.2).
 fn is_stale(failed: &Failed, body: &Upload, method: &Method) -> bool {
     matches!(failed.failure, Failure::Reset(_))
         && !failed.answered

@@ -16,10 +16,10 @@ use crate::message::upload::Upload;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-/// How long to wait for descriptors that others give back.
+/// How long to wait for other connections to give descriptors back.
 const SHORTAGE: Duration = Duration::from_millis(20);
 
-/// Over a new connection.
+/// Sends the request over a new connection.
 pub(super) async fn over_a_fresh_one(
     pool: &Pool,
     to: &Destination<'_>,
@@ -31,7 +31,7 @@ pub(super) async fn over_a_fresh_one(
     over(opened.map_err(|error| Failed::unsent(error.into()))?, to, asking, body, terms).await
 }
 
-/// Over a connection that is there, by HTTP/1.
+/// Sends the request over an open connection, by HTTP/1.
 pub(super) async fn over(
     mut connection: Connection,
     to: &Destination<'_>,
@@ -47,15 +47,15 @@ pub(super) async fn over(
     }
 }
 
-/// A new connection. Where descriptors have run out, those of idle connections are given up for it, or
-/// it waits for others' to be free: many requests of few HTTP/2 clients may need more than there are.
+/// Opens a connection. If descriptors have run out, it closes idle connections, or waits until
+/// others are free: many requests of few HTTP/2 clients may need more descriptors than there are.
 async fn open(
     pool: &Pool,
     to: &Destination<'_>,
     terms: &Terms<'_>,
 ) -> Result<Connection, Unconnected> {
     let (limit, now) = (terms.timeouts.connect, terms.begun.1);
-    // Some of the time is left for connecting.
+    // Leave some of the time for connecting.
     let until = Instant::now() + limit * 3 / 4;
     loop {
         match Connection::open(to, limit, now, pool.gear()).await {
@@ -71,7 +71,7 @@ async fn open(
 
 /// What is known of an attempt that failed.
 pub(super) fn how_far(connection: &Connection, failure: Failure) -> Failed {
-    // Who refuses a handshake has read nothing after it.
+    // A server that refuses a handshake has read nothing that came after it.
     let sent = connection.gear.outgoing.sent > 0 && !matches!(failure, Failure::Tls(_));
     let answered = !connection.gear.unread.is_empty();
     Failed { failure, sent, answered, reused: connection.link.requests > 1 }

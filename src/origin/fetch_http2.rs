@@ -23,14 +23,14 @@ use tokio::time::timeout;
 /// What a request goes over.
 enum Over {
     Http2(Session, Held),
-    /// HTTP/1, over a connection still to be found among those that are kept.
+    /// HTTP/1, over a kept connection that is still to be found.
     Kept,
     /// HTTP/1, over this new one.
     Http1(Connection),
 }
 
-/// Asks the server there once, by HTTP/2; `None` if it must be asked by HTTP/1. If the connection had ended before the server
-/// can have seen the request, it goes over another one.
+/// Asks the server once, by HTTP/2; `None` if it must be asked by HTTP/1. If the connection had
+/// ended before the server can have seen the request, the request goes over another one.
 pub(super) async fn by_http2(
     pool: &Pool,
     to: &Destination<'_>,
@@ -69,7 +69,7 @@ pub(super) async fn by_http2(
             Err(Failed { failure: Failure::Refused(_), reused: true, .. })
                 if way == Way::Kept && body.can_replay() =>
             {
-                // Its server was about to end it.
+                // The server was about to end this connection.
                 way = Way::Stale;
                 body.rewind();
             }
@@ -81,7 +81,7 @@ pub(super) async fn by_http2(
     }
 }
 
-/// What the request goes over.
+/// Chooses what the request goes over.
 async fn line(
     pool: &Pool,
     to: &Destination<'_>,
@@ -136,7 +136,7 @@ async fn open(
         let words = "it does not agree to HTTP/2 (ALPN): write `protocol = \"auto\"`".to_owned();
         return Err(Failed::unsent(shared(&opening.fail(Unconnected::Tls(words)))));
     }
-    // Other requests need not wait for the server's settings.
+    // Only a tunnel needs the server's settings first; other requests do not wait for them.
     let settled = tunnel.then(|| opening.wait());
     let begun =
         pool.sessions.begin(to.line_key(), wire, opening, (terms.begun, within), *terms.http2);
@@ -150,7 +150,7 @@ async fn open(
     Ok(Over::Http2(session, held))
 }
 
-/// Why there is no connection, for each of those that waited for it.
+/// Why there is no connection, for each request that waited for it.
 fn shared(why: &Arc<Unconnected>) -> Failure {
     why.again().into()
 }

@@ -21,11 +21,11 @@ pub struct Home {
     pub limits: pool::PoolLimits,
     /// Held until the body has ended; a check has none.
     pub lease: Option<Lease>,
-    /// For the time when they go back.
+    /// Tells when the connection and the lease go back.
     pub clock: Clock,
 }
 
-/// What is known of who takes an answer's body.
+/// What is known of the body's taker.
 pub struct Taker {
     /// How much is read at a time.
     pub part: usize,
@@ -44,7 +44,7 @@ pub struct Taker {
 }
 
 impl Taker {
-    /// One who wants all of it, within a time.
+    /// A taker that wants all of the body, within a time.
     pub fn whole(within: Duration) -> Self {
         Self {
             part: SMALL,
@@ -59,7 +59,7 @@ impl Taker {
 }
 
 impl Home {
-    /// Keeps a connection on which everything was read and sent.
+    /// Keeps a connection on which everything was read and sent, and gives the lease back.
     pub(super) fn keep(self, connection: Connection, now: u64) {
         self.pool.check_in(connection, &self.limits, now);
     }

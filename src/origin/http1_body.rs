@@ -29,8 +29,9 @@ use std::{
 
 /// A body up to this size is collected before it is sent on.
 const IN_ONE_PIECE: u64 = 64 * 1024;
-/// For so long at most. Servers mostly send a head and its body with two calls, some microseconds
-/// apart. Sending them on one by one would cost us and the client twice the calls and packets.
+/// A body is collected for at most this long. Servers mostly send a head and its body with two
+/// calls, some microseconds apart. To send them on one by one would cost us and the client twice
+/// the calls and packets.
 const PATIENCE: Duration = Duration::from_millis(2);
 
 /// A response's body on its way.
@@ -65,7 +66,7 @@ enum ReplyRest {
 type TakenPart = Result<Frame<Bytes>, BodyError>;
 
 impl ServerBody {
-    /// The body that follows a head on `connection`; `reusable` as the head says.
+    /// The body that follows a head on `connection`. The head says whether that is `reusable`.
     pub fn new(
         connection: Connection,
         rest: Option<Upload>,
@@ -191,7 +192,7 @@ impl ServerBody {
         self.within_wait(cx, read)
     }
 
-    /// The result of a read, or a timeout.
+    /// Turns the result of a read, or a timeout, into the body's.
     fn within_wait<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -213,7 +214,7 @@ impl ServerBody {
         }
     }
 
-    /// Ready once a body of up to `most` bytes is there, or must not be waited for.
+    /// Ready once a body of up to `most` bytes is there, or it is not to be waited for.
     fn poll_short(&mut self, cx: &mut Context<'_>, most: u64) -> Poll<()> {
         while let (Some(source), ReplyRest::Length(left)) = (&mut self.source, &self.framing) {
             let unread = source.connection.gear.unread.len() as u64;
@@ -259,7 +260,7 @@ impl Source for ServerBody {
         if let Some(taken) = self.taken.take() {
             return Poll::Ready(Some(taken.map(Part::Frame)));
         }
-        // Some clients send all of their request before they read anything.
+        // Some clients send the whole request before they read anything.
         if let Err(error) = self.send_rest(cx) {
             return Poll::Ready(Some(Err(error)));
         }
@@ -276,7 +277,7 @@ impl Source for ServerBody {
     fn poll_gather(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Option<Bytes>> {
         ready!(self.poll_short(cx, (most as u64).min(IN_ONE_PIECE)));
         self.armed = false;
-        // A chunked body that came in one piece, or one with a length, goes home here.
+        // A chunked body that came in one piece, or one with a length, ends here.
         Poll::Ready(match self.take() {
             Ok(None) if self.source.is_none() => Some(Bytes::new()),
             Ok(Some(frame)) if self.source.is_none() && frame.is_data() => frame.into_data().ok(),
@@ -290,8 +291,8 @@ impl Source for ServerBody {
     fn length(&self) -> Length {
         let taken = self.taken.as_ref().map(|it| it.as_ref().ok().and_then(Frame::data_ref));
         let taken = match taken {
-            // Only chunks can carry trailers, and those are for bodies of unknown length. An error
-            // is still to come, too.
+            // Only chunked bodies have trailers, and they have no known length. An error is also
+            // still to come.
             Some(None) => return Length::Unknown,
             Some(Some(data)) => data.len() as u64,
             None => 0,

@@ -27,14 +27,15 @@ use std::{
     time::Instant,
 };
 
-/// A body up to this size goes out with its head, without asking for room first: h2 finds none before
-/// it has opened the stream, so the body would need a turn and a write of its own. Less than every
-/// server's first window, unless the server has asked for a smaller one; then it waits within h2.
+/// A body up to this size goes out with its head, without asking for room first: h2 finds no room
+/// before it has opened the stream, so the body would need a turn and a write of its own. The size
+/// is less than every server's first window, unless the server has asked for a smaller one; then
+/// the body waits within h2.
 const SHORT: usize = 16 * 1024;
 
 /// A request on its way.
 pub struct Sending {
-    /// Nothing once all of it is sent, or the server wants no more.
+    /// `None` once all of it is sent, or the server wants no more.
     stream: Option<SendStream<Bytes>>,
     /// A part that the server has no room for yet.
     left: Bytes,
@@ -52,7 +53,7 @@ pub struct Answered {
     pub sending: Sending,
     /// The timer.
     pub gear: Box<Gear>,
-    /// The place on the connection.
+    /// The request's place on the connection.
     pub held: Held,
 }
 
@@ -72,7 +73,7 @@ impl Sending {
         self.stream.is_none()
     }
 
-    /// Whom it waits for.
+    /// Which side it waits for.
     fn wait(&self, body: &Upload) -> Wait {
         match (self.is_done() || body.is_tunnel(), self.left.is_empty()) {
             (true, _) => Wait::Head,
@@ -150,7 +151,7 @@ fn poll_room(
 ) -> Poll<Result<usize, SendStopped>> {
     stream.reserve_capacity(want);
     loop {
-        // What is there already is not told again.
+        // h2 does not report again the room that is already there.
         let room = stream.capacity();
         if room > 0 {
             return Poll::Ready(Ok(room));
@@ -190,7 +191,7 @@ pub async fn exchange(
             if let SendStopped::Body(error) = stopped {
                 return Poll::Ready(Err(Failure::Client(error)));
             }
-            // What the server has to say is read below.
+            // The server's answer or error is read below.
             sending.stop();
         }
         if let Poll::Ready(answer) = poll_head(cx, &mut response, asking) {
@@ -256,7 +257,8 @@ fn failure(error: h2::Error, held: &Held) -> Failure {
     }
     let refused = error.reason() == Some(Reason::REFUSED_STREAM) && error.is_remote();
     if refused || error.is_go_away() && error.is_remote() {
-        // RFC 9113 §8.7: it was not processed, for a stream beyond GOAWAY's last one as well.
+        // RFC 9113 §8.7: the request was not processed. This includes a stream after GOAWAY's last
+        // one.
         return Failure::Refused(words(&error));
     }
     if error.is_library() {

@@ -31,7 +31,7 @@ use std::{
 
 /// A response's body on its way.
 pub struct Http2Body {
-    /// Until the end.
+    /// There until the end.
     open: Option<OpenStream>,
     /// What came with the head.
     first: Option<Result<Part, BodyError>>,
@@ -44,7 +44,7 @@ pub struct Http2Body {
     edited: EditedNames,
     /// Whether it is a tunnel.
     tunnel: bool,
-    /// Counts it while it is open.
+    /// Counts the tunnel while it is open.
     _counted: Option<OpenTunnel>,
 }
 
@@ -58,8 +58,8 @@ struct OpenStream {
 }
 
 impl Http2Body {
-    /// What follows the head of `answered`. The rest of the request comes from `upload`; the server may
-    /// send nothing for so long.
+    /// The body that follows the head of `answered`. The rest of the request comes from `upload`.
+    /// The last argument limits how long the server may send nothing.
     pub fn new(
         answered: Answered,
         mut upload: Upload,
@@ -107,7 +107,7 @@ impl Http2Body {
         match polled {
             Poll::Pending => {}
             Poll::Ready(Ok(())) => *upload = None,
-            // The response tells what there is to tell.
+            // The response says what has happened.
             Poll::Ready(Err(SendStopped::Unwanted | SendStopped::Broke(_))) => {
                 sending.stop();
                 *upload = None;
@@ -202,7 +202,7 @@ impl Source for Http2Body {
             return Poll::Ready(part.map(|it| it.map(Part::Frame)));
         }
         if want.most == 0 && !self.tunnel {
-            // Its client takes nothing, which is no fault of the server's.
+            // The client takes nothing, which is not the server's fault.
             self.armed = false;
             return Poll::Pending;
         }
@@ -218,7 +218,7 @@ impl Source for Http2Body {
         self.poll_wait(cx).map(Err)
     }
 
-    /// What has come with the head, in one piece if that is all.
+    /// Collects what has come with the head, in one piece if that is all.
     fn poll_gather(&mut self, cx: &mut Context<'_>, _: usize) -> Poll<Option<Bytes>> {
         if self.tunnel {
             return Poll::Ready(None);
@@ -239,7 +239,7 @@ impl Source for Http2Body {
     fn length(&self) -> Length {
         let first = match &self.first {
             Some(Ok(part)) if part.size() > 0 => part.size(),
-            // Trailers, or an error.
+            // Trailers or an error are still to come.
             Some(_) => return Length::Unknown,
             None => 0,
         };

@@ -10,9 +10,9 @@ use std::time::Duration;
 pub struct Http2Settings {
     /// Requests at once on one connection; fewer if the server says so.
     pub streams: u32,
-    /// After so long without a byte from a server that has requests, it is asked for a sign of life.
+    /// If a server with requests under way sends no byte for so long, it is sent a PING.
     pub ping: Duration,
-    /// It has so long to give one.
+    /// How long the server may take to answer the PING.
     pub ping_timeout: Duration,
     /// Milliseconds that a connection without requests is kept.
     pub idle_timeout: u64,
@@ -25,7 +25,7 @@ pub struct Http2Settings {
 }
 
 impl Http2Settings {
-    /// For a single request, within a time.
+    /// Settings for a single request, within a time.
     pub fn once(within: Duration) -> Self {
         Self {
             streams: 1,

@@ -16,13 +16,13 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// How long and how many; an upstream's `keepalive*` keys.
+/// How long connections are kept and how many; an upstream's `keepalive*` keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolLimits {
     /// Idle connections per server.
     pub idle: usize,
-    /// Milliseconds that an idle connection is kept, less up to a tenth; and always less than the
-    /// server says that it keeps it.
+    /// Milliseconds that an idle connection is kept. Up to a tenth is taken off, and it is always
+    /// less than the time that the server says.
     pub idle_timeout: u64,
     /// Requests on one connection, 0 = unlimited.
     pub requests: u64,
@@ -40,7 +40,7 @@ pub struct Pool {
 
 #[derive(Debug, Default)]
 struct Kept {
-    /// By [`Reach::key`](crate::upstream::Reach::key).
+    /// Connections by [`Reach::key`](crate::upstream::Reach::key).
     by_reach: HashMap<u64, Vec<Idle>, FixedState>,
     /// The most recently used one is last.
     #[expect(clippy::vec_box, reason = "a connection's gear is boxed: it changes hands often")]
@@ -50,7 +50,7 @@ struct Kept {
 /// How many gears are kept: about as many as a busy worker has requests under way.
 const GEARS: usize = 64;
 
-/// By so many milliseconds we end a connection before the server does, if it keeps it that long.
+/// If the server says how long it keeps a connection, we close it so many milliseconds earlier.
 const MARGIN: u64 = 1000;
 
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Pool {
         }
     }
 
-    /// Whether one that leads there is kept.
+    /// Whether a connection that leads there is kept.
     pub fn has_idle(&self, to: &Destination<'_>) -> bool {
         self.lock().by_reach.get(&to.reach.key()).is_some_and(|idle| !idle.is_empty())
     }
@@ -122,8 +122,9 @@ impl Pool {
         idle.push(Idle { link, expires });
     }
 
-    /// Drops connections that have expired or ended, those that lead to no `current` server or lead
-    /// there in another way than now, and those to addresses that a server no longer has. Called once a second.
+    /// Drops connections that have expired or ended, those whose server is not `current` or is now
+    /// reached in another way, and those to addresses that a server no longer has. Called once a
+    /// second.
     pub fn sweep(&self, now: u64, current: &HashMap<u64, &Server>) {
         self.sessions.sweep(now, |key| current.contains_key(&key));
         self.lock().by_reach.retain(|key, idle| {
@@ -135,8 +136,8 @@ impl Pool {
         });
     }
 
-    /// For want of descriptors, closes each server's idle connections but the one that was used last:
-    /// its server can still be asked. False if there were no others.
+    /// Called when descriptors run out. Closes each server's idle connections except the one that
+    /// was used last, so that the server can still be asked. False if there were no others.
     pub fn make_room(&self) -> bool {
         let mut room = false;
         for idle in self.lock().by_reach.values_mut() {
@@ -155,7 +156,8 @@ fn gear(kept: &mut Kept) -> Box<Gear> {
     kept.gears.pop().unwrap_or_else(Gear::new)
 }
 
-/// Up to a tenth of `timeout`, so that connections opened together do not end together.
+/// A part of `timeout`, at most a tenth, which differs by connection: so connections that were
+/// opened together do not end together.
 fn jitter(timeout: u64, link: &Link) -> u64 {
     let seed = link.requests.wrapping_mul(31).wrapping_add(link.opened);
     (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % (timeout / 10 + 1)

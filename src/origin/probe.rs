@@ -92,7 +92,8 @@ impl fmt::Display for ProbeFailed {
     }
 }
 
-/// One request to each of the server's addresses, until one answers well; says why it failed.
+/// Sends one request to each of the server's addresses, until one answers well. Says why they
+/// failed.
 async fn probe(to: &Destination<'_>, check: &HealthCheck) -> Result<(), ProbeFailed> {
     if to.reach.means.socket.is_some() {
         return probe_at(to, check, check.timeout).await;
@@ -141,7 +142,7 @@ async fn ask(
         Err(failed) => {
             return Err(match failed.failure {
                 Failure::Connect(error) if is_ours(&error) => ProbeFailed::Here(error),
-                // Those of a route have names that mean nothing here.
+                // These are named after a route's timeouts, which mean nothing here.
                 Failure::ConnectTimeout | Failure::SendTimeout | Failure::ResponseTimeout => {
                     no_answer(within)
                 }

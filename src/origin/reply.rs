@@ -34,11 +34,11 @@ pub struct Reply {
     rest: ExchangeRest,
 }
 
-/// What came of an attempt.
+/// The result of an attempt.
 pub struct Fetched {
     /// The answer, or why there is none.
     pub reply: Result<Reply, Failed>,
-    /// How it went out.
+    /// How it came to its connection.
     pub way: Way,
 }
 
@@ -81,7 +81,7 @@ impl Reply {
         }
     }
 
-    /// Its body. What has not been sent of the request is sent meanwhile, from `upload`.
+    /// The answer's body. The rest of the request is sent meanwhile, from `upload`.
     pub fn into_body(self, upload: Upload, home: Home, taker: Taker) -> Body {
         let is_tunnel = self.status == StatusCode::SWITCHING_PROTOCOLS;
         let all_sent = self.is_sent();

@@ -102,7 +102,7 @@ fn lex(
         Err(_) => return Err("its head is malformed"),
     };
     let status = StatusCode::from_u16(line.status).map_err(|_| "its status is out of range")?;
-    // Its `Upgrade` says what follows.
+    // The `Upgrade` of such an answer says which protocol follows.
     let switching = status == StatusCode::SWITCHING_PROTOCOLS;
     let head = read(&fields, whole, length, switching)?.finish(status, line.http11, method)?;
     Ok(Some((head, length)))
@@ -155,8 +155,8 @@ fn read(
     read.text.lines = lines.shared(block);
     read.text.sized = read.text.length.is_some();
     if !nominated.is_empty() {
-        // Rare, and the fields may have come before `Connection`. Framing fields can't be dropped
-        // this way.
+        // Rare. The fields may have come before the `Connection` that names them. Framing fields
+        // can't be dropped this way.
         read.text.retain(|name| {
             is(name, b"content-length")
                 || switching && is(name, b"upgrade")
@@ -181,7 +181,7 @@ impl Read {
 
     fn transfer_encoding(&mut self, value: &[u8]) {
         let chunked = value.trim_ascii().eq_ignore_ascii_case(b"chunked");
-        // Any other coding beside `chunked` is one that we would have to undo.
+        // We would have to undo any coding other than `chunked`.
         self.transfer_encoding = Some(match self.transfer_encoding {
             None if chunked => TransferEncoding::Chunked,
             _ => TransferEncoding::Other,
@@ -215,7 +215,7 @@ impl Read {
                 return Err("it has a transfer coding other than chunked");
             }
             (_, Some(TransferEncoding::Chunked), both) => {
-                // RFC 9112 §6.3: chunked wins, and the server is not to be trusted further.
+                // RFC 9112 §6.3: `chunked` wins, and the connection is not used again.
                 reusable &= both.is_none();
                 self.text.drop_length();
                 BodyEnd::Chunked
@@ -239,7 +239,7 @@ impl Read {
 }
 
 /// The `timeout` among the parameters of `Keep-Alive`, in seconds (RFC 2068 §19.7.1.1). If we kept
-/// a connection longer, a request could meet its end.
+/// a connection longer, the server might close it just as a request is sent.
 fn timeout(parameters: &[u8]) -> Option<u16> {
     let seconds = parameters.split(|byte| *byte == b',').find_map(|parameter| {
         let (name, seconds) = parameter.trim_ascii().split_at_checked("timeout=".len())?;

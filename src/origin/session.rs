@@ -1,7 +1,7 @@
 //! One HTTP/2 connection to a server.
 //!
-//! Owns: its places for requests, who waits for it, and its task: it reads and writes, and asks the
-//! server for a sign of life when nothing comes. May touch: [`crate::task`]. Next:
+//! Owns: its places for requests, the requests that wait for it, and its task. The task reads and
+//! writes, and sends the server a PING when nothing comes. May touch: [`crate::task`]. Next:
 //! [`super::sessions`] has those of a worker, [`super::http2`] puts a request on one.
 
 use super::{dial::Unconnected, http2_settings::Http2Settings, wire::Wire};
@@ -27,11 +27,11 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-/// What a server may send of one response before it is taken.
+/// How much of one response a server may send before we have taken it.
 const STREAM_WINDOW: u32 = 128 * 1024;
 
-/// The same of all responses of a connection: room for every stream, so that those which nobody takes
-/// do not stop the others.
+/// The same for all responses of a connection together. There is room for every stream, so that
+/// responses that nobody takes do not stop the others.
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 
 /// A connection that takes requests.
@@ -47,15 +47,15 @@ pub struct Session {
 struct SessionState {
     /// Requests under way.
     streams: AtomicU32,
-    /// It takes no more.
+    /// The connection takes no more requests.
     closed: AtomicBool,
-    /// The server's first frame is there as a whole: its settings (RFC 9113 §3.4).
+    /// The server's first frame has come as a whole: its settings (RFC 9113 §3.4).
     greeted: AtomicBool,
-    /// The same, and they are in force.
+    /// The server's settings have come, and are in force.
     settled: AtomicBool,
     /// Whether anything has come since the task ran last.
     heard: AtomicBool,
-    /// It ended because its server answered no PING.
+    /// The connection ended because its server answered no PING.
     silent: AtomicBool,
     /// Requests that it has carried.
     requests: AtomicU64,
@@ -68,7 +68,7 @@ struct SessionState {
 }
 
 impl SessionState {
-    /// How long after its opening it was without requests last.
+    /// How long after its opening the connection was last without requests.
     fn idle_before(&self) -> Duration {
         Duration::from_millis(self.busy.load(Relaxed).saturating_sub(self.opened))
     }
@@ -79,7 +79,7 @@ impl SessionState {
 pub struct Held(Arc<SessionState>);
 
 impl Held {
-    /// The connection takes no more requests: its server has said so, or it broke.
+    /// Notes that the connection takes no more requests: its server has said so, or it broke.
     pub fn close(&self) {
         self.0.closed.store(true, Relaxed);
     }
@@ -94,7 +94,7 @@ impl Held {
         self.0.requests.load(Relaxed) > 1
     }
 
-    /// Gives it back at this moment.
+    /// Gives the place back at this moment.
     pub fn end(self, now: u64) {
         self.0.used.store(now, Relaxed);
     }
@@ -107,7 +107,8 @@ impl Drop for Held {
 }
 
 impl Session {
-    /// On a connection on which a server has agreed to speak HTTP/2, with the first request's place.
+    /// Begins to use a connection on which a server has agreed to speak HTTP/2, with the first
+    /// request's place.
     pub(super) async fn begin(
         wire: Wire,
         opening: Opening,
@@ -161,7 +162,8 @@ impl Session {
         Some(Held(Arc::clone(state)))
     }
 
-    /// Whether the server takes extended CONNECTs (RFC 8441 §3); `None` if it has not said anything.
+    /// Whether the server takes extended CONNECTs (RFC 8441 §3); `None` if its settings are not
+    /// known yet.
     pub(super) fn takes_tunnels(&self) -> Option<bool> {
         let settled = self.state.settled.load(Relaxed);
         settled.then(|| self.send.is_extended_connect_protocol_enabled())
@@ -180,23 +182,23 @@ impl Session {
     }
 }
 
-/// What came of opening a connection, for those that wait for it.
+/// The result of opening a connection, for the requests that wait for it.
 #[derive(Clone, Debug)]
 enum Opened {
     Session,
     /// The server speaks HTTP/1 only.
     Http1,
     Failed(Arc<Unconnected>),
-    /// Who opened it went away.
+    /// The request that opened it went away.
     GivenUp,
 }
 
-/// A connection that somebody else opens.
+/// A connection that another request opens.
 #[derive(Clone)]
 pub struct BeingOpened(watch::Receiver<Option<Opened>>);
 
 impl BeingOpened {
-    /// Whether nothing has come of it yet.
+    /// Whether there is no result yet.
     pub(super) fn is_under_way(&self) -> bool {
         self.0.borrow().is_none()
     }
@@ -206,7 +208,7 @@ impl BeingOpened {
         matches!(*self.0.borrow(), Some(Opened::Http1))
     }
 
-    /// Ready once it is there; whether the server speaks HTTP/2.
+    /// Ready once the connection is there. Returns whether the server speaks HTTP/2.
     pub async fn opened(mut self) -> Result<bool, Arc<Unconnected>> {
         let opened = self.0.wait_for(Option::is_some).await;
         match opened.as_deref().ok().and_then(Option::as_ref) {
@@ -217,7 +219,7 @@ impl BeingOpened {
     }
 }
 
-/// The one that opens a connection.
+/// Held by the request that opens a connection.
 pub struct Opening {
     told: watch::Sender<Option<Opened>>,
 }
@@ -229,7 +231,7 @@ impl Default for Opening {
 }
 
 impl Opening {
-    /// For those that wait for it.
+    /// What other requests wait for.
     pub(super) fn wait(&self) -> BeingOpened {
         BeingOpened(self.told.subscribe())
     }
@@ -238,14 +240,14 @@ impl Opening {
         self.told.send_replace(Some(opened));
     }
 
-    /// There is none.
+    /// Reports that there is no connection.
     pub fn fail(self, why: Unconnected) -> Arc<Unconnected> {
         let why = Arc::new(why);
         self.tell(Opened::Failed(Arc::clone(&why)));
         why
     }
 
-    /// The server speaks HTTP/1.
+    /// Reports that the server speaks HTTP/1.
     pub fn is_http1(self) {
         self.tell(Opened::Http1);
     }
@@ -275,8 +277,8 @@ fn builder(settings: &Http2Settings) -> Builder {
     builder
 }
 
-/// Reads and writes until the connection ends: once nothing holds it and no request is under way, or
-/// when its server gives no sign of life. It was opened at a moment.
+/// Reads and writes until the connection ends: once nothing holds it and no request is under way,
+/// or when its server does not answer a PING. `opened` is when it was opened.
 async fn drive(
     mut connection: h2::client::Connection<Heard, Bytes>,
     state: Arc<SessionState>,
@@ -327,7 +329,7 @@ async fn drive(
             }
             asked = Some(now);
             if let Some(pings) = &mut pings {
-                // A ping that is still on its way is enough.
+                // If a PING is still on its way, that is enough.
                 let _ = pings.send_ping(Ping::opaque());
                 cx.waker().wake_by_ref();
             }
@@ -354,7 +356,7 @@ struct FirstFrame {
 }
 
 impl FirstFrame {
-    /// More has come; whether it is whole.
+    /// Notes that more has come. Returns whether the frame is whole.
     fn took(&mut self, bytes: &[u8]) -> bool {
         for byte in bytes.iter().take(3_usize.saturating_sub(self.came)) {
             self.length = self.length << 8 | usize::from(*byte);

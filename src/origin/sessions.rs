@@ -17,15 +17,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What there is for a request.
+/// What a request finds.
 pub enum Offer {
-    /// A connection.
+    /// A connection with room for it.
     Session(Session, Held),
-    /// One is being opened.
+    /// Another request is opening one: wait for that.
     Wait(BeingOpened),
-    /// One has to be opened.
+    /// This request has to open one.
     Open(Opening),
-    /// The last one that was opened speaks HTTP/1 only, so nothing can be shared.
+    /// The connection opened last speaks HTTP/1 only, so nothing can be shared.
     Http1,
 }
 
@@ -70,7 +70,7 @@ impl Sessions {
                 return Offer::Session(session.clone(), held);
             }
         }
-        // As many as will fit on it wait for a connection that is being opened.
+        // As many requests wait for a connection that is being opened as will fit on it.
         if let Some(opening) = &line.opening {
             if opening.is_under_way() && line.waiting < settings.streams {
                 line.waiting += 1;
@@ -83,7 +83,7 @@ impl Sessions {
         Offer::Open(line.open())
     }
 
-    /// To open one in any case.
+    /// Has this request open a connection in any case.
     pub fn open(&self, key: LineKey) -> Opening {
         self.lock().entry(key).or_default().open()
     }

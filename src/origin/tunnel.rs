@@ -33,7 +33,7 @@ pub struct Tunnel {
     up: Up,
     /// Whether the server may still send something.
     down: bool,
-    /// What the server sent last was enough to be moved by the kernel.
+    /// Whether the server's last bytes were enough to be moved by the kernel.
     fast: bool,
     idle: Duration,
     /// When something passed last, on the process's clock.
@@ -48,13 +48,13 @@ pub struct Tunnel {
 /// What the client sends.
 enum Up {
     Open(Upload),
-    /// All of it has been sent: the server is to see the end.
+    /// All of it has been sent; the server still has to see the end.
     Ending,
     Ended,
 }
 
 impl Tunnel {
-    /// On a connection whose server has agreed.
+    /// A tunnel over a connection whose server has agreed to it.
     pub fn open(
         mut connection: Connection,
         mut upload: Upload,
@@ -96,7 +96,7 @@ impl Tunnel {
         if matches!(self.up, Up::Ending)
             && let Poll::Ready(closed) = self.connection.poll_end(cx)
         {
-            // Where that fails, the connection has ended already.
+            // If that fails, the connection has ended already.
             self.up = Up::Ended;
             closed.map_err(BodyError::Reset)?;
         }

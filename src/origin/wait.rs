@@ -11,16 +11,16 @@ use std::time::Duration;
 /// What a wait is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// The server takes no bytes.
+    /// For the server to take bytes.
     Send,
-    /// The client sends none of its body.
+    /// For the client to send some of its body.
     Client,
-    /// The response's head.
+    /// For the response's head.
     Head,
 }
 
 impl Wait {
-    /// How long it may take.
+    /// How long the wait may take.
     pub fn limit(self, timeouts: &Timeouts, body: &Upload) -> Duration {
         match self {
             Self::Send => timeouts.send,
@@ -29,7 +29,7 @@ impl Wait {
         }
     }
 
-    /// What it is called when it is over.
+    /// What has failed if the wait takes too long.
     pub fn failure(self) -> Failure {
         match self {
             Self::Send => Failure::SendTimeout,

@@ -23,7 +23,7 @@ use tokio_rustls::client::TlsStream;
 pub enum Bare {
     /// TCP.
     Tcp(TcpStream),
-    /// On this machine.
+    /// A socket on this machine.
     Unix(UnixStream),
 }
 
@@ -62,7 +62,7 @@ impl Wire {
     /// reactor already knows; `thorough` also asks the kernel.
     pub fn is_dead(&mut self, thorough: bool) -> bool {
         if let Self::Tls(stream) = self {
-            // What has come may be no more than a session for the next connection.
+            // Bytes that have come may be only a TLS session ticket for the next connection.
             let mut byte = [0];
             let mut cx = Context::from_waker(Waker::noop());
             if Pin::new(&mut **stream).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_ready() {
@@ -79,7 +79,8 @@ impl Wire {
     }
 }
 
-/// TLS is ended by a word, so that the server can tell the end from an attack (RFC 8446 §6.1).
+/// TLS has a message for the end, so that the server can tell the end from an attack (RFC 8446
+/// §6.1).
 impl Drop for Wire {
     fn drop(&mut self) {
         if let Self::Tls(stream) = self {
@@ -106,7 +107,7 @@ impl Socket for Wire {
     }
 }
 
-/// Passes a call on to whichever stream it is.
+/// Passes a call on to the stream, of whichever kind it is.
 macro_rules! pass {
     ($self:ident, $stream:ident => $call:expr) => {
         match $self.get_mut() {
@@ -180,8 +181,8 @@ impl AsyncRead for Wire {
             Wire::Tls(stream) => {
                 let read = Pin::new(&mut **stream).poll_read(cx, buffer);
                 if stream.get_ref().1.wants_write() {
-                    // What rustls answers to what it has read, as a new key. A failure shows at the
-                    // next write.
+                    // Send what rustls answers to what it has read, such as a new key. A failure
+                    // shows at the next write.
                     let _ = Pin::new(&mut **stream).poll_flush(cx);
                 }
                 read
