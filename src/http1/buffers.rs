@@ -35,44 +35,45 @@ fn size_for(bytes: usize) -> usize {
     (bytes.min(LARGE).div_ceil(SMALL).next_power_of_two().trailing_zeros()) as usize
 }
 
-/// The whole of the block that so many bytes are read into. Who may get no more than these reads with
-/// room: a read that fills all of its room tells nothing, and the next use of the socket asks in vain.
+/// The size of the whole block that so many bytes are read into. Code that may get no more than
+/// these reads with the whole block as room. A read that fills all of its room does not say whether
+/// more is there, and the next use of the socket asks in vain.
 pub fn with_room(bytes: usize) -> usize {
     SMALL << size_for(bytes)
 }
 
-/// How many bytes of a body are taken at a time for a client. It may take none of them, and we hold
-/// them for as long as its timeouts let it: so they are few at first, and then a small share of what
-/// the client has taken.
+/// How many bytes of a body are taken at a time for a client. The client may take none of them, and
+/// we hold them for as long as its timeouts allow. So they are few at first, and later a small
+/// share of what the client has taken.
 #[derive(Clone, Copy, Debug)]
 pub struct Parts {
     least: usize,
     most: usize,
-    /// Which share of what was taken: one of so many.
+    /// Which share of the taken bytes: one part in so many.
     share: u64,
 }
 
 impl Parts {
-    /// Without TLS, by HTTP/1: nothing else holds what the socket does not take.
+    /// For HTTP/1 without TLS: nothing else holds what the socket does not take.
     pub const PLAIN: Self = Self { least: 64 * 1024, most: LARGE, share: 32 };
-    /// With TLS, which holds what it was given, too. A record of the least part, with a chunk's head and
-    /// what TLS adds, fits into memory of 16 KiB; the allocator's next size is 20.
+    /// For TLS, which holds what it was given, too. A record of the least part, with a chunk's head
+    /// and what TLS adds, fits into memory of 16 KiB; the allocator's next size is 20 KiB.
     pub const TLS: Self = Self { least: SMALL - 256, most: LARGE, share: 256 };
-    /// By HTTP/2, of what the connection has taken: each of a hundred streams may hold a part
-    /// that h2 has been given, and that the socket does not take.
+    /// For HTTP/2, by what the whole connection has taken. Each of a hundred streams may hold a
+    /// part that h2 has been given, and that the socket does not take.
     pub const HTTP2: Self = Self { least: SMALL, most: LARGE, share: 256 };
 
-    /// For a client that has `taken` so many bytes before.
+    /// The size for a client that has taken `taken` bytes before.
     pub fn after(self, taken: u64) -> usize {
         let part = (taken / self.share).clamp(self.least as u64, self.most as u64) as usize;
-        // A little more than a small block's size would take the next one, twice as large. For large
-        // parts the steps would cost more calls than they save memory.
+        // A little more than a small block's size would need the next block, twice as large. For
+        // large parts such steps would cost more in calls than they save in memory.
         if part < 64 * 1024 { part - part % self.least } else { part }
     }
 }
 
-/// How much of a client's body is read at a time. It doubles with each read that fills it, so that
-/// nobody makes us hold a large block who has not sent as much before.
+/// How much of a client's body is read at a time. It doubles with each read that fills it. So a
+/// client must have sent much before we hold a large block for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace(usize);
 
@@ -83,13 +84,13 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// How many bytes to read next of a body of which at most `left` are to come. The next request may
-    /// follow.
+    /// How many bytes to read next of a body of which at most `left` are still to come. The next
+    /// request may follow them.
     pub fn next(self, left: u64) -> usize {
         left.clamp(SMALL as u64, self.0 as u64) as usize
     }
 
-    /// So many bytes came.
+    /// Notes that so many bytes came.
     pub fn came(&mut self, bytes: usize) {
         if bytes >= self.0 {
             self.0 = LARGE.min(self.0 * 2);
@@ -101,7 +102,7 @@ impl Pace {
 #[derive(Debug, Default)]
 struct Free {
     blocks: Vec<Box<[u8]>>,
-    /// The fewest that there were since the last [`trim`]: nobody needed these.
+    /// The fewest free blocks since the last [`trim`]: these were not needed.
     idle: usize,
 }
 
@@ -134,8 +135,8 @@ fn give(block: Box<[u8]>) {
     });
 }
 
-/// Gives the free blocks of this thread back to the system that nobody has needed since the last
-/// call. A worker calls it once a second.
+/// Gives the free blocks of this thread that were not needed since the last call back to the
+/// system. A worker calls it once a second.
 pub fn trim() {
     FREE.with_borrow_mut(|free| {
         for free in free {
@@ -164,10 +165,11 @@ impl Drop for Block {
     }
 }
 
-/// Reads what is there and puts it after what is `unread`; says how many bytes came, 0 at the end.
-/// It reads until there are `want` bytes, those that are unread among them, or more where as many are
-/// unread already. What is unread must be less than [`LARGE`]: who reads heads and chunks limits
-/// them. If it is `likely` that there is something, that is not asked first.
+/// Reads what is there and puts it after what is `unread`; returns how many bytes came, 0 at the
+/// end. It reads until there are `want` bytes, including the unread ones, or some more if as many
+/// are unread already. What is unread must be less than [`LARGE`]; callers limit heads and chunk
+/// lines to that. If something is `likely` to be there, it reads without asking for readiness
+/// first.
 pub fn poll_fill<S: AsyncRead + Socket>(
     cx: &mut Context<'_>,
     stream: &mut S,
@@ -180,7 +182,7 @@ pub fn poll_fill<S: AsyncRead + Socket>(
         ready!(poll_readable(cx, stream))?;
     }
     let before = unread.len();
-    // Never none: that would pass for the end.
+    // The room must not be empty: a read of 0 bytes would look like the end.
     let want = if before < want { want } else { before + (before / 4).max(16) };
     read_block(size_for(want), before, |block| {
         let end = want.min(block.len());
@@ -196,15 +198,15 @@ pub fn poll_fill<S: AsyncRead + Socket>(
     })
 }
 
-/// Copies what is `unread` out of its block, which is free by that. For a client that has sent a
-/// beginning, and may take long to send the rest.
+/// Copies what is `unread` out of its block, so that the block is free again. Used for a client
+/// that has sent a beginning, and may take long to send the rest.
 pub fn settle(unread: &mut Bytes) {
     if !unread.is_empty() {
         *unread = Bytes::copy_from_slice(unread);
     }
 }
 
-/// Has a block of one of the sizes read into behind its first `before` bytes.
+/// Lets `read` fill a block of one of the sizes, behind its first `before` bytes.
 fn read_block(
     size: usize,
     before: usize,
@@ -227,7 +229,7 @@ fn read_block(
     }
 }
 
-/// Has up to `most` bytes read into a block by a call that does not wait.
+/// Lets `read` fill a block with up to `most` bytes, by a call that does not wait.
 pub fn read_up_to(
     most: usize,
     read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
@@ -333,7 +335,7 @@ mod tests {
         assert_eq!(&unread[..], b"abcdef");
         let more = vec![b'y'; 2 * SMALL];
         assert_eq!(fill(&mut &more[..], &mut unread), SMALL - 6, "as many as are wanted");
-        // Less is wanted than there is, of a chunk's size that is not whole.
+        // Less is wanted than there is, and the chunk's size line is not complete.
         let mut begun = Bytes::from("1");
         assert_eq!((fill_to(&mut &b"f\r\n"[..], &mut begun, 1), &begun[..]), (3, &b"1f\r\n"[..]));
         let mut much = Bytes::from(vec![b'x'; SMALL]);

@@ -6,9 +6,9 @@
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// A size line with its extensions.
+/// The longest size line with its extensions.
 const LONGEST_LINE: usize = 4 * 1024;
-/// The trailer section.
+/// The longest trailer section.
 const LONGEST_TRAILER: usize = 8 * 1024;
 const MOST_TRAILERS: usize = 64;
 
@@ -28,7 +28,7 @@ pub enum Chunked {
     Done,
 }
 
-/// What came out.
+/// What a step has produced.
 #[derive(Debug)]
 pub enum Step {
     /// More bytes are needed.
@@ -154,7 +154,8 @@ fn trailers(unread: &mut Bytes) -> Result<Option<Option<HeaderMap>>, BrokenFrami
         Ok(httparse::Status::Partial) if unread.len() <= LONGEST_TRAILER => return Ok(None),
         _ => return Err(BrokenFraming),
     };
-    // The lexer takes a bare LF for a line end. A server behind us may not, so it is refused here.
+    // The lexer takes a bare LF for a line end. A server behind us may not, so a bare LF is refused
+    // here.
     let mut lines = memchr::memchr_iter(b'\n', &unread[..end]);
     if lines.any(|at| at == 0 || unread[at - 1] != b'\r') {
         return Err(BrokenFraming);
@@ -189,7 +190,7 @@ mod tests {
         }
     }
 
-    /// Bytes that tell when nobody holds them any more.
+    /// Bytes that show when nothing holds them any more.
     struct Held(&'static [u8], #[expect(dead_code, reason = "it is dropped")] Arc<()>);
 
     impl AsRef<[u8]> for Held {

@@ -1,14 +1,14 @@
 //! The fields of a response: as the text that was received, or as a map.
 //!
 //! Owns: the change from text to map, and the lines, which requests have, too ([`super::request`]).
-//! May touch: nothing outside this room. Most responses pass unchanged. For them a map would only
-//! be made to be written out again, which was a fifth of what a small request cost in user space.
+//! May touch: nothing outside this room. Most responses pass unchanged. For them, a map would be
+//! made only to be written out again, which was a fifth of what a small request cost in user space.
 //! Code that edits fields asks for the map.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// The fields of a response, but for those that are for one connection only.
+/// The fields of a response, except those that are for one connection only.
 #[derive(Clone, Debug)]
 pub enum Fields {
     /// Lines, each with its end.
@@ -35,8 +35,8 @@ pub struct FieldText {
 pub enum ContentLength {
     /// None: the body is framed in another way, or there can't be one.
     Absent,
-    /// As received, if there was one: in answers to HEAD and in a 304 it is about a body that isn't
-    /// sent.
+    /// As received, if there was one. In answers to HEAD and in a 304 it describes a body that
+    /// isn't sent.
     AsItCame,
     /// This many bytes.
     Exact(u64),
@@ -188,7 +188,7 @@ pub fn to_map(lines: &Bytes) -> HeaderMap {
     map
 }
 
-/// Lines by name, after those that are there.
+/// Appends lines, by name, to those in the map.
 pub fn append_lines(map: &mut HeaderMap, lines: &Bytes) {
     for (name, value) in split(lines) {
         let name = HeaderName::from_bytes(name);

@@ -93,8 +93,8 @@ pub fn known(name: &[u8]) -> Option<Known> {
     Some(known)
 }
 
-/// Whether a field says in other words than ours who the client is or how it came. Servers believe
-/// one or the other of them, so that only who may speak for clients may send them.
+/// Whether a field says, with another name than ours, who the client is or how it came. Some server
+/// believes each of them, so only a peer that may speak for clients may send them.
 fn is_claim(name: &[u8]) -> bool {
     let other = match name.len() {
         8 => is(name, b"x-scheme"),
@@ -102,7 +102,7 @@ fn is_claim(name: &[u8]) -> bool {
         10 => is(name, b"cf-visitor"),
         11 => is(name, b"x-forwarded") || is(name, b"x-client-ip") || is(name, b"x-remote-ip"),
         12 => is(name, b"x-url-scheme") || is(name, b"x-real-proto"),
-        // Some frameworks take the path from these two.
+        // Some frameworks take the path from `X-Rewrite-URL` and `X-Original-URL`.
         13 => {
             is(name, b"forwarded-for")
                 || is(name, b"fly-client-ip")
@@ -131,7 +131,7 @@ fn is_claim(name: &[u8]) -> bool {
         24 => is(name, b"x-original-forwarded-for") || is(name, b"x-envoy-external-address"),
         _ => false,
     };
-    // Those of the second kind are what a proxy says of a client's certificate.
+    // `X-SSL-Client-*` is what a proxy says of a client's certificate.
     other
         || name.first_chunk::<12>().is_some_and(|it| is(it, b"x-forwarded-"))
         || name.first_chunk::<13>().is_some_and(|it| is(it, b"x-ssl-client-"))
@@ -192,7 +192,7 @@ pub struct Present {
 }
 
 impl Present {
-    /// One more.
+    /// Notes one more field.
     pub fn note(&mut self, field: Known) {
         match field {
             Known::Authorization => self.authorization = true,

@@ -1,7 +1,7 @@
 //! Where the pieces of a head are: its first line and its fields.
 //!
-//! Owns: what `httparse`, which decides on the syntax of heads (RFC 9112 §2.1, §5), leaves open:
-//! later minor versions, and whether a target is a plain path. May touch: nothing outside this
+//! Owns: what `httparse` leaves open: later minor versions, and whether a target is a plain path.
+//! `httparse` decides on the syntax of heads (RFC 9112 §2.1, §5). May touch: nothing outside this
 //! room. Next: [`super::request_head`] and [`crate::origin::response_head`] read the meaning of the
 //! pieces.
 
@@ -31,8 +31,8 @@ pub struct RequestLine<'a> {
     pub method: &'a [u8],
     /// In any of its forms.
     pub target: &'a [u8],
-    /// Whether the target is a path, perhaps with a query, and has only characters that these may
-    /// have.
+    /// Whether the target is a path, perhaps with a query, and has only the characters that are
+    /// allowed in them.
     pub plain: bool,
     /// HTTP/1.1, else HTTP/1.0.
     pub http11: bool,
@@ -148,7 +148,7 @@ fn request_of_later_version<'a>(
     }))
 }
 
-/// The same of a response.
+/// The same for a response.
 #[cold]
 fn response_of_later_version<'a>(
     bytes: &'a [u8],
@@ -180,7 +180,7 @@ fn with_known_version(
     Some(known)
 }
 
-/// The same piece of `to` as `piece` is of `from`, which is as long.
+/// The piece of `to` that is at the same place as `piece` is in `from`. Both are equally long.
 fn moved<'a>(piece: &[u8], from: &[u8], to: &'a [u8]) -> &'a [u8] {
     if piece.is_empty() {
         return b"";

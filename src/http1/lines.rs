@@ -19,19 +19,19 @@ pub fn is<const N: usize>(name: &[u8], spelling: &[u8; N]) -> bool {
 /// shared with it; otherwise they are copied.
 pub struct FieldLines<'a> {
     block: &'a [u8],
-    /// The head's size: enough room for a copy.
+    /// The head's size: as much room as a copy can need.
     size: usize,
     run: Range<usize>,
     copied: Vec<u8>,
 }
 
 impl<'a> FieldLines<'a> {
-    /// Empty; `block` begins with a head of `size` bytes.
+    /// Starts with no lines; `block` begins with a head of `size` bytes.
     pub fn new(block: &'a [u8], size: usize) -> Self {
         Self { block, size, run: 0..0, copied: Vec::new() }
     }
 
-    /// The next field.
+    /// Adds the next field.
     pub fn push(&mut self, field: &Field<'_>) {
         let line = self.line(field);
         if line.as_ref().is_none_or(|line| line.start != self.run.end) {
@@ -64,7 +64,7 @@ impl<'a> FieldLines<'a> {
         }
     }
 
-    /// All of them, each with its CR LF; shared with `block`, if they stand together.
+    /// All lines, each with its CR LF. They are shared with `block` if they are next to each other.
     pub fn shared(mut self, block: &Bytes) -> Bytes {
         if self.copied.is_empty() {
             return block.slice(self.run);
@@ -73,7 +73,7 @@ impl<'a> FieldLines<'a> {
         self.copied.into()
     }
 
-    /// All of them, each with its CR LF, and room for as much as the head had.
+    /// All lines, each with its CR LF, and room for as much as the head had.
     pub fn copy_all(&mut self) -> Vec<u8> {
         if self.copied.is_empty() {
             self.copied.reserve(self.size);

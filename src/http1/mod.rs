@@ -5,9 +5,9 @@
 //! client's connection ([`crate::client::http1`]) and the exchange with a server
 //! ([`mod@crate::origin::exchange`]) use it.
 //!
-//! HTTP/1 to clients is ours and not hyper's because it is most of what a request costs: a small
-//! proxied request took 26,000 instructions with hyper's server; `benches/results/LOG.md` has the
-//! numbers.
+//! HTTP/1 to clients is our own code and not hyper's, because it is most of what a request costs: a
+//! small proxied request took 26,000 instructions with hyper's server. `benches/results/LOG.md` has
+//! the numbers.
 
 pub mod buffers;
 pub mod chunked;

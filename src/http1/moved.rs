@@ -1,8 +1,9 @@
 //! Bytes that the kernel moves to a socket from a pipe or a file, without a copy.
 //!
 //! Owns: a thread's pipes, and the calls `splice` and `sendfile`. May touch: nothing outside this
-//! room. Only for sockets without TLS, and for bodies whose bytes are not looked at. A body offers
-//! its next part this way if it can, and otherwise as memory; [`super::outgoing`] sends both.
+//! room. Used only for sockets without TLS, and for bodies whose bytes are not looked at. A body
+//! offers its next part this way if it can, and otherwise as memory; [`super::outgoing`] sends
+//! both.
 
 use super::socket::poll_writable;
 use rustix::{
@@ -23,16 +24,16 @@ use tokio::{io::Interest, net::TcpStream};
 /// Bodies shorter than this are copied: the calls would cost more than the copy.
 pub const WORTH_MOVING: u64 = 64 * 1024;
 
-/// The size of a pipe in bytes, the most that every user may have (`/proc/sys/fs/pipe-max-size`).
-/// With the usual 64 KiB there is nothing to gain.
+/// The size of a pipe in bytes: the most that every user may have (`/proc/sys/fs/pipe-max-size`).
+/// With the usual 64 KiB, moving would gain nothing.
 const PIPE_SIZE: usize = 1024 * 1024;
 
-/// At most so many pipes of a thread, used and free; with more responses at once, the others are
-/// copied. The kernel allows a user without privileges 64 MiB in pipes.
+/// A thread has at most so many pipes, used and free. If there are more responses at once, the
+/// others are copied. The kernel allows a user without privileges 64 MiB in pipes.
 const MOST_PIPES: usize = 32;
 
-/// How much of a file is sent before it is looked at again; less where the kernel has just begun to
-/// read it.
+/// How much of a file is sent before we check again that it is in memory; less if the kernel has
+/// just begun to read it.
 const FILE_PARTS: [u64; 2] = [1024 * 1024, 128 * 1024];
 
 /// Bytes for the kernel to move.
@@ -53,8 +54,8 @@ impl Moved {
         }
     }
 
-    /// Moves what the socket takes; [`io::ErrorKind::UnexpectedEof`] if the file has become too
-    /// short.
+    /// Moves what the socket takes. Fails with [`io::ErrorKind::UnexpectedEof`] if the file has
+    /// become too short.
     pub fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -76,14 +77,14 @@ pub struct InFile {
 }
 
 impl InFile {
-    /// As much of the `left` bytes from `at` on as is sent before the file is looked at again, if the
-    /// kernel has it in memory: a worker must not wait for a disk.
+    /// Up to `left` bytes from `at` on, as many as are sent before the next check, if the kernel
+    /// has them in memory: a worker must not wait for a disk.
     pub fn at_hand(file: &Arc<File>, at: u64, left: u64) -> Option<Self> {
         let is_there = |at| read_at_hand(file, &mut [0], at).is_ok_and(|read| read == 1);
         if left == 0 || !is_there(at) {
             return None;
         }
-        // What is between came by the same reads, and leaves memory at about the same time.
+        // The bytes between came by the same reads, and leave memory at about the same time.
         let parts = FILE_PARTS.map(|part| left.min(part));
         let left = parts.into_iter().find(|left| is_there(at + left - 1))?;
         Some(Self { file: Arc::clone(file), at, left })
@@ -103,13 +104,13 @@ impl InFile {
     }
 }
 
-/// Reads what the kernel has of a file in memory, from `at` on; else an error that is
-/// [`is_not_at_hand`].
+/// Reads what the kernel has of a file in memory, from `at` on. If that is nothing, fails with an
+/// error that is [`is_not_at_hand`].
 pub fn read_at_hand(file: &File, room: &mut [u8], at: u64) -> io::Result<usize> {
     Ok(preadv2(file, &mut [IoSliceMut::new(room)], at, ReadWriteFlags::NOWAIT)?)
 }
 
-/// Whether something of a file can't be had without waiting, or its file system can't tell.
+/// Whether a part of a file can't be read without waiting, or its file system can't tell.
 pub fn is_not_at_hand(error: &io::Error) -> bool {
     let codes = [Errno::AGAIN, Errno::OPNOTSUPP, Errno::NOSYS, Errno::INVAL];
     error.raw_os_error().is_some_and(|code| codes.iter().any(|it| it.raw_os_error() == code))
@@ -133,7 +134,7 @@ impl Pipe {
 #[derive(Default)]
 struct Pipes {
     free: Vec<Pipe>,
-    /// Free ones and those in use.
+    /// How many pipes there are, free or in use.
     made: usize,
 }
 
@@ -154,7 +155,7 @@ impl Pipes {
                 self.made += 1;
                 Some(pipe)
             }
-            // No descriptors, or as many bytes in pipes as a user may have.
+            // There are no descriptors, or the user has as many bytes in pipes as it may.
             Err(error) => {
                 tracing::debug!(%error, "no pipe");
                 None
@@ -162,7 +163,7 @@ impl Pipes {
         }
     }
 
-    /// Takes back one that is empty, or hears that it is gone.
+    /// Takes back a pipe that is empty, or notes that one is gone.
     fn give(&mut self, pipe: Option<Pipe>) {
         match pipe {
             Some(pipe) if self.free.len() < MOST_PIPES => self.free.push(pipe),
@@ -176,8 +177,8 @@ fn give(pipe: Option<Pipe>) {
     let _ = PIPES.try_with(|pipes| pipes.borrow_mut().give(pipe));
 }
 
-/// Takes up to `most` bytes off `socket`. `None` if that can't be done, or at the socket's end: a
-/// common read then does it, or sees the end.
+/// Takes up to `most` bytes off `socket`. `None` if that can't be done, or at the socket's end:
+/// then an ordinary read takes the bytes, or sees the end.
 pub fn poll_fill(
     cx: &mut Context<'_>,
     socket: &TcpStream,
@@ -191,7 +192,7 @@ pub fn poll_fill(
         // The pipe is empty: if nothing can be moved now, that is because of the socket.
         let moved = socket.try_io(Interest::READABLE, || {
             match splice(socket, None, &pipe.write, None, most, flags) {
-                // Not with this socket, or not on this system.
+                // The call does not work with this socket, or not on this system.
                 Err(Errno::INVAL | Errno::NOSYS | Errno::PERM | Errno::OPNOTSUPP) => Ok(0),
                 moved => Ok(moved?),
             }
@@ -215,7 +216,7 @@ pub fn poll_fill(
 /// Bytes in a pipe.
 #[derive(Debug)]
 pub struct Piped {
-    /// There until it is dropped.
+    /// There until `self` is dropped.
     pipe: Option<Pipe>,
     left: usize,
 }
@@ -304,7 +305,7 @@ mod tests {
         file.write_all(b"0123456789").unwrap();
         let file = Arc::new(file);
         assert!(InFile::at_hand(&file, 3, 0).is_none() && InFile::at_hand(&file, 3, 8).is_none());
-        // A file system may not be able to tell; then there is nothing to be seen here.
+        // A file system may not be able to tell. Then there is nothing to test here.
         let Some(part) = InFile::at_hand(&file, 3, 7) else { return };
         let mut moved = Moved::InFile(part);
         file.set_len(8).unwrap();

@@ -20,7 +20,8 @@ use tokio::io::AsyncWrite;
 /// Data up to this size is copied after the head: one buffer is cheaper for the kernel than two.
 const COPIED: usize = 2 * 1024;
 
-/// More parts are copied, too, up to this size in all; then the other side has to take some first.
+/// More parts are copied as well, up to this size in all. Then the other side has to take some
+/// first.
 const PILE: usize = 16 * 1024;
 
 /// Room for most heads.
@@ -57,7 +58,7 @@ pub struct Outgoing {
     data: Bytes,
     /// How many bytes `data` had when it was pushed.
     pushed: usize,
-    /// In place of `data`.
+    /// Bytes for the kernel to move, in place of `data`.
     moved: Option<Moved>,
     tail: &'static [u8],
     chunked: bool,
@@ -99,7 +100,8 @@ impl Outgoing {
         self.ended && self.is_empty()
     }
 
-    /// How much of the part that was pushed last is not written. Small parts count as the head.
+    /// How many bytes of the part that was pushed last are not written. Small parts count as the
+    /// head.
     pub fn unwritten(&self) -> u64 {
         self.data.len() as u64 + self.moved.as_ref().map_or(0, Moved::left)
     }
@@ -179,7 +181,7 @@ impl Outgoing {
             return;
         }
         if !self.tail.is_empty() && trailers.is_none() {
-            // In one write with the last data.
+            // Ends the last chunk and the body, in one write with the last data.
             self.tail = b"\r\n0\r\n\r\n";
             return;
         }
@@ -285,7 +287,7 @@ mod tests {
     use std::{future::poll_fn, task::Waker};
     use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-    /// Takes `at_most` bytes a write.
+    /// Takes `at_most` bytes with each write.
     struct Narrow(Vec<u8>, usize);
 
     impl Socket for Narrow {}

@@ -59,15 +59,15 @@ impl From<request::Parts> for Head {
     }
 }
 
-/// HTTP/2 clients may send `Cookie` in crumbs, which are one field for everybody else (RFC 9113
-/// §8.2.3).
+/// HTTP/2 clients may split `Cookie` into several fields, which are one field everywhere else (RFC
+/// 9113 §8.2.3).
 fn join_crumbs(headers: &mut HeaderMap) {
     let crumbs = headers.get_all(header::COOKIE);
     if crumbs.iter().nth(1).is_none() {
         return;
     }
     let all: Vec<_> = crumbs.iter().map(HeaderValue::as_bytes).collect();
-    // Each was a value, so they are one together.
+    // Each piece was a valid value, so the joined text is one, too.
     if let Ok(whole) = HeaderValue::from_bytes(&all.join(&b"; "[..])) {
         headers.insert(header::COOKIE, whole);
     }
@@ -134,8 +134,8 @@ impl RequestFields {
     }
 }
 
-/// Whether a value begins or ends with a space or tab: RFC 9113 §8.2.1 calls such a message malformed.
-/// In HTTP/1 they are no part of a value.
+/// Whether a value begins or ends with a space or tab: RFC 9113 §8.2.1 calls such a message
+/// malformed. In HTTP/1, spaces and tabs around a value are no part of it.
 pub fn is_padded(value: &[u8]) -> bool {
     let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     is_space(value.first()) || is_space(value.last())

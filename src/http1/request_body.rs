@@ -30,7 +30,7 @@ type Handed = io::Result<Part>;
 struct Exchange {
     part: Option<Handed>,
     wanted: bool,
-    /// The taker doesn't look at it: the kernel may move it.
+    /// The taker doesn't look at the part: the kernel may move it.
     unseen: bool,
     ended: bool,
     taker: Option<Waker>,
@@ -43,7 +43,7 @@ fn lock(shared: &SharedRest) -> MutexGuard<'_, Exchange> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Notes whom to wake.
+/// Notes which task to wake.
 fn note(waker: &mut Option<Waker>, cx: &Context<'_>) {
     if !waker.as_ref().is_some_and(|it| it.will_wake(cx.waker())) {
         *waker = Some(cx.waker().clone());
@@ -76,7 +76,7 @@ impl RequestBody {
         exchange.ended && exchange.part.is_none()
     }
 
-    /// The next part. One that is `unseen` may be for the kernel to move.
+    /// The next part. If it is `unseen`, the kernel may move it.
     pub fn poll_part(&mut self, cx: &mut Context<'_>, unseen: bool) -> Poll<Option<Handed>> {
         let mut exchange = lock(&self.shared);
         if let Some(part) = exchange.part.take() {
@@ -95,7 +95,8 @@ impl RequestBody {
 /// What is left of a body on the connection.
 #[derive(Debug)]
 enum RequestRest {
-    /// Until the client ends it. `fast`: what came last was enough to be moved by the kernel.
+    /// Bytes until the client ends them. `fast`: the last part was large enough to be moved by the
+    /// kernel.
     Tunnel {
         fast: bool,
     },
@@ -108,15 +109,15 @@ enum RequestRest {
 pub struct Giver {
     shared: SharedRest,
     rest: RequestRest,
-    /// What is left to write of `100 Continue`, which is sent once the body is wanted.
+    /// The unwritten rest of `100 Continue`, which is sent once the body is wanted.
     interim: &'static [u8],
     pace: Pace,
     done: bool,
 }
 
 /// A body of `length` bytes, or in chunks: the connection's end and the taker's. What came with the
-/// head is handed over at once, so that it goes on in one write with the head. With
-/// `expects_continue` the client is told to go on once somebody takes more.
+/// head is handed over at once, so that it is sent in one write with the head. With
+/// `expects_continue`, the client is told to continue once the taker wants more.
 pub fn hand_over(
     length: Option<u64>,
     expects_continue: bool,
@@ -183,13 +184,13 @@ impl Giver {
     fn give(&mut self, part: Option<Handed>) -> MutexGuard<'_, Exchange> {
         let mut exchange = lock(&self.shared);
         exchange.wanted = false;
-        // After an error there is nothing to wait for, either.
+        // After an error there is nothing more to wait for, either.
         exchange.ended = self.done || matches!(part, Some(Err(_)));
         exchange.part = part;
         exchange
     }
 
-    /// The next part in a pipe; `None` if it has to be read.
+    /// The next part, in a pipe; `None` if it has to be read.
     fn poll_moved<S: Socket>(
         &mut self,
         cx: &mut Context<'_>,
@@ -197,7 +198,7 @@ impl Giver {
     ) -> Poll<io::Result<Option<Moved>>> {
         let left = match self.rest {
             RequestRest::Length(left) => left,
-            // What is said in a few bytes is copied.
+            // In a tunnel, a few bytes at a time are copied; only large parts are moved.
             RequestRest::Tunnel { fast: true } => u64::MAX,
             RequestRest::Tunnel { fast: false } | RequestRest::Chunked(_) => 0,
         };
@@ -300,7 +301,7 @@ mod tests {
     use std::pin::Pin;
     use tokio::io::ReadBuf;
 
-    /// What a client sends; what is said to it is lost.
+    /// What a client sends. What is written to it is lost.
     struct Wire<'a>(&'a [u8]);
 
     impl AsyncRead for Wire<'_> {

@@ -15,7 +15,7 @@ use bytes::{Buf, Bytes};
 use http::{Method, StatusCode, Version};
 use smallvec::SmallVec;
 
-/// `HeaderMap` takes no longer name, and `Uri` no longer target.
+/// `HeaderMap` takes no longer name, and `Uri` takes no longer target.
 const LONGEST_NAME: usize = 65_535;
 
 /// How large a head may be.
@@ -60,7 +60,7 @@ pub enum RequestFraming {
 pub enum Bad {
     /// The syntax is broken.
     Syntax,
-    /// It is the header of the PROXY protocol, which nobody has asked for.
+    /// It is a header of the PROXY protocol, which this listener does not expect.
     Announced,
     /// The request line alone fills the limit.
     Target,
@@ -105,7 +105,8 @@ fn lex(whole: &[u8], limits: HeadLimits) -> Result<Option<(RequestHead, usize)>,
         Ok(_) if memchr::memchr(b'\n', &whole[..limits.head]).is_none() => return Err(Bad::Target),
         Ok(_) => return Err(Bad::Large),
         Err(httparse::Error::TooManyHeaders) => return Err(Bad::Fields),
-        // Of version 2, what is left once the empty lines before a request have been skipped.
+        // The second form is what is left of version 2 once the empty lines before a request have
+        // been skipped.
         Err(_) if whole.starts_with(b"PROXY ") || whole.starts_with(b"\0\r\nQUIT\n") => {
             return Err(Bad::Announced);
         }
@@ -219,8 +220,9 @@ impl<'a> FieldReader<'a> {
         Ok(())
     }
 
-    /// What `Upgrade` asks for, of what can be passed on. Only `Connection` makes it valid, HTTP/1.0
-    /// has none (RFC 9110 §7.8), and where a body would come first it is ignored.
+    /// The protocols that `Upgrade` asks for and that can be passed on. `Upgrade` is valid only if
+    /// `Connection` names it, and not in HTTP/1.0 (RFC 9110 §7.8). It is ignored if a body would
+    /// come first.
     fn protocols(&self, http11: bool, framing: RequestFraming) -> Option<Box<str>> {
         if !self.upgrades || !http11 || framing != RequestFraming::None {
             return None;
@@ -234,7 +236,7 @@ impl<'a> FieldReader<'a> {
     fn finish(&mut self, line: &RequestLine<'_>) -> Result<RequestHead, Bad> {
         let http11 = line.http11;
         let framing = match (self.coded, self.length) {
-            // RFC 9112 §6.1: HTTP/1.0 has no transfer codings. §6.3: without `chunked` at the end
+            // RFC 9112 §6.1: HTTP/1.0 has no transfer codings. §6.3: without `chunked` at the end,
             // the length of the body is not known.
             (true, _) if !http11 || !self.chunked => return Err(Bad::Syntax),
             (true, Some(_)) => RequestFraming::Both,
@@ -264,8 +266,8 @@ impl<'a> FieldReader<'a> {
     }
 }
 
-/// Whether a protocol may be passed on to a server. Requests that would come by HTTP/2 past our rules
-/// may not ("h2c smuggling"), and TLS is for two neighbours (RFC 2817).
+/// Whether a protocol may be passed on to a server. HTTP/2 may not: its requests would pass without
+/// our rules ("h2c smuggling"). TLS may not: it is agreed between two neighbours (RFC 2817).
 pub fn can_pass(protocol: &[u8]) -> bool {
     let name = protocol.split(|byte| *byte == b'/').next().unwrap_or_default();
     ![&b"h2c"[..], b"h2", b"http", b"tls"].iter().any(|it| it.eq_ignore_ascii_case(name))

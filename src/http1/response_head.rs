@@ -9,7 +9,7 @@ use super::{
 };
 use http::{Method, StatusCode, Version};
 
-/// What of a request decides on the form of its response.
+/// What decides, in a request, on the form of its response.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseForm {
     /// HEAD: the fields of a GET, and no body (RFC 9110 §9.3.2).
@@ -21,7 +21,7 @@ pub struct ResponseForm {
 }
 
 impl ResponseForm {
-    /// For bytes that were no request, of which nothing is known.
+    /// For received bytes that were no request, so that nothing is known.
     pub const UNREAD: Self = Self { head_only: false, http10: false, trailers: false };
 
     /// From a request's head.
@@ -47,8 +47,8 @@ pub enum ResponseFraming {
     Close,
 }
 
-/// Writes the head of a response whose body is `length` bytes, where that is known, and after which
-/// the connection `closes`. Gives back the body's framing.
+/// Writes the head of a response. `length` is the body's length, if it is known; `closes` says
+/// whether the connection ends after it. Returns the body's framing.
 pub fn write(
     out: &mut Vec<u8>,
     status: StatusCode,
@@ -76,7 +76,7 @@ pub fn write(
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }
     if !dated {
-        // RFC 9110 §6.6.1: an origin with a clock says when.
+        // RFC 9110 §6.6.1: an origin server with a clock sends `Date`.
         write_known(out, b"date: ", &date());
     }
     if closes {
@@ -86,8 +86,8 @@ pub fn write(
     framing
 }
 
-/// Writes the head of an interim response, or of one that changes protocols, whose `Upgrade` is among
-/// the fields.
+/// Writes the head of an interim response, or of a response that changes protocols. The `Upgrade`
+/// of the latter is among the fields.
 pub fn write_interim(out: &mut Vec<u8>, status: StatusCode, fields: &Fields) {
     status_line(out, status);
     fields.write(out, ContentLength::Absent);

@@ -1,9 +1,9 @@
 //! A stream that may be a plain socket, and the calls on it.
 //!
 //! Owns: reading and writing a socket without asking for readiness first, and without the C
-//! library, whose calls check for the cancellation of threads, which we never use. May touch:
-//! nothing outside this room. [`super::buffers`] reads with it, [`super::outgoing`] and
-//! [`super::moved`] write.
+//! library: its calls check for the cancellation of threads, which we never use. May touch: nothing
+//! outside this room. [`super::buffers`] reads with it, [`super::outgoing`] and [`super::moved`]
+//! write.
 
 use rustix::{
     io::Errno,
@@ -102,7 +102,8 @@ pub fn poll_write_parts<S: Socket + AsyncWrite>(
     }
 }
 
-/// Nearly always a socket has room, so the reactor is asked only if a call found none: `None`.
+/// Makes a call on a socket. Nearly always a socket has room, so the reactor is asked only if a
+/// call found none: `None`.
 fn poll_at_once<S: Socket>(
     cx: &mut Context<'_>,
     stream: &S,
@@ -129,7 +130,7 @@ pub fn poll_write_before_more(
     poll_writable(cx, socket, || send(socket, head, SendFlags::MORE | SendFlags::NOSIGNAL))
 }
 
-/// Does something with a socket that is ready, until it says that it is not.
+/// Calls a function on a socket that is ready, until the function reports that it is not.
 pub fn poll_writable<T>(
     cx: &mut Context<'_>,
     socket: &TcpStream,

@@ -21,7 +21,8 @@ pub struct RequestTarget {
 }
 
 impl RequestTarget {
-    /// In origin form: an absolute path, perhaps with a query (RFC 9112 §3.2.1). It must be valid.
+    /// A target in origin form: an absolute path, perhaps with a query (RFC 9112 §3.2.1). It must
+    /// be valid.
     pub fn origin(target: &str, host: &str) -> Self {
         let mut text = String::with_capacity(target.len() + host.len());
         text.push_str(target);
@@ -31,7 +32,7 @@ impl RequestTarget {
         Self { text, path_end, query_end, ..Self::default() }
     }
 
-    /// In whatever form.
+    /// A target in any form.
     pub fn new(uri: Uri, host: &str) -> Self {
         let parts = uri.into_parts();
         let target = parts.path_and_query.as_ref().map_or("", |it| it.as_str());
@@ -44,7 +45,7 @@ impl RequestTarget {
         Self { authority: parts.authority, web, ..target }
     }
 
-    /// The path as received; `*` of `OPTIONS *`, empty in CONNECT's form.
+    /// The path as received: `*` for `OPTIONS *`, empty for CONNECT's form.
     pub fn path(&self) -> &str {
         &self.text[..self.path_end]
     }
@@ -74,7 +75,7 @@ impl RequestTarget {
         self.web
     }
 
-    /// Lets the authority be the host (RFC 9112 §3.2.2).
+    /// Uses the authority as the host (RFC 9112 §3.2.2).
     pub fn take_authority_for_host(&mut self) {
         if let Some(authority) = &self.authority {
             self.text.truncate(self.query_end);

@@ -56,7 +56,8 @@ impl BodyError {
     }
 }
 
-/// An error in words. rustls adds an address of its manual where TLS ends without `close_notify`.
+/// An error in words. If TLS ends without `close_notify`, rustls adds the address of its manual,
+/// which is left out here.
 fn words(error: &io::Error) -> String {
     let mut text = error.to_string();
     if let Some(at) = text.find(": https://") {
@@ -98,7 +99,7 @@ pub enum Length {
     None,
     /// This many bytes are still to come.
     Exact(u64),
-    /// Told by its end.
+    /// Known only at the end.
     Unknown,
 }
 
@@ -116,9 +117,9 @@ impl Length {
 /// What a body's taker can take now.
 #[derive(Clone, Copy, Debug)]
 pub struct Want {
-    /// No more bytes than this are read for the next part; one that is in memory already may be
-    /// larger. 0: the taker can take nothing now. Then it gets only what is in memory already, and
-    /// work that must not wait for it goes on, such as sending the rest of a request.
+    /// No more bytes than this are read for the next part; a part that is in memory already may be
+    /// larger. 0: the taker can take nothing now. Then it gets only what is in memory already. Work
+    /// that must not wait for the taker goes on, such as sending the rest of a request.
     pub most: usize,
     /// The taker does not look at the bytes: the kernel may move them.
     pub may_move: bool,
@@ -138,8 +139,8 @@ pub trait Source: Send + Sync {
     /// tells the sender that the rest is not wanted.
     fn poll_part(&mut self, cx: &mut Context<'_>, want: Want) -> Polled;
 
-    /// Collects up to `most` bytes that belong in one piece with the head. The body, if that is all
-    /// of it.
+    /// Collects up to `most` bytes that should go out in one piece with the head. Returns the body,
+    /// if that is all of it.
     fn poll_gather(&mut self, _: &mut Context<'_>, _most: usize) -> Poll<Option<Bytes>> {
         Poll::Ready(None)
     }
@@ -169,7 +170,7 @@ pub enum Body {
 }
 
 impl Body {
-    /// From a source.
+    /// A body from a source.
     pub fn stream(source: impl Source + 'static) -> Self {
         Self::Stream(Box::new(source))
     }
@@ -191,12 +192,12 @@ impl Body {
         }
     }
 
-    /// Waits shortly for what is to be sent on in one piece with the head, of up to `most` bytes.
+    /// Waits shortly for up to `most` bytes that should go out in one piece with the head.
     pub async fn gather(&mut self, most: usize) {
         poll_fn(|cx| self.poll_gather(cx, most)).await;
     }
 
-    /// Ready once what there is of that is in one piece.
+    /// Ready once these bytes are in one piece, as far as they come.
     pub fn poll_gather(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<()> {
         if let Self::Stream(source) = self
             && let Some(whole) = ready!(source.poll_gather(cx, most))
@@ -206,7 +207,7 @@ impl Body {
         Poll::Ready(())
     }
 
-    /// After the end: ready once what goes the other way has ended, too.
+    /// After the end: ready once the other direction has ended, too.
     pub fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
         match self {
             Self::Stream(source) => source.poll_rest(cx),
@@ -214,7 +215,7 @@ impl Body {
         }
     }
 
-    /// What is still to come. Of an HTTP/1 client's body it is what was announced.
+    /// What is still to come. For an HTTP/1 client's body it is the announced length.
     pub fn length(&self) -> Length {
         match self {
             Self::Empty => Length::None,

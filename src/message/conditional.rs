@@ -11,7 +11,7 @@ use http::{
     header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE},
 };
 
-/// The last second of the year 9999, the last that an HTTP-date can write.
+/// The last second of the year 9999, the last one that an HTTP-date can express.
 const LAST_SECOND: u64 = 253_402_300_799;
 
 /// What tells one state of a file or a stored response from another.
@@ -23,7 +23,7 @@ pub struct Validators {
     pub last_modified: Option<HeaderValue>,
     /// The same in seconds since 1970.
     modified: Option<u64>,
-    /// From when on the date tells this state from all others: once its second is over.
+    /// From this second on, the date tells this state from all others.
     settled: u64,
 }
 
@@ -32,7 +32,7 @@ impl Validators {
     pub fn of_file(modified: SystemTime, size: u64, now: SystemTime) -> Self {
         let since_epoch = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default();
         let nanos = since_epoch(modified).as_nanos();
-        // A change in the future is told as one of now: RFC 9110 §8.8.2.1.
+        // RFC 9110 §8.8.2.1: a change in the future is reported as a change now.
         let seconds = since_epoch(modified.min(now)).as_secs().min(LAST_SECOND);
         let settled = since_epoch(modified).as_secs().saturating_add(1);
         let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
@@ -82,8 +82,8 @@ pub enum Precondition {
     Failed,
 }
 
-/// Evaluates the preconditions of a GET or HEAD, in the order of RFC 9110 §13.2.2. Whether a
-/// request may have any is noted by the same names when its head is read.
+/// Evaluates the preconditions of a GET or HEAD, in the order of RFC 9110 §13.2.2. When a request's
+/// head is read, it is noted by the same names whether there can be any.
 pub fn evaluate(headers: &HeaderMap, current: &Validators) -> Precondition {
     // 1 and 2: If-Match, and If-Unmodified-Since only without it.
     let own = current.etag.as_ref().map(HeaderValue::as_bytes);
@@ -121,7 +121,8 @@ pub fn range_applies(headers: &HeaderMap, current: &Validators, now: SystemTime)
         || asked == current.last_modified.as_ref() && is_settled()
 }
 
-/// Whether a list of tags is `*`, or one of its tags satisfies `test`; reading ends at a mistake.
+/// Whether a list of tags is `*`, or one of its tags satisfies `test`. Reading ends at the first
+/// error.
 fn any_tag(headers: &HeaderMap, name: &HeaderName, test: impl Fn(&[u8]) -> bool) -> bool {
     headers.get_all(name).iter().any(|line| {
         let mut rest = line.as_bytes();

@@ -35,12 +35,12 @@ use std::{
 pub struct Peer {
     /// The other end, or the client that the PROXY protocol's header names.
     pub address: PeerAddress,
-    /// The fields that tell servers about it, written once: see [`Peer::lines`].
+    /// The fields that tell servers about the peer, written once: see [`Peer::lines`].
     lines: String,
     address_text: Range<usize>,
     /// The listener's name.
     pub listener: Arc<str>,
-    /// With TLS, what is known of it.
+    /// What is known of its TLS, if it has TLS.
     pub secured: Option<Box<Secured>>,
     /// What the PROXY protocol's header says of it, if there was one.
     pub announced: Option<Box<Announcement>>,
@@ -48,7 +48,7 @@ pub struct Peer {
     pub ends: Option<Box<Ends>>,
     part: AtomicUsize,
     moves: AtomicBool,
-    /// What servers say before they answer.
+    /// Interim responses of servers, which come before their answers.
     pub interims: Interims,
 }
 
@@ -93,7 +93,7 @@ impl Peer {
         self.part.load(Relaxed)
     }
 
-    /// The bytes of several bodies share it, so the kernel can't move them.
+    /// Notes that several bodies share the connection, so the kernel can't move their bytes.
     pub fn is_shared(&self) {
         self.moves.store(false, Relaxed);
     }
@@ -127,8 +127,8 @@ impl Peer {
     }
 }
 
-/// Without Rust's formatter, which costs as much as everything else here; every connection needs
-/// this text.
+/// Written without Rust's formatter, which costs as much as everything else here. Every connection
+/// needs this text.
 fn push_address(text: &mut String, address: PeerAddress) {
     let PeerAddress::Ip(IpAddr::V4(ip)) = address else {
         return text.push_str(&address.to_string());
@@ -140,14 +140,14 @@ fn push_address(text: &mut String, address: PeerAddress) {
     text.pop();
 }
 
-/// What a request knows of itself.
+/// What is known of one request.
 #[derive(Debug)]
 pub struct Context {
     /// The head as received; fields may have been edited by filters.
     pub head: Head,
     /// The connection.
     pub peer: Arc<Peer>,
-    /// What a trusted proxy says of the client; nothing if the peer is none.
+    /// What a trusted proxy says of the client; empty if the peer is not a trusted proxy.
     pub told: ToldOfClient,
     /// Whether the peer may speak for a client.
     pub trusted: bool,
@@ -155,9 +155,9 @@ pub struct Context {
     pub number: u32,
     /// When the whole head had been read.
     pub started: Instant,
-    /// Made or passed on.
+    /// The request's id, made here or passed on.
     pub id: RequestId,
-    /// Where the client is, if the route asks.
+    /// The client's country, if the route asks for it.
     pub country: Option<CountryCode>,
 }
 
@@ -197,7 +197,7 @@ pub struct Scope<'a> {
     pub upstream: &'a str,
     /// The server tried last, or empty.
     pub server: &'a str,
-    /// What `{path}` is where it is not the path as received.
+    /// What `{path}` stands for, if it is not the path as received.
     pub path: Option<&'a str>,
 }
 
@@ -282,10 +282,10 @@ pub fn site_name(host: &str) -> Cow<'_, str> {
     }
 }
 
-/// A value as it is; bytes that are no text as hexadecimal digits.
+/// A value as it is; if it is no text, as hexadecimal digits.
 fn push_tlv(announced: &Announcement, tlv: Tlv, text: &mut String) {
     const TLS: u8 = 0x20;
-    /// Flags and a result, before what is told of TLS.
+    /// The flags and a result that come before the facts about TLS. In bytes.
     const VERDICT: usize = 5;
     let value = match tlv {
         Tlv::Top(kind) => announced.tlv(kind),
@@ -333,7 +333,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Of a request with a bit of everything.
+    /// The context of a request with a bit of everything.
     pub(crate) fn context() -> Context {
         let (head, ()) = http::Request::get("/a%20b?c=d")
             .header("host", "Example.com:8080")

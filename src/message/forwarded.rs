@@ -1,8 +1,8 @@
 //! Who the client is: the peer, or what a trusted proxy says of it.
 //!
 //! Owns: which proxies are believed, and reading `X-Forwarded-*`; [`super::rfc7239`] reads
-//! `Forwarded`. May touch: [`crate::cidr`], [`crate::http1`]. Writing these fields is
-//! [`crate::proxy::forwarded_fields`]'s.
+//! `Forwarded`. May touch: [`crate::cidr`], [`crate::http1`]. [`crate::proxy::forwarded_fields`]
+//! writes these fields.
 
 use super::{
     request_id::X_REQUEST_ID,
@@ -24,7 +24,7 @@ pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-ho
 /// `X-Real-IP`.
 pub const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
-/// Fields of our own that the route's edits name, so that the edits decide on them.
+/// Which of the fields that we write are named by the route's edits. For these the edits decide.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Edited {
     /// `Forwarded`.
@@ -44,7 +44,7 @@ pub struct Edited {
 }
 
 impl Edited {
-    /// Which of ours `names` hold.
+    /// Which of our fields are among `names`.
     pub fn of<'a>(names: impl Iterator<Item = &'a HeaderName>) -> Self {
         let mut edited = Self::default();
         for name in names {
@@ -83,12 +83,12 @@ pub struct Written {
     pub edited: Edited,
 }
 
-/// What becomes of `Forwarded`.
+/// What happens to `Forwarded`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForwardedField {
     /// No server gets it.
     Dropped,
-    /// A trusted proxy's passes.
+    /// What a trusted proxy said passes.
     Passed,
     /// Written, after what a trusted proxy said.
     Written,
@@ -105,13 +105,13 @@ pub struct ToldOfClient {
     pub https: Option<bool>,
     /// Whether `Forwarded` says so, and not `X-Forwarded-*`.
     pub by_forwarded: bool,
-    /// How many places are believed: those of the trusted proxies that are not the peer, and the
-    /// client's.
+    /// How many places from the right are believed: those of the trusted proxies other than the
+    /// peer, and the client's.
     hops: usize,
 }
 
 impl ToldOfClient {
-    /// What `fields` say, which came from `peer`, a trusted proxy.
+    /// Reads what `fields` say. They came from `peer`, a trusted proxy.
     pub fn read(
         fields: &RequestFields,
         trusted: &AddressSet,
@@ -144,7 +144,7 @@ impl ToldOfClient {
     /// The host that the client asked for, if a proxy says it.
     pub fn host<'a>(&self, fields: &'a RequestFields) -> Option<Cow<'a, [u8]>> {
         if self.by_forwarded {
-            // Of quoted text, only what may be in a host.
+            // A quoted text may hold more than a host: accept only what may be in one.
             let is_plain = |host: &Cow<'_, [u8]>| {
                 let is_plain =
                     |it: &u8| it.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+=".contains(it);

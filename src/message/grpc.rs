@@ -17,7 +17,7 @@ pub const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 /// Characters that `grpc-message` must have escaped.
 const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
 
-/// Statuses that mean something here.
+/// The call was cancelled.
 pub const CANCELLED: u8 = 1;
 /// The deadline was over.
 pub const DEADLINE_EXCEEDED: u8 = 4;

@@ -37,8 +37,8 @@ pub fn remove_nominated(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes fields in which a client could claim an address, a scheme or a host. Done before the
-/// route's edits, as [`remove_ambiguous`] is.
+/// Removes fields in which a client could claim an address, a scheme or a host. This is done before
+/// the route's edits, like [`remove_ambiguous`].
 pub fn remove_claims(headers: &mut HeaderMap) {
     let is_claim = |name: &&HeaderName| known(name.as_str().as_bytes()) == Some(Known::Claim);
     let claims: Vec<HeaderName> = headers.keys().filter(is_claim).cloned().collect();
@@ -47,9 +47,9 @@ pub fn remove_claims(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes fields with a `_` in their name: servers that read them as CGI-like variables can't tell
-/// `a_b` from `a-b`, so that a client could forge what only we may set. Done before the route's
-/// edits, which may name such fields if they must.
+/// Removes fields with a `_` in their name. Servers that read fields as CGI-like variables can't
+/// tell `a_b` from `a-b`, so a client could forge what only we may set. This is done before the
+/// route's edits, which may name such fields if they must.
 pub fn remove_ambiguous(headers: &mut HeaderMap) {
     let is_ambiguous =
         |name: &&HeaderName| memchr::memchr(b'_', name.as_str().as_bytes()).is_some();
@@ -63,8 +63,8 @@ pub fn remove_ambiguous(headers: &mut HeaderMap) {
 /// request has it.
 pub type EditedNames = Option<Arc<Vec<HeaderName>>>;
 
-/// Fields that say how a message is to be understood or handled (RFC 9110 §6.5.1): at its end, in a
-/// trailer, they come too late. `X-Request-Id` is ours.
+/// Fields that say how a message is to be understood or handled (RFC 9110 §6.5.1). In a trailer,
+/// after the body, they come too late. `X-Request-Id` is ours.
 fn is_for_heads(name: &str) -> bool {
     matches!(
         name,

@@ -12,7 +12,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-/// At most so many wait for a slow client; more are left out.
+/// At most so many wait for a slow client; further ones are dropped.
 const MOST: usize = 32;
 
 /// An interim response.
@@ -24,7 +24,7 @@ pub struct Interim {
     pub fields: Fields,
 }
 
-/// Those of a connection, which wait.
+/// The waiting interim responses of a connection.
 #[derive(Debug, Default)]
 pub struct Interims {
     any: AtomicBool,
@@ -35,7 +35,7 @@ impl Interims {
     /// The number of a request that no client waits for.
     pub const NOBODY: u32 = u32::MAX;
 
-    /// One more, for the request of this number on the connection.
+    /// Adds one for the request of this number on the connection.
     pub fn push(&self, request: u32, interim: Interim) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() < MOST {

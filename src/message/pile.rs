@@ -13,7 +13,7 @@ const SMALL: usize = 8 * 1024;
 /// Room is made for so many bytes at a time.
 const STEP: usize = 1024;
 
-/// `part`, in memory of its own where it is small.
+/// Returns `part`, copied to memory of its own if it is small.
 pub fn compact(part: Bytes) -> Bytes {
     if part.len() < LARGE { Bytes::copy_from_slice(&part) } else { part }
 }
@@ -26,7 +26,7 @@ pub fn join(last: &mut Bytes, part: Bytes) -> Option<Bytes> {
     let length = last.len() + part.len();
     let mut joined = match std::mem::take(last).try_into_mut() {
         Ok(joined) if joined.capacity() >= length => joined,
-        // By steps: a vector that grows by itself doubles, and half of it may stay empty.
+        // Grow in steps: a vector that grows by itself doubles, and half of it may stay empty.
         held => {
             let held = held.map_or_else(|it| it, BytesMut::freeze);
             let mut joined = BytesMut::with_capacity(length.next_multiple_of(STEP));

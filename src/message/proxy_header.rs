@@ -26,7 +26,7 @@ pub struct Ends {
 
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// A header. Without `ends` it says that the connection is about no client.
+/// Writes a header. Without `ends` it says that the connection is for no client.
 pub fn write(version: HeaderVersion, ends: Option<&Ends>) -> Vec<u8> {
     match version {
         HeaderVersion::V1 => line(ends).into_bytes(),

@@ -1,4 +1,4 @@
-//! The PROXY protocol's header: who a connection is from, as a balancer in front of us says it
+//! The PROXY protocol's header: the client of a connection, as a balancer in front of us names it
 //! (haproxy.org/download/3.0/doc/proxy-protocol.txt, versions 1 and 2).
 //!
 //! Owns: where the header ends, and what it says. May touch: nothing outside this room. Read from
@@ -25,8 +25,8 @@ const CRC32C: u8 = 0x03;
 /// Who made a connection, by its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// The header names no client: the balancer itself made the connection, or does not know. The
-    /// real addresses count.
+    /// The header names no client: the balancer made the connection for itself, or does not know
+    /// the client. The real addresses count.
     Itself,
     /// A client over TCP or UDP.
     Ip {
@@ -44,7 +44,7 @@ pub enum Origin {
 pub struct Announcement {
     /// Who made the connection.
     pub origin: Origin,
-    /// What else version 2 says of it: type, length and value, as received.
+    /// What else version 2 says of the connection: type, length and value, as received.
     tlvs: Box<[u8]>,
 }
 
@@ -53,12 +53,12 @@ pub struct Announcement {
 pub enum HeaderFault {
     /// The connection does not begin with a header.
     Missing,
-    /// It does, but with a wrong one.
+    /// The connection begins with a header, but with a wrong one.
     Broken(&'static str),
 }
 
 /// How many of a connection's first bytes belong to the header; `None` if the header is longer than
-/// these bytes. So no byte behind the header needs to be taken from the socket.
+/// these bytes. So no byte after the header needs to be taken from the socket.
 pub fn length(bytes: &[u8]) -> Result<Option<usize>, HeaderFault> {
     let begins = |with: &[u8]| {
         let seen = bytes.len().min(with.len());
@@ -81,7 +81,7 @@ pub fn length(bytes: &[u8]) -> Result<Option<usize>, HeaderFault> {
 }
 
 impl Announcement {
-    /// Of a whole header, and nothing behind it.
+    /// Reads a whole header, with nothing after it.
     pub fn parse(header: &[u8]) -> Result<Self, HeaderFault> {
         if header.starts_with(SIGNATURE) { version2(header) } else { version1(header) }
     }
@@ -91,8 +91,8 @@ impl Announcement {
         tlvs(&self.tlvs).find_map(|(found, value)| (found == kind).then_some(value))
     }
 
-    /// The same for the TLVs within another one, as those about TLS are: its value begins with
-    /// `skip` bytes of another kind.
+    /// The same for a TLV within another one, such as those about TLS. The other TLV's value begins
+    /// with `skip` bytes that are no TLVs.
     pub fn tlv_within(&self, outer: u8, skip: usize, kind: u8) -> Option<&[u8]> {
         let within = self.tlv(outer)?.get(skip..)?;
         tlvs(within).find_map(|(found, value)| (found == kind).then_some(value))
@@ -108,7 +108,7 @@ fn version1(header: &[u8]) -> Result<Announcement, HeaderFault> {
     let mut words = line.split(' ');
     let family = words.next().unwrap_or_default();
     if family == "UNKNOWN" {
-        // What follows it means nothing.
+        // The rest of such a line means nothing.
         return Ok(Announcement { origin: Origin::Itself, tlvs: Box::default() });
     }
     let [Some(source), Some(destination), Some(source_port), Some(destination_port), None] =
@@ -159,7 +159,7 @@ fn version2(header: &[u8]) -> Result<Announcement, HeaderFault> {
     }
     let (family, transport) = (kind >> 4, kind & 0xf);
     let (origin, rest) = match (command & 0xf, family, transport) {
-        // LOCAL: the addresses must not be used, of any family. Their length is known.
+        // LOCAL: the addresses must not be used, whatever their family is. Their length is known.
         (0, family, _) => {
             (Origin::Itself, rest.get(addresses_length(family)..).unwrap_or_default())
         }
@@ -197,7 +197,7 @@ fn addresses_length(family: u8) -> usize {
     }
 }
 
-/// The addresses that bytes of their length stand for.
+/// The addresses in these bytes. Their number tells the family.
 fn origin(bytes: &[u8]) -> Origin {
     let port = |bytes: &[u8]| bytes.first_chunk().map_or(0, |it| u16::from_be_bytes(*it));
     let ip = |bytes: &[u8]| match bytes.first_chunk::<16>() {
@@ -219,7 +219,7 @@ fn origin(bytes: &[u8]) -> Origin {
     }
 }
 
-/// Each type and value, as far as they are whole.
+/// Each type and value, as long as they are complete.
 fn tlvs(mut rest: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     std::iter::from_fn(move || {
         let (&[kind, high, low], values) = rest.split_first_chunk()?;
@@ -230,12 +230,12 @@ fn tlvs(mut rest: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     })
 }
 
-/// Whether whole TLVs are all that there is.
+/// Whether the bytes are complete TLVs and nothing else.
 fn is_list(bytes: &[u8]) -> bool {
     tlvs(bytes).map(|(_, value)| 3 + value.len()).sum::<usize>() == bytes.len()
 }
 
-/// CRC-32C of the header, in which the checksum itself counts as zeros. `tlvs` ends it.
+/// CRC-32C of the header, in which the checksum itself counts as zeros. `tlvs` is the end of it.
 fn checksum(header: &[u8], rest: &[u8]) -> u32 {
     let mut at = header.len() - rest.len();
     let mut zeros = 0..0;
@@ -407,7 +407,7 @@ mod tests {
         ) {
             let bytes = binary(command, kind, &rest);
             let Ok(ours) = read(&bytes) else { return Ok(()) };
-            // It refuses LOCAL with half an address, which the protocol says to skip.
+            // That parser refuses LOCAL with half an address, which the protocol says to skip.
             let Ok((theirs, whole)) = ProxyHeader::parse(&bytes, ParseConfig::default()) else {
                 prop_assert_eq!(ours.origin, Origin::Itself);
                 return Ok(());

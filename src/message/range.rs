@@ -9,7 +9,7 @@ use std::time::SystemTime;
 /// The part that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AskedRange {
-    /// Everything: the field is wrong, in another unit, or names several ranges.
+    /// Everything: the field is wrong, uses another unit, or names several ranges.
     Whole,
     /// 206: the bytes from `first` to `last`, both included.
     Part {
@@ -47,7 +47,8 @@ pub fn read(value: &[u8], length: u64) -> AskedRange {
         (Some(first), Some(last)) if first <= last => part(first, last, length),
         (Some(first), None) if last.is_empty() => part(first, u64::MAX, length),
         (None, Some(0)) if first.is_empty() => AskedRange::Unsatisfiable,
-        // The last bytes of an empty file are the whole file, which no Content-Range can express.
+        // A request for the last bytes of an empty file gets the whole file, which no Content-Range
+        // can express.
         (None, Some(_)) if first.is_empty() && length == 0 => AskedRange::Whole,
         (None, Some(suffix)) if first.is_empty() => {
             part(length.saturating_sub(suffix), u64::MAX, length)
@@ -56,7 +57,8 @@ pub fn read(value: &[u8], length: u64) -> AskedRange {
     }
 }
 
-/// The one range of a set in bytes; the unit is of any case, empty list elements do not count.
+/// The one range of a set in bytes. The unit may be in any case, and empty list elements do not
+/// count.
 fn only_range(value: &[u8]) -> Option<&[u8]> {
     let equals = value.iter().position(|byte| *byte == b'=')?;
     let (unit, set) = (&value[..equals], &value[equals + 1..]);
@@ -69,7 +71,7 @@ fn only_range(value: &[u8]) -> Option<&[u8]> {
     ranges.next().is_none().then_some(range)
 }
 
-/// A number of digits only; one that does not fit becomes the largest.
+/// A number made only of digits. If it does not fit, it becomes the largest one.
 fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;

@@ -40,12 +40,13 @@ impl RequestId {
     }
 }
 
-/// Makes ids that do not repeat, and that cannot be guessed from other ids; one maker per worker.
+/// Makes ids that do not repeat, and that cannot be guessed from other ids. Each worker has one
+/// maker.
 ///
-/// Each half is a keyed hash of a counter, as the standard library has it against clients that
-/// choose a map's keys: SipHash-1-3, with a random key that never leaves the process. A simple
-/// mixing function would make different ids, too, but it can be computed backwards: two ids would
-/// reveal all others, and how many requests there were between them.
+/// Each half is a keyed hash of a counter: SipHash-1-3 with a random key that never leaves the
+/// process. The standard library uses the same hash against clients that choose a map's keys. A
+/// simple mixing function would make different ids, too, but it can be computed backwards: two ids
+/// would reveal all others, and how many requests there were between them.
 #[derive(Debug)]
 pub struct RequestIds {
     high: RandomState,
@@ -68,7 +69,7 @@ impl RequestIds {
     }
 
     fn make(&self) -> RequestId {
-        // Its worker's thread alone makes ids: no need for a locked addition.
+        // Only its worker's thread makes ids, so there is no need for a locked addition.
         let count = self.next.load(Ordering::Relaxed);
         self.next.store(count.wrapping_add(1), Ordering::Relaxed);
         let mut digits = [0; 32];
@@ -90,7 +91,7 @@ fn write_hex(x: u64, out: &mut [u8]) {
         let mut x = (half | half << 16) & 0x0000_ffff_0000_ffff;
         x = (x | x << 8) & 0x00ff_00ff_00ff_00ff;
         x = (x | x << 4) & 0x0f0f_0f0f_0f0f_0f0f;
-        // 1 in the bytes of a to f, which lie 39 past the digits.
+        // 1 in the bytes of the digits a to f, whose characters lie 39 past those of 0 to 9.
         let letters = ((x + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
         out.copy_from_slice(&(x + 0x3030_3030_3030_3030 + letters * 39).to_be_bytes());
     }

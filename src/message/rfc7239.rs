@@ -15,8 +15,7 @@ use std::{
     net::{IpAddr, Ipv6Addr},
 };
 
-/// What stands for a Unix socket: an obfuscated identifier (§6.3), which no other proxy takes for
-/// an address.
+/// Names a Unix socket: an obfuscated identifier (§6.3), which no other proxy takes for an address.
 const UNIX: &[u8] = b"_unix";
 
 /// What one proxy says of its client.
@@ -119,7 +118,7 @@ fn value(text: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
     let Some(quoted) = text.strip_prefix(b"\"") else {
         let end = text.iter().position(|byte| matches!(byte, b';' | b' ' | b'\t'));
         let (token, rest) = text.split_at(end.unwrap_or(text.len()));
-        // A bare address of IPv6 or a port is no token, but cannot be misread.
+        // A bare IPv6 address or a port is no token, but can't be misread.
         let is_plain = |byte: &u8| is_token(&[*byte]) || matches!(byte, b':' | b'[' | b']');
         return (!token.is_empty() && token.iter().all(is_plain)).then_some((token.into(), rest));
     };

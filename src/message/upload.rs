@@ -25,7 +25,7 @@ use std::{
 pub struct Upload {
     body: Body,
     length: Length,
-    /// Frames passed on so far, while they fit `keep_limit`.
+    /// Frames passed on so far, as long as they fit into `keep_limit`.
     kept: Vec<Bytes>,
     keep_limit: u32,
     /// Set once something was passed on that is not kept.
@@ -42,8 +42,8 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// `max` bytes are let through (0 = all), `keep_limit` bytes are kept for another try, and of
-    /// the trailers those that are not `edited`.
+    /// Lets `max` bytes through (0 = all) and keeps `keep_limit` bytes for another try. Trailers
+    /// pass unless they are `edited`.
     pub fn new(body: Body, max: u64, keep_limit: usize, edited: &EditedNames) -> Self {
         let length = body.length();
         Self {
@@ -62,8 +62,8 @@ impl Upload {
         }
     }
 
-    /// What follows once the server has agreed to change protocols: [`Upload::open`]. Nothing is
-    /// passed on before (RFC 9110 §7.8).
+    /// What the client sends once the server has agreed to change protocols: see [`Upload::open`].
+    /// Nothing is passed on before that (RFC 9110 §7.8).
     pub fn tunnel(body: Body) -> Self {
         let mut upload = Self::new(Body::Empty, 0, 0, &None);
         upload.body = body;
@@ -106,7 +106,7 @@ impl Upload {
         self.received.clone()
     }
 
-    /// Its client was waited for once more.
+    /// Notes that the client was waited for once more.
     pub fn waited_for(&mut self, time: Duration) {
         let millis = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
         self.waited = self.waited.saturating_add(millis);
@@ -137,7 +137,8 @@ impl Upload {
         self.replay_at = 0;
     }
 
-    /// The next part: data, or trailers at the end. If it `may_move`, bytes that the kernel moves.
+    /// The next part: data, or trailers at the end. If the kernel `may_move` bytes, it may be such
+    /// a part.
     pub fn poll_next(&mut self, cx: &mut Context<'_>, may_move: bool) -> Polled {
         if let Some(data) = self.kept.get(self.replay_at as usize) {
             self.replay_at += 1;
@@ -188,7 +189,7 @@ impl Upload {
     fn keep(&mut self, data: &Bytes) {
         // As long as nothing was dropped, all that was received is kept.
         if !self.lost && self.received_bytes() <= self.keep_limit.into() {
-            // The first is mostly the only one.
+            // The first frame is mostly the only one.
             let part = match self.kept.last_mut() {
                 Some(last) => join(last, data.clone()),
                 None => Some(data.clone()),

@@ -1,5 +1,5 @@
 //! The handshake of WebSocket over HTTP/1.1 (RFC 6455 §4). Over HTTP/2 there is no handshake (RFC
-//! 8441 §5), so between the two versions we make its fields.
+//! 8441 §5), so where the two versions meet, we make its fields.
 //!
 //! Owns: `Sec-WebSocket-Key` and `Sec-WebSocket-Accept`. May touch: nothing outside this room.
 
@@ -10,21 +10,21 @@ use aws_lc_rs::{
 use data_encoding::BASE64;
 use http::{HeaderName, HeaderValue, header};
 
-/// What a client sends.
+/// The key that a client sends.
 pub const KEY: HeaderName = header::SEC_WEBSOCKET_KEY;
-/// What the server's consent has.
+/// What the server sends to accept the key.
 pub const ACCEPT: HeaderName = header::SEC_WEBSOCKET_ACCEPT;
 
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// A key that nobody has used; `None` if the system has no randomness.
+/// A key that was never used before; `None` if the system has no randomness.
 pub fn new_key() -> Option<HeaderValue> {
     let mut key = [0; 16];
     rand::fill(&mut key).ok()?;
     HeaderValue::try_from(BASE64.encode(&key)).ok()
 }
 
-/// What accepts a key.
+/// The value that accepts a key.
 pub fn accept(key: &[u8]) -> String {
     let both = [key, GUID].concat();
     BASE64.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &both).as_ref())
