@@ -59,7 +59,7 @@ struct OpenStream {
 
 impl Http2Body {
     /// The body that follows the head of `answered`. The rest of the request comes from `upload`.
-    /// The last argument limits how long the server may send nothing.
+    /// `wait` limits how long the server may send nothing.
     pub fn new(
         answered: Answered,
         mut upload: Upload,
