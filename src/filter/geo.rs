@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub struct GeoFilter {
     /// Shared by all routes that name its file.
     pub database: Arc<CountryDatabase>,
-    /// Who may pass.
+    /// Which countries may pass.
     pub rule: CountryRule,
 }
 

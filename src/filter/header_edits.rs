@@ -52,8 +52,8 @@ impl Edits {
         Self { set: values(set), add: values(add), remove: remove.to_vec() }
     }
 
-    /// The same for answers that are no success: nobody is to keep an error for a year because the
-    /// files beside it may be kept so long. See docs/decisions/caching-fields.md.
+    /// The same edits for answers that are not a success: an error must not be kept for a year
+    /// because the files beside it may be. See docs/decisions/caching-fields.md.
     #[must_use]
     pub fn without_caching(mut self) -> Self {
         self.set.retain(|(name, _)| !is_about_caching(name));
@@ -66,7 +66,8 @@ impl Edits {
         self.set.is_empty() && self.add.is_empty() && self.remove.is_empty()
     }
 
-    /// What to set and add, rendered before anything changes: values may come from what is removed.
+    /// The values to set and add. They are rendered before anything changes, because they may use a
+    /// field that is removed.
     fn rendered(&self, scope: &Scope<'_>) -> Vec<(bool, HeaderName, HeaderValue)> {
         let set = self.set.iter().map(|(name, value)| (true, name.clone(), value.render(scope)));
         let add = self.add.iter().map(|(name, value)| (false, name.clone(), value.render(scope)));
@@ -90,7 +91,7 @@ impl Edits {
 /// Whether a field says how long, or by whom, a response may be kept.
 pub fn is_about_caching(name: &HeaderName) -> bool {
     let name = name.as_str();
-    // `CDN-Cache-Control` (RFC 9213) and those of single vendors end alike.
+    // `CDN-Cache-Control` (RFC 9213) and the fields of single vendors have the same ending.
     name.ends_with("cache-control")
         || matches!(
             name,
@@ -102,7 +103,7 @@ pub fn is_about_caching(name: &HeaderName) -> bool {
 pub struct HeaderEdits {
     request: Edits,
     response: Edits,
-    /// Of responses that are no success.
+    /// For responses that are not a success.
     unsuccessful: Edits,
 }
 

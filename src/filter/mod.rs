@@ -21,22 +21,25 @@ use std::pin::Pin;
 
 /// Sees heads on their way.
 pub trait Filter: Send + Sync {
-    /// May change the request's fields, answer instead of what follows, or wait before it says so.
+    /// Sees a request. May change its fields, answer instead of what follows, or wait before it
+    /// decides.
     fn request<'a>(&'a self, context: &'a mut Context, place: FilterPlace<'a>) -> Verdict<'a>;
 
-    /// May change the response's fields. Whether it has `succeeded`: is what the route is there for.
+    /// Sees a response, and may change its fields. `succeeded` says whether it is a success of its
+    /// route.
     fn response(&self, headers: &mut HeaderMap, succeeded: bool, scope: &Scope<'_>);
 }
 
-/// What a filter says of a request.
+/// What a filter decides for a request.
 pub enum Verdict<'a> {
-    /// It goes on.
+    /// The request goes on.
     Pass,
-    /// It is refused, with this word for the log, the counter and the answer.
+    /// The request is refused, with this word for the log, the counter and the answer.
     Refuse(StatusCode, &'static str),
-    /// It is answered here.
+    /// The filter answers the request.
     Answer(Box<Stopped>),
-    /// It has to wait, as for another server's word. Boxed: only who waits pays for that.
+    /// The filter has to wait, for example for another server's answer. Boxed: only filters that
+    /// wait pay for it.
     Wait(Pin<Box<dyn Future<Output = Option<Box<Stopped>>> + Send + 'a>>),
 }
 
@@ -48,7 +51,7 @@ pub struct Stopped {
     pub reason: &'static str,
 }
 
-/// Where a filter stands: the names that a route has for templates before a server is chosen, and the
+/// Where a filter stands: the names that templates can use before a server is chosen, and the
 /// process's state.
 #[derive(Clone, Copy)]
 pub struct FilterPlace<'a> {

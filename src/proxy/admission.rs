@@ -20,7 +20,7 @@ use std::net::Ipv6Addr;
 /// The characters of a registered name, with sub-delimiters and escapes.
 const NAME: [bool; 256] = letters_digits_and(b"-._~!$&'()*+,;=%");
 
-/// Checks the head. Afterwards there is exactly one `Host`, in any form of target; except that an
+/// Checks the head. Afterwards there is exactly one `Host`, whatever form the target has. Only an
 /// HTTP/1.0 client need not send one.
 pub fn admit(
     context: &mut Context,
@@ -28,21 +28,22 @@ pub fn admit(
     listener: &ListenerParts,
 ) -> Result<(), Refusal> {
     if context.head.method == Method::CONNECT {
-        // We are no forward proxy. The bytes that follow would belong to the tunnel.
+        // We are no forward proxy. The bytes that follow would belong to the tunnel, so the
+        // connection ends.
         return Err(Refusal {
             close: true,
             ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "connect_refused")
         });
     }
     if context.head.present.padded {
-        // RFC 9113 §8.1.1 allows for an answer before the stream ends.
+        // RFC 9113 §8.1.1 allows an answer before the stream ends.
         return Err(Refusal::malformed("field_padded"));
     }
     transfer_codings(context, framed_twice)?;
     if context.head.target.path_and_query().len() > listener.limits.request_line {
         return Err(Refusal::new(StatusCode::URI_TOO_LONG, "target_too_long"));
     }
-    // HTTP/1 heads are counted as they are read; HTTP/2 may split cookies into many.
+    // HTTP/1 fields are counted as they are read. In HTTP/2 there may be many cookie fields.
     if let Some(fields) = context.head.fields.as_map()
         && fields.len() > listener.limits.headers
     {
@@ -52,14 +53,14 @@ pub fn admit(
     host(context)
 }
 
-/// RFC 9112 §6.1: only a single `chunked`; any other coding would have to be undone (§7).
+/// RFC 9112 §6.1: only a single `chunked`. We would have to undo any other coding (§7).
 fn transfer_codings(context: &Context, framed_twice: bool) -> Result<(), Refusal> {
     let Head { fields, present, .. } = &context.head;
     if !present.transfer_encoding {
         return Ok(());
     }
     if framed_twice {
-        // RFC 9112 §6.1: an attack.
+        // RFC 9112 §6.1: this may be an attack.
         return Err(Refusal::malformed("length_and_chunked"));
     }
     let mut times = 0;
@@ -81,7 +82,7 @@ fn host(context: &mut Context) -> Result<(), Refusal> {
     }
     let first = (present.hosts == 1).then_some(target.host());
     if let Some(authority) = target.authority() {
-        // Without a scheme it is CONNECT's form (RFC 9112 §3.2.3).
+        // Without a scheme the target has CONNECT's form (RFC 9112 §3.2.3).
         if !target.is_web() {
             return Err(Refusal::malformed("target_invalid"));
         }

@@ -17,7 +17,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// What a response that waits takes beside its bytes: its request, records of TLS, the allocator's steps.
+/// What a waiting response takes beside its bytes: its request, TLS records, the allocator's
+/// rounding.
 const COST: usize = 8 * 1024;
 
 /// A part, or why there is none.
@@ -36,7 +37,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Of `body`, of which `ahead` bytes may be taken before the client takes them.
+    /// A delivery of `body`, of which `ahead` bytes may be taken before the client takes them.
     pub fn new(body: Body, ahead: usize, record: Box<Record>) -> Self {
         Self { body, pile: VecDeque::new(), piled: 0, ahead, record }
     }
@@ -57,7 +58,7 @@ impl Delivery {
         Poll::Ready(part)
     }
 
-    /// The end, trailers or an error, if nothing else is before them: they take no room. To be asked after
+    /// The end, trailers or an error, if nothing else is before them: they take no room. Ask after
     /// [`Delivery::take_ahead`].
     pub fn poll_end(&mut self, cx: &mut Context<'_>) -> Polled {
         match self.pile.front() {
@@ -67,7 +68,7 @@ impl Delivery {
         }
     }
 
-    /// After the end: ready once what goes the other way has ended, too.
+    /// After the end: ready once the other direction has ended, too.
     pub fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
         let ended = ready!(self.body.poll_rest(cx));
         if let Err(error) = &ended {
@@ -82,21 +83,21 @@ impl Delivery {
         self.body = Body::Empty;
     }
 
-    /// While the client takes nothing, for which `held` bytes wait already, takes more of a body that
-    /// fits: so a slow client holds memory instead of a server's connection.
+    /// Called while the client takes nothing and `held` bytes wait for it already. Takes more of a
+    /// body that fits, so that a slow client holds memory instead of a server's connection.
     pub fn take_ahead(&mut self, cx: &mut Context<'_>, held: usize) {
         while !self.body.is_ended() {
             let length = self.body.length().exact();
             let fits = length.is_none_or(|left| left + self.piled as u64 <= self.ahead as u64);
-            // Without room, what has been read already is still taken out of its block.
+            // Even without room, bytes that were already read are taken out of their block.
             let mut room = self.ahead.saturating_sub(held + self.piled);
             if length.is_none() && held > 0 {
                 room = room.saturating_sub(COST);
             } else if length.is_none() && self.piled == 0 {
-                // Only a byte, or none, can tell the end.
+                // To learn whether the body has ended, one more byte must be asked for.
                 room = room.max(1);
             }
-            // A larger part would be copied to a block with more room than it needs.
+            // A larger part would be copied into a block with more room than it needs.
             let want = Want { most: if fits { room.min(SMALL) } else { 0 }, may_move: false };
             let Poll::Ready(Some(part)) = self.body.poll_part(cx, want) else { return };
             if let Ok(part) = &part {
@@ -108,7 +109,7 @@ impl Delivery {
                 self.body = Body::Empty;
             }
         }
-        // A tunnel goes on in the other direction.
+        // A tunnel continues in the other direction.
         if let Poll::Ready(Err(error)) = self.body.poll_rest(cx) {
             hold(&mut self.pile, Err(error));
             self.body = Body::Empty;
@@ -137,25 +138,25 @@ impl Delivery {
         self.pile.is_empty() && self.body.is_ended()
     }
 
-    /// Drops a body that the client must not get, as after HEAD.
+    /// Drops a body that the client must not get, for example after HEAD.
     pub fn discard(&mut self) {
         (self.body, self.piled) = (Body::Empty, 0);
         self.pile.clear();
     }
 
-    /// Drops the body for one of our own.
+    /// Replaces the body by one of our own.
     pub fn replace(&mut self, body: Bytes) {
         self.discard();
         self.body = body.into();
     }
 
-    /// So many bytes of what was handed out were not sent.
+    /// Notes that so many bytes of what was handed out were not sent.
     pub fn unsent(&mut self, bytes: u64) {
         let sent = &mut self.record.facts.sent;
         *sent = sent.saturating_sub(bytes);
     }
 
-    /// Notes why the client will not have the body to its end.
+    /// Notes why the client will not get the whole body.
     pub fn abandon(&mut self, reason: &'static str) {
         self.record.facts.reason.get_or_insert(reason);
     }

@@ -18,7 +18,7 @@ pub(super) struct OurField<const N: usize> {
 }
 
 impl<const N: usize> OurField<N> {
-    /// The field whose line begins so.
+    /// The field whose line begins like this.
     pub(super) const fn new(line: &'static [u8; N]) -> Self {
         let (name, _) = line.split_at(N - 2);
         match std::str::from_utf8(name) {
@@ -46,7 +46,7 @@ pub(super) trait FieldSink {
     /// A field as it came, or as an edit made it.
     fn pass(&mut self, name: &HeaderName, value: &HeaderValue);
 
-    /// Fields as they came, each a line with its end.
+    /// Passes fields as they came, each a line with its end.
     fn pass_lines(&mut self, lines: &[u8]);
 }
 
@@ -100,7 +100,7 @@ impl FieldSink for HeaderMap {
         if !is_padded(value.as_bytes()) {
             self.append(name.clone(), value.clone());
         } else if let Ok(value) = HeaderValue::from_bytes(value.as_bytes().trim_ascii()) {
-            // By an edit. RFC 9113 §8.2.1: no spaces around a value.
+            // An edit may have added spaces. RFC 9113 §8.2.1: no spaces around a value.
             self.append(name.clone(), value);
         }
     }

@@ -34,7 +34,7 @@ struct Choice<'a> {
     upstream: &'a Upstream,
     tried: Tried,
     key: u64,
-    /// Whether an ejected server has been asked, because all are ejected. One of them is enough.
+    /// Whether an ejected server has been asked because all are ejected. One such try is enough.
     opened: bool,
     /// The server asked last, if it has refused the request without processing it (RFC 9113 §8.7).
     refused_by: Option<usize>,
@@ -67,7 +67,7 @@ impl<'a> Choice<'a> {
         Ok(lease)
     }
 
-    /// The same, if it is in.
+    /// The same, but only a server that is in.
     fn take_in(&mut self, now: u64) -> Result<Lease, Unavailable> {
         let lease = self.upstream.pick_in(&self.tried, self.key, now)?;
         self.tried.insert(lease.index());
@@ -122,7 +122,7 @@ pub async fn forward(
                 let now = proxy.live.clock.at(answered);
                 report_answer(group, &mut lease, facts, reply.status, (answered - begun, now));
                 if reply.is_sent() && is_unwanted(&mut reply, &body, forward, facts) {
-                    // Give the answer up only when a server that is in will certainly be asked.
+                    // Give the answer up only if a server that is in will certainly be asked.
                     drop(permit.take());
                     if let Some(another) = try_permit(group, &forward.retry)
                         && let Ok(other) = choice.take_in(now)
@@ -140,7 +140,7 @@ pub async fn forward(
             Err(failed) => {
                 report_failure(proxy, group, &mut lease, &failed, facts);
                 choice.refused_by = failed.is_refused().then(|| lease.index());
-                // Given back first, so that neither counts as running during the wait.
+                // Give both back first, so that neither counts as running during the wait.
                 drop((lease, permit.take()));
                 let (refusal, another) = Box::pin(to_retry(forward, facts, &failed, &body)).await?;
                 (permit, last) = (Some(another), Some(Box::new(refusal)));
@@ -166,12 +166,13 @@ fn upload(route: &Route, forward: &Forward, facts: &Facts, body: Body) -> Upload
     if facts.context.head.protocols.is_some() {
         return Upload::tunnel(body);
     }
-    // The messages of a gRPC call are many and come for long; each has its server's limit.
+    // A gRPC call may have many messages over a long time. Its server limits each message.
     let most = if facts.context.head.present.grpc { 0 } else { route.max_body };
     Upload::new(body, most, forward.retry.max_body, &forward.edited_in_requests)
 }
 
-/// Whether events come by it now and then (HTML §9.2): then silence means nothing.
+/// Whether the reply is a stream of events, which come now and then (HTML §9.2). Then silence means
+/// nothing.
 fn is_event_stream(reply: &Reply, fields: &Fields) -> bool {
     let of_events = |value: &[u8]| {
         value.get(..17).is_some_and(|it| it.eq_ignore_ascii_case(b"text/event-stream"))
@@ -180,7 +181,7 @@ fn is_event_stream(reply: &Reply, fields: &Fields) -> bool {
 }
 
 fn begin_attempt(facts: &mut Facts, group: &Group, lease: &Lease) {
-    // Of the one before, whose answer was given up.
+    // Counts the previous attempt, whose answer was given up.
     facts.count_attempt(group);
     facts.attempts += 1;
     facts.member = Some(lease.index() as u32);
@@ -237,8 +238,8 @@ fn respond(
     Answer { status, fields, body, close: false, ahead: forward.response_buffer }
 }
 
-/// Whether the request's credentials are valid for the whole connection: the next client's requests
-/// on it would be taken for this client's.
+/// Whether the request's credentials are valid for the whole connection. If another client's
+/// requests came on it, the server would take them for this client's.
 fn authenticates_the_connection(head: &Head) -> bool {
     head.present.authorization
         && head.fields.get(&header::AUTHORIZATION).is_some_and(|value| {
@@ -264,7 +265,7 @@ fn target(
     unclean: Option<&str>,
 ) -> Option<String> {
     let received = &facts.context.head.target;
-    // `OPTIONS *` is about the server, and about no path.
+    // `OPTIONS *` is about the server and has no path.
     if forward.target.is_identity() || received.path() == "*" {
         return None;
     }

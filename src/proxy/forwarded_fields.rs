@@ -23,12 +23,12 @@ static REAL_IP: OurField<11> = OurField::new(b"x-real-ip: ");
 static REQUEST_ID: OurField<14> = OurField::new(b"x-request-id: ");
 static VIA: OurField<5> = OurField::new(b"via: ");
 
-/// Writes them.
+/// Writes these fields.
 pub(super) fn write<S: FieldSink>(out: &mut S, context: &Context, written: Written) {
     let edited = written.edited;
     let usual = written.x_forwarded && written.forwarded != ForwardedField::Written;
     if S::IS_TEXT && usual && !context.trusted && edited == Edited::default() {
-        // The same as below.
+        // A short cut: writes the same as the code below.
         out.pass_lines(context.peer.lines().as_bytes());
         forwarded_host(out, context.head.target.host().as_bytes());
         via(out, context);
@@ -89,8 +89,8 @@ fn x_forwarded(out: &mut impl FieldSink, context: &Context, edited: Edited) {
     }
 }
 
-/// What `Forwarded` says of the way, in the other field's words. What comes before the client is its
-/// own claim, and left out.
+/// What `Forwarded` says about the way of the request, as an `X-Forwarded-For`. Places before the
+/// client's are only the client's claim, and are left out.
 fn x_forwarded_way(out: &mut impl FieldSink, context: &Context) {
     out.put_written(&FOR, |value| {
         for hop in context.told.way(&context.head.fields) {
@@ -114,7 +114,7 @@ fn forwarded(value: &mut Vec<u8>, context: &Context) {
             value.extend_from_slice(b", ");
         }
     } else if context.trusted {
-        // What is told of the client goes into the first: it is where the client connected to.
+        // Host and scheme belong to the first element: they are what the client asked for.
         let mut host = context.told.host(fields);
         let mut https = context.told.https;
         for hop in context.told.way(fields) {

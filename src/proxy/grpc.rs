@@ -1,4 +1,5 @@
-//! A gRPC call on its way: its deadline, and errors of our own as it knows them.
+//! A gRPC call on its way: its deadline, and our own errors in the form that its client
+//! understands.
 //!
 //! Owns: what a call's deadline does to timeouts and to its answer. May touch: [`crate::http1`],
 //! [`crate::message`], [`crate::origin`], [`crate::route`], [`crate::settings`]. Other requests pay
@@ -35,7 +36,8 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// If the request is one. Boxed: every other request would pay for its size.
+    /// The call, if the request is one. Boxed: otherwise every other request would pay for its
+    /// size.
     pub(super) fn of(facts: &Facts, forward: &Forward) -> Option<Box<Self>> {
         let context = &facts.context;
         if !context.head.present.grpc {
@@ -43,7 +45,7 @@ impl Call {
         }
         let limit = time_left(facts);
         let mut timeouts = forward.timeouts;
-        // Messages may come at any time: a stream lives as long as a tunnel.
+        // Messages may come at any time, so a stream may be silent for as long as a tunnel.
         (timeouts.read, timeouts.body_idle) = (timeouts.tunnel, timeouts.tunnel);
         timeouts.min_body_rate = 0;
         if let Some(limit) = limit {
@@ -52,7 +54,7 @@ impl Call {
         Some(Box::new(Self { timeouts, deadline: limit.map(|it| context.started + it) }))
     }
 
-    /// The same answer, but a call's ends with its deadline.
+    /// Returns the same answer; that of a call ends at the call's deadline.
     pub(super) fn limit(call: Option<Box<Self>>, mut answer: Answer<Body>) -> Answer<Body> {
         if let Some(deadline) = call.and_then(|call| call.deadline)
             && !answer.body.is_ended()
@@ -79,7 +81,7 @@ pub(super) fn detail(failure: &Failure, facts: &Facts) -> String {
     failure.to_string()
 }
 
-/// The answer to a call that is refused: with 200, its status, and no body.
+/// The answer to a call that is refused: status 200, the gRPC status, and no body.
 pub(super) fn refused(refusal: &Refusal, request_id: &str) -> Answer<Body> {
     let Refusal { status, reason, .. } = refusal;
     let message = format!("{status}, reason: {reason}, request id: {request_id}");
@@ -91,7 +93,7 @@ pub(super) fn refused(refusal: &Refusal, request_id: &str) -> Answer<Body> {
     }
 }
 
-/// An answer that ends with its call's deadline. Its server is told by the end of its stream.
+/// An answer that ends at its call's deadline. The server is told by the end of its stream.
 struct Deadlined {
     body: Body,
     deadline: Pin<Box<Sleep>>,

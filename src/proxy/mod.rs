@@ -81,10 +81,10 @@ pub struct Arrival<'a> {
     pub last: &'a ArcSwapOption<Snapshot>,
 }
 
-/// A request begins, after its head has been read. From now on it is counted and logged in any
-/// case.
+/// Begins a request whose head has been read. From now on it is counted and logged, whatever
+/// happens.
 pub fn begin(proxy: &Arc<Proxy>, arrival: &Arrival<'_>, head: Head) -> Box<Record> {
-    // 1. One snapshot, to the end.
+    // 1. The request keeps one snapshot to its end.
     let snapshot = proxy.live.load_for(arrival.listener, arrival.last);
     Record::new(Arc::clone(proxy), snapshot, arrival, head)
 }
@@ -151,7 +151,8 @@ async fn route(
         Action::Forward(_) if admission::ends_here(&mut facts.context) => ends_here(facts)?,
         Action::Forward(action) => {
             let mut answer = match &route.caching {
-                // Of at most 1,024 bytes, or the allocator takes its slow way: 300 instructions.
+                // The future must have at most 1,024 bytes. For more, the allocator is slower by
+                // 300 instructions.
                 None => {
                     Box::pin(forward::forward(proxy, route, action, facts, body, unclean)).await?
                 }
@@ -179,7 +180,8 @@ async fn route(
     Ok(answer)
 }
 
-/// Fields for this connection only, those that servers may take for others, and what strangers claim.
+/// Removes fields for this connection only, those that servers may take for others, and what
+/// strangers claim.
 fn remove_what_ends_here(context: &mut Context) {
     let Head { fields, present, .. } = &mut context.head;
     if present.nominates {
@@ -252,11 +254,11 @@ fn respond(action: &Respond, facts: &Facts, route: &Route) -> Answer<Body> {
 
 fn redirect(action: &Redirect, facts: &Facts, route: &Route) -> Result<Answer<Body>, Refusal> {
     if facts.context.head.target.host().is_empty() && action.to.uses(&Variable::Host) {
-        // Of HTTP/1.0, where a request may have none.
+        // HTTP/1.0 allows a request without a host.
         return Err(Refusal::malformed("host_missing"));
     }
     let mut to = facts.scope(route).render(&action.to);
-    // Two slashes would name a host, which the client could choose.
+    // A target that begins with two slashes would name a host, which the client could choose.
     if to.starts_with("//") && matches!(action.to.parts(), [Piece::Variable(_), ..]) {
         to.replace_range(..to.len() - to.trim_start_matches('/').len(), "/");
     }
@@ -272,7 +274,7 @@ async fn files(
     unclean: Option<&str>,
 ) -> Result<Answer<Body>, Refusal> {
     let Head { fields, present, .. } = &mut facts.context.head;
-    // A filter may have set it.
+    // A filter may have set a conditional field.
     let conditional = present.conditional || !route.filters.is_empty();
     if conditional {
         fields.map();
@@ -340,7 +342,7 @@ fn ends_here(facts: &Facts) -> Result<Answer<Body>, Refusal> {
 fn refuse(record: &mut Record, refusal: &Refusal) -> Answer<Body> {
     record.facts.reason = Some(refusal.reason);
     if refusal.reason == "client_aborted" {
-        // Gone in the middle of its upload: nobody is there to be refused anything. The answer is for
+        // The client went away during its upload, so nobody can read a refusal. The answer is for
         // the rare client that only stopped sending.
         record.facts.status = Some(client_closed());
     } else {

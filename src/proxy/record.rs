@@ -50,7 +50,8 @@ pub struct Facts {
     pub route: Option<u32>,
     /// The member of the upstream that was tried last.
     pub member: Option<u32>,
-    /// How that attempt has gone so far, from its response head on; it is counted once it has ended.
+    /// How that attempt has gone so far, from its response head on. It is counted once it has
+    /// ended.
     pub attempt: Option<AttemptOutcome>,
     /// Servers tried.
     pub attempts: u32,
@@ -62,7 +63,7 @@ pub struct Facts {
     pub received: Option<Arc<AtomicU64>>,
     /// Whether its server has agreed to a tunnel, which is open as long as the record lives.
     pub tunnel: bool,
-    /// The answer's status; `None` before its head.
+    /// The answer's status; `None` before the answer's head.
     pub status: Option<StatusCode>,
     /// Bytes of the answer's body.
     pub sent: u64,
@@ -72,12 +73,12 @@ pub struct Facts {
     pub detail: Option<Box<str>>,
     /// What the cache did, if the route has one.
     pub cache: Option<&'static str>,
-    /// When the answer had been sent; `None`: ask the clock.
+    /// When the answer had been sent; `None`: the end is now.
     pub ended: Option<Instant>,
 }
 
 impl Record {
-    /// Begins, now that the head has been read.
+    /// Begins the record, now that the head has been read.
     pub fn new(
         proxy: Arc<Proxy>,
         snapshot: Arc<Snapshot>,
@@ -127,7 +128,8 @@ impl Record {
         })
     }
 
-    /// The response's body broke: noted, and held against the attempt where it was the server.
+    /// The response's body broke. This is noted, and counts against the attempt if the server broke
+    /// it.
     pub fn body_failed(&mut self, error: &BodyError) {
         self.facts.reason = Some(error.reason());
         self.facts.detail = Some(error.to_string().into());
@@ -135,12 +137,12 @@ impl Record {
     }
 }
 
-/// The status that is written down where the client was gone before the answer.
+/// The status to write down if the client was gone before the answer.
 pub fn client_closed() -> StatusCode {
     StatusCode::from_u16(CLIENT_CLOSED).unwrap_or(StatusCode::BAD_REQUEST)
 }
 
-/// What a request's record tells of a fetch that was made for it.
+/// What a request's record learns about a fetch that was made for it.
 #[derive(Clone)]
 pub struct ToldOfFetch {
     member: Option<u32>,
@@ -152,7 +154,7 @@ pub struct ToldOfFetch {
 }
 
 impl ToldOfFetch {
-    /// Of the fetch with these facts.
+    /// What is known of the fetch with these facts.
     pub fn of(facts: &Facts) -> Self {
         Self {
             member: facts.member,
@@ -164,7 +166,7 @@ impl ToldOfFetch {
         }
     }
 
-    /// Tells a request's record. The attempt itself is counted by the fetch.
+    /// Writes it into a request's facts. The attempt itself is counted by the fetch.
     pub fn tell(self, facts: &mut Facts) {
         let Self { member, attempts, unconnected, upstream_time, reason, detail } = self;
         (facts.member, facts.attempts, facts.unconnected) = (member, attempts, unconnected);
@@ -207,12 +209,12 @@ impl Facts {
         }
     }
 
-    /// The attempt is followed by another one for the same request.
+    /// Another attempt for the same request follows.
     pub fn ask_again(&mut self) {
         self.context.started = Instant::now();
     }
 
-    /// The response's body broke: held against the attempt where it was the server.
+    /// The response's body broke. This counts against the attempt if the server broke it.
     pub fn attempt_broke(&mut self, error: &BodyError) {
         let outcome = match error {
             BodyError::Truncated | BodyError::Reset(_) => AttemptOutcome::ResponseTruncated,
@@ -229,7 +231,7 @@ impl Facts {
         }
     }
 
-    /// Counts the attempt that has ended, unless that is done.
+    /// Counts the attempt that has ended, unless it was counted before.
     pub fn count_attempt(&mut self, group: &Group) {
         if let (Some(outcome), Some(member)) = (self.attempt.take(), self.member) {
             group.metrics.attempt(member as usize, outcome);
@@ -250,8 +252,8 @@ impl Facts {
     }
 }
 
-/// What was not done of what the client asked for, though it was answered. An upgrade to HTTP/2 is
-/// none: who offers that does not mind.
+/// What the client asked for and did not get, though it was answered. A refused upgrade to HTTP/2
+/// does not count: such clients go on without it.
 fn left_out(facts: &Facts, route: Option<&Route>) -> Option<&'static str> {
     let Head { fields, present, protocols, .. } = &facts.context.head;
     let upgrade = present.upgrade
@@ -271,7 +273,7 @@ impl Drop for Record {
         let route = facts.route.map(|it| snapshot.route(it));
         let status = facts.status.unwrap_or_else(|| {
             facts.reason.get_or_insert("client_aborted");
-            // It was waiting for that server.
+            // The client was waiting for that server.
             facts.attempt.get_or_insert(AttemptOutcome::ClientAborted);
             client_closed()
         });
@@ -288,7 +290,7 @@ impl Drop for Record {
             metrics.received.inc_by(received);
         }
         let histograms = route.map_or(&metrics.unrouted, |it| &it.metrics);
-        // A tunnel lives as long as its users like: what counts is the time until it was open.
+        // A tunnel lives as long as its users want, so only the time until it was open counts.
         let is_tunnel = facts.context.head.protocols.is_some();
         let waited = facts.upstream_time.filter(|_| is_tunnel).unwrap_or(took);
         histograms.observe(&facts.context.head.method, status, waited);

@@ -22,14 +22,14 @@ pub struct Refusal {
     pub reason: &'static str,
     /// `Retry-After`, in seconds.
     pub retry_after: Option<u64>,
-    /// What the client is to know beside, as `Allow`.
+    /// A field that tells the client more, such as `Allow`.
     pub field: Option<Box<(HeaderName, HeaderValue)>>,
     /// Whether the client's connection can't be trusted to carry another request.
     pub close: bool,
 }
 
 impl Refusal {
-    /// A refusal that leaves the connection usable.
+    /// A refusal after which the connection is still usable.
     pub fn new(status: StatusCode, reason: &'static str) -> Self {
         Self { status, reason, retry_after: None, field: None, close: false }
     }

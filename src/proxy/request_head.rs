@@ -58,8 +58,8 @@ impl Asking for Forwarding<'_> {
     }
 
     fn interim(&self, status: StatusCode, fields: Fields) {
-        // An HTTP/1.0 client knows none (RFC 9110 §15.2), and 100 is said to the server's client, which
-        // we are.
+        // An HTTP/1.0 client knows no interim responses (RFC 9110 §15.2). A 100 is meant for the
+        // server's own client, which we are.
         let Context { head, peer, number, .. } = self.context;
         let is_heard = head.version != Version::HTTP_10 && *number != Interims::NOBODY;
         if is_heard && status != StatusCode::CONTINUE {
@@ -74,7 +74,7 @@ impl Asking for Forwarding<'_> {
         let mut request = Request::new(());
         *request.version_mut() = Version::HTTP_2;
         if let Some(protocols) = self.protocols() {
-            // RFC 8441 §4, and §5: it needs no key.
+            // RFC 8441 §4; §5: no key is needed.
             *request.method_mut() = Method::CONNECT;
             let protocol = protocols.split(',').next().unwrap_or_default().trim();
             request.extensions_mut().insert(Protocol::from(protocol));
@@ -83,8 +83,8 @@ impl Asking for Forwarding<'_> {
             *request.method_mut() = self.method().clone();
         }
         if let Some(id) = map.get_mut(X_REQUEST_ID) {
-            // It is new each time, so it is not for the table of known fields (RFC 7541 §6.2.3): h2 would
-            // compare it with every one before it.
+            // The id is new for each request, so it does not belong in the table of known fields
+            // (RFC 7541 §6.2.3): h2 would compare it with all ids before it.
             id.set_sensitive(true);
         }
         *request.uri_mut() = uri(self.host(server), server, tls, self.target);
@@ -111,8 +111,8 @@ impl Asking for Forwarding<'_> {
 }
 
 impl Forwarding<'_> {
-    /// RFC 9112 §3.2: always there. Where an HTTP/1.0 client sent none, the server's own name is the
-    /// best guess: many refuse an empty one.
+    /// RFC 9112 §3.2: `Host` is always sent. If an HTTP/1.0 client sent none, the server's own name
+    /// is the best guess: many servers refuse an empty one.
     fn host<'a>(&'a self, server: &'a Server) -> &'a [u8] {
         let head = &self.context.head;
         let edited = if self.edits_host { head.fields.get(&header::HOST) } else { None };
@@ -122,7 +122,8 @@ impl Forwarding<'_> {
         }
     }
 
-    /// RFC 9110 §10.1.4: for one connection, but gRPC servers refuse requests without it.
+    /// RFC 9110 §10.1.4: `TE` is for one connection only, but gRPC servers refuse requests without
+    /// it.
     fn takes_trailers(&self) -> bool {
         let head = &self.context.head;
         let is_trailers = |it: &[u8]| it.eq_ignore_ascii_case(b"trailers");
@@ -167,7 +168,7 @@ fn head(out: &mut Vec<u8>, forwarding: &Forwarding<'_>, server: &Server, length:
 static CONTENT_LENGTH: OurField<16> = OurField::new(b"content-length: ");
 static TE: OurField<4> = OurField::new(b"te: ");
 
-/// All but the host, and what is for one connection of HTTP/1 (RFC 9113 §8.2.2).
+/// Writes all fields but the host and those for one HTTP/1 connection (RFC 9113 §8.2.2).
 fn fields(out: &mut impl FieldSink, forwarding: &Forwarding<'_>, length: Length) {
     let Forwarding { context, written, .. } = forwarding;
     match &context.head.fields {
@@ -182,7 +183,7 @@ fn fields(out: &mut impl FieldSink, forwarding: &Forwarding<'_>, length: Length)
         Length::Exact(length) => {
             out.put(&CONTENT_LENGTH, itoa::Buffer::new().format(length).as_bytes());
         }
-        // RFC 9110 §8.6: sent for methods that give a body meaning.
+        // RFC 9110 §8.6: a length of 0 is sent for methods for which a body has a meaning.
         Length::None
             if matches!(context.head.method, Method::POST | Method::PUT | Method::PATCH) =>
         {
@@ -192,8 +193,8 @@ fn fields(out: &mut impl FieldSink, forwarding: &Forwarding<'_>, length: Length)
     }
 }
 
-/// The fields of a map. For fields that are still text, [`crate::http1::request_head`] has already
-/// made the same choice.
+/// Writes the fields of a map. For fields that are still text, [`crate::http1::request_head`] has
+/// already made the same choice.
 fn mapped_fields(out: &mut impl FieldSink, map: &HeaderMap, edited: Edited) {
     for (name, value) in map {
         let passes = match known(name.as_str().as_bytes()) {
@@ -206,7 +207,7 @@ fn mapped_fields(out: &mut impl FieldSink, map: &HeaderMap, edited: Edited) {
                 | Known::Cookie
                 | Known::Date,
             ) => true,
-            // Written below unless the route edits it.
+            // Written by our own code, unless the route edits it.
             Some(Known::Forwarded) => edited.forwarded,
             Some(Known::ForwardedFor) => edited.forwarded_for,
             Some(Known::ForwardedProto) => edited.forwarded_proto,
@@ -251,7 +252,7 @@ mod tests {
     use proptest::prelude::*;
     use std::{net::Ipv4Addr, sync::Arc, time::Instant};
 
-    /// Fields that a rule is about, and others.
+    /// Fields that have a rule, and others.
     const LINES: [&str; 16] = [
         "Accept: */*",
         "accept: text/plain",

@@ -80,7 +80,8 @@ pub(super) fn is_unwanted(
     let method = &facts.context.head.method;
     let by_status =
         on.statuses.contains(&reply.status) && (method.is_idempotent() || *non_idempotent);
-    // Every call is a POST: who names a status of gRPC has decided that such a call may be repeated.
+    // Every call is a POST. A config that names a gRPC status says that calls with it may be
+    // repeated.
     let mut by_call = || {
         on.grpc != 0
             && facts.context.head.present.grpc
@@ -89,8 +90,9 @@ pub(super) fn is_unwanted(
     (by_status || by_call()) && body.can_replay() && may_try_again(forward, facts)
 }
 
-/// The budget keeps retries from making an overload worse. When a server breaks, all its requests
-/// come here at once: those beyond the budget wait for the first ones to end, instead of failing.
+/// Waits for a permit of the retry budget, which keeps retries from making an overload worse. When
+/// a server breaks, all its requests come here at once. Those beyond the budget wait until others
+/// end, instead of failing.
 async fn await_permit(group: &Group, forward: &Forward, facts: &Facts) -> Option<RetryPermit> {
     let retry = &forward.retry;
     let begun = Instant::now();

@@ -15,7 +15,7 @@ use crate::{
 use http::StatusCode;
 use std::time::Duration;
 
-/// It answered with `status`, after a time and at a moment.
+/// Reports that the server answered with `status`, after a time and at a moment.
 pub(super) fn report_answer(
     group: &Group,
     lease: &mut Lease,
@@ -33,7 +33,7 @@ pub(super) fn report_answer(
     });
 }
 
-/// It did not answer.
+/// Reports that the server did not answer.
 pub(super) fn report_failure(
     proxy: &Proxy,
     group: &Group,

@@ -35,7 +35,7 @@ pub enum Action {
 pub struct Respond {
     /// Its status.
     pub status: StatusCode,
-    /// Its body, rendered now where it has no variable.
+    /// Its body; already rendered if it has no variable.
     pub body: Wording,
     /// Its fields, written once.
     pub fields: FieldText,
@@ -57,7 +57,7 @@ pub struct Redirect {
     pub status: StatusCode,
 }
 
-/// A directory, and what is cut from the path before it is looked up.
+/// A directory, and how the path is changed before it is looked up.
 pub struct FilesRoute {
     /// The directory.
     pub files: Arc<Files>,
@@ -132,7 +132,7 @@ pub struct Group {
 pub enum Key {
     /// The strategy needs none.
     None,
-    /// The client's address, nginx's way.
+    /// The client's address, as nginx uses it.
     ClientIp,
     /// A rendered text.
     Text(Template),

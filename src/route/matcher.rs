@@ -18,9 +18,9 @@ pub enum PathMatcher {
     Any,
     /// This one.
     Exact(String),
-    /// `/x/` and what is below, and `/x`.
+    /// `/x/` and all paths below, and `/x`.
     Prefix(String),
-    /// Paths that end so.
+    /// Paths with this ending.
     Suffix(String),
 }
 

@@ -17,7 +17,7 @@ type Index = u32;
 pub struct Sites {
     exact: HashMap<String, Index, FixedState>,
     wildcard: HashMap<String, Index, FixedState>,
-    /// Bytes of the longest wildcard's parent.
+    /// The length in bytes of the longest parent that has a wildcard.
     longest: usize,
     default: Option<Index>,
 }
@@ -64,8 +64,8 @@ impl Sites {
     }
 }
 
-/// The names that `host` is below, the nearest first, up to an empty label. None is longer than
-/// `longest`: a client may send a host of many KiB, and the time for hashing all its parents would
+/// The names that `host` is below, the nearest first, ending with an empty label. None is longer
+/// than `longest`: a client may send a host of many KiB, and the time to hash all its parents would
 /// grow with the square of its length.
 fn parents(host: &str, longest: usize) -> impl Iterator<Item = &str> {
     let mut rest = Some(host);
@@ -77,8 +77,8 @@ fn parents(host: &str, longest: usize) -> impl Iterator<Item = &str> {
     all.skip_while(move |it| it.len() > longest)
 }
 
-/// The first bytes, up to eight, of the paths that a route takes. Most paths that do not match are
-/// ruled out by them, without reading the route itself: with many routes it is not in the
+/// The first bytes, up to eight, of the paths that a route takes. They rule out most paths that do
+/// not match, without reading the route itself: if there are many routes, it is not in the
 /// processor's cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Beginning {
@@ -115,7 +115,7 @@ fn first_eight(text: &str) -> u64 {
 #[derive(Default)]
 pub struct Router {
     routes: Vec<Route>,
-    /// For each route.
+    /// The beginning of each route's paths.
     beginnings: Vec<Beginning>,
     /// Where each site's routes begin and end in `routes`.
     sites: Vec<(Index, Index)>,
@@ -247,7 +247,7 @@ mod tests {
         let outcome = runner.run(&cases, |(matchers, path, get)| {
             let method = if get { Method::GET } else { Method::POST };
             let naive = matchers.iter().position(|it| takes(it, &method, &path));
-            // The site before has one route.
+            // Site 0, before this one, has one route.
             let found = router(&matchers, &metrics).find(1, &method, &path);
             prop_assert_eq!(found.map(|it| it as usize - 1), naive);
             Ok(())

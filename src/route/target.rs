@@ -25,7 +25,7 @@ const NOT_IN_PATH: &AsciiSet = &CONTROLS
 /// Characters that a request line must not have, or that would end the target (`#`).
 const NOT_IN_REQUEST_LINE: &AsciiSet = &CONTROLS.add(b' ').add(b'#');
 
-/// How many dot segments there may be before the end of a prefix.
+/// How many dot segments a path may have before a prefix in it is no longer found.
 const MORE_SEGMENTS: usize = 16;
 
 /// `strip_prefix` and `rewrite`.
@@ -52,8 +52,8 @@ impl PathEdit {
         for part in template.parts() {
             let before = path.len();
             scope.render_part(part, &mut path);
-            // A query is not part of a file's name. But a `?` that comes from the path was `%3F`,
-            // and is a part of the name (RFC 3986 §2.2).
+            // A query is no part of a file's name. But a `?` in the path was `%3F`, and is a part
+            // of the name (RFC 3986 §2.2).
             if *part != Piece::Variable(Variable::Path)
                 && let Some(at) = path[before..].find('?')
             {
@@ -103,8 +103,8 @@ impl PathEdit {
             return self.cut(raw);
         }
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-        // A few segments more than the prefix has, for dot segments. There is a limit because a
-        // path may have thousands.
+        // Tries a few segments more than the prefix has, because of dot segments. There is a limit
+        // because a path may have thousands.
         let ends = raw.match_indices('/').map(|(at, _)| at).chain([raw.len()]);
         let mut ends = ends.take(prefix.matches('/').count() + 2 + MORE_SEGMENTS);
         ends.find(|end| {
@@ -117,7 +117,7 @@ impl PathEdit {
         .map(|end| &raw[end..])
     }
 
-    /// The rest after the prefix. Empty if the prefix is all there is: a directory without its
+    /// The rest after the prefix. Empty if the path is only the prefix: a directory without its
     /// slash.
     fn stripped<'a>(&self, path: &'a str) -> &'a str {
         self.cut(path).unwrap_or(path)
