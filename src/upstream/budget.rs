@@ -1,4 +1,4 @@
-//! The retry budget: a broken upstream is not hit harder because it is broken.
+//! The retry budget: when an upstream breaks, retries must not make its load much heavier.
 //!
 //! Owns: the count of retries in progress. May touch: nothing outside this room. Next: the retry
 //! loop holds a permit for as long as its retry lasts.
@@ -13,8 +13,8 @@ use std::sync::{
 pub(super) struct Budget(Arc<AtomicU32>);
 
 impl Budget {
-    /// A permit if fewer than `max(min, percent of running)` retries are in progress. 100 % is no
-    /// limit: a failed attempt no longer counts as running while it asks.
+    /// A permit if fewer than `max(min, percent of running)` retries are in progress. 100 % means
+    /// no limit, because a failed attempt no longer counts as running when it asks for a permit.
     pub(super) fn permit(&self, percent: u32, min: u32, running: u32) -> Option<RetryPermit> {
         let share = u64::from(percent) * u64::from(running) / 100;
         let limit = if percent >= 100 { u64::MAX } else { share.max(u64::from(min)) };

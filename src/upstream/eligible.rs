@@ -12,10 +12,10 @@ use crate::settings::ServerTerms;
 use crate::tls::to_server::ServerHandshakes;
 use std::sync::Arc;
 
-/// The reason where a server is alive and full.
+/// The reason if a server is alive but full.
 pub(super) const FULL: &str = "max_conns";
 
-/// What `Retry-After` says if it is not known when a server returns, in milliseconds.
+/// The value of `Retry-After` if it is not known when a server returns, in milliseconds.
 const RETRY_AFTER_UNKNOWN_MS: u64 = 1000;
 
 /// A server with its settings in one snapshot.
@@ -25,17 +25,17 @@ pub struct Member {
     pub server: Arc<Server>,
     /// How it is reached.
     pub reach: Arc<Reach>,
-    /// How much it gets, and when it is left out.
+    /// How many requests it gets, and when it is left out.
     pub terms: ServerTerms,
 }
 
 impl Member {
-    /// A server with the settings that a config has by default.
+    /// A server with the config's default settings.
     pub fn new(server: Arc<Server>) -> Self {
         Self { server, reach: Arc::default(), terms: ServerTerms::default() }
     }
 
-    /// Whether the server is not verified, although there is TLS.
+    /// Whether the server is not verified although it is reached by TLS.
     pub fn is_unverified(&self) -> bool {
         self.reach.means.tls.as_ref().is_some_and(ServerHandshakes::is_unverified)
     }
@@ -67,7 +67,7 @@ impl Member {
             && self.server.active().is_usable()
     }
 
-    /// Whether it is in; it may be full.
+    /// Whether the server is in. It may be full.
     #[inline]
     pub(super) fn is_in(&self, now: u64) -> bool {
         self.is_usable() && self.standing(now) == Standing::In
@@ -91,7 +91,7 @@ pub struct Candidates<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    /// Those of `members` whose index is in `group`.
+    /// Candidates are those of `members` whose index is in `group`.
     pub fn new(members: &'a [Member], group: &'a [usize], tried: &'a Tried, now: u64) -> Self {
         Self { members, group, tried, now }
     }
@@ -126,7 +126,7 @@ impl<'a> Candidates<'a> {
 }
 
 /// The server to take although it is ejected: the one whose ejection ends first, primaries before
-/// backups. If one has come back meanwhile, that one.
+/// backups. A server that has come back meanwhile is taken first.
 pub(super) fn first_to_return(members: &[Member], tried: &Tried, now: u64) -> Option<usize> {
     let ends = |member: &Member| match member.standing(now) {
         Standing::In => 0,

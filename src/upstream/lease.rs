@@ -16,8 +16,8 @@ pub struct Lease {
     backup: bool,
     probe: bool,
     fail_open: bool,
-    /// The probe, while it has no verdict. Until it has one, or its time is over, no other request
-    /// probes.
+    /// The probe, as long as it has no verdict. Until it has one, or its time is over, no other
+    /// request probes.
     claim: Option<Claim>,
 }
 
@@ -32,7 +32,7 @@ impl std::fmt::Debug for Lease {
 pub(super) enum Entry {
     /// The server was in.
     Ordinary,
-    /// The ejection was over and this is its one probe.
+    /// The ejection was over. This attempt is its one probe.
     Probe(Claim),
     /// The server is out, but there was no other.
     FailOpen,
@@ -74,7 +74,7 @@ impl Lease {
         self.fail_open
     }
 
-    /// Counts a tunnel, as long as what it returns lives.
+    /// Counts a tunnel as long as the returned value lives.
     pub fn open_tunnel(&self) -> OpenTunnel {
         OpenTunnel::new(Arc::clone(&self.server))
     }

@@ -1,4 +1,4 @@
-//! A group of servers: who gets the next attempt, and what is learnt from it.
+//! A group of servers: which one gets the next attempt, and what is learnt from it.
 //!
 //! Owns: [`Upstream`], built once per config and immutable except for atomics. May touch:
 //! [`crate::cidr`], [`crate::message`], [`crate::settings`], [`crate::tls`]. A pick goes `strategy`
@@ -44,7 +44,7 @@ pub struct Upstream {
     backups: Rank,
     fail_open: bool,
     budget: Budget,
-    /// Held while a server is ejected, by the old and the new snapshot alike.
+    /// Held while a server is being ejected. The old and the new snapshot share it.
     ejections: Arc<Mutex<()>>,
 }
 
@@ -58,7 +58,8 @@ pub enum Outcome {
     },
     /// The server failed, with the reason.
     Failure(&'static str),
-    /// It says nothing about the server: the client went away, or a pooled connection was stale.
+    /// The outcome says nothing about the server: the client went away, or a pooled connection was
+    /// stale.
     Neutral,
 }
 
@@ -78,7 +79,7 @@ pub enum Reported {
 
 impl Upstream {
     /// Builds an upstream. With `fail_open`, an ejected server is taken when no other is left. The
-    /// turns go on from the `previous` upstream of the same name.
+    /// order of turns continues from the `previous` upstream of the same name.
     pub fn new(
         name: &str,
         kind: StrategyKind,
@@ -98,11 +99,11 @@ impl Upstream {
         }
     }
 
-    /// A server for the next attempt of a request that has `tried` some; `key` is what the hashing
-    /// strategies made of the request. Where none is left, one that is ejected.
+    /// A server for the next attempt of a request that has `tried` some. The hashing strategies
+    /// have made `key` of the request. If no server is left, it may be an ejected one.
     pub fn pick(&self, tried: &Tried, key: u64, now: u64) -> Result<Lease, Unavailable> {
         self.pick_in(tried, key, now).or_else(|none| {
-            // A server that is only full will soon be free again.
+            // If a server is only full, ask no ejected one: it will soon be free again.
             while self.fail_open
                 && none.reason != eligible::FULL
                 && let Some(index) = eligible::first_to_return(&self.members, tried, now)

@@ -1,7 +1,7 @@
 //! How a server is reached, as one config has it.
 //!
 //! Owns: [`Reach`], and the key of the connections that are made by it. May touch:
-//! [`crate::message`], [`crate::tls`]. [`crate::origin::dial`] opens connections by it.
+//! [`crate::message`], [`crate::tls`]. [`crate::origin::dial`] uses it to open connections.
 
 use crate::{message::proxy_header::HeaderVersion, tls::to_server::ServerHandshakes};
 use std::{
@@ -38,7 +38,7 @@ pub enum Speaks {
     Http1,
     /// HTTP/2, over TLS or not.
     Http2,
-    /// As the TLS handshake agrees on.
+    /// The version that the TLS handshake agrees on.
     Either,
 }
 
@@ -54,9 +54,9 @@ impl Speaks {
 }
 
 impl Reach {
-    /// By these means.
+    /// A way to reach a server, by these means.
     pub fn new(means: Means) -> Self {
-        // Only makes a number that is unique in the process.
+        // This only needs to make numbers that are unique in the process.
         static NEXT_KEY: AtomicU64 = AtomicU64::new(1);
         Self { key: NEXT_KEY.fetch_add(1, Relaxed), means }
     }

@@ -45,13 +45,13 @@ pub async fn resolve(server: &Server) {
     }
 }
 
-/// Whether the log is told that so many look-ups in a row have failed: once, and then more and more
-/// rarely, because a name may be gone for weeks.
+/// Whether so many failed look-ups in a row are logged. The first failure is, and later ones more
+/// and more rarely, because a name may be gone for weeks.
 fn is_told(failed: u32) -> bool {
     failed == 1 || failed >= 64 && failed.is_power_of_two()
 }
 
-/// Looks `server`'s name up every `interval`, until dropped; sooner while it has no address at all.
+/// Looks `server`'s name up every `interval`, until dropped. Looks sooner while it has no address.
 pub async fn watch(server: Arc<Server>, interval: Duration) {
     let mut soon = FIRST;
     loop {

@@ -25,7 +25,7 @@ use std::{
 };
 
 /// One address in an upstream. The fields that a request touches come first and together: with a
-/// thousand servers none of them is in the processor's cache.
+/// thousand servers, no server is in the processor's cache.
 #[repr(C)]
 pub struct Server {
     id: u64,
@@ -34,7 +34,7 @@ pub struct Server {
     resolved: AtomicBool,
     active: AtomicU8,
     in_flight: AtomicU32,
-    /// Tunnels, which count in `in_flight`, too.
+    /// Tunnels. They count in `in_flight`, too.
     pub(super) tunnels: AtomicU32,
     requests: AtomicU64,
     latency_us: AtomicU64,
@@ -51,9 +51,9 @@ pub struct Server {
 
 impl Server {
     /// A new server of `upstream`. An `address` that is an IP address and port or a Unix socket is
-    /// resolved at once, any other waits for [`Self::set_addresses`].
+    /// resolved at once. Any other waits for [`Self::set_addresses`].
     pub fn new(upstream: &str, address: &str) -> Arc<Self> {
-        // Only makes a number that is unique in the process.
+        // This only needs to make numbers that are unique in the process.
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let addresses: Vec<SocketAddr> = address.parse().into_iter().collect();
         let resolved = !addresses.is_empty() || is_unix(address);
@@ -101,12 +101,12 @@ impl Server {
         if self.is_unix() { "localhost" } else { &self.address }
     }
 
-    /// What the address resolves to; may have become empty after a pick.
+    /// What the address resolves to. It may have become empty since the server was picked.
     pub fn addresses(&self) -> Guard<Arc<Vec<SocketAddr>>> {
         self.addresses.load()
     }
 
-    /// Sets what the address resolves to; nothing makes the server unresolved.
+    /// Sets what the address resolves to. An empty list makes the server unresolved.
     pub fn set_addresses(&self, addresses: Vec<SocketAddr>) {
         let resolved = !addresses.is_empty();
         self.addresses.store(Arc::new(addresses));
@@ -119,12 +119,12 @@ impl Server {
         self.moves.load(Acquire)
     }
 
-    /// Another look-up found nothing. Returns how many in a row did.
+    /// Counts another look-up that found nothing. Returns how many in a row did.
     pub(super) fn count_lost(&self) -> u32 {
         self.lost.fetch_add(1, Relaxed).saturating_add(1)
     }
 
-    /// A look-up found something. Returns whether the one before had found nothing.
+    /// Notes that a look-up found something. Returns whether the previous one had found nothing.
     pub(super) fn is_found_again(&self) -> bool {
         self.lost.swap(0, Relaxed) > 0
     }
@@ -168,7 +168,7 @@ impl Server {
     }
 
     /// Sets what the active checks say. A server that passes again is in at once: earlier failures
-    /// of its traffic are out of date.
+    /// of its traffic no longer count.
     pub fn set_active(&self, health: ActiveHealth) {
         let before = self.active.swap(health as u8, Relaxed);
         if ActiveHealth::from_u8(before) == ActiveHealth::Down && health == ActiveHealth::Up {
@@ -176,7 +176,7 @@ impl Server {
         }
     }
 
-    /// What came of an active check: nothing, or why it failed.
+    /// Notes the result of an active check: `None`, or why it failed.
     pub fn note_check(&self, failed: Option<String>) {
         self.check_failed.store(failed.map(Arc::new));
     }
@@ -211,8 +211,8 @@ impl Server {
         self.failures.fetch_add(1, Relaxed);
     }
 
-    /// Moves the average by an eighth. Two threads at once may lose a sample, which does not matter
-    /// for an average.
+    /// Moves the average towards the sample by an eighth. Two threads at once may lose a sample,
+    /// which does not matter for an average.
     pub(super) fn note_latency(&self, sample_us: u64) {
         let old = self.latency_us.load(Relaxed);
         let new = if old == 0 { sample_us } else { old - old / 8 + sample_us / 8 };
@@ -238,7 +238,7 @@ impl Server {
 }
 
 impl Server {
-    /// Why the server is in a state; `last` is why an attempt failed last.
+    /// Why the server is in a state. `last` says why an attempt failed last.
     fn reason(
         &self,
         state: ServerState,
@@ -289,7 +289,7 @@ pub enum ServerState {
     Up,
     /// Has `max_conns` requests in flight.
     Full,
-    /// The ejection is over and one request is to decide.
+    /// The ejection is over, and one request decides.
     Probing,
     /// Failed too often.
     Ejected,
@@ -321,7 +321,7 @@ impl ServerState {
         }
     }
 
-    /// Whether it gets requests, or only has as many as it may.
+    /// Whether it gets requests, or would get them if it were not full.
     pub fn is_up(self) -> bool {
         matches!(self, Self::Up | Self::Full)
     }

@@ -41,7 +41,7 @@ fn pick(upstream: &Upstream, indices: &[usize], now: u64) -> Lease {
     upstream.pick(&tried(indices), 0, now).expect("a server")
 }
 
-/// Indices of `count` requests, one after the other.
+/// The indices that `count` requests get, one after the other.
 fn sequence(upstream: &Upstream, count: usize) -> Vec<usize> {
     (0..count).map(|_| pick(upstream, &[], 0).index()).collect()
 }
@@ -131,7 +131,7 @@ proptest! {
             (ours * other).cmp(&(theirs * one))
         });
         let upstream = upstream(StrategyKind::LeastConnections, members);
-        // Which of the equals has the turn is another rule; here each choice must be one of them.
+        // Another rule says whose turn it is among equals. Here each choice must be one of them.
         for _ in 0..5 {
             let picked = upstream.pick(&tried, 0, 0).ok().map(|lease| lease.index());
             prop_assert_eq!(picked.is_some(), least.is_some());
@@ -239,7 +239,8 @@ fn two_threads_never_eject_the_last_two() {
     }
 }
 
-/// Two primaries and a backup, all ejected: the last one only because the others had returned.
+/// Two primaries and a backup, all ejected. The last one could be ejected only because the others
+/// had returned.
 fn all_ejected(fail_open: bool) -> Upstream {
     let mut members = members(&[1; 3]);
     members[2].terms.backup = true;
@@ -371,7 +372,7 @@ proptest! {
         }
     }
 
-    /// The turns of a server that cannot be used go to the next ones, and nobody loses one.
+    /// If a server cannot be used, its turns go to the next ones, and no server loses a turn.
     #[test]
     fn turns_hold_without_the_tried(weights in prop::collection::vec(1_u32..9, 2..9), skip in 0_usize..2) {
         let upstream = upstream(StrategyKind::RoundRobin, members(&weights));

@@ -6,7 +6,7 @@
 use super::ActiveHealth;
 use crate::settings::HealthCheck;
 
-/// Rise and fall of one server.
+/// The results in a row of one server's checks.
 #[derive(Debug, Default)]
 pub struct RiseAndFall {
     passed: u32,

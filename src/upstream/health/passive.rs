@@ -5,10 +5,11 @@
 //! `Upstream::report` writes.
 //!
 //! The state is one word, so that a request decides with one relaxed load. It is zero while the
-//! server is in; otherwise it is the end of the ejection, or the end of the time that its probe has
-//! (a slow client's request must not keep a server out). A probe remembers the word that it has
-//! written: if its verdict comes too late, it finds another one. No other memory depends on this
-//! word, so relaxed ordering is enough; what must agree with it is behind the window's lock.
+//! server is in. Otherwise it is the end of the ejection, or the end of the time that its probe
+//! has: without that limit, a slow client's request could keep a server out. A probe remembers the
+//! word that it has written. If its verdict comes too late, it finds another word. No other memory
+//! depends on this word, so relaxed ordering is enough; what must agree with it is behind the
+//! window's lock.
 
 use super::tally::Tally;
 use std::{
@@ -23,7 +24,7 @@ use std::{
 
 const IN: u64 = 0;
 const PROBING: u64 = 1;
-/// An ejection that is over.
+/// The ejection is over.
 const DUE: u64 = 1 << 1;
 
 /// When failures eject, and for how long; from the config.
@@ -33,8 +34,8 @@ pub struct EjectionLimits {
     pub max_fails: u32,
     /// The window and the length of an ejection.
     pub fail_timeout: Duration,
-    /// Unless they came in a row, failures eject only if they are this percentage of the attempts
-    /// in the window.
+    /// Failures that did not come in a row eject only if they are at least this percentage of the
+    /// attempts in the window.
     pub fail_share: u32,
 }
 
@@ -57,7 +58,7 @@ pub enum Standing {
     Probing,
 }
 
-/// What the last failures of a server were.
+/// The last failures of a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Failures {
     /// How many are in the window; at most `max_fails`.
@@ -74,22 +75,22 @@ struct Window {
 }
 
 impl Window {
-    /// Forgets what is `window_ms` old. Threads read the clock before they lock, so a time may lie
-    /// a little after `now`: it counts.
+    /// Forgets failures that are `window_ms` old. Threads read the clock before they lock, so a
+    /// time may be a little later than `now`; that failure counts.
     fn expire(&mut self, now: u64, window_ms: u64) {
         self.times.retain(|time| now.saturating_sub(*time) < window_ms);
     }
 }
 
-/// A claimed probe: the word that says so.
+/// A claimed probe: the word that marks it.
 pub type Claim = NonZeroU64;
 
 /// The passive health of one server. The word, which every pick reads, comes first.
 #[derive(Default)]
 #[repr(C)]
 pub struct Passive {
-    /// [`IN`], or the end of the ejection in milliseconds `<< 1`, or of the probe's time, `|
-    /// PROBING`.
+    /// [`IN`], or the end of the ejection in milliseconds `<< 1`, or the end of the probe's time in
+    /// the same form `| PROBING`.
     word: AtomicU64,
     /// When a success takes the next sample of the attempts.
     next_sample: AtomicU64,
@@ -121,19 +122,19 @@ impl Passive {
         claimed.is_ok().then(|| NonZeroU64::new(claim)).flatten()
     }
 
-    /// Gives back a claimed probe without a verdict: the next request probes.
+    /// Gives back a claimed probe without a verdict. The next request probes.
     pub fn give_back(&self, claim: Claim) {
         self.settle(claim, DUE);
     }
 
-    /// In, with a clean window, after `attempts` in all.
+    /// Brings the server in, with a clean window, after `attempts` in all.
     pub fn readmit(&self, attempts: u64) {
         let mut window = self.lock();
         self.clean(&mut window, attempts);
         self.word.store(IN, Relaxed);
     }
 
-    /// An attempt succeeded; there were `attempts` in all. Most calls only read memory that the
+    /// Notes that an attempt succeeded, of `attempts` in all. Most calls only read memory that the
     /// pick has read, too.
     #[inline]
     pub fn succeeded(&self, limits: EjectionLimits, now: u64, attempts: u64) {
@@ -145,8 +146,8 @@ impl Passive {
         }
     }
 
-    /// The claimed probe succeeded: in, with a clean window. Returns whether the server was out
-    /// before.
+    /// Notes that the claimed probe succeeded: the server is in, with a clean window. Returns
+    /// whether the server was out before.
     pub fn succeed(&self, claim: Claim, attempts: u64) -> bool {
         let mut window = self.lock();
         let settled = self.settle(claim, IN);
@@ -167,7 +168,8 @@ impl Passive {
         self.next_sample.store(next, Relaxed);
     }
 
-    /// The claimed probe failed: out again. Returns for how many milliseconds, if it still decides.
+    /// Notes that the claimed probe failed: the server is out again. Returns for how many
+    /// milliseconds, if the probe's verdict still counts.
     pub fn eject_again(
         &self,
         claim: Claim,
@@ -188,8 +190,9 @@ impl Passive {
     /// Counts a failure, at a moment and after so many attempts in all. Returns for how many
     /// milliseconds it ejected the server, if it did.
     ///
-    /// `others_in` says whether the upstream has another server that is in; it is asked, and the
-    /// ejection done, under `ejections`, so that two threads cannot eject the last two.
+    /// `others_in` says whether the upstream has another server that is in. It is asked under
+    /// `ejections`, and so is the ejection done, so that two threads cannot eject the last two
+    /// servers.
     pub fn fail(
         &self,
         limits: EjectionLimits,
@@ -200,7 +203,8 @@ impl Passive {
     ) -> Option<u64> {
         let mut window = self.lock();
         window.reason = Some(reason);
-        // Out already: an attempt from before the ejection, or fail-open, teaches nothing new.
+        // The server is out already. A failure from before the ejection, or from fail-open, says
+        // nothing new.
         if limits.max_fails == 0 || self.word.load(Relaxed) != IN {
             return None;
         }
@@ -295,7 +299,7 @@ mod tests {
     fn a_few_failures_among_many_successes_eject_nobody() {
         let (passive, lock, limits) = (Passive::default(), Mutex::new(()), limits(3, 10_000));
         let fail = |now, attempts| passive.fail(limits, (now, attempts), "reset", &lock, || true);
-        // 10,000 a second, and now and then one that fails.
+        // 10,000 attempts a second, of which a few fail.
         for attempts in 1..300_000 {
             let now = attempts / 10;
             if attempts % 25_000 == 0 {
@@ -305,7 +309,7 @@ mod tests {
             }
         }
         assert_eq!(passive.failures(limits, 30_000).recent, 3);
-        // Then it dies.
+        // Then the server dies.
         assert_eq!(fail(30_001, 300_001), None);
         assert_eq!(fail(30_001, 300_002), None);
         assert_eq!(fail(30_002, 300_003), Some(10_000));
@@ -347,7 +351,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against a model that keeps every failure for ever and counts anew each time.
+        /// Compares with a model that keeps every failure for ever and counts anew each time.
         #[test]
         fn window_is_the_naive_one(
             max_fails in 1_u32..6,

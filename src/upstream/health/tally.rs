@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-/// Samples in a window. With more of them, its beginning is more exact.
+/// Samples in a window. The more there are, the more exact is the window's beginning.
 const SAMPLES: u64 = 16;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,12 +23,12 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// One more has failed.
+    /// Counts one more failure.
     pub(super) fn count_failure(&mut self) {
         self.failed += 1;
     }
 
-    /// Attempts until now no longer count.
+    /// From now on, the attempts so far no longer count.
     pub(super) fn restart(&mut self, attempts: u64) {
         self.samples.clear();
         self.samples.push_back(Sample { at: 0, attempts, failed: self.failed });
@@ -37,7 +37,7 @@ impl Tally {
     /// Takes a sample; returns when the next is due.
     pub(super) fn sample(&mut self, now: u64, attempts: u64, window_ms: u64) -> u64 {
         let begin = now.saturating_sub(window_ms);
-        // The last sample before the window is kept: the counts are compared with it.
+        // Keep the last sample before the window: the counts are compared with it.
         while self.samples.get(1).is_some_and(|second| second.at <= begin) {
             self.samples.pop_front();
         }

@@ -10,7 +10,7 @@ const POINTS_PER_WEIGHT: u64 = 160;
 /// The ring's limit: 2 MiB, which is 1,600 servers of weight 1.
 const MAX_POINTS: u64 = 1 << 18;
 const STEPS: usize = 20;
-/// Above every CRC: the key of an empty text, with which the request takes turns.
+/// Above every CRC: the key of an empty text. Such a request takes turns.
 const NO_KEY: u64 = u64::MAX;
 
 /// A text as a key.
@@ -18,9 +18,10 @@ pub fn key(text: &[u8]) -> u64 {
     if text.is_empty() { NO_KEY } else { u64::from(crc32fast::hash(text)) }
 }
 
-/// A server by a key.
+/// Finds a server by a key.
 pub(super) struct ConsistentHash {
-    /// Ascending; not in one list with the servers, so that a search touches less memory.
+    /// In ascending order. They are not in one list with the servers, so that a search touches less
+    /// memory.
     points: Box<[u32]>,
     /// The server of each point.
     servers: Box<[u32]>,
@@ -62,8 +63,8 @@ fn count(weight: u32, shift: u32) -> u64 {
     if weight == 0 { 0 } else { ((u64::from(weight) * POINTS_PER_WEIGHT) >> shift).max(1) }
 }
 
-/// How often the number of points is halved to stay within the limit. With an exact fit the ring
-/// would change whenever one server of many comes or goes.
+/// How often the number of points is halved to stay within the limit. If it were fitted exactly,
+/// the whole ring would change whenever one server of many comes or goes.
 fn shift(shares: &[Share<'_>]) -> u32 {
     let total = |shift| shares.iter().map(|share| count(share.weight, shift)).sum::<u64>();
     (0..40).find(|shift| total(*shift) <= MAX_POINTS).unwrap_or(40)

@@ -14,8 +14,8 @@ const START: u64 = 89;
 const MODULUS: u64 = 6271;
 const REHASHES: usize = 20;
 
-/// An address as a key: of IPv4 three bytes count, of IPv6 all. Clients of Unix sockets are one
-/// client, as with nginx.
+/// An address as a key: three bytes of IPv4 count, and all of IPv6. All clients of Unix sockets
+/// count as one client, as with nginx.
 pub fn key(address: PeerAddress) -> u64 {
     fn affine(bytes: &[u8]) -> u64 {
         let (factor, offset) = bytes.iter().fold((1, 0), |(factor, offset), byte| {
@@ -38,7 +38,7 @@ fn positions(key: u64) -> impl Iterator<Item = u64> {
     std::iter::successors(Some(START), step).skip(1)
 }
 
-/// A server by the client's address.
+/// Finds a server by the client's address.
 pub(super) struct IpHash {
     line: NumberLine,
     turns: RoundRobin,

@@ -1,4 +1,4 @@
-//! The least loaded server: fewest attempts in flight per weight. Equals take turns.
+//! The least loaded server: the fewest attempts in flight per weight. Equal servers take turns.
 //!
 //! Owns: the groups of equal weight, and the turns. May touch: nothing outside this room.
 
@@ -59,12 +59,12 @@ struct Least {
 }
 
 impl Least {
-    /// Among those of the same weight.
+    /// The least loaded among candidates of the same weight.
     fn among(candidates: &Candidates<'_>, alike: &[Rival]) -> Option<Self> {
         let (mut found, mut least, mut tied) = (None, u32::MAX, false);
         for rival in alike {
             let in_flight = rival.server.in_flight();
-            // The load is compared first: most servers lose, and are looked at no further. Whether
+            // Compare the load first: most servers lose, and nothing more of them is read. Whether
             // an equal one is eligible is asked later, when its turn comes.
             if in_flight < least {
                 if candidates.is_eligible(rival.candidate) {
@@ -79,7 +79,7 @@ impl Least {
             }
         }
         let candidate = found?;
-        // The load as it was when compared: other threads change it meanwhile.
+        // The load at the time of the comparison: other threads change it meanwhile.
         let load = Load { in_flight: least, weight: candidates.member(candidate).terms.weight };
         Some(Self { candidate, load, tied })
     }
@@ -108,8 +108,8 @@ impl Strategy for LeastConnections {
         if !tied {
             return Some(first);
         }
-        // Every server has a slot in the period, so a tied one comes, unless other threads change
-        // the loads or draw its slots meanwhile.
+        // Every server has a slot in the period, so the turn of a tied one comes, unless other
+        // threads change the loads or draw its slots meanwhile.
         for _ in 0..self.turns.period() {
             let i = self.turns.draw();
             if !least.is_below(Load::of(candidates.member(i))) && candidates.is_eligible(i) {

@@ -30,7 +30,7 @@ pub trait Strategy: Send + Sync {
 pub enum StrategyKind {
     /// Smooth weighted turns.
     RoundRobin,
-    /// The least loaded by attempts in flight, per weight.
+    /// The server with the fewest attempts in flight, per weight.
     LeastConnections,
     /// By the client's address, as nginx's `ip_hash`; the key is [`ip_hash::key`].
     IpHash,
@@ -51,7 +51,7 @@ fn build(kind: StrategyKind, shares: &[Share<'_>], cursor: Arc<AtomicU64>) -> Bo
     }
 }
 
-/// The primaries or the backups of an upstream, with a strategy of their own.
+/// The primaries or the backups of an upstream, with their own strategy.
 pub(super) struct Rank {
     indices: Vec<usize>,
     strategy: Box<dyn Strategy>,
@@ -60,7 +60,7 @@ pub(super) struct Rank {
 }
 
 impl Rank {
-    /// The group of those `members` that are backups, or of those that are not.
+    /// The group of those `members` that are backups, or the group of the others.
     pub(super) fn new(
         kind: StrategyKind,
         members: &[Member],

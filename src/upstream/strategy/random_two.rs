@@ -14,7 +14,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-/// How many draws of a server that cannot be used before giving up.
+/// How often to draw again if the drawn server cannot be used.
 const DRAWS: usize = 20;
 
 /// The less loaded of two random servers.
@@ -63,7 +63,7 @@ impl Strategy for RandomTwo {
     }
 }
 
-/// splitmix64 over a shared counter: one atomic addition a number, and no lock.
+/// splitmix64 over a shared counter: each number takes one atomic addition and no lock.
 struct Random(AtomicU64);
 
 impl Random {
@@ -71,7 +71,7 @@ impl Random {
         Self(AtomicU64::new(RandomState::new().hash_one(0)))
     }
 
-    /// Below `bound`, which is not 0.
+    /// A number below `bound`, which is not 0.
     fn below(&self, bound: u64) -> u64 {
         let mut z = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Relaxed);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

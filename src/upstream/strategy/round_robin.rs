@@ -48,7 +48,8 @@ impl RoundRobin {
 
 impl Strategy for RoundRobin {
     fn pick(&self, candidates: &Candidates<'_>, _key: u64) -> Option<usize> {
-        // If a server with nearly all turns is out, its turns would be drawn one by one.
+        // Not until the end of the period: if a server with nearly all turns is out, its turns
+        // would be drawn one by one.
         for _ in 0..self.period().min(candidates.len().max(DRAWS)) {
             let i = self.draw();
             if candidates.is_eligible(i) {
@@ -60,14 +61,14 @@ impl Strategy for RoundRobin {
 }
 
 impl RoundRobin {
-    /// One of those that are eligible, in proportion to its weight.
+    /// One of the eligible servers, in proportion to its weight.
     fn by_weight(&self, candidates: &Candidates<'_>) -> Option<usize> {
         let eligible = || {
             let all = (0..candidates.len()).filter(|i| candidates.is_eligible(*i));
             all.map(|i| (i, u64::from(candidates.member(i).terms.weight)))
         };
         let total: u64 = eligible().map(|(_, weight)| weight).sum();
-        // A multiple of the cursor spreads the choices, also if the failed draws come at regular
+        // A multiple of the cursor spreads the choices, even if the failed draws come at regular
         // distances.
         let spread = self.cursor.load(Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut position = ((u128::from(spread) * u128::from(total)) >> 64) as u64;
@@ -78,13 +79,13 @@ impl RoundRobin {
             }
             (position, last) = (position - weight, Some(i));
         }
-        // One that was eligible a moment ago may not be so any more.
+        // A server that was eligible a moment ago may not be so any more.
         last
     }
 }
 
-/// The weights divided by their greatest common divisor. If the period would be too long, they are
-/// made smaller in proportion, but none becomes 0.
+/// The weights divided by their greatest common divisor. If the period would still be too long,
+/// they are made smaller in proportion, but none becomes 0.
 fn reduced(weights: &[u32]) -> Vec<u32> {
     let divisor = weights.iter().copied().fold(0, gcd).max(1);
     let weights: Vec<u32> = weights.iter().map(|weight| weight / divisor).collect();
@@ -107,12 +108,12 @@ fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// One period. In each step every server gains its weight; the richest one (the first among equals)
-/// has the turn and pays the sum of all weights.
+/// One period. In each step every server gains its weight. The server with the most (the first
+/// among equals) has the turn, and pays the sum of all weights.
 fn schedule(weights: &[u32]) -> Box<[u32]> {
     let taking: Vec<u32> =
         (0_u32..).zip(weights).filter(|(_, w)| **w > 0).map(|(i, _)| i).collect();
-    // With equal weights it is simply the order of the config.
+    // If the weights are equal, it is simply the order of the config.
     if weights.iter().all(|weight| *weight <= 1) {
         return taking.into();
     }

@@ -10,10 +10,10 @@ use std::sync::Arc;
 pub struct Share<'a> {
     /// The server.
     pub server: &'a Arc<Server>,
-    /// 0 gets nothing.
+    /// A server of weight 0 gets nothing.
     pub weight: u32,
-    /// Marked down: takes no turns, but keeps its place in a hash, so that the clients of other
-    /// servers stay where they are.
+    /// A server that is marked down takes no turns. It keeps its place in a hash, so that the
+    /// clients of other servers stay where they are.
     pub down: bool,
 }
 
