@@ -1,7 +1,7 @@
 //! One line of the access log.
 //!
 //! Owns: its two forms. May touch: [`crate::message`]. Lines are written without Rust's formatter
-//! (`write!`): with it a line cost two thirds of what the whole request does. Next:
+//! (`write!`): with it, a line cost two thirds of what the whole request does. Next:
 //! [`super::access_log`].
 
 use crate::message::context::Context;
@@ -56,7 +56,7 @@ pub struct LineFacts<'a> {
 /// Lines that wait to be written.
 #[derive(Default)]
 pub struct WaitingLines {
-    /// Each with its end.
+    /// The lines, each with its end.
     pub bytes: Vec<u8>,
     /// When the request of the last line came, in seconds since 1970, and as text.
     second: Option<(u64, String)>,
@@ -85,7 +85,7 @@ impl WaitingLines {
     }
 }
 
-/// A second as text. For JSON without its end: the fraction and `Z` come later.
+/// A second as text. For JSON the end is left out: the fraction and `Z` come later.
 fn text(format: Format, second: u64) -> String {
     let form = match format {
         Format::Json => "%Y-%m-%dT%H:%M:%S",
@@ -143,7 +143,7 @@ fn json(out: &mut Vec<u8>, line: &LineFacts<'_>, second: &str, millis: u32) {
     out.push(b'}');
 }
 
-/// `begin` is everything before the value, including its opening quote.
+/// Writes a string. `begin` is everything before the value, including its opening quote.
 fn string(out: &mut Vec<u8>, begin: &str, value: &[u8]) {
     out.extend_from_slice(begin.as_bytes());
     escape_json(out, value);
@@ -155,20 +155,20 @@ fn number(out: &mut Vec<u8>, begin: &str, value: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-/// In milliseconds, to the microsecond.
+/// Writes a duration in milliseconds, with the microseconds after the point.
 fn duration(out: &mut Vec<u8>, begin: &str, value: Duration) {
     let micros = (value + Duration::from_nanos(500)).as_micros() as u64;
     number(out, begin, micros / 1000);
     fraction(out, (micros % 1000) as u32);
 }
 
-/// A point and three digits.
+/// Writes a point and three digits.
 fn fraction(out: &mut Vec<u8>, thousandths: u32) {
     let digit = |place: u32| b'0' + (thousandths / place % 10) as u8;
     out.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
 }
 
-/// Whether nothing must be escaped. There is no early return, so that the compiler can test many
+/// Whether nothing must be escaped. It never returns early, so that the compiler can test many
 /// bytes at once.
 fn is_plain(text: &[u8]) -> bool {
     let odd = |byte: u8| !(0x20..0x7f).contains(&byte) || byte == b'"' || byte == b'\\';

@@ -28,13 +28,13 @@ use std::{
 
 /// Lines are gathered for this long, to be written together.
 const GATHER: Duration = Duration::from_millis(50);
-/// One worker's lines are written once they have this size: more would not fit the processor's
+/// One worker's lines are written once they have this size: more would not fit into the processor's
 /// cache.
 const ENOUGH: usize = 256 << 10;
 /// A worker takes room from the shared limit in portions of this size, so that workers seldom touch
 /// the shared count. Its first portion is its own.
 const PORTION: usize = 16 << 10;
-/// A buffer that has grown beyond this, as behind a slow disk, is given back.
+/// A buffer that has grown beyond this, for example because of a slow disk, is freed.
 const KEPT: usize = 1 << 20;
 
 /// A worker that waits for room checks again after this time.
@@ -70,23 +70,23 @@ pub struct LogOptions<'a> {
 pub struct AccessLog {
     shared: Arc<SharedBuffers>,
     writer: Thread,
-    /// Closed when the writer has ended.
+    /// Disconnected when the writer has ended.
     writing: Mutex<mpsc::Receiver<()>>,
 }
 
 struct SharedBuffers {
     format: Format,
     path: Option<PathBuf>,
-    /// One place per worker, so that workers never meet.
+    /// One place per worker, so that workers never wait for each other.
     places: Box<[BufferPair]>,
     limit: usize,
-    /// Of `limit`.
+    /// How many bytes of `limit` are used.
     used: AtomicUsize,
     waits: bool,
     losses: Losses,
     told: AtomicU8,
     ended: AtomicBool,
-    /// For those that wait for room.
+    /// Wakes workers that wait for room.
     room: (Mutex<()>, Condvar),
 }
 
@@ -98,7 +98,7 @@ struct BufferPair([Mutex<Buffer>; 2]);
 #[derive(Default)]
 struct Buffer {
     lines: WaitingLines,
-    /// Its part of the shared room, beside its first portion.
+    /// Its part of the shared room, in addition to its first portion.
     granted: usize,
 }
 
@@ -190,7 +190,8 @@ impl AccessLog {
         }
     }
 
-    /// Takes no lock, and wakes the writer only if it does not know yet.
+    /// Tells the writer what to do. Takes no lock, and wakes the writer only if it does not know
+    /// yet.
     fn tell(&self, what: u8) {
         if self.shared.told.fetch_or(what, AcqRel) & what == 0 {
             self.writer.unpark();
@@ -204,7 +205,7 @@ impl Drop for AccessLog {
     }
 }
 
-/// Tells that the writer has ended, also by a panic.
+/// Reports that the writer has ended, even after a panic.
 struct Ended<'a>(&'a AtomicBool);
 
 impl Drop for Ended<'_> {
@@ -214,8 +215,8 @@ impl Drop for Ended<'_> {
 }
 
 impl SharedBuffers {
-    /// Takes as much of the shared room as the buffer's lines need, and a portion; if there is
-    /// enough.
+    /// Takes as much of the shared room as the buffer's lines need, and a portion. Returns whether
+    /// there was enough.
     fn grant(&self, buffer: &mut Buffer) -> bool {
         let over = buffer.lines.bytes.len() + 1 - PORTION - buffer.granted;
         let wanted = over.next_multiple_of(PORTION);
@@ -231,7 +232,7 @@ impl SharedBuffers {
     }
 
     fn await_room(&self) {
-        // If it is woken between its look and this wait, it misses that, and looks again after
+        // A wake-up between the check and this wait is missed. Then the worker checks again after
         // `LOOK`.
         let _ = self.room.1.wait_timeout(lock(&self.room.0), LOOK);
     }

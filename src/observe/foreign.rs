@@ -21,7 +21,7 @@ thread_local! {
     static CLIENT: Cell<Option<PeerAddress>> = const { Cell::new(None) };
 }
 
-/// Does `work`, which is for this client: what a library says meanwhile is about it. A span would
+/// Does `work` for this client: what a library logs meanwhile is about the client. A span would
 /// cost every poll more than the poll itself.
 pub fn about_client<T>(client: PeerAddress, work: impl FnOnce() -> T) -> T {
     CLIENT.set(Some(client));
@@ -30,7 +30,7 @@ pub fn about_client<T>(client: PeerAddress, work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Lets our own lines pass, and those of libraries at a limited rate.
+/// Lets our own lines pass, and those of libraries only at a limited rate.
 #[derive(Default)]
 pub struct Foreign(Rarely<Identifier>);
 
@@ -46,7 +46,7 @@ impl<S: Subscriber> Layer<S> for Foreign {
             event.record(&mut text);
             let text = text.0;
             let client = CLIENT.get().map(tracing::field::display);
-            // This line is our own, and passes this place again.
+            // The line below is our own, and passes this place again.
             if *about.level() == Level::ERROR {
                 tracing::error!(library, client, kept_back, "{text}");
             } else {

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-/// After this time another write to a full pipe is tried.
+/// The time until another write to a full pipe is tried.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A file that lines are appended to.
@@ -29,7 +29,8 @@ impl LogFile {
     pub fn open(path: Option<&Path>) -> io::Result<Self> {
         let out = match path {
             Some(path) => OpenOptions::new().create(true).append(true).open(path)?,
-            // Not with `io::stdout`, which keeps a part of the bytes that it could not write.
+            // `io::stdout` would keep a part of the bytes that it could not write, so it is not
+            // used.
             None => File::from(io::stdout().as_fd().try_clone_to_owned()?),
         };
         Ok(Self::over(out))
@@ -46,7 +47,7 @@ impl<W: Write> LogFile<W> {
         if lines.is_empty() {
             return 0;
         }
-        // After a line that was cut off, as by a full disk, the next one begins on a new line.
+        // If a line was cut off, for example by a full disk, the next one begins on a new line.
         if self.torn && self.put(b"\n").1.is_none() {
             self.torn = false;
         }
@@ -68,7 +69,7 @@ impl<W: Write> LogFile<W> {
         memchr::memchr_iter(b'\n', &lines[written..]).count() as u64
     }
 
-    /// Writes as much as possible; returns how much, and the error that ended it.
+    /// Writes as much as possible. Returns how much that was, and the error that ended it.
     fn put(&mut self, bytes: &[u8]) -> (usize, Option<io::Error>) {
         let mut written = 0;
         while written < bytes.len() {
@@ -88,7 +89,7 @@ impl<W: Write> LogFile<W> {
 mod tests {
     use super::*;
 
-    /// Has room for so many bytes.
+    /// A disk with room for so many bytes.
     struct Disk(Vec<u8>, usize);
 
     impl Write for Disk {
@@ -114,7 +115,7 @@ mod tests {
         file.out.1 = 100;
         assert_eq!(file.write(b"six\n"), 0);
         assert_eq!(String::from_utf8_lossy(&file.out.0), "one\ntwo\nth\nsix\n");
-        // Cut between two lines, nothing is torn.
+        // After a cut between two lines, no line is torn.
         file.out.1 = file.out.0.len() + 4;
         assert_eq!(file.write(b"abc\ndef\n"), 1);
         file.out.1 = 100;

@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-/// Milliseconds between two warnings. For as long after a loss `/health` is degraded.
+/// Milliseconds between two warnings. `/health` is degraded for as long after a loss.
 const WARN_EVERY: u64 = 60_000;
 
 /// Counts lost lines, and warns of them.
@@ -18,15 +18,15 @@ pub struct Losses {
     /// `sheave_access_log_dropped_total`.
     counter: IntCounter,
     begun: Instant,
-    /// Since the last warning.
+    /// Lines lost since the last warning.
     untold: AtomicU64,
-    /// In milliseconds since `begun`, and one; 0 is never.
+    /// The time of the last warning: milliseconds since `begun`, plus one. 0 means never.
     told: AtomicU64,
     last: AtomicU64,
 }
 
 impl Losses {
-    /// None yet.
+    /// Starts with no lost lines.
     pub fn new(counter: IntCounter) -> Self {
         Self {
             counter,
@@ -37,7 +37,7 @@ impl Losses {
         }
     }
 
-    /// So many lines are lost; `why` is for people.
+    /// Counts lost lines; `why` is for people.
     pub fn add(&self, lines: u64, why: &str) {
         if lines == 0 {
             return;
@@ -55,7 +55,7 @@ impl Losses {
         }
     }
 
-    /// Whether lines were lost a moment ago.
+    /// Whether lines were lost recently.
     pub fn are_recent(&self) -> bool {
         let last = self.last.load(Relaxed);
         last != 0 && self.now() < last + WARN_EVERY

@@ -14,7 +14,7 @@ pub struct Level(reload::Handle<EnvFilter, Registry>);
 impl Level {
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub fn set(&self, level: &str) {
-        // Only fails once the subscriber is gone, and then there is no log.
+        // This fails only once the subscriber is gone, and then there is no log.
         let _ = self.0.reload(filter(level));
     }
 }
@@ -30,17 +30,17 @@ pub fn start(level: &str, json: bool) -> Level {
         let layer = fmt::layer().with_ansi(colours).with_target(false);
         registry.with(layer.with_writer(std::io::stderr)).try_init()
     };
-    // A second start in one process, as in tests, keeps the first.
+    // A second start in one process, as in tests, keeps the first subscriber.
     drop(started);
     Level(handle)
 }
 
-/// Our own events at `level`; of the libraries only warnings and errors.
+/// Lets our own events pass at `level`, and only warnings and errors of libraries.
 fn filter(level: &str) -> EnvFilter {
     EnvFilter::new(format!("warn,sheave={level}"))
 }
 
-/// Logs and counts every panic. The hook from before runs, too (it prints a backtrace if the
+/// Logs and counts every panic. The previous hook runs, too (it prints a backtrace if the
 /// environment asks for one). The thread or task that panics still ends.
 pub fn count_panics(metrics: &Arc<Metrics>) {
     let metrics = Arc::clone(metrics);

@@ -1,7 +1,7 @@
 //! Makes metrics and registers them.
 //!
-//! Owns: the library's types for it. May touch: nothing outside this room. For [`super::metrics`]
-//! and the files that have some of them.
+//! Owns: the library's types for it. May touch: nothing outside this room. Used by
+//! [`super::metrics`] and the other files that own metrics.
 
 use prometheus::{
     IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,

@@ -23,7 +23,7 @@ use std::{
 /// How a TLS handshake ended, as the label `result`.
 const HANDSHAKES: [&str; 4] = ["full", "resumed", "failed", "timeout"];
 
-/// Why one failed, as the label `reason`.
+/// Why a TLS handshake failed, as the label `reason`.
 pub const HANDSHAKE_FAILURES: [&str; 9] = [
     "bad_message",
     "client_certificate",
@@ -99,7 +99,7 @@ pub struct Metrics {
     pub files_hits: IntCounter,
     /// `sheave_files_cache_misses_total`, set when the metrics are read.
     pub files_misses: IntCounter,
-    /// Of the caches of responses.
+    /// The metrics of the caches of responses.
     pub caches: CacheMetrics,
     /// `sheave_compressed_bytes_total`.
     pub compressed: IntCounterVec,
@@ -243,7 +243,7 @@ impl Metrics {
         };
         metrics.reloads.with_label_values(&["success"]);
         metrics.reloads.with_label_values(&["failure"]);
-        // Fails only on systems without /proc.
+        // This fails only on systems without /proc.
         let _ = metrics.registry.register(Box::new(process));
         Arc::new(metrics)
     }
@@ -303,7 +303,7 @@ impl Metrics {
         let _ = self.retries.remove_label_values(&[upstream]);
     }
 
-    /// A listener begins: how many connections it has open, and has accepted.
+    /// Notes that a listener begins. Returns the metrics of its open and its accepted connections.
     pub fn add_listener(&self, name: &str) -> (IntGauge, IntCounter) {
         *self.listeners().entry(name.to_owned()).or_default() += 1;
         let labels = [name];
@@ -313,8 +313,8 @@ impl Metrics {
         )
     }
 
-    /// A listener has ended, and so has its last connection. If no other listener has its name, its
-    /// series are removed.
+    /// Notes that a listener and its last connection have ended. If no other listener has its name,
+    /// its series are removed.
     pub fn remove_listener(&self, name: &str) {
         let mut listeners = self.listeners();
         let Some(left) = listeners.get_mut(name) else { return };
@@ -340,8 +340,8 @@ impl Metrics {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request answered with an error of our own. Looked up by name: such answers are rare, and
-    /// the reasons are few and fixed.
+    /// Counts a request that was answered with an error of our own. The counter is looked up by
+    /// name: such answers are rare, and the reasons are few and fixed.
     pub fn reject(&self, reason: &str) {
         self.rejected.with_label_values(&[reason]).inc();
     }
@@ -361,7 +361,7 @@ impl Metrics {
         }
     }
 
-    /// All of it, as Prometheus reads it.
+    /// All metrics, in Prometheus's text form.
     pub fn text(&self) -> Vec<u8> {
         self.servers().values().for_each(|server| server.publish());
         let mut text = Vec::new();
@@ -399,7 +399,7 @@ mod tests {
         let new = metrics.upstream("u", &["b:1"]);
         new.attempt(0, AttemptOutcome::Reset);
         assert_eq!(told(), Some(2));
-        // A request that is still under way by the old config.
+        // This request is still under way with the old config.
         old.attempt(1, AttemptOutcome::Reset);
         assert_eq!(told(), Some(3));
         drop(old);

@@ -9,36 +9,36 @@ pub enum AttemptOutcome {
     Success,
     /// A response head came, with a status that the upstream counts as a failure or retries.
     Status,
-    /// No connection.
+    /// There was no connection.
     ConnectFailed,
-    /// No connection in time.
+    /// There was no connection in time.
     ConnectTimeout,
     /// The TLS handshake failed.
     TlsFailed,
-    /// It took no bytes of the request for too long.
+    /// The server took no bytes of the request for too long.
     SendTimeout,
     /// The connection ended before the head.
     Reset,
-    /// Its HTTP/2 connection took no more requests. This is no failure of the server.
+    /// The server's HTTP/2 connection took no more requests. This is no failure of the server.
     Refused,
-    /// It was not asked for a tunnel, because it takes none by HTTP/2: no fault either.
+    /// The server was not asked for a tunnel, because it takes none by HTTP/2: no failure either.
     NoTunnels,
-    /// No head in time.
+    /// No response head came in time.
     ResponseTimeout,
-    /// A head or framing that can't be passed on.
+    /// The server's head or framing can't be passed on.
     BadResponse,
-    /// No more of the body in time.
+    /// The rest of the body did not come in time.
     ReadTimeout,
     /// The body ended early.
     ResponseTruncated,
-    /// A pooled connection had been closed: no fault of the server.
+    /// A pooled connection had been closed: no failure of the server.
     StaleConnection,
-    /// The client went away or broke its body: no fault of the server.
+    /// The client went away or broke its body: no failure of the server.
     ClientAborted,
 }
 
 impl AttemptOutcome {
-    /// All of them, in their order.
+    /// All outcomes, in their order.
     pub const ALL: [Self; 15] = [
         Self::Success,
         Self::Status,

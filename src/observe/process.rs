@@ -15,7 +15,7 @@ use rustix::time::{ClockId, clock_gettime};
 pub struct ProcessMetrics(ProcessCollector);
 
 impl ProcessMetrics {
-    /// Of this process.
+    /// The metrics of this process.
     pub fn for_self() -> Self {
         Self(ProcessCollector::for_self())
     }

@@ -1,7 +1,7 @@
 //! Log lines that clients can cause in any number: one a minute is written, and the others are
 //! counted.
 //!
-//! Owns: when the next may be said. May touch: nothing outside this room.
+//! Owns: when the next line may be written. May touch: nothing outside this room.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Between two lines about one thing.
+/// The time between two lines about one thing.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// When each kind of line was last written. There must be few kinds, or this map would grow.

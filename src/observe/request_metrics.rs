@@ -1,9 +1,9 @@
 //! `http_request_duration_seconds` by method, route and status, without a look-up per request.
 //!
 //! Owns: every route's histograms. They are made when first needed and then found by index. May
-//! touch: nothing outside this room. The histograms are our own: one of the library's has six
-//! pieces of memory, which with many routes are not in the processor's cache, and needs twice as
-//! many atomic operations. [`super::metrics`] registers the [`Family`].
+//! touch: nothing outside this room. The histograms are our own. One of the library's has six
+//! pieces of memory, which are not in the processor's cache if there are many routes, and it needs
+//! twice as many atomic operations. [`super::metrics`] registers the [`Family`].
 
 use http::{Method, StatusCode};
 use prometheus::{
@@ -24,7 +24,7 @@ const NAME: &str = "http_request_duration_seconds";
 const HELP: &str = "Time from a request's head to the end of its response.";
 const LABELS: [&str; 3] = ["method", "route", "status_code"];
 
-/// The buckets' bounds in microseconds; from a cached file to a slow report.
+/// The buckets' bounds in microseconds: from a cached file to a slow report.
 const BOUNDS: [u64; 14] = [
     500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
     2_500_000, 5_000_000, 10_000_000,
@@ -99,7 +99,7 @@ impl RouteMetrics {
         hundred[status % 100].get_or_init(Box::default).observe(took);
     }
 
-    /// Method, status and histogram of all that were needed.
+    /// Method, status and histogram, for all histograms that were needed.
     fn all(&self) -> Vec<(usize, usize, &Durations)> {
         let first = self.first.get().map(|(key, it)| (key / 1000, key % 1000, &**it));
         let mut all = Vec::from_iter(first);
@@ -122,14 +122,14 @@ struct Routes {
 }
 
 impl Family {
-    /// Without routes.
+    /// Starts without routes.
     pub(super) fn new() -> prometheus::Result<Self> {
         let labels = LABELS.map(str::to_owned).to_vec();
         let desc = Desc::new(NAME.to_owned(), HELP.to_owned(), labels, HashMap::new())?;
         Ok(Self(Arc::new(Routes { desc, by_name: Mutex::default() })))
     }
 
-    /// The histograms of the route with this name; an existing one goes on counting.
+    /// The histograms of the route with this name. An existing one continues to count.
     pub(super) fn route(&self, name: &Arc<str>) -> Arc<RouteMetrics> {
         Arc::clone(self.lock().entry(Arc::clone(name)).or_default())
     }
@@ -205,7 +205,7 @@ mod tests {
         String::from_utf8(text).unwrap()
     }
 
-    /// The library's own histograms are the model, to the letter.
+    /// The model are the library's own histograms; the text must be the same.
     #[test]
     fn it_reads_as_the_librarys_own() {
         let (ours, theirs) = (Registry::new(), Registry::new());
@@ -219,7 +219,7 @@ mod tests {
         {
             let method = [Method::GET, Method::POST, "PURGE".parse().unwrap()][at % 3].clone();
             let status = [200, 204, 404, 599, 999][at % 5];
-            // From a bound to the next, and past the last.
+            // From one bound to the next, and past the last one.
             let took = Duration::from_micros(BOUNDS.get(at % 15).copied().unwrap_or(40_000_000))
                 + Duration::from_nanos(at as u64 % 2);
             let code = StatusCode::from_u16(status).unwrap();
