@@ -30,7 +30,7 @@ const BACKLOG: i32 = 128;
 
 /// The admin address, served until it is dropped.
 pub struct AdminSocket {
-    /// As the config has it.
+    /// The address in the config.
     pub wanted: ListenAddress,
     serving: AbortHandle,
     _file: Option<SocketFile>,
@@ -43,7 +43,7 @@ impl Drop for AdminSocket {
 }
 
 impl AdminSocket {
-    /// Begins to answer where the config says; `None` if it says nowhere.
+    /// Begins to answer at the address in the config; `None` if it has none.
     pub fn open(
         config: &config::Admin,
         live: &Arc<Live>,

@@ -66,11 +66,11 @@ pub struct Control {
     reloading: Option<Reloading>,
     /// Whether a signal has asked for another reload meanwhile.
     again: bool,
-    /// The thread of a reload that was given up, if the disk still holds it up.
+    /// The thread of a reload that was given up, if the disk still blocks it.
     stuck: Option<JoinHandle<()>>,
 }
 
-/// What the files that changed are called in the log.
+/// How changed files appear in the log, as the cause of a reload.
 const CHANGED: &str = "changed file";
 
 impl Control {
@@ -221,7 +221,7 @@ impl Control {
             resources: Arc::clone(&self.resources),
         };
         let begun = match &self.stuck {
-            // One thread that hangs is enough.
+            // One blocked thread is enough.
             Some(_) => Err(reload::hangs()),
             None => Preparing::begin(source).map_err(StartError::System),
         };
@@ -277,7 +277,7 @@ impl Control {
             }
         }
         if let Some(reply) = reply {
-            // The one who asked may be gone.
+            // The other side may be gone.
             let _ = reply.send(outcome.map_err(|it| it.to_json()));
         }
     }
@@ -287,7 +287,7 @@ impl Control {
         let PreparedConfig { snapshot, listeners, warnings } = prepared;
         let config = Arc::clone(&snapshot.config);
         if self.admin.as_ref().map(|it| &it.wanted) != config.admin.address.as_ref() {
-            // The failed build may have made series in the metrics.
+            // The failed build may have added series to the metrics.
             let forget = |_: &_| reload::forget(&self.live, &snapshot, &self.live.load());
             self.admin = self.open_admin(&config).inspect_err(forget)?;
         }
@@ -301,10 +301,10 @@ impl Control {
         tending::resolve_new(&snapshot.groups).await;
         self.tending.update(&snapshot.groups);
         let generation = snapshot.generation;
-        // Their connections keep the last snapshot that has them.
+        // Connections of listeners that end keep the last snapshot that has their listener.
         let old = self.live.load();
         for listener in self.listeners.borrow().iter() {
-            // Another listener may take its name, and end before the last client of this one.
+            // Another listener may take over its name, and end before this one's last client.
             if !is_among(&listeners, listener) {
                 listener.last.store(Some(Arc::clone(&old)));
             }

@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use tokio::time::sleep;
 
 const DAY: i64 = 24 * 60 * 60;
-/// A certificate that ends within so many seconds is warned of.
+/// There is a warning for a certificate that ends within so many seconds.
 const SOON: i64 = 14 * DAY;
 
 const ENDED_STAPLE: &str = "an OCSP response has ended, and is stapled no more: fetch it again";

@@ -58,7 +58,7 @@ impl StartError {
         }
     }
 
-    /// For `POST /reload`: every error by its place, and all of it as text.
+    /// The errors for `POST /reload`: each with its place, and all of them as text.
     pub fn to_json(&self) -> Value {
         let errors: Vec<Value> = match self {
             Self::Config(error) if !error.diagnostics.is_empty() => {
@@ -149,8 +149,8 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     ended
 }
 
-/// As many descriptors as the system allows. The usual soft limit of 1024 is for programs that use
-/// `select`; here every connection takes one.
+/// Raises the limit to as many descriptors as the system allows. The usual soft limit of 1024 is
+/// for programs that use `select`; here every connection takes one.
 fn raise_file_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current == limit.maximum {

@@ -27,7 +27,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// Reading and building take seconds at most; a disk that hangs takes for ever.
+/// Reading and building take seconds at most. A disk that hangs takes for ever.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// The listeners of the new config. One with the same name and address is kept; one whose address
@@ -44,7 +44,7 @@ pub fn bind(
         if let Some(kept) = current.iter().find(is_kept) {
             return Ok(Arc::clone(kept));
         }
-        // No two listeners of a config have the same address, so the old one gives it up.
+        // No two listeners of a config have the same address, so the old listener gives it up.
         match current.iter().find(|it| it.address == wanted.address) {
             Some(old) => Ok(old.renamed(id, &wanted.name, &resources.metrics)),
             None => Listener::bind(
@@ -68,7 +68,8 @@ pub fn bind(
 /// Sets the options of the sockets that [`bind`] returned, by `config`.
 pub fn adjust(config: &config::Config, listeners: &[Arc<Listener>]) {
     for (wanted, listener) in zip(&config.listeners, listeners) {
-        // `proxy_protocol.timeout` counts from the connection: it must be taken at once.
+        // `proxy_protocol.timeout` counts from the connection, so the connection must be taken at
+        // once.
         listener.defer(wanted.defer_accept && wanted.proxy_protocol.is_none());
         if let Err(error) = listener.set_mode(wanted.mode) {
             let (listener, address) = (&*listener.name, &listener.address);
@@ -83,7 +84,7 @@ pub struct PreparedConfig {
     pub snapshot: Snapshot,
     /// Its listeners, bound.
     pub listeners: Vec<Arc<Listener>>,
-    /// What the user should know all the same.
+    /// What the user should know although the config is valid.
     pub warnings: Vec<config::Diagnostic>,
 }
 
@@ -91,13 +92,13 @@ pub struct PreparedConfig {
 pub struct ReloadSource {
     /// The config.
     pub path: PathBuf,
-    /// It, and the files that the running config names.
+    /// The config's file, and the files that the running config names.
     pub files: Vec<PathBuf>,
-    /// What runs.
+    /// The running snapshot.
     pub previous: Arc<Snapshot>,
-    /// What it listens on.
+    /// The current listeners.
     pub current: Vec<Arc<Listener>>,
-    /// The process's.
+    /// The process's resources.
     pub resources: Arc<Resources>,
 }
 
@@ -115,7 +116,7 @@ pub struct Preparing {
 }
 
 impl Preparing {
-    /// Begins.
+    /// Begins to load and build.
     pub fn begin(source: ReloadSource) -> io::Result<Self> {
         let (tell, told) = oneshot::channel();
         let thread = thread::Builder::new().name("reload".into()).spawn(move || {
@@ -139,7 +140,7 @@ impl Preparing {
         }
     }
 
-    /// The thread, if the disk still holds it up.
+    /// The thread, if the disk still blocks it.
     pub fn stuck(self) -> Option<JoinHandle<()>> {
         self.thread
     }
@@ -158,7 +159,7 @@ pub fn hangs() -> StartError {
 /// Loads and builds; touches nothing that runs.
 fn prepare(source: &ReloadSource) -> Preparation {
     let ReloadSource { path, files, previous, current, resources } = source;
-    // Before the load, so that a change during the load counts as another one.
+    // Look before the load, so that a change during the load counts as another one.
     let seen = match watch::look(files) {
         Ok(seen) => seen,
         Err(error) => return (None, Err(StartError::System(error))),
@@ -175,9 +176,9 @@ fn prepare(source: &ReloadSource) -> Preparation {
 
 /// A reload under way.
 pub struct Reloading {
-    /// Why.
+    /// Why it was asked for.
     pub asked: Trigger,
-    /// What is to become of it.
+    /// The config that is being prepared.
     pub preparing: Preparing,
 }
 
@@ -190,7 +191,7 @@ pub struct Trigger {
 }
 
 impl Trigger {
-    /// Nobody waits for it.
+    /// A reload whose outcome nobody waits for.
     pub fn by(cause: &'static str) -> Self {
         Self { cause, reply: None }
     }

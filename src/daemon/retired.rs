@@ -10,14 +10,14 @@ use tokio::time::sleep;
 /// The time between two checks whether a snapshot is still in use.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Frees `replaced` on a thread of its own once it is no longer in use. Call this only when no new
-/// user of it can come.
+/// Frees `replaced`, on a thread of its own, once it is no longer in use. Call this only when no
+/// new user of it can come.
 pub fn retire<T: Send + Sync + 'static>(replaced: Arc<T>) {
     task::spawn(async move {
         while Arc::strong_count(&replaced) > 1 {
             sleep(LOOK).await;
         }
-        // Without a thread it is freed here, on the control thread.
+        // If there is no thread, it is freed here, on the control thread.
         let _ = thread::Builder::new().name("freeing".into()).spawn(move || drop(replaced));
     });
 }

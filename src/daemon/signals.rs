@@ -17,17 +17,17 @@ pub struct Signals {
 /// What a signal asks for.
 #[derive(PartialEq, Eq)]
 pub enum SignalAsk {
-    /// The end.
+    /// Stop the daemon.
     Stop,
-    /// The config, anew.
+    /// Load the config again.
     Reload,
-    /// Log files that were moved away, anew.
+    /// Open log files again that were moved away.
     ReopenLogs,
 }
 
 impl Signals {
-    /// Receives signals from now on. Make it first of all: then a signal that comes during the
-    /// start is handled after it.
+    /// Receives signals from now on. Make it before anything else: then a signal that comes during
+    /// the start is handled after it.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
@@ -37,7 +37,7 @@ impl Signals {
         })
     }
 
-    /// The next one.
+    /// Waits for the next signal.
     pub async fn next(&mut self) -> SignalAsk {
         tokio::select! {
             _ = self.terminate.recv() => SignalAsk::Stop,

@@ -7,7 +7,7 @@ use crate::{cache::store::Sweep, snapshot::Live};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::sleep;
 
-/// So often some steps are made; ten thousand take some five milliseconds.
+/// The time between two rounds of steps. Ten thousand steps take some five milliseconds.
 const PAUSE: Duration = Duration::from_secs(1);
 const STEPS: u32 = 10_000;
 

@@ -60,7 +60,7 @@ impl Tending {
                     });
                 }
                 if let Some(check) = group.health_check.as_ref().filter(|_| !member.terms.down) {
-                    // Any change of the check, or of how the server is reached, starts it anew.
+                    // If the check changes, or how the server is reached, the check starts anew.
                     let work = Work {
                         server: server.id(),
                         kind: TaskKind::Check(format!("{} {check:?}", member.reach.key())),
@@ -74,8 +74,9 @@ impl Tending {
         }
         for group in groups {
             let members = group.upstream.members();
-            // Without checks, as while a server is `down`, an earlier result no longer counts. And
-            // a new server no longer waits for its first check if the servers that worked are gone.
+            // Without checks, for example while a server is `down`, an earlier result no longer
+            // counts. And a new server no longer waits for its first check if the servers that
+            // worked are gone.
             let unchecked = group.health_check.is_none();
             let alone = !members.iter().any(works);
             for Member { server, terms, .. } in members {

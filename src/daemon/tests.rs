@@ -45,14 +45,14 @@ fn loaded() -> config::Loaded {
     config::parse(CONFIG, Path::new("test.toml"), &|_| None).expect("a valid config")
 }
 
-/// One request on a connection of its own; what came until the end.
+/// Sends one request on a new connection; returns what came until the end.
 fn ask(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("connects");
     stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
     let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).expect("sends");
     let mut answer = String::new();
-    // A reset is an end, too.
+    // A reset is an end as well.
     let _ = stream.read_to_string(&mut answer);
     answer
 }
@@ -134,7 +134,7 @@ impl Filter for Bomb {
     }
 }
 
-/// What a filter may do beside letting a request pass.
+/// Besides letting a request pass, a filter may answer it or wait.
 fn a_filter_may_answer_and_wait(address: SocketAddr, live: &Live) {
     let begins = |path: &str, status: &str, words: &str, succeeded: &str| {
         let answer = ask(address, path);
@@ -199,7 +199,7 @@ fn a_request_that_panics_ends_its_connection_alone() {
     assert_eq!(hear.blocking_recv(), Some(worker::WorkerEnd::Stopped(0)));
 }
 
-/// By HTTP/2 it ends its stream, and no other.
+/// In HTTP/2, a panic ends its own stream and no other.
 fn ends_a_stream_alone(address: SocketAddr) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

@@ -35,11 +35,11 @@ const LOOK: Duration = Duration::from_secs(5);
 /// A check that takes longer is logged.
 const HANGS: Duration = Duration::from_secs(5);
 
-/// Larger files, as databases of countries, are told apart by their size and times: they can't be read
-/// every few seconds.
+/// Larger files, such as databases of countries, are compared by size and times only: they can't be
+/// read every few seconds.
 const LARGE: u64 = 1 << 20;
 
-/// What every file held, by a hash.
+/// The contents of every file, as a hash.
 pub type Seen = HashMap<PathBuf, u64>;
 
 /// The contents of the files now. An error means that they can't be read for lack of descriptors or
@@ -52,18 +52,18 @@ pub fn look(files: &[PathBuf]) -> io::Result<Seen> {
 pub struct Watch {
     tell: Sender<Message>,
     changes: mpsc::UnboundedReceiver<u64>,
-    /// How often the files were set. Changes that were found before the last time do not count.
+    /// How often the files were set. A change that was found before the last time does not count.
     epoch: u64,
-    /// Since when the thread looks at the disk.
+    /// Since when the thread has been looking at the disk.
     looking: Arc<Mutex<Option<Instant>>>,
-    /// Whether that was told to last too long.
+    /// Whether it was logged that the look takes too long.
     hangs: bool,
 }
 
 enum Message {
     /// The system says that something has changed.
     Hint,
-    /// Other files, and what was loaded of them, as far as that is known.
+    /// The files to watch from now on, and their contents when they were loaded, if known.
     Files(u64, Vec<PathBuf>, Option<Seen>),
     End,
 }
@@ -89,11 +89,11 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Watches these files from now on, for contents that differ from `loaded`; if that is unknown,
-    /// from those seen last.
+    /// Watches these files from now on, for contents that differ from `loaded`, or from those seen
+    /// last if `loaded` is unknown.
     pub fn set(&mut self, files: Vec<PathBuf>, loaded: Option<Seen>) {
         self.epoch += 1;
-        // The thread ends no sooner than this.
+        // This can't fail: the watching thread does not end before `self`.
         let _ = self.tell.send(Message::Files(self.epoch, files, loaded));
     }
 
@@ -145,7 +145,7 @@ fn watcher(tell: Sender<Message>) -> Option<(RecommendedWatcher, Arc<AtomicBool>
     Some((watcher.ok()?, hinted))
 }
 
-/// The thread's part.
+/// What the watching thread has.
 struct Looker {
     /// Whether the system has reported a change since the last look.
     watcher: Option<(RecommendedWatcher, Arc<AtomicBool>)>,
@@ -168,8 +168,8 @@ impl Looker {
                     if number == 1 {
                         continue;
                     }
-                    // What has changed since they were loaded may have been hinted at before. Where
-                    // reloads follow each other faster, only the last one needs the look.
+                    // A hint about a change since the load may have come earlier, so look again. If
+                    // more reloads follow soon, only the last one needs the look.
                     next = messages.recv_timeout(SETTLE).ok().map(Ok);
                     if next.is_some() {
                         continue;
@@ -177,14 +177,14 @@ impl Looker {
                 }
                 Ok(Message::Hint) => {
                     thread::sleep(SETTLE);
-                    // What comes from now on needs another look.
+                    // A change from now on needs another look.
                     if let Some((_, hinted)) = &self.watcher {
                         hinted.store(false, Relaxed);
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            // What was told is dealt with when the files are set next.
+            // A change that was reported is dealt with when the files are set next.
             if !told && self.busy(|it| it.has_news()) {
                 told = true;
                 let _ = self.changed.send(epoch);
@@ -192,7 +192,7 @@ impl Looker {
         }
     }
 
-    /// Does what the disk may hold up.
+    /// Does work that a disk may block.
     fn busy<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
         let looking = Arc::clone(&self.looking);
         let set = |since| *looking.lock().unwrap_or_else(PoisonError::into_inner) = since;
@@ -203,7 +203,7 @@ impl Looker {
     }
 
     fn has_news(&self) -> bool {
-        // A want of descriptors is no change.
+        // A lack of descriptors is not a change.
         self.seen.iter().any(|(file, held)| fingerprint(file).is_ok_and(|now| now != *held))
     }
 

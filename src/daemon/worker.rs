@@ -1,4 +1,4 @@
-//! Worker threads: one runtime each, on one core each; the only place that knows of cores.
+//! Worker threads: one runtime each, on one core each. No other file knows about cores.
 //!
 //! Owns: the threads, and their replacement when one dies. May touch: [`crate::client`],
 //! [`crate::http1`], [`crate::message`], [`crate::proxy`], [`crate::snapshot`], [`crate::task`].
@@ -20,8 +20,8 @@ use tokio::{
     time::interval,
 };
 
-/// At most so many threads of a worker wait for disks. With tokio's limit of 512, clients that ask
-/// for files all at once could make 512 threads of some 80 KiB each.
+/// At most so many of a worker's threads wait for disks. With tokio's limit of 512, clients that
+/// ask for many files at once could cause 512 threads of some 80 KiB each.
 const DISK_THREADS: usize = 64;
 
 /// What the workers are told.
@@ -36,13 +36,13 @@ pub struct Orders {
 /// How a worker ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum WorkerEnd {
-    /// As it was told.
+    /// It stopped as it was told.
     Stopped(usize),
-    /// By a panic.
+    /// It panicked.
     Died(usize),
 }
 
-/// Starts the worker `index`; `ended` hears when it is over.
+/// Starts the worker `index`. `ended` receives how it has ended.
 pub fn start(
     index: usize,
     live: Arc<Live>,
@@ -74,7 +74,7 @@ pub fn start(
     })
 }
 
-/// Runs `work` on a thread that reports how it ended, also by a panic.
+/// Runs `work` on a thread that reports how it ended, even after a panic.
 fn spawn(
     index: usize,
     ended: mpsc::UnboundedSender<WorkerEnd>,
@@ -141,7 +141,8 @@ async fn work(proxy: Arc<Proxy>, mut orders: Orders) {
             changed = orders.listeners.changed() => if changed.is_err() { return },
             _ = orders.stop.wait_for(|stop| *stop) => break,
             Some(Err(error)) = accepting.join_next() => {
-                // A worker that accepts on only some listeners is worse than a new worker.
+                // A worker that accepts on only some listeners is worse than a new worker, so end
+                // this one.
                 if error.is_panic() {
                     std::panic::resume_unwind(error.into_panic());
                 }

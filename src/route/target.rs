@@ -25,7 +25,7 @@ const NOT_IN_PATH: &AsciiSet = &CONTROLS
 /// Characters that a request line must not have, or that would end the target (`#`).
 const NOT_IN_REQUEST_LINE: &AsciiSet = &CONTROLS.add(b' ').add(b'#');
 
-/// How many dot segments a path may have before a prefix in it is no longer found.
+/// How many dot segments there may be before the end of a prefix.
 const MORE_SEGMENTS: usize = 16;
 
 /// `strip_prefix` and `rewrite`.

@@ -119,7 +119,7 @@ pub fn build(
     })
 }
 
-/// A cache that both configs have keeps what is stored, also with another size.
+/// A cache that both configs have keeps what is stored, even if its size changes.
 fn caches(config: &Config, previous: Option<&Snapshot>) -> Vec<Arc<Cache>> {
     let known = previous.map_or(&[][..], |it| &it.caches[..]);
     let cache = |wanted: &config::Cache| {
@@ -292,7 +292,7 @@ fn member(wanted: &config::Server, server: Arc<Server>, reach: Arc<Reach>) -> Me
     Member { server, reach, terms: wanted.terms }
 }
 
-/// One that is `checked` gets no requests before its first check has passed.
+/// A new server. One that is `checked` gets no requests before its first check has passed.
 fn new_server(upstream: &str, wanted: &config::Server, checked: bool) -> Arc<Server> {
     let server = Server::new(upstream, &wanted.address);
     if checked {

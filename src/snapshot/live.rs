@@ -35,7 +35,7 @@ pub struct Live {
     pub metrics: Arc<Metrics>,
     /// The process's time.
     pub clock: Clock,
-    /// For clients.
+    /// The places for client connections.
     pub seats: Arc<Seats>,
     started: Instant,
     phase: AtomicU8,
@@ -78,7 +78,7 @@ impl Live {
         self.current.swap(Arc::new(snapshot))
     }
 
-    /// Since the start.
+    /// The time since the start.
     pub fn uptime(&self) -> Duration {
         self.started.elapsed()
     }
@@ -92,7 +92,7 @@ impl Live {
         }
     }
 
-    /// Tells what the process is doing from now on.
+    /// Sets what the process is doing from now on.
     pub fn set_phase(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Release);
     }
@@ -104,7 +104,7 @@ pub struct Resources {
     pub metrics: Arc<Metrics>,
     /// The process's time.
     pub clock: Clock,
-    /// One for the whole process, so that a client's ticket is good after a reload.
+    /// One ticket producer for the whole process, so that a client's ticket is good after a reload.
     pub tickets: Arc<dyn ProducesTickets>,
     /// For TLS to servers.
     pub roots: SystemRoots,
@@ -114,7 +114,7 @@ pub struct Resources {
 }
 
 impl Resources {
-    /// For one process.
+    /// The resources of one process.
     pub fn new(workers: usize) -> Result<Self, rustls::Error> {
         Ok(Self {
             metrics: Metrics::new(),

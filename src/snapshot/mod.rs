@@ -42,9 +42,9 @@ pub struct Snapshot {
     pub router: Router,
     /// Who may speak for a client.
     pub trusted_proxies: AddressSet,
-    /// Which fields they write.
+    /// Which fields the trusted proxies write.
     pub believed: Believed,
-    /// Whether some server is told of both ends of a client's connection.
+    /// Whether any server is told of both ends of a client's connection.
     pub announces: bool,
     /// Every upstream once, in the order of the config.
     pub groups: Vec<Arc<Group>>,
@@ -54,7 +54,8 @@ pub struct Snapshot {
     pub databases: Databases,
     /// Where requests are logged.
     pub access_log: Option<Arc<AccessLog>>,
-    /// What it was built from; for the next build and the control thread, never for a request.
+    /// The config that it was built from. The next build and the control thread read it, requests
+    /// never.
     pub config: Arc<config::Config>,
 }
 

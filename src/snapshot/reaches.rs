@@ -19,24 +19,26 @@ use std::sync::Arc;
 /// Makes the reaches of one config.
 pub(super) struct Reaches<'a> {
     resources: &'a Resources,
-    /// Many servers have the same settings, whose files are read once.
+    /// What was read of the files. Many servers have the same settings, and their files are read
+    /// once.
     prepared: Vec<(ServerTlsWanted, PreparedTls)>,
 }
 
 impl<'a> Reaches<'a> {
-    /// None yet.
+    /// Starts with no reach.
     pub(super) fn new(resources: &'a Resources) -> Self {
         Self { resources, prepared: Vec::new() }
     }
 
-    /// How a server is reached: as before where nothing has changed, so that its connections go on.
+    /// How a server is reached. If nothing has changed, it is the old reach, so that its
+    /// connections are kept.
     pub(super) fn reach(
         &mut self,
         (upstream, server): (&config::Upstream, &config::Server),
         before: Option<&Arc<Reach>>,
     ) -> Result<Arc<Reach>, TlsError> {
         let speaks = match upstream.protocol {
-            // In an upstream with TLS, a server may have none.
+            // In an upstream with TLS, single servers may have no TLS.
             config::Protocol::Auto if server.tls.is_none() => Speaks::Http1,
             config::Protocol::Auto => Speaks::Either,
             config::Protocol::Http1 => Speaks::Http1,

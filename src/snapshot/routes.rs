@@ -42,7 +42,7 @@ fn directories(previous: Option<&Snapshot>) -> Vec<Arc<Files>> {
 pub(super) struct Compiler<'a> {
     upstreams: HashMap<&'a str, (&'a config::Upstream, &'a Arc<Group>)>,
     directories: Vec<Arc<Files>>,
-    /// The last of each upstream, and what it was made of.
+    /// The last `Forward` of each upstream, and the route that it was made for.
     forwards: HashMap<&'a str, (&'a config::Route, Arc<Forward>)>,
     trusted_fields: config::TrustedFields,
     caches: &'a [Arc<Cache>],
@@ -51,7 +51,7 @@ pub(super) struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    /// `upstreams` by name; directories that `previous` serves, too, keep their hot files.
+    /// `upstreams` are by name. Directories that `previous` serves, too, keep their hot files.
     pub(super) fn new(
         upstreams: HashMap<&'a str, (&'a config::Upstream, &'a Arc<Group>)>,
         previous: Option<&Snapshot>,
@@ -64,7 +64,7 @@ impl<'a> Compiler<'a> {
         Self { upstreams, directories, forwards, trusted_fields, caches, databases, resources }
     }
 
-    /// One route.
+    /// Compiles one route.
     pub(super) fn route(&mut self, wanted: &'a config::Route) -> Route {
         let name: Arc<str> = wanted.name.as_str().into();
         Route {

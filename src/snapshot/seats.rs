@@ -2,7 +2,8 @@
 //!
 //! Owns: their number, on all listeners together. May touch: nothing outside this room. Without a
 //! limit, clients could take every descriptor, and none would be left for servers or for a reload's
-//! files. So half of the descriptors is kept for these. `client::listener` asks before it accepts.
+//! files. So clients get at most half of the descriptors. `client::listener` asks before it
+//! accepts.
 
 use rustix::process::{Resource, getrlimit};
 use std::{
@@ -29,7 +30,7 @@ pub struct Seats {
     most: usize,
     taken: AtomicUsize,
     freed: Notify,
-    /// When it was last logged that all are taken; 0 is never.
+    /// When it was last logged that all places are taken; 0 means never.
     told: AtomicU64,
 }
 
@@ -37,7 +38,7 @@ pub struct Seats {
 pub struct Seat(Arc<Seats>);
 
 impl Seats {
-    /// As many as the limit of open files has room for.
+    /// As many places as the limit of open files has room for.
     pub fn by_limit(workers: usize, listeners: usize) -> Arc<Self> {
         let limit = getrlimit(Resource::Nofile).current;
         let limit = limit.map_or(usize::MAX, |it| usize::try_from(it).unwrap_or(usize::MAX));
@@ -49,19 +50,19 @@ impl Seats {
         Arc::new(Self { most, taken, freed: Notify::new(), told })
     }
 
-    /// How many there are.
+    /// How many places there are.
     pub fn most(&self) -> usize {
         self.most
     }
 
-    /// Takes a place, also if there is none left: a connection that has been accepted is kept.
+    /// Takes a place, even if none is left: a connection that has been accepted is kept.
     pub fn take(self: &Arc<Self>) -> Seat {
         self.taken.fetch_add(1, Relaxed);
         Seat(Arc::clone(self))
     }
 
-    /// Whether all are taken, at `now` on the process's clock. If so, a warning is logged now and
-    /// then.
+    /// Whether all places are taken, at `now` on the process's clock. If so, a warning is logged
+    /// now and then.
     pub fn are_taken(&self, now: u64) -> bool {
         if self.taken.load(Relaxed) < self.most {
             return false;
@@ -78,7 +79,7 @@ impl Seats {
         true
     }
 
-    /// Waits until one is free, but not for long.
+    /// Waits until a place is free, but not for long.
     pub async fn freed(&self) {
         let _ = tokio::time::timeout(Duration::from_secs(1), self.freed.notified()).await;
     }
@@ -86,7 +87,7 @@ impl Seats {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        // Nobody waits while there are others.
+        // Nobody waits if other places were free.
         if self.0.taken.fetch_sub(1, Relaxed) >= self.0.most {
             self.0.freed.notify_one();
         }

@@ -101,13 +101,13 @@ impl Certificates {
             };
             let same = map.entry(name.to_owned()).or_default();
             same.push(index);
-            // ECDSA first, in any order of the config: it costs us a tenth of RSA, and is shorter
-            // for clients.
+            // Put ECDSA first, whatever the order of the config: it costs us a tenth of RSA, and
+            // sends less to clients.
             same.sort_by_key(|index| !self.all[*index].is_ecdsa());
         }
     }
 
-    /// When each of them holds.
+    /// When each certificate holds.
     pub fn lifetimes(&self) -> impl Iterator<Item = &Lifetime> {
         self.all.iter().map(|it| &it.lifetime)
     }
@@ -174,8 +174,8 @@ impl ResolvesServerCert for Certificates {
 }
 
 impl LoadedCertificate {
-    /// With its OCSP response until that ends. Clients refuse a response that has ended, and accept
-    /// none at all.
+    /// The certificate, with its OCSP response until that ends. Clients refuse a response that has
+    /// ended, but accept a certificate without one.
     fn now(&self) -> Arc<CertifiedKey> {
         match &self.stapled {
             Some(it) if UnixTime::now().as_secs() as i64 <= it.ends => Arc::clone(&it.key),
@@ -188,8 +188,8 @@ impl LoadedCertificate {
     }
 }
 
-/// Nothing if the response is not for this certificate, or has ended. The config's check warns of
-/// that.
+/// The response to staple; `None` if it is not for this certificate, or has ended. The config's
+/// check warns of that.
 fn stapled(key: &CertifiedKey, leaf: &X509Certificate<'_>, file: &Path) -> Option<Stapled> {
     let der = std::fs::read(file).ok()?;
     let life = staple::read(&der, leaf.raw_serial()).ok()?;

@@ -27,7 +27,7 @@ pub struct ClientsFiles<'a> {
 #[derive(Clone, Debug)]
 pub struct Clients {
     pub(super) verifier: Arc<dyn ClientCertVerifier>,
-    /// What the files say, as a hash.
+    /// A hash of what the files say.
     pub(super) scope: [u8; 32],
 }
 

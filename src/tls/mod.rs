@@ -51,7 +51,7 @@ pub struct ListenerTlsWanted {
     pub only_tls13: bool,
     /// Whether it offers HTTP/2.
     pub http2: bool,
-    /// By which sessions are resumed.
+    /// Makes the tickets by which sessions are resumed.
     pub tickets: Arc<dyn ProducesTickets>,
 }
 

@@ -17,7 +17,7 @@ use std::{fmt, path::Path, sync::Arc};
 const LIFE: u32 = 24 * 60 * 60;
 const NAME: usize = 16;
 
-/// Tickets by the keys in a file.
+/// Makes tickets with the keys in a file.
 pub fn from_file(path: &Path) -> Result<Arc<dyn ProducesTickets>, TlsError> {
     let text = std::fs::read(path).map_err(|error| TlsError::of(path, &error))?;
     let keys = parse(&text).map_err(|fault| TlsError::of(path, &format!("it {fault}")))?;
@@ -26,7 +26,7 @@ pub fn from_file(path: &Path) -> Result<Arc<dyn ProducesTickets>, TlsError> {
     Ok(Arc::new(SharedKeys { keys }))
 }
 
-/// The first encrypts, all decrypt.
+/// The first key encrypts, all keys decrypt.
 struct SharedKeys {
     keys: Vec<SharedKey>,
 }
@@ -37,7 +37,8 @@ struct SharedKey {
 }
 
 impl SharedKey {
-    /// The encryption key and the name that everybody can read are derived separately from the key.
+    /// Two values are derived from the key: the key that encrypts, and the name that everybody can
+    /// read.
     fn new(key: &TicketKey) -> Option<Self> {
         let key = HmacKey::new(HMAC_SHA256, key);
         let mut name = [0; NAME];

@@ -29,9 +29,9 @@ pub struct ServerTlsWanted {
     pub ca: Option<PathBuf>,
     /// Our own chain and key, for servers that ask for them.
     pub own: Option<(PathBuf, PathBuf)>,
-    /// Whether any certificate will do.
+    /// Whether any certificate is accepted.
     pub insecure: bool,
-    /// SHA-256 of the accepted public keys; empty: any key.
+    /// SHA-256 of the accepted public keys; if empty, any key is accepted.
     pub pins: Vec<[u8; 32]>,
 }
 
@@ -57,7 +57,7 @@ impl SystemRoots {
         Arc::clone(&found.roots)
     }
 
-    /// What the user should know of those that were read.
+    /// What the user should know about the authorities that were read.
     pub fn faults(&self) -> &[String] {
         self.0.get().map_or(&[], |found| &found.faults)
     }
@@ -135,7 +135,7 @@ impl PreparedTls {
     }
 
     /// The settings for one server. Its certificate must have this `name`. A session is good only
-    /// at its own server, so each has its own store.
+    /// at its own server, so each server has its own store.
     pub fn for_server(&self, name: &str) -> Result<ServerHandshakes, TlsError> {
         let server = ServerName::try_from(name.to_owned())
             .map_err(|error| TlsError(format!("`{name}` is not a name of a server: {error}")))?;
@@ -163,13 +163,13 @@ struct MadeOf {
 }
 
 impl ServerHandshakes {
-    /// Whether the server may be anybody.
+    /// Whether the server's identity is not checked.
     pub fn is_unverified(&self) -> bool {
         self.made_of.wanted.insecure && self.made_of.wanted.pins.is_empty()
     }
 }
 
-/// Whether they were made of the same settings and the same files.
+/// Whether both were made from the same settings and the same files.
 impl PartialEq for ServerHandshakes {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name && self.made_of == other.made_of

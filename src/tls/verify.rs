@@ -25,14 +25,14 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 /// Whether a server is who it should be.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    /// `None`: any authority may have signed its certificate.
+    /// Checks the chain and the name; `None`: any authority may have signed the certificate.
     chain: Option<Arc<WebPkiServerVerifier>>,
-    /// SHA-256 of public keys; empty: any.
+    /// SHA-256 of the accepted public keys; if empty, any key is accepted.
     pins: Vec<[u8; 32]>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-/// A server has another public key than those that are pinned.
+/// The server has a public key that is not among the pinned ones.
 #[derive(Debug)]
 pub(super) struct NotPinned(String);
 
@@ -84,7 +84,7 @@ impl ServerCertVerifier for Verifier {
         Ok(ServerCertVerified::assertion())
     }
 
-    // The server must have the certificate's key in any case.
+    // In any case the server must prove that it has the certificate's key.
     fn verify_tls12_signature(
         &self,
         message: &[u8],
@@ -108,7 +108,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// By the hash function that one of TLS's cipher suites has.
+/// SHA-256, by the hash function of one of TLS's cipher suites.
 pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
     if let SupportedCipherSuite::Tls13(suite) = TLS13_AES_128_GCM_SHA256 {

@@ -21,8 +21,8 @@ pub fn handshake(error: &io::Error) -> String {
     }
 }
 
-/// Why the server refused a handshake that had ended for us: in TLS 1.3 it checks our certificate
-/// after that.
+/// Why the server refused a handshake that had ended for us: TLS 1.3 servers check our certificate
+/// only after that.
 pub fn late_refusal(error: &io::Error) -> Option<String> {
     let error = error.get_ref()?.downcast_ref()?;
     match error {
@@ -97,7 +97,7 @@ fn certificate(error: &CertificateError) -> String {
     }
 }
 
-/// The names in `DnsName("a.b")` and `IpAddress(1.2.3.4)`, which is how rustls gives them.
+/// The names within `DnsName("a.b")` and `IpAddress(1.2.3.4)`, which is how rustls writes them.
 fn name_alone(name: &str) -> &str {
     let inside = name.split_once('(').and_then(|(_, it)| it.strip_suffix(')'));
     inside.map_or(name, |it| it.trim_matches('"'))

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 impl Control {
     /// Stops: first the load balancer in front is told (`/ready`), then no new connections are
-    /// taken, then the existing ones end. A second signal ends it at once.
+    /// taken, then the existing ones end. A second signal ends everything at once.
     pub(super) async fn drain(mut self, mut signals: Signals) {
         let config = Arc::clone(&self.live.load().config);
         self.live.set_phase(Phase::Draining);
@@ -34,7 +34,7 @@ impl Control {
             () = self.finish(delay, limit) => {}
             () = second_signal => tracing::warn!("a second signal: ending at once"),
         }
-        // So that no file of a socket is left.
+        // Drain all listeners, so that no socket file is left.
         self.publish(Vec::new());
         if let Some(log) = &self.live.load().access_log {
             log.finish();
@@ -52,7 +52,7 @@ impl Control {
         let mut running = self.resources.workers;
         while running > 0 {
             if timeout_at(closing + limit, self.ended.recv()).await.is_err() {
-                // The connections that are left may be of silent clients.
+                // The connections that are left may belong to silent clients.
                 match self.live.metrics.in_flight.get() {
                     0 => tracing::warn!("shutdown_timeout is over; idle connections were left"),
                     open => {
