@@ -80,8 +80,8 @@ pub async fn shake(
         Ok(shaken) => Some(shaken),
         Err((_, stream)) => {
             if reason == "client_certificate" {
-                // Its request may have come already: closing now would reset the connection, and the
-                // client would not learn why.
+                // Its request may have come already: closing now would reset the connection, and
+                // the client would not learn why.
                 let _ = timeout(LAST, Stream::Plain(stream).linger()).await;
             }
             None

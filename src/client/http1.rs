@@ -339,8 +339,8 @@ impl Http1 {
         // client, by its limits, a reload or a stop, and by what answered.
         let mut closes = closes || service.is_closing() || service.listener().is_draining();
         closes |= response.close;
-        // RFC 9112 §9.3: no persistent connection with an HTTP/1.0 client, because proxies of its own
-        // may not understand it.
+        // RFC 9112 §9.3: no persistent connection with an HTTP/1.0 client, because proxies of its
+        // own may not understand it.
         closes |= form.http10;
         // A request's body that was not read ends the connection, unless all of it has arrived.
         closes |= giver

@@ -54,7 +54,7 @@ pub struct Http1Socket {
 pub enum Ahead {
     /// A part of the request's body was handed over.
     Given,
-    /// [`AHEAD`] bytes are waiting, so no more is read.
+    /// As many bytes are waiting as are read ahead, so no more is read.
     Full,
 }
 

@@ -30,7 +30,7 @@ pub enum Http2End {
 
 /// A client has been told that it may send no more requests.
 struct Goodbye {
-    /// In the clock's milliseconds.
+    /// When it was said, in the clock's milliseconds.
     said: u64,
     /// How many requests there had been when the client must have read the goodbye.
     heard: Option<u64>,
@@ -68,7 +68,7 @@ pub struct Patience<'a> {
 }
 
 impl<'a> Patience<'a> {
-    /// With a connection that begins.
+    /// The patience with a connection that begins.
     pub fn new(activity: &'a Activity, settings: &'a ConnectionSettings) -> Self {
         let alarm = Alarm::new(Instant::now(), Duration::from_millis(settings.waits.shortest()));
         Self { activity, settings, alarm, rests: false, goodbye: None }

@@ -59,7 +59,7 @@ pub struct Question {
 }
 
 impl Question {
-    /// By a request with this head.
+    /// What a request with this head asks for.
     pub fn by(head: &Head) -> Self {
         Self { head_only: head.method == Method::HEAD, tunnel: head.protocols.is_some() }
     }
@@ -161,8 +161,8 @@ impl Answering {
                     return Poll::Ready(end);
                 }
             }
-            // More than there is room for would wait within h2, which forgets to send it when another
-            // stream gives room back.
+            // More than there is room for would wait within h2, which forgets to send it when
+            // another stream gives room back.
             let data = self.left.split_to(self.left.len().min(room));
             if data.is_empty() {
                 continue;

@@ -277,7 +277,7 @@ impl Control {
             }
         }
         if let Some(reply) = reply {
-            // The other side may be gone.
+            // The side that asked may be gone.
             let _ = reply.send(outcome.map_err(|it| it.to_json()));
         }
     }

@@ -184,9 +184,9 @@ pub struct Reloading {
 
 /// Why there is a reload.
 pub struct Trigger {
-    /// For the log.
+    /// The cause, in words for the log.
     pub cause: &'static str,
-    /// Who is to be told of the outcome.
+    /// Where to send the outcome.
     pub reply: Option<oneshot::Sender<Result<u64, Value>>>,
 }
 

@@ -24,7 +24,7 @@ impl ResponseForm {
     /// For received bytes that were no request, so that nothing is known.
     pub const UNREAD: Self = Self { head_only: false, http10: false, trailers: false };
 
-    /// From a request's head.
+    /// The form that a request's head asks for.
     pub fn by(head: &RequestHead) -> Self {
         Self {
             head_only: head.head.method == Method::HEAD,

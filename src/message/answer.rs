@@ -19,7 +19,7 @@ pub struct Answer<B> {
 }
 
 impl<B> Answer<B> {
-    /// With a body, and no fields yet.
+    /// An answer with a body, and no fields yet.
     pub fn new(status: StatusCode, body: B) -> Self {
         Self { status, fields: Fields::default(), body, close: false, ahead: 0 }
     }
@@ -31,7 +31,7 @@ impl<B> Answer<B> {
         self
     }
 
-    /// The same with another body.
+    /// The same answer with another body.
     pub fn map<C>(self, change: impl FnOnce(B) -> C) -> Answer<C> {
         let Self { status, fields, body, close, ahead } = self;
         Answer { status, fields, body: change(body), close, ahead }

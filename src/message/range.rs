@@ -22,7 +22,8 @@ pub enum AskedRange {
     Unsatisfiable,
 }
 
-/// The range of a request. Only GET has ranges (RFC 9110 §14.2); several `Range` fields count as none.
+/// The range of a request. Only GET has ranges (RFC 9110 §14.2). Several `Range` fields count as
+/// none.
 pub fn of(method: &Method, headers: &HeaderMap, current: &Validators, length: u64) -> AskedRange {
     let mut fields = headers.get_all(RANGE).iter();
     match (fields.next(), fields.next()) {

@@ -5,7 +5,7 @@
 use super::maker::Maker;
 use prometheus::{IntCounterVec, IntGaugeVec};
 
-/// Of every cache.
+/// The metrics of every cache.
 pub struct CacheMetrics {
     /// `sheave_cache_requests_total`.
     pub requests: IntCounterVec,

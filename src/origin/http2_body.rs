@@ -156,7 +156,8 @@ impl Http2Body {
         }
     }
 
-    /// The server has sent everything. Unless it is a tunnel, what is left of the request is not sent.
+    /// Notes that the server has sent everything. Unless it is a tunnel, the rest of the request is
+    /// not sent.
     fn end_down(&mut self) {
         self.down = false;
         if !self.tunnel {

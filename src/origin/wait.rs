@@ -11,11 +11,11 @@ use std::time::Duration;
 /// What a wait is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// For the server to take bytes.
+    /// The server has to take bytes.
     Send,
-    /// For the client to send some of its body.
+    /// The client has to send more of its body.
     Client,
-    /// For the response's head.
+    /// The response's head has to come.
     Head,
 }
 

@@ -18,7 +18,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 pub struct Refusal {
     /// The answer's status.
     pub status: StatusCode,
-    /// In one word, for log and metrics.
+    /// The reason in one word, for log and metrics.
     pub reason: &'static str,
     /// `Retry-After`, in seconds.
     pub retry_after: Option<u64>,

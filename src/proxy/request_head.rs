@@ -2,7 +2,7 @@
 //!
 //! Owns: which fields pass, and which are replaced. May touch: [`crate::http1`],
 //! [`crate::message`], [`crate::origin`], [`crate::upstream`]. The rules are the same for HTTP/1
-//! and HTTP/2 ([`super::field_sink`]); what is for one connection only is each protocol's. Next:
+//! and HTTP/2 (`field_sink`); what is for one connection only is each protocol's. Next:
 //! [`crate::origin::exchange`] sends it, or [`crate::origin::http2`].
 
 use super::{

@@ -45,7 +45,7 @@ pub struct Respond {
 pub enum Wording {
     /// The same for all requests.
     Fixed(Bytes),
-    /// With variables.
+    /// A text with variables.
     Template(Template),
 }
 

@@ -106,7 +106,7 @@ pub struct Resources {
     pub clock: Clock,
     /// One ticket producer for the whole process, so that a client's ticket is good after a reload.
     pub tickets: Arc<dyn ProducesTickets>,
-    /// For TLS to servers.
+    /// The system's authorities, for TLS to servers.
     pub roots: SystemRoots,
     /// Threads that serve requests.
     pub workers: usize,

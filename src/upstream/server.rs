@@ -270,7 +270,7 @@ fn is_unix(address: &str) -> bool {
 /// A server's state, with details.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerStatus {
-    /// In one word.
+    /// The state in one word.
     pub state: ServerState,
     /// Why it is in this state, unless it gets requests.
     pub reason: Option<Cow<'static, str>>,
