@@ -57,7 +57,7 @@ pub async fn accept(listener: Arc<Listener>, proxy: Arc<Proxy>, alive: mpsc::Sen
 async fn backlog(listener: &Listener, worker: usize) -> Option<(Backlog, bool)> {
     let open = || {
         let Some(socket) = listener.socket(worker)? else { return Ok(None) };
-        // Not so if it is bound to a loopback address.
+        // False if the socket is bound to a loopback address.
         let paced = loopback::is_paced(&socket);
         io::Result::Ok(Some((Backlog::new(socket)?, paced)))
     };

@@ -252,8 +252,8 @@ impl Activity {
 mod tests {
     use super::*;
 
-    /// Whether it counts as a flood if, in each of some rounds, so many requests are answered and
-    /// so many given up.
+    /// Whether it is a flood if, in each of so many rounds, so many requests are answered and so
+    /// many are given up.
     fn floods(rounds: usize, answered: usize, given_up: usize, streams: u32) -> bool {
         let activity = Activity::new(Clock::start(), streams);
         for number in 0..rounds * (answered + given_up) {

@@ -37,7 +37,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// While draining, an idle connection stays open for so many milliseconds, for a request that may
+/// While draining, an idle connection stays open for this many milliseconds, because a request may
 /// be on its way.
 const LAST_CALL: u64 = 1000;
 

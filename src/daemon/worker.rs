@@ -20,7 +20,7 @@ use tokio::{
     time::interval,
 };
 
-/// At most so many of a worker's threads wait for disks. With tokio's limit of 512, clients that
+/// At most this many threads of a worker wait for disks. With tokio's limit of 512, clients that
 /// ask for many files at once could cause 512 threads of some 80 KiB each.
 const DISK_THREADS: usize = 64;
 

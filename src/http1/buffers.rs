@@ -26,7 +26,7 @@ pub const LARGE: usize = 256 * 1024;
 /// Blocks come in five sizes, each twice the one before.
 const SIZES: usize = 5;
 
-/// At most so many free blocks of each size are kept: about as many as a busy worker uses at a
+/// At most this many free blocks of each size are kept: about as many as a busy worker uses at a
 /// time, two for each request with a body.
 const KEPT: [usize; SIZES] = [128, 32, 16, 16, 16];
 
@@ -35,9 +35,9 @@ fn size_for(bytes: usize) -> usize {
     (bytes.min(LARGE).div_ceil(SMALL).next_power_of_two().trailing_zeros()) as usize
 }
 
-/// The size of the whole block that so many bytes are read into. Code that may get no more than
-/// these reads with the whole block as room. A read that fills all of its room does not say whether
-/// more is there, and the next use of the socket asks in vain.
+/// The size of the whole block that so many bytes are read into. Read with this much room even if
+/// no more than `bytes` can come. A read that fills all of its room does not show that the socket
+/// is empty, so the next use of the socket would ask in vain.
 pub fn with_room(bytes: usize) -> usize {
     SMALL << size_for(bytes)
 }

@@ -1,4 +1,4 @@
-//! Interim responses on their way from a server to the client (RFC 9110 §15.2), as `103 Early
+//! Interim responses on their way from a server to the client (RFC 9110 §15.2), such as `103 Early
 //! Hints`.
 //!
 //! Owns: those that wait for the client's connection to send them. May touch: [`crate::http1`].
@@ -12,7 +12,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-/// At most so many wait for a slow client; further ones are dropped.
+/// At most this many wait for a slow client; further ones are dropped.
 const MOST: usize = 32;
 
 /// An interim response.

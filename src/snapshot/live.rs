@@ -73,7 +73,7 @@ impl Live {
         current
     }
 
-    /// Makes `snapshot` current for all later requests; returns the one before.
+    /// Makes `snapshot` current for all later requests. Returns the previous one.
     pub fn store(&self, snapshot: Snapshot) -> Arc<Snapshot> {
         self.current.swap(Arc::new(snapshot))
     }

@@ -13,7 +13,7 @@ use aws_lc_rs::{
 use rustls::{pki_types::UnixTime, server::ProducesTickets};
 use std::{fmt, path::Path, sync::Arc};
 
-/// Seconds that a ticket is good for.
+/// A ticket is good for this many seconds.
 const LIFE: u32 = 24 * 60 * 60;
 const NAME: usize = 16;
 

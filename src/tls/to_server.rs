@@ -1,4 +1,4 @@
-//! TLS to servers: from the wanted settings to those of rustls.
+//! TLS to servers: turns the wanted settings into rustls's settings.
 //!
 //! Owns: the settings, the authorities that are trusted, and one store of sessions per server. May
 //! touch: nothing outside this room. Built into a snapshot, never on a worker;

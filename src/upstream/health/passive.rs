@@ -94,7 +94,7 @@ pub struct Passive {
     word: AtomicU64,
     /// When a success takes the next sample of the attempts.
     next_sample: AtomicU64,
-    /// Failures since the last success.
+    /// Failures in a row, since the last success.
     in_a_row: AtomicU32,
     window: Mutex<Window>,
 }
