@@ -73,7 +73,7 @@ pub struct Facts {
     pub detail: Option<Box<str>>,
     /// What the cache did, if the route has one.
     pub cache: Option<&'static str>,
-    /// When the answer had been sent; `None`: the end is now.
+    /// When the answer had been sent; `None`: when the record is dropped.
     pub ended: Option<Instant>,
 }
 

@@ -76,7 +76,8 @@ impl Server {
         })
     }
 
-    /// Unique in the process, also over time: the key of connection pools.
+    /// Unique in the process, also over time. It tells the background tasks of servers apart; pools
+    /// use `Reach::key`.
     pub fn id(&self) -> u64 {
         self.id
     }
