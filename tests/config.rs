@@ -220,6 +220,8 @@ fn defaults_are_as_documented() {
         root: "public".into(),
         index: vec!["index.html".into()],
         dotfiles: false,
+        listing: None,
+        precompressed: false,
         fields: FileFields::default(),
         try_files: Vec::new(),
         missing: 404,

@@ -17,6 +17,10 @@ pub struct Files {
     pub index: Vec<String>,
     /// `dotfiles`: serve names that start with a dot, default false.
     pub dotfiles: bool,
+    /// `listing`: how directories without an index are answered, default none: 404.
+    pub listing: Option<Listing>,
+    /// `precompressed`: `app.js.br`, `.zst` and `.gz` stand for `app.js`, default false.
+    pub precompressed: bool,
     /// `cache_control`, `immutable` and `download`.
     pub fields: FileFields,
     /// `try_files`: looked up in turn in place of the path, default none.
@@ -25,6 +29,15 @@ pub struct Files {
     pub missing: u16,
     /// `cache`, default as below; `cache = false` is none.
     pub cache: Option<FileCache>,
+}
+
+/// `files.listing`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// `"html"`.
+    Html,
+    /// `"json"`.
+    Json,
 }
 
 /// `files.cache`.
@@ -66,6 +79,8 @@ impl Files {
         let (try_files, missing) = read_tries(table);
         Self {
             root,
+            listing: Self::read_listing(table),
+            precompressed: table.boolean("precompressed", false),
             fields: FileFields::read(table),
             try_files,
             missing,
@@ -73,6 +88,15 @@ impl Files {
             dotfiles: table.boolean("dotfiles", false),
             cache: Self::read_cache(table),
         }
+    }
+
+    /// `listing = false` is none.
+    fn read_listing(table: &Table<'_>) -> Option<Listing> {
+        if let ValueKind::Boolean(false) = table.value("listing")?.kind {
+            return None;
+        }
+        let choices = [("html", Some(Listing::Html)), ("json", Some(Listing::Json))];
+        table.choice("listing", None, &choices)
     }
 
     /// `cache = false` is none, `cache = true` the defaults.

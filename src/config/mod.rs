@@ -55,7 +55,7 @@ pub use cache::Cache;
 pub use check::clash;
 pub use error::{ConfigError, Diagnostic, Severity};
 pub use file_fields::FileFields;
-pub use files::{FileCache, Files};
+pub use files::{FileCache, Files, Listing};
 pub use forwarded::{ForwardedFields, TrustedFields};
 pub use geo::Geo;
 pub use listen_address::ListenAddress;

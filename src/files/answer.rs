@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED, LOCATION},
+    header::{
+        ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED,
+        LOCATION, VARY,
+    },
 };
 
 use crate::{
@@ -24,6 +27,7 @@ use super::{
     FileRequest,
     body::{from_file, held},
     document::{Contents, Document},
+    multipart::multipart,
     resolve::NoFile,
 };
 
@@ -105,12 +109,18 @@ pub(super) fn with_document(
     document: &Document,
     asked: &FileRequest<'_>,
 ) -> Result<Answer<Body>, Refused> {
-    let method = asked.method;
+    let (method, document) = (asked.method, document.for_client(asked.codings));
     let Some(headers) = asked.conditions else { return Ok(whole(document, method)) };
     Ok(match conditional::evaluate(headers, &document.validators) {
         Precondition::Proceed => {
             match range::of(method, headers, &document.validators, document.length) {
-                AskedRange::Whole => whole(document, method),
+                AskedRange::Whole => {
+                    match range::several(method, headers, &document.validators, document.length) {
+                        Some(parts) if parts.len() > 1 => several(document, &parts),
+                        Some(parts) => part(document, parts[0].0, parts[0].1),
+                        None => whole(document, method),
+                    }
+                }
                 AskedRange::Part { first, last } => part(document, first, last),
                 AskedRange::Unsatisfiable => return Err(Refused::range(document.length)),
             }
@@ -124,14 +134,8 @@ pub(super) fn with_document(
 
 /// 200, with the body if it is a GET.
 fn whole(document: &Document, method: &Method) -> Answer<Body> {
-    let body = if method == Method::HEAD {
-        Body::Empty
-    } else {
-        match &document.contents {
-            Contents::Held(bytes, twin) => held(bytes, twin.as_ref(), 0, document.length),
-            Contents::Open(file) => from_file(Arc::clone(file), document.stamp, 0, document.length),
-        }
-    };
+    let is_head = method == Method::HEAD;
+    let body = if is_head { Body::Empty } else { bytes(document, 0, document.length) };
     let fields = Fields::Text(document.description.clone());
     Answer { fields, ..Answer::new(StatusCode::OK, body) }
 }
@@ -139,16 +143,36 @@ fn whole(document: &Document, method: &Method) -> Answer<Body> {
 /// 206.
 fn part(document: &Document, first: u64, last: u64) -> Answer<Body> {
     let length = last - first + 1;
-    let body = match &document.contents {
-        Contents::Held(bytes, twin) => held(bytes, twin.as_ref(), first, length),
-        Contents::Open(file) => from_file(Arc::clone(file), document.stamp, first, length),
-    };
+    let body = bytes(document, first, length);
     let fields = Fields::Text(document.description.clone());
     let mut answer = Answer { fields, ..Answer::new(StatusCode::PARTIAL_CONTENT, body) };
     let headers = answer.fields.map();
     headers.insert(CONTENT_LENGTH, length.into());
     insert(headers, CONTENT_RANGE, format!("bytes {first}-{last}/{}", document.length));
     answer
+}
+
+/// 206 with several parts.
+fn several(document: &Document, parts: &[(u64, u64)]) -> Answer<Body> {
+    let body =
+        |&(first, last): &(u64, u64)| ((first, last), bytes(document, first, last - first + 1));
+    let kind = document.content_type.to_str().unwrap_or_default();
+    let (body, kind) = multipart(parts.iter().map(body), document.length, kind);
+    let fields = Fields::Text(document.description.clone());
+    let length = body.length().exact().unwrap_or_default();
+    let mut answer = Answer { fields, ..Answer::new(StatusCode::PARTIAL_CONTENT, body) };
+    let headers = answer.fields.map();
+    headers.insert(CONTENT_LENGTH, length.into());
+    insert(headers, CONTENT_TYPE, kind);
+    answer
+}
+
+/// The `length` bytes from `start` on.
+fn bytes(document: &Document, start: u64, length: u64) -> Body {
+    match &document.contents {
+        Contents::Held(bytes, twin) => held(bytes, twin.as_ref(), start, length),
+        Contents::Open(file) => from_file(Arc::clone(file), document.stamp, start, length),
+    }
 }
 
 /// 304: only the fields that the client needs for the copy that it has (RFC 9110 §15.4.5).
@@ -158,6 +182,7 @@ fn not_modified(document: &Document) -> Answer<Body> {
         (ETAG, &validators.etag),
         (LAST_MODIFIED, &validators.last_modified),
         (CACHE_CONTROL, &document.cache_control),
+        (VARY, &document.varies.then(|| HeaderValue::from_static("accept-encoding"))),
     ];
     own.into_iter().fold(with_status(StatusCode::NOT_MODIFIED), |answer, (name, value)| match value
     {

@@ -1,7 +1,7 @@
 //! A file as it will be sent: the place of its bytes, and its header fields.
 //!
-//! Owns: opening and reading, and whether a file is still the same. May touch: [`crate::http1`],
-//! [`crate::message`]; the file system, so [`open`] runs in the blocking pool only. Next:
+//! Owns: opening and reading, and whether a file is still the same. May touch: [`crate::encode`],
+//! [`crate::http1`], [`crate::message`], [`crate::settings`]; the file system, so [`open`] runs in the blocking pool only. Next:
 //! [`super::memory`] keeps the small ones, [`super::answer`] makes a response.
 
 use std::{
@@ -18,11 +18,14 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
+use smallvec::SmallVec;
 
 use super::{content_type, labels::FileLabels, resolve::NoFile};
 use crate::{
+    encode::CodingWish,
     http1::fields::{FieldText, write_field, write_length},
     message::conditional::Validators,
+    settings::Coding,
 };
 
 /// Two changes within one tick of the kernel's clock (at most 10 ms) can't be told apart by the
@@ -37,6 +40,11 @@ const TRIES: usize = 3;
 #[derive(Debug)]
 pub(super) struct Document {
     pub(super) validators: Validators,
+    pub(super) content_type: HeaderValue,
+    /// Whether other clients may get another form of it.
+    pub(super) varies: bool,
+    /// Its other forms.
+    pub(super) encoded: Vec<(Coding, Document)>,
     /// How long it may be kept.
     pub(super) cache_control: Option<HeaderValue>,
     /// The fields of a response with all of it, written once.
@@ -45,6 +53,17 @@ pub(super) struct Document {
     pub(super) contents: Contents,
     pub(super) stamp: Stamp,
     settled: bool,
+}
+
+/// What a file is opened as.
+#[derive(Clone, Copy)]
+pub(super) struct OpenedAs<'a> {
+    /// The name decides its type.
+    pub(super) name: &'a Path,
+    pub(super) labels: &'a FileLabels,
+    /// In which coding it is.
+    pub(super) coding: Option<Coding>,
+    pub(super) varies: bool,
 }
 
 /// Where the bytes are.
@@ -107,22 +126,28 @@ impl Document {
 
     /// `now` is a moment before `metadata` was looked at.
     fn new(
-        (name, labels): (&Path, &FileLabels),
+        opened: &OpenedAs<'_>,
         metadata: &Metadata,
         contents: Contents,
         now: SystemTime,
     ) -> io::Result<Self> {
         let stamp = Stamp::of(metadata);
+        let &OpenedAs { name, labels, coding, varies } = opened;
         let validators = Validators::of_file(metadata.modified()?, metadata.len(), now);
+        let coding = coding.map(Coding::name);
+        let validators = coding.map_or(validators.clone(), |it| validators.coded(it));
+        let value = HeaderValue::from_static;
         let content_type = content_type::of(name);
         let cache_control = labels.cache_control(name, &content_type);
         let fields = [
             (header::CONTENT_TYPE, Some(&content_type)),
+            (header::CONTENT_ENCODING, coding.map(value).as_ref()),
+            (header::VARY, varies.then(|| value("accept-encoding")).as_ref()),
             (header::CONTENT_DISPOSITION, labels.disposition(name).as_ref()),
             (header::ETAG, validators.etag.as_ref()),
             (header::LAST_MODIFIED, validators.last_modified.as_ref()),
             (header::CACHE_CONTROL, cache_control.as_ref()),
-            (header::ACCEPT_RANGES, Some(&HeaderValue::from_static("bytes"))),
+            (header::ACCEPT_RANGES, Some(&value("bytes"))),
         ]
         .map(|(name, value)| (name, value.cloned()));
         Ok(Self {
@@ -133,7 +158,51 @@ impl Document {
             contents,
             settled: stamp.is_settled(now),
             stamp,
+            content_type,
+            varies,
+            encoded: Vec::new(),
         })
+    }
+
+    /// The list of a directory with these metadata. It never is certainly the same later: a file in it
+    /// may have another size.
+    pub(super) fn listing(text: String, kind: &'static str, metadata: &Metadata) -> Self {
+        let content_type = HeaderValue::from_static(kind);
+        let safe = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
+        let fields = [
+            (header::CONTENT_TYPE, Some(content_type.clone())),
+            (header::CACHE_CONTROL, Some(HeaderValue::from_static("no-cache"))),
+            (header::CONTENT_SECURITY_POLICY, Some(safe)),
+            (header::X_CONTENT_TYPE_OPTIONS, Some(HeaderValue::from_static("nosniff"))),
+        ];
+        Self {
+            description: describe(&fields, text.len() as u64),
+            cache_control: None,
+            validators: Validators::default(),
+            length: text.len() as u64,
+            contents: Contents::Held(text.into(), None),
+            settled: false,
+            stamp: Stamp::of(metadata),
+            content_type,
+            varies: false,
+            encoded: Vec::new(),
+        }
+    }
+
+    /// The bytes that it holds in memory, if it holds all of them.
+    pub(super) fn held(&self) -> Option<u64> {
+        let is_held = |it: &Self| matches!(it.contents, Contents::Held(..));
+        let encoded = || self.encoded.iter().map(|(_, document)| document);
+        let all = is_held(self) && encoded().all(is_held);
+        all.then(|| self.length + encoded().map(|it| it.length).sum::<u64>())
+    }
+
+    /// The form of it that a client takes best.
+    pub(super) fn for_client(&self, wish: Option<CodingWish>) -> &Self {
+        let available: SmallVec<[Coding; 3]> = self.encoded.iter().map(|(it, _)| *it).collect();
+        let best = wish.and_then(|it| it.choice(&available));
+        let found = self.encoded.iter().find(|(coding, _)| Some(*coding) == best);
+        found.map_or(self, |(_, document)| document)
     }
 }
 
@@ -183,14 +252,9 @@ impl Stamp {
     }
 }
 
-/// Opens the file at `path`, and reads it if it has at most `hold` bytes. `name` decides its type.
-pub(super) fn open(
-    path: &Path,
-    name: &Path,
-    hold: u64,
-    labels: &FileLabels,
-) -> Result<Document, NoFile> {
-    let (now, name) = (SystemTime::now(), (name, labels));
+/// Opens the file at `path`, and reads it if it has at most `hold` bytes.
+pub(super) fn open(path: &Path, opened: &OpenedAs<'_>, hold: u64) -> Result<Document, NoFile> {
+    let now = SystemTime::now();
     // It was a file a moment ago. If it is a pipe now, opening it must not wait for a writer.
     let waits_not = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(waits_not).open(path)?;
@@ -212,13 +276,13 @@ pub(super) fn open(
             let twin = metadata.len() >= TWIN_FROM && stamp.is_settled(now);
             let place = twin.then(DescriptorPlace::take).flatten().map(Arc::new);
             let twin = place.map(|place| Twin { file: Arc::new(file), stamp, _place: place });
-            return Ok(Document::new(name, &metadata, Contents::Held(bytes, twin), now)?);
+            return Ok(Document::new(opened, &metadata, Contents::Held(bytes, twin), now)?);
         }
         metadata = after;
     }
     // The file is large, or is written to all the time. It is sent while it is read, and the answer
     // breaks off if the file shrinks.
-    Ok(Document::new(name, &metadata, Contents::Open(Arc::new(file)), now)?)
+    Ok(Document::new(opened, &metadata, Contents::Open(Arc::new(file)), now)?)
 }
 
 /// Reads at most `length` bytes from the start.
@@ -234,15 +298,20 @@ mod tests {
     use super::*;
     use std::{fs, os::unix::fs::PermissionsExt};
 
+    fn open_plain(path: &Path, hold: u64) -> Result<Document, NoFile> {
+        let labels = &FileLabels::default();
+        open(path, &OpenedAs { name: path, labels, coding: None, varies: false }, hold)
+    }
+
     #[test]
     fn small_files_are_held_and_large_ones_are_not() {
         let place = tempfile::tempdir().expect("a place");
         let path = place.path().join("a.txt");
         fs::write(&path, "12345").expect("written");
-        let small = open(&path, &path, 5, &FileLabels::default()).expect("opened");
+        let small = open_plain(&path, 5).expect("opened");
         assert!(matches!(&small.contents, Contents::Held(bytes, None) if bytes == "12345"));
         assert_eq!((small.length, small.description.length), (5, Some(5)));
-        let large = open(&path, &path, 4, &FileLabels::default()).expect("opened");
+        let large = open_plain(&path, 4).expect("opened");
         assert!(matches!(large.contents, Contents::Open(_)));
     }
 
@@ -251,10 +320,10 @@ mod tests {
         let place = tempfile::tempdir().expect("a place");
         let path = place.path().join("a.txt");
         fs::write(&path, "12345").expect("written");
-        let young = open(&path, &path, 9, &FileLabels::default()).expect("opened");
+        let young = open_plain(&path, 9).expect("opened");
         assert!(!young.is_still(&fs::metadata(&path).expect("there")));
         std::thread::sleep(SETTLED * 2);
-        let old = open(&path, &path, 9, &FileLabels::default()).expect("opened");
+        let old = open_plain(&path, 9).expect("opened");
         assert!(old.is_still(&fs::metadata(&path).expect("there")));
         let copy = place.path().join("b.txt");
         fs::copy(&path, &copy).expect("copied");
@@ -266,13 +335,7 @@ mod tests {
     #[test]
     fn a_directory_is_no_document() {
         let place = tempfile::tempdir().expect("a place");
-        assert!(matches!(
-            open(place.path(), place.path(), 9, &FileLabels::default()),
-            Err(NoFile::Missing)
-        ));
-        assert!(matches!(
-            open(&place.path().join("none"), place.path(), 9, &FileLabels::default()),
-            Err(NoFile::Missing)
-        ));
+        assert!(matches!(open_plain(place.path(), 9), Err(NoFile::Missing)));
+        assert!(matches!(open_plain(&place.path().join("none"), 9), Err(NoFile::Missing)));
     }
 }

@@ -21,10 +21,7 @@ use quick_cache::{
 };
 use tokio::time::Instant;
 
-use super::{
-    CacheSettings,
-    document::{Contents, Document},
-};
+use super::{CacheSettings, document::Document};
 
 /// What a file costs beside its name and content: its headers, its place in the table.
 const OVERHEAD: u64 = 512;
@@ -146,7 +143,7 @@ impl Memory {
 
     /// Keeps a document that was read, if it is one to keep, and returns it.
     pub(super) fn keep(&self, path: &str, document: Document, read_at: u64) -> Arc<KeptFile> {
-        let held = matches!(document.contents, Contents::Held(..));
+        let held = document.held().is_some();
         let kept = Arc::new(KeptFile {
             document,
             checked: AtomicU64::new(read_at),
@@ -192,6 +189,7 @@ struct Weight;
 
 impl Weighter<Box<str>, Arc<KeptFile>> for Weight {
     fn weight(&self, path: &Box<str>, kept: &Arc<KeptFile>) -> u64 {
-        kept.document.length + path.len() as u64 + OVERHEAD
+        let forms = 1 + kept.document.encoded.len() as u64;
+        kept.document.held().unwrap_or(0) + path.len() as u64 + OVERHEAD * forms
     }
 }

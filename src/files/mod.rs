@@ -1,8 +1,8 @@
 //! Static files: a path in, a response out.
 //!
-//! Owns: the order of the steps, and which of them may wait. May touch: [`crate::http1`],
-//! [`crate::message`]; the file system, in the blocking pool only. Next: the filters see the
-//! response head. The way of a request:
+//! Owns: the order of the steps, and which of them may wait. May touch: [`crate::encode`],
+//! [`crate::http1`], [`crate::message`], [`crate::settings`]; the file system, in the blocking pool
+//! only. Next: the filters see the response head. The way of a request:
 //!
 //! 1. Only GET and HEAD are served.
 //! 2. Look in memory; a file known to be current is answered at once, from step 5.
@@ -15,23 +15,34 @@ mod body;
 mod content_type;
 mod document;
 mod labels;
+mod listing;
 mod memory;
+mod multipart;
 pub mod resolve;
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs::Metadata,
+    io,
+    iter::zip,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{HeaderMap, Method};
 
 use crate::{
+    encode::CodingWish,
     http1::target::RequestTarget,
     message::{answer::Answer, body::Body},
 };
 
 pub use answer::Refused;
-use document::Document;
+use document::{Document, OpenedAs};
 pub use labels::FileLabels;
 use memory::{Check, KeptFile, KeptLookup, Memory};
-use resolve::{Found, NoFile, Tree};
+pub use resolve::Listing;
+use resolve::{Found, NoFile, Sibling, Tree};
 
 /// Without a cache, files up to this size are read when they are opened: one trip to the blocking
 /// pool instead of two.
@@ -46,6 +57,10 @@ pub struct FilesSettings {
     pub index: Vec<String>,
     /// Whether names that start with a dot are served.
     pub dotfiles: bool,
+    /// Whether directories without an index are listed.
+    pub listing: Option<Listing>,
+    /// Whether compressed files beside a file stand for it.
+    pub precompressed: bool,
     /// What their responses say beside.
     pub labels: FileLabels,
     /// Whether and how files are kept in memory.
@@ -80,6 +95,8 @@ pub struct FileRequest<'a> {
     pub target: &'a RequestTarget,
     /// Where conditions and a range are looked for, if there may be any.
     pub conditions: Option<&'a HeaderMap>,
+    /// What the client takes, if files may have several forms.
+    pub codings: Option<CodingWish>,
     /// Whether the path is one of several that are tried in turn.
     pub tried: bool,
 }
@@ -101,6 +118,8 @@ impl Files {
             root: settings.root.clone(),
             index: settings.index.clone(),
             dotfiles: settings.dotfiles,
+            listing: settings.listing,
+            precompressed: settings.precompressed,
             labels: settings.labels.clone(),
         };
         Self { settings, tree: Arc::new(tree), memory }
@@ -240,11 +259,11 @@ impl Files {
     /// Step 3 for a file that is not kept: finds and opens it; `None` for a directory.
     async fn open(&self, path: &str, hold: u64) -> Result<Option<Document>, NoFile> {
         let (tree, path) = (Arc::clone(&self.tree), path.to_owned());
-        blocking(move || match tree.find(&path)? {
-            Found::File(file, _, name) => {
-                document::open(&file, &name, hold, &tree.labels).map(Some)
-            }
-            Found::Directory => Ok(None),
+        blocking(move || {
+            Ok(match tree.find(&path)? {
+                Found::Directory => None,
+                found => Some(read(&tree, &path, found, hold)?),
+            })
         })
         .await
     }
@@ -253,11 +272,45 @@ impl Files {
 /// What the disk has for `path`, seen from what is kept for it.
 fn compare(tree: &Tree, path: &str, kept: &Document, hold: u64) -> Result<OnDisk, NoFile> {
     match tree.find(path)? {
-        Found::File(_, metadata, _) if kept.is_still(&metadata) => Ok(OnDisk::Same),
-        Found::File(file, _, name) => document::open(&file, &name, hold, &tree.labels)
-            .map(|other| OnDisk::Other(Box::new(other))),
         Found::Directory => Ok(OnDisk::Directory),
+        Found::File(file, metadata, _) if is_still(tree, kept, &file, &metadata) => {
+            Ok(OnDisk::Same)
+        }
+        found => read(tree, path, found, hold).map(|other| OnDisk::Other(Box::new(other))),
     }
+}
+
+/// Whether neither the file has changed nor the compressed ones beside it.
+fn is_still(tree: &Tree, kept: &Document, file: &Path, metadata: &Metadata) -> bool {
+    let siblings = tree.siblings(file, metadata);
+    kept.is_still(metadata)
+        && siblings.len() == kept.encoded.len()
+        && zip(&siblings, &kept.encoded)
+            .all(|(it, (coding, kept))| it.coding == *coding && kept.is_still(&it.metadata))
+}
+
+/// Opens what was found.
+fn read(tree: &Tree, path: &str, found: Found, hold: u64) -> Result<Document, NoFile> {
+    let (file, metadata, name) = match found {
+        Found::Directory => return Err(NoFile::Missing),
+        Found::Listed(directory, metadata, form) => {
+            let (text, kind) = listing::render(tree, &directory, path, form)?;
+            return Ok(Document::listing(text, kind, &metadata));
+        }
+        Found::File(file, metadata, name) => (file, metadata, name),
+    };
+    let siblings = tree.siblings(&file, &metadata);
+    let varies = !siblings.is_empty();
+    let opened = OpenedAs { name: &name, labels: &tree.labels, coding: None, varies };
+    let mut document = document::open(&file, &opened, hold)?;
+    for Sibling { coding, path, .. } in siblings {
+        let opened = OpenedAs { coding: Some(coding), ..opened };
+        // What can't be read is not needed.
+        if let Ok(sibling) = document::open(&path, &opened, hold) {
+            document.encoded.push((coding, sibling));
+        }
+    }
+    Ok(document)
 }
 
 /// Runs work that may wait for the disk on a thread where that delays no other request.

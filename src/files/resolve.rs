@@ -1,7 +1,7 @@
 //! Finds the file of a path, and never one outside the root.
 //!
-//! Owns: the safety of paths. May touch: the file system, so it runs in the blocking pool only.
-//! Next: [`super::document`] opens what is found here.
+//! Owns: the safety of paths. May touch: [`crate::settings`]; the file system, so it runs in the
+//! blocking pool only. Next: [`super::document`] opens what is found here.
 //!
 //! The root is looked up anew each time: it may appear later, or be a link (`current`) that a
 //! deploy points elsewhere. All links are followed before the result is compared with the root, so
@@ -9,6 +9,7 @@
 //! could win a race between this check and the opening; but they could also just put a file there.
 
 use super::labels::FileLabels;
+use crate::settings::Coding;
 use std::{
     fs::{self, Metadata},
     io,
@@ -23,6 +24,24 @@ pub(super) enum Found {
     File(PathBuf, Box<Metadata>, PathBuf),
     /// A directory asked for without the slash at its end.
     Directory,
+    /// A directory without an index, which is listed.
+    Listed(PathBuf, Box<Metadata>, Listing),
+}
+
+/// How directories without an index are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// A page for people.
+    Html,
+    /// For programs.
+    Json,
+}
+
+/// A file in another coding.
+pub(super) struct Sibling {
+    pub(super) coding: Coding,
+    pub(super) path: PathBuf,
+    pub(super) metadata: Metadata,
 }
 
 /// Why there is nothing to serve.
@@ -57,6 +76,10 @@ pub(super) struct Tree {
     pub(super) root: PathBuf,
     pub(super) index: Vec<String>,
     pub(super) dotfiles: bool,
+    /// Whether directories without an index are listed.
+    pub(super) listing: Option<Listing>,
+    /// Whether compressed files beside a file stand for it.
+    pub(super) precompressed: bool,
     /// What their responses say beside.
     pub(super) labels: FileLabels,
 }
@@ -69,7 +92,12 @@ impl Tree {
         let (found, metadata) = inside(&root, &relative)?;
         if metadata.is_dir() {
             return if path.ends_with('/') {
-                self.index(&root, &found)
+                match (self.index(&root, &found), self.listing) {
+                    (Err(NoFile::Missing), Some(form)) => {
+                        Ok(Found::Listed(found, metadata.into(), form))
+                    }
+                    (found, _) => found,
+                }
             } else {
                 Ok(Found::Directory)
             };
@@ -89,13 +117,44 @@ impl Tree {
         let mut relative = PathBuf::new();
         for segment in path.split('/').filter(|segment| !segment.is_empty()) {
             // The path is normalised, so most of this cannot happen; it costs little to be sure.
-            let hidden = segment.starts_with('.') && !self.dotfiles;
-            if hidden || matches!(segment, "." | "..") || segment.contains(['\0', '\\']) {
+            if !self.may_serve(segment) {
                 return None;
             }
             relative.push(segment);
         }
         Some(relative)
+    }
+
+    /// Whether a file or directory of this name may be served.
+    pub(super) fn may_serve(&self, name: &str) -> bool {
+        let hidden = name.starts_with('.') && !self.dotfiles;
+        !(hidden || matches!(name, "." | "..") || name.contains(['\0', '\\']))
+    }
+
+    /// What a link leads to, if that is below the root.
+    pub(super) fn follow(&self, link: &Path) -> Option<Metadata> {
+        inside(&fs::canonicalize(&self.root).ok()?, link).ok().map(|(_, metadata)| metadata)
+    }
+
+    /// The compressed files beside `file`: `app.js.br`, and so on. One that is older has another
+    /// content, so it does not count.
+    pub(super) fn siblings(&self, file: &Path, own: &Metadata) -> Vec<Sibling> {
+        let (Ok(root), Ok(modified)) = (fs::canonicalize(&self.root), own.modified()) else {
+            return Vec::new();
+        };
+        let sibling = |(coding, ending)| {
+            let mut name = file.as_os_str().to_owned();
+            name.push(ending);
+            let (path, metadata) = inside(&root, Path::new(&name)).ok()?;
+            let is_current = metadata.modified().is_ok_and(|it| it >= modified);
+            (metadata.is_file() && is_current).then_some(Sibling { coding, path, metadata })
+        };
+        let endings = [(Coding::Brotli, ".br"), (Coding::Zstd, ".zst"), (Coding::Gzip, ".gz")];
+        if self.precompressed {
+            endings.into_iter().filter_map(sibling).collect()
+        } else {
+            Vec::new()
+        }
     }
 
     /// The first index file that exists in a directory.
@@ -161,7 +220,17 @@ mod tests {
         fs::create_dir(place.path().join("rootish")).expect("a directory");
         fs::write(place.path().join("rootish/x"), "outside").expect("a file");
         let index = vec!["index.html".into(), "index.htm".into()];
-        (place, Tree { root, index, dotfiles: false, labels: FileLabels::default() })
+        (
+            place,
+            Tree {
+                root,
+                index,
+                dotfiles: false,
+                labels: FileLabels::default(),
+                listing: None,
+                precompressed: false,
+            },
+        )
     }
 
     /// The content of what is found; `None` for a refusal or a directory.

@@ -29,6 +29,8 @@ fn files(place: &Path, cache: Option<CacheSettings>) -> Files {
         root: place.join("root"),
         index: vec!["index.html".into()],
         dotfiles: false,
+        listing: None,
+        precompressed: false,
         labels: FileLabels::default(),
         cache,
     };
@@ -44,8 +46,7 @@ async fn ask(files: &Files, method: &str, raw: &str, lines: &[(&str, &str)]) -> 
     let uri: Uri = raw.parse().expect("a uri");
     let path = normalise(uri.path()).expect("a path");
     let (method, target) = (method.parse().expect("a method"), target(&uri));
-    let conditions = Some(&headers);
-    let asked = FileRequest { method: &method, target: &target, conditions, tried: false };
+    let asked = FileRequest { method: &method, conditions: Some(&headers), ..plain(&target) };
     told(files.serve(&asked, &path).await)
 }
 
@@ -71,7 +72,7 @@ fn target(uri: &Uri) -> RequestTarget {
 
 /// A GET without conditions.
 fn plain(target: &RequestTarget) -> FileRequest<'_> {
-    FileRequest { method: &Method::GET, target, conditions: None, tried: false }
+    FileRequest { method: &Method::GET, target, conditions: None, codings: None, tried: false }
 }
 
 async fn text(response: Response<Body>) -> String {
@@ -323,7 +324,7 @@ async fn on_the_wire(files: &Files, request: &str, meanwhile: impl FnOnce()) -> 
             {
                 let target = target(uri);
                 let conditions = Some(request.headers());
-                let asked = FileRequest { method, target: &target, conditions, tried: false };
+                let asked = FileRequest { method, conditions, ..plain(&target) };
                 told(files.serve(&asked, uri.path()).await)
             }
             .map(Pulled),

@@ -44,6 +44,14 @@ impl Validators {
         }
     }
 
+    /// The same for another coding of it: its bytes differ, so its tag must.
+    #[must_use]
+    pub fn coded(mut self, coding: &str) -> Self {
+        let own = self.etag.as_ref().and_then(|it| it.to_str().ok());
+        self.etag = own.map(|tag| value(format!("{}-{coding}\"", tag.trim_end_matches('"'))));
+        self
+    }
+
     /// The validators of a stored response: as its server gave them, at the `date` of its answer.
     pub fn of_response(
         etag: Option<&[u8]>,

@@ -36,12 +36,49 @@ pub fn of(method: &Method, headers: &HeaderMap, current: &Validators, length: u6
     }
 }
 
-/// Reads the value of a `Range` field against a file of `length` bytes.
-///
-/// Several ranges get the whole file, which §14.2 allows: a multipart answer is seldom wanted, and
-/// many small overlapping ranges are an old way to make a server work hard.
+/// Reads the value of a `Range` field against a file of `length` bytes. Several ranges count as none
+/// here, which §14.2 allows: see [`several`].
 pub fn read(value: &[u8], length: u64) -> AskedRange {
-    let Some(range) = only_range(value) else { return AskedRange::Whole };
+    match ranges(value).map(|mut it| (it.next(), it.next())) {
+        Some((Some(range), None)) => one(range, length),
+        _ => AskedRange::Whole,
+    }
+}
+
+/// Several parts, if that is what is asked for, and if it is worth it: few, apart from each other, and
+/// less than the whole together. Those that do not exist are left out.
+pub fn several(
+    method: &Method,
+    headers: &HeaderMap,
+    current: &Validators,
+    length: u64,
+) -> Option<Vec<(u64, u64)>> {
+    let mut fields = headers.get_all(RANGE).iter();
+    let (Some(field), None) = (fields.next(), fields.next()) else { return None };
+    let applies = method == Method::GET && range_applies(headers, current, SystemTime::now());
+    let mut parts = Vec::new();
+    for range in ranges(field.as_bytes()).filter(|_| applies)? {
+        match one(range, length) {
+            AskedRange::Part { first, last } if parts.len() < MOST => parts.push((first, last)),
+            AskedRange::Unsatisfiable => {}
+            _ => return None,
+        }
+    }
+    let mut sorted = parts.clone();
+    sorted.sort_unstable();
+    let sent: u64 = parts.iter().map(|(first, last)| last - first + 1 + FRAME).sum();
+    let is_apart = sorted.windows(2).all(|two| two[0].1 < two[1].0);
+    (!parts.is_empty() && is_apart && sent < length).then_some(parts)
+}
+
+/// Many small ranges are an old way to make a server work hard.
+const MOST: usize = 16;
+
+/// What stands around a part, about.
+const FRAME: u64 = 120;
+
+/// Reads one range of a set.
+fn one(range: &[u8], length: u64) -> AskedRange {
     let Some(dash) = range.iter().position(|byte| *byte == b'-') else { return AskedRange::Whole };
     let (first, last) = (&range[..dash], &range[dash + 1..]);
     match (number(first), number(last)) {
@@ -58,18 +95,12 @@ pub fn read(value: &[u8], length: u64) -> AskedRange {
     }
 }
 
-/// The one range of a set in bytes. The unit may be in any case, and empty list elements do not
-/// count.
-fn only_range(value: &[u8]) -> Option<&[u8]> {
+/// The ranges of a set in bytes; the unit is of any case, empty list elements do not count.
+fn ranges(value: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
     let equals = value.iter().position(|byte| *byte == b'=')?;
     let (unit, set) = (&value[..equals], &value[equals + 1..]);
-    if !unit.eq_ignore_ascii_case(b"bytes") {
-        return None;
-    }
-    let mut ranges =
-        set.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|range| !range.is_empty());
-    let range = ranges.next()?;
-    ranges.next().is_none().then_some(range)
+    let ranges = set.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    unit.eq_ignore_ascii_case(b"bytes").then(|| ranges.filter(|range| !range.is_empty()))
 }
 
 /// A number made only of digits. If it does not fit, it becomes the largest one.

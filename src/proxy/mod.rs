@@ -285,7 +285,9 @@ async fn files(
     let scope = facts.scope(route);
     let looked_up = action.target.path(path, &scope);
     let (method, target) = (&head.method, &head.target);
-    let mut asked = FileRequest { method, target, conditions, tried: false };
+    let has_forms = action.files.settings().precompressed;
+    let codings = has_forms.then(|| CodingWish::by(head));
+    let mut asked = FileRequest { method, target, conditions, codings, tried: false };
     let answer = match &action.tries {
         None => action.files.serve(&asked, &looked_up).await,
         Some(tries) => {

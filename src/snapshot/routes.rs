@@ -116,6 +116,11 @@ impl<'a> Compiler<'a> {
             root: wanted.root.clone(),
             index: wanted.index.clone(),
             dotfiles: wanted.dotfiles,
+            listing: wanted.listing.map(|it| match it {
+                config::Listing::Html => files::Listing::Html,
+                config::Listing::Json => files::Listing::Json,
+            }),
+            precompressed: wanted.precompressed,
             labels: files::FileLabels {
                 cache_control: wanted.fields.cache_control.clone(),
                 immutable: wanted.fields.immutable,

@@ -38,7 +38,9 @@ fn what_is_compressed_is_stored_so_and_made_once() {
     // Bytes that went into the encoders: two codings, each once.
     let taken: u64 = ["gzip", "br"]
         .iter()
-        .map(|it| daemon.count("sheave_compressed_bytes_total", &[("coding", it), ("direction", "in")]))
+        .map(|it| {
+            daemon.count("sheave_compressed_bytes_total", &[("coding", it), ("direction", "in")])
+        })
         .sum();
     assert_eq!(taken, 2 * page.len() as u64);
 }

@@ -25,6 +25,7 @@ mod differential_responses;
 mod faults;
 mod fields;
 mod files;
+mod files_forms;
 mod files_more;
 mod forwarded;
 mod framing;
