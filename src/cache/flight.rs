@@ -4,7 +4,11 @@
 //! [`crate::message`]. One task fills it ([`Flight::begin`], [`Flight::poll_push`],
 //! [`Flight::finish`]); each request reads it at its own pace ([`FlightBody`]).
 
-use super::{kept::CacheEntry, store::StoredEntry, streamed::Streamed};
+use super::{
+    kept::CacheEntry,
+    store::{Label, StoredEntry},
+    streamed::Streamed,
+};
 use crate::{
     http1::outgoing::Part,
     message::body::{BodyError, Length, Polled, Source, Want},
@@ -24,13 +28,17 @@ use std::{
 const AHEAD: usize = 1024 * 1024;
 
 /// A fetch under way.
-#[derive(Debug, Default)]
-pub struct Flight(Mutex<FlightState>);
+#[derive(Debug)]
+pub struct Flight {
+    state: Mutex<FlightState>,
+    /// What it fetches, and what was purged before it began.
+    pub label: Label,
+}
 
 #[derive(Debug, Default)]
 struct FlightState {
     stage: Stage,
-    /// Of those who wait for the stage or for parts.
+    /// Of those who wait for the stage or the end.
     wakers: Vec<Waker>,
     /// Of the task that fills it.
     filler: Option<Waker>,
@@ -41,9 +49,17 @@ struct FlightState {
     held: usize,
     /// Parts are given up once every reader has them: it will not be stored.
     overflown: bool,
-    /// The next part of each reader; `None` for one that has gone.
-    readers: Vec<Option<usize>>,
+    /// `None` for one that has gone.
+    readers: Vec<Option<FlightReader>>,
     end: Option<FlightEnd>,
+}
+
+/// Somebody who reads it, or waits for its head to do so.
+#[derive(Debug, Default)]
+struct FlightReader {
+    /// The part that it takes next.
+    next: usize,
+    waker: Option<Waker>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,8 +112,13 @@ pub struct FetchFailed {
 }
 
 impl Flight {
+    /// One that begins now.
+    pub fn new(label: Label) -> Self {
+        Self { state: Mutex::default(), label }
+    }
+
     fn lock(&self) -> MutexGuard<'_, FlightState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until it is known what comes of it.
@@ -188,15 +209,13 @@ impl Flight {
         self.lock().parts.iter().cloned().collect()
     }
 
-    /// A reader of all parts; `None` if the first ones are gone.
-    pub fn read(self: &Arc<Self>, length: Option<u64>) -> Option<FlightBody> {
+    /// A reader of all parts. It counts as one from now on, so that nothing is given up before it has
+    /// taken it: to be called before others can make the flight go on.
+    pub fn attend(self: &Arc<Self>) -> FlightBody {
         let mut state = self.lock();
-        if state.overflown {
-            return None;
-        }
         let id = state.readers.len();
-        state.readers.push(Some(0));
-        Some(FlightBody { flight: Arc::clone(self), id, left: length, done: false })
+        state.readers.push(Some(FlightReader::default()));
+        FlightBody { flight: Arc::clone(self), id, left: None, done: false }
     }
 }
 
@@ -213,10 +232,12 @@ impl FlightState {
 
     fn wake(&mut self) {
         self.wakers.drain(..).for_each(Waker::wake);
+        let readers = self.readers.iter_mut().flatten();
+        readers.filter_map(|it| it.waker.take()).for_each(Waker::wake);
     }
 
     fn give_up_what_all_have(&mut self) {
-        let slowest = self.readers.iter().flatten().min().copied();
+        let slowest = self.readers.iter().flatten().map(|it| it.next).min();
         let slowest = slowest.unwrap_or(self.dropped + self.parts.len());
         while self.dropped < slowest
             && let Some(part) = self.parts.pop_front()
@@ -237,25 +258,44 @@ pub struct FlightBody {
     done: bool,
 }
 
+impl FlightBody {
+    /// What it reads from.
+    pub fn flight(&self) -> &Arc<Flight> {
+        &self.flight
+    }
+
+    /// So many bytes will come, if that was announced.
+    #[must_use]
+    pub fn of_length(mut self, length: Option<u64>) -> Self {
+        self.left = length;
+        self
+    }
+}
+
 impl Source for FlightBody {
-    fn poll_part(&mut self, cx: &mut Context<'_>, _: Want) -> Polled {
+    fn poll_part(&mut self, cx: &mut Context<'_>, want: Want) -> Polled {
         if self.done {
             return Poll::Ready(None);
         }
         let mut state = self.flight.lock();
-        let at = state.readers[self.id].unwrap_or_default();
-        let part = state.parts.get(at - state.dropped).cloned();
-        let Some(part) = part else {
-            let Some(end) = state.end else {
-                state.wait(cx);
+        let FlightState { readers, parts, dropped, end, filler, .. } = &mut *state;
+        let Some(reader) = readers[self.id].as_mut() else { return Poll::Ready(None) };
+        let part = parts.get(reader.next - *dropped);
+        if part.is_some() && want.most == 0 {
+            // It stays here, where one is held for all readers, and where the fetch waits for the slowest.
+            return Poll::Pending;
+        }
+        let Some(part) = part.cloned() else {
+            let Some(end) = *end else {
+                reader.waker = Some(cx.waker().clone());
                 return Poll::Pending;
             };
             self.done = true;
             let broken = end == FlightEnd::Broken || self.left.is_some_and(|left| left > 0);
             return Poll::Ready(broken.then_some(Err(BodyError::Truncated)));
         };
-        state.readers[self.id] = Some(at + 1);
-        if let Some(filler) = state.filler.take() {
+        reader.next += 1;
+        if let Some(filler) = filler.take() {
             filler.wake();
         }
         drop(state);

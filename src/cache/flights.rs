@@ -3,8 +3,8 @@
 //! Owns: who fetches and who waits. May touch: nothing outside this room.
 
 use super::{
-    flight::{Flight, Settled},
-    store::StoreKey,
+    flight::{Flight, FlightBody, Settled},
+    store::{Label, StoreKey},
 };
 use std::{
     collections::HashMap,
@@ -20,14 +20,15 @@ pub enum Joined {
     /// To fetch it, for others, too.
     Lead(Ticket),
     /// To wait for somebody else's fetch.
-    Follow(Arc<Flight>),
+    Follow(FlightBody),
 }
 
 /// Who has it fetches. Dropping it lets others fetch anew.
 #[derive(Debug)]
 pub struct Ticket {
     flights: Option<Arc<Flights>>,
-    key: StoreKey,
+    /// What others join it by.
+    pub key: StoreKey,
     /// What others wait for.
     pub flight: Arc<Flight>,
 }
@@ -37,13 +38,21 @@ impl Flights {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Joins the fetch of a key, or begins one.
-    pub fn join(self: &Arc<Self>, key: StoreKey) -> Joined {
+    /// Joins the fetch of a key, or begins one. What was purged since it began is not joined: whoever
+    /// comes after a purge must not get what was before it.
+    pub fn join(
+        self: &Arc<Self>,
+        key: StoreKey,
+        label: Label,
+        is_alive: impl FnOnce(&Label) -> bool,
+    ) -> Joined {
         let mut flights = self.lock();
-        if let Some(flight) = flights.get(&key) {
-            return Joined::Follow(Arc::clone(flight));
+        if let Some(flight) = flights.get(&key)
+            && is_alive(&flight.label)
+        {
+            return Joined::Follow(flight.attend());
         }
-        let flight = Arc::new(Flight::default());
+        let flight = Arc::new(Flight::new(label));
         flights.insert(key, Arc::clone(&flight));
         Joined::Lead(Ticket { flights: Some(Arc::clone(self)), key, flight })
     }
@@ -56,8 +65,8 @@ impl Flights {
 
 impl Ticket {
     /// For a fetch that nobody else waits for.
-    pub fn alone(key: StoreKey) -> Self {
-        Self { flights: None, key, flight: Arc::new(Flight::default()) }
+    pub fn alone(key: StoreKey, label: Label) -> Self {
+        Self { flights: None, key, flight: Arc::new(Flight::new(label)) }
     }
 
     /// Nobody joins it any more.

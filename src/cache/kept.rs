@@ -38,6 +38,8 @@ pub enum NotKept {
     ByRule(NotStored),
     /// By its size.
     TooLarge,
+    /// By its `Vary`.
+    VaryClient,
 }
 
 impl NotKept {
@@ -46,6 +48,7 @@ impl NotKept {
         match self {
             Self::ByRule(rule) => rule.word(),
             Self::TooLarge => "too_large",
+            Self::VaryClient => "vary_client",
         }
     }
 
@@ -53,6 +56,7 @@ impl NotKept {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::ByRule(rule) => rule.sentence(),
+            Self::VaryClient => "`Vary` names a field that the proxy writes for each client alone",
             Self::TooLarge => "the content is larger than `max_object` of the cache",
         }
     }

@@ -51,6 +51,12 @@ impl Cache {
         LookedUp { key, kept: Some(kept.unwrap_or(FoundKept::OtherVariants)) }
     }
 
+    /// Whether requests by this key do not wait for each other.
+    pub fn is_passed(&self, key: StoreKey, now: u64) -> bool {
+        let found = self.store.peek(key).and_then(|hit| Self::kept(hit, now));
+        matches!(found, Some(FoundKept::Passed))
+    }
+
     fn kept(hit: StoreHit<CacheEntry>, now: u64) -> Option<FoundKept> {
         match hit.entry.value() {
             CacheEntry::Response(response) => {

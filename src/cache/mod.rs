@@ -14,7 +14,7 @@ pub mod streamed;
 pub mod url;
 
 use crate::settings::RouteCache;
-use flights::Flights;
+use flights::{Flights, Joined, Ticket};
 use kept::CacheEntry;
 use policy::Rules;
 use std::{
@@ -24,7 +24,7 @@ use std::{
     },
     time::Duration,
 };
-use store::Store;
+use store::{Label, PurgeState, Store, StoreKey};
 
 /// A cache, for as long as the config has its name.
 #[derive(Debug)]
@@ -72,6 +72,23 @@ impl Cache {
     /// Larger content is not stored.
     pub fn max_object(&self) -> u64 {
         self.max_object.load(Relaxed)
+    }
+
+    /// Names for what is fetched from now on; without tags, as they are known only when it has come.
+    fn label(&self, url: &str, host: &str) -> Label {
+        Label::untagged(self.store.now(), url.as_bytes(), host.as_bytes())
+    }
+
+    /// Joins a fetch of this URL, or begins one.
+    pub fn join(&self, key: StoreKey, url: &str, host: &str) -> Joined {
+        let generations = self.store.generations();
+        let is_alive = |label: &Label| generations.state(label) == PurgeState::Alive;
+        self.flights.join(key, self.label(url, host), is_alive)
+    }
+
+    /// For a fetch of this URL that nobody else waits for.
+    pub fn alone(&self, key: StoreKey, url: &str, host: &str) -> Ticket {
+        Ticket::alone(key, self.label(url, host))
     }
 
     /// As a new config says. What is stored stays, as far as there is room.

@@ -37,9 +37,7 @@ impl Label {
         host: &[u8],
         tags: impl IntoIterator<Item = &'a [u8]>,
     ) -> Option<Self> {
-        let mut block = vec![0];
-        block.extend_from_slice(&key::mark(kind::URL, url).to_ne_bytes());
-        block.extend_from_slice(&key::mark(kind::HOST, host).to_ne_bytes());
+        let mut block = Self::marked(url, host);
         for tag in tags {
             if tag.len() > LONGEST_TAG || usize::from(block[0]) == MOST_TAGS {
                 return None;
@@ -50,6 +48,20 @@ impl Label {
         block.extend_from_slice(url);
         // Copied, as an allocator may leave a block that shrinks where it is, with its old size.
         Some(Self { alive_at: AtomicU64::new(begun.0), block: block[..].into() })
+    }
+
+    /// The same for a fetch whose response, and so its tags, is not there yet.
+    pub fn untagged(begun: Seq, url: &[u8], host: &[u8]) -> Self {
+        let mut block = Self::marked(url, host);
+        block.extend_from_slice(url);
+        Self { alive_at: AtomicU64::new(begun.0), block: block.into() }
+    }
+
+    fn marked(url: &[u8], host: &[u8]) -> Vec<u8> {
+        let mut block = vec![0];
+        block.extend_from_slice(&key::mark(kind::URL, url).to_ne_bytes());
+        block.extend_from_slice(&key::mark(kind::HOST, host).to_ne_bytes());
+        block
     }
 
     /// The same names, for a response that was fetched or validated again.

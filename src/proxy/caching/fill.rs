@@ -4,20 +4,15 @@
 //! [`crate::encode`], [`crate::http1`], [`crate::message`], [`crate::route`], [`crate::snapshot`].
 //! It goes on if the client leaves for which it was begun: others may wait for it.
 
-use super::{StoredNow, stored::stored_map, unix_now};
+use super::{StoredNow, unix_now};
 use crate::{
     cache::{
-        Cache, Caching,
+        Cache,
         flight::{FetchFailed, Reused, Settled},
         flights::Ticket,
         kept::{CacheEntry, NotKept, StoredResponse},
-        lookup::{response, variant_key},
-        policy::{
-            Asked, NotStored, Times, complete_date, is_failure, may_keep, may_serve_on_error,
-            may_store, stored_fields, validation,
-            vary::{self, Vary},
-        },
-        store::{Label, Seq, StoreKey, StoredBody, StoredEntry, StoredHead},
+        policy::{Asked, Times, is_failure, may_serve_on_error},
+        store::{Seq, StoreKey, StoredBody},
         streamed::Streamed,
     },
     encode::{self, CodingWish},
@@ -37,12 +32,9 @@ use crate::{
     snapshot::Snapshot,
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{StatusCode, header};
 use std::{future::poll_fn, mem::take, sync::Arc};
 use tokio::sync::oneshot;
-
-/// After a response that could not be stored, so many seconds requests do not wait for each other.
-const PASSED: u64 = 120;
 
 /// One fetch.
 pub(super) struct Job {
@@ -56,6 +48,10 @@ pub(super) struct Job {
     pub(super) host: String,
     /// Of the URL alone.
     pub(super) url_key: StoreKey,
+    /// The request has `Authorization`: what comes of it says nothing of others.
+    pub(super) authorized: bool,
+    /// It is passed on as the client asks, and nothing is stored.
+    pub(super) as_asked: bool,
     /// What is stored, to be validated.
     pub(super) kept: StoredNow,
     pub(super) ticket: Ticket,
@@ -196,103 +192,6 @@ impl Job {
         may
     }
 
-    /// The server says that what is stored is still right (RFC 9111 §4.3.4). False if it is not about
-    /// that.
-    fn validated(&self, caching: &Caching, not_modified: &HeaderMap, times: Times) -> bool {
-        let Some((entry, _)) = &self.kept else { return false };
-        let Some(stored) = response(entry) else { return false };
-        let old = stored_map(stored.head.fields());
-        if !validation::freshens(&old, not_modified) {
-            return false;
-        }
-        let status = StatusCode::from_u16(stored.head.status()).unwrap_or_default();
-        let request = &self.facts.context.head.fields;
-        let Some(request) = request.as_map() else { return false };
-        let (fields, fresh) =
-            may_keep(&self.asked, request, status, &old, not_modified, times, &caching.rules);
-        let settled = Settled::Stored(Arc::clone(entry), Reused::Validated);
-        let fresh = match fresh {
-            Ok(fresh) => fresh,
-            // This is about the one request only.
-            Err(NotStored::RequestNoStore | NotStored::Authorization) => {
-                self.ticket.flight.settle(settled);
-                return true;
-            }
-            // It is the answer for those who wait, and then gone.
-            Err(_) => {
-                caching.cache.store.remove(self.key(&old));
-                self.ticket.flight.settle(settled);
-                return true;
-            }
-        };
-        let Some(head) = stored_head(status, &stored_fields(&fields)) else { return false };
-        let label = entry.label().renewed(self.begun);
-        let response = StoredResponse { head, fresh, body: stored.body.clone() };
-        let key = self.key(&fields);
-        let cache = &caching.cache;
-        cache.store.refresh(key, entry, StoredEntry::new(label, CacheEntry::Response(response)));
-        let now = cache.store.peek(key).map_or_else(|| Arc::clone(entry), |it| it.entry);
-        let now = if response_of(&now) { now } else { Arc::clone(entry) };
-        self.ticket.flight.settle(Settled::Stored(now, Reused::Validated));
-        true
-    }
-
-    /// The key that a response with these fields is stored under.
-    fn key(&self, fields: &HeaderMap) -> StoreKey {
-        let names = names(fields).unwrap_or_default();
-        match self.facts.context.head.fields.as_map() {
-            Some(request) => variant_key(self.url_key, &names, request),
-            None => self.url_key,
-        }
-    }
-
-    /// The head as it is stored, or why the response is not.
-    fn storable(
-        &mut self,
-        caching: &Caching,
-        answer: &mut Answer<Body>,
-        times: Times,
-    ) -> Result<Streamed, &'static str> {
-        let cache = &caching.cache;
-        let length = answer.body.length().exact();
-        let status = answer.status;
-        let fields = answer.fields.map();
-        complete_date(fields, times.received);
-        let request = self.facts.context.head.fields.map();
-        let stored = may_store(&self.asked, request, status, fields, times, &caching.rules);
-        let fresh = match stored {
-            Ok(_) if length.is_some_and(|it| it > cache.max_object()) => Err(NotKept::TooLarge),
-            Ok(fresh) => Ok(fresh),
-            Err(NotStored::RequestNoStore) => return Err(NotStored::RequestNoStore.word()),
-            Err(rule) => Err(NotKept::ByRule(rule)),
-        };
-        let fresh = match fresh {
-            Ok(fresh) => fresh,
-            Err(why_not) => {
-                let until = unix_now() + PASSED;
-                let passed = CacheEntry::Passed(until, why_not);
-                self.store_under(cache, self.url_key, &[], passed);
-                return Err(why_not.word());
-            }
-        };
-        let names = names(fields).unwrap_or_default();
-        let key = variant_key(self.url_key, &names, request);
-        let tags = tags(fields);
-        if Label::new(self.begun, b"", b"", tags.iter().map(Vec::as_slice)).is_none() {
-            return Err("too_many_tags");
-        }
-        let head = stored_head(status, &stored_fields(fields)).ok_or("head_too_large")?;
-        Ok(Streamed { head, fresh, length, names: names.into(), key, tags })
-    }
-
-    fn store_under(&self, cache: &Cache, key: StoreKey, tags: &[Vec<u8>], kept: CacheEntry) {
-        let tags = tags.iter().map(Vec::as_slice);
-        let label = Label::new(self.begun, self.url.as_bytes(), self.host.as_bytes(), tags);
-        if let Some(label) = label {
-            cache.store.insert(key, StoredEntry::new(label, kept));
-        }
-    }
-
     /// Takes the content, for those who read it and for the store.
     async fn pull(&mut self, cache: &Cache, streamed: &Streamed, mut body: Body) {
         let flight = Arc::clone(&self.ticket.flight);
@@ -318,13 +217,8 @@ impl Job {
                 stores = false;
                 self.ticket.leave();
                 flight.overflow();
-                let until = unix_now() + PASSED;
-                self.store_under(
-                    cache,
-                    self.url_key,
-                    &[],
-                    CacheEntry::Passed(until, NotKept::TooLarge),
-                );
+                let status = StatusCode::from_u16(streamed.head.status()).unwrap_or_default();
+                self.note_passed(cache, status, &streamed.names, NotKept::TooLarge);
             }
             if poll_fn(|cx| flight.poll_push(cx, &mut data)).await.is_err() {
                 // Nobody reads it, and it will not be stored. Dropping the body tells the server.
@@ -348,38 +242,4 @@ impl Job {
         self.ticket.leave();
         flight.finish(true);
     }
-}
-
-fn response_of(entry: &StoredEntry<CacheEntry>) -> bool {
-    response(entry).is_some()
-}
-
-fn names(fields: &HeaderMap) -> Option<Vec<HeaderName>> {
-    match vary::of(fields) {
-        Vary::Fields(names) => Some(names),
-        Vary::None | Vary::Any => None,
-    }
-}
-
-fn stored_head(status: StatusCode, fields: &HeaderMap) -> Option<StoredHead> {
-    let fields = fields.iter().filter(|(name, _)| *name != header::CONTENT_LENGTH);
-    StoredHead::new(
-        status.as_u16(),
-        fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())),
-    )
-}
-
-/// What the response can be purged by, beside its URL: the words of `Surrogate-Key`, and the members of
-/// `Cache-Tag`.
-fn tags(fields: &HeaderMap) -> Vec<Vec<u8>> {
-    let split = |name: &'static str, at: fn(&u8) -> bool| {
-        let lines = fields.get_all(name).iter();
-        let words = lines.flat_map(move |it| it.as_bytes().split(at).map(<[u8]>::trim_ascii));
-        words.filter(|it| !it.is_empty()).map(<[u8]>::to_vec).collect::<Vec<_>>()
-    };
-    let mut tags = split("surrogate-key", u8::is_ascii_whitespace);
-    tags.extend(split("cache-tag", |byte| *byte == b','));
-    tags.sort();
-    tags.dedup();
-    tags
 }

@@ -1,44 +1,63 @@
 //! The request that fills the cache.
 //!
 //! Owns: what of a client's request the server is to see. May touch: [`crate::cache`],
-//! [`crate::http1`], [`crate::settings`]. Whatever of it is not in the key is one client's, and its
+//! [`crate::http1`], [`crate::message`], [`crate::settings`]. Whatever of it is not in the key is one client's, and its
 //! answer would be everybody's: so methods, hosts and parameters are in one spelling here, and what
 //! asks for a part or a condition is left out.
 
 use super::{CachePlace, Lookup, StoredNow, fill::Job, stored::stored_map};
 use crate::{
-    cache::{Caching, flights::Ticket, lookup::response, policy::validation, url},
+    cache::{flights::Ticket, lookup::response, policy::validation, url},
     http1::{
         request::{Head, RequestFields},
         target::RequestTarget,
     },
+    message::forwarded::{X_FORWARDED_HOST, X_FORWARDED_PROTO},
     proxy::record::Facts,
     settings::{CookieKey, RouteCache},
 };
 use http::{HeaderName, HeaderValue, Method, header};
 use std::sync::Arc;
 
-/// Fields of a request that ask for less than the whole response, or for another one than the key
-/// says.
-const LEFT_OUT: [HeaderName; 8] = [
+/// Fields of a request that ask for less than the whole response.
+const ASK_FOR_LESS: [HeaderName; 6] = [
     header::IF_MATCH,
     header::IF_NONE_MATCH,
     header::IF_MODIFIED_SINCE,
     header::IF_UNMODIFIED_SINCE,
     header::IF_RANGE,
     header::RANGE,
+];
+
+/// Those that are for one connection, or about content, which a GET has not: the fetch may be for a
+/// POST that has changed something.
+const ABOUT_ITSELF: [HeaderName; 6] = [
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
     header::EXPECT,
+    header::TRAILER,
     header::UPGRADE,
 ];
 
-/// Those that frameworks take for another method or URL.
-const OVERRIDES: [&str; 6] = [
+/// Those that frameworks take for another method, scheme, host or path.
+const OVERRIDES: [&str; 16] = [
+    "front-end-https",
+    "x-forwarded-path",
+    "x-forwarded-scheme",
+    "x-host",
+    "x-http-destinationurl",
+    "x-http-host-override",
     "x-http-method",
     "x-http-method-override",
+    "x-http-path-override",
     "x-method-override",
-    "x-original-url",
-    "x-rewrite-url",
+    "x-original-host",
     "x-original-uri",
+    "x-original-url",
+    "x-proxy-url",
+    "x-rewrite-url",
+    "x-url-scheme",
 ];
 
 impl Job {
@@ -51,7 +70,7 @@ impl Job {
         ticket: Ticket,
     ) -> Self {
         let CachePlace { proxy, snapshot, route: (route, _), caching, unclean, .. } = place;
-        let mut head = head(&facts.context.head, caching, request);
+        let mut head = head(place, &facts.context.head, request);
         if let Some((entry, _)) = &kept
             && let Some(stored) = response(entry)
         {
@@ -71,8 +90,10 @@ impl Job {
             unclean: unclean.map(Into::into),
             asked: request.asked,
             url: request.url.clone(),
-            host: url::authority(facts.context.scheme(), facts.context.head.target.host()),
+            host: request.host.clone(),
             url_key: request.key,
+            authorized: request.authorized,
+            as_asked: false,
             kept,
             ticket,
             begun,
@@ -80,13 +101,47 @@ impl Job {
     }
 }
 
-fn head(client: &Head, caching: &Caching, request: &Lookup) -> Head {
+impl Job {
+    /// With the client's own method, conditions and range, for what is known not to be stored.
+    #[must_use]
+    pub(super) fn passing(mut self, client: &Head) -> Self {
+        let head = &mut self.facts.context.head;
+        head.method = client.method.clone();
+        head.present.conditional = client.present.conditional;
+        let fields = head.fields.map();
+        for name in &ASK_FOR_LESS {
+            for value in client.fields.values(name) {
+                fields.extend(HeaderValue::from_bytes(value).map(|it| (name.clone(), it)));
+            }
+        }
+        self.as_asked = true;
+        self
+    }
+}
+
+/// Whether servers do not get this field of a client's, or the key has it.
+pub(super) fn is_left_out(name: &HeaderName, settings: &RouteCache) -> bool {
+    ASK_FOR_LESS.contains(name)
+        || ABOUT_ITSELF.contains(name)
+        || OVERRIDES.contains(&name.as_str())
+        || [header::HOST, X_FORWARDED_HOST, X_FORWARDED_PROTO].contains(name)
+        || *name == header::COOKIE && settings.cookies != CookieKey::Pass
+}
+
+fn head(
+    CachePlace { forward, caching, .. }: CachePlace<'_>,
+    client: &Head,
+    request: &Lookup,
+) -> Head {
     let mut fields = client.fields.clone();
     let map = fields.map();
-    for name in &LEFT_OUT {
+    for name in ASK_FOR_LESS.iter().chain(&ABOUT_ITSELF) {
         map.remove(name);
     }
-    for name in OVERRIDES {
+    let is_edited = |name: &str| {
+        forward.edited_in_requests.as_ref().is_some_and(|all| all.iter().any(|it| it == name))
+    };
+    for name in OVERRIDES.into_iter().filter(|name| !is_edited(name)) {
         map.remove(name);
     }
     let codings =
@@ -105,8 +160,10 @@ fn head(client: &Head, caching: &Caching, request: &Lookup) -> Head {
     // The URL has the host in the one spelling.
     let (_, rest) = request.url.split_once("://").unwrap_or_default();
     let (host, _) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let is_edited = forward.edits_host
+        && client.fields.get(&header::HOST) != Some(client.target.host().as_bytes());
     if let Ok(value) = HeaderValue::from_str(host)
-        && !host.is_empty()
+        && !(host.is_empty() || is_edited)
     {
         map.insert(header::HOST, value);
     }

@@ -2,22 +2,23 @@
 //!
 //! Owns: what a request gets: a stored response, somebody else's fetch, or a fetch of its own. May
 //! touch: [`crate::cache`], [`crate::message`], [`crate::route`], [`crate::snapshot`],
-//! [`crate::task`]. Called by [`super::handle`] on routes with a cache. Next: [`fill`] fetches,
-//! [`stored`] answers.
+//! [`crate::task`]. Called by [`super::handle`] on routes with a cache. Next: [`together`] waits
+//! or fetches, [`stored`] answers.
 
 mod fill;
 mod job;
+mod keep;
 mod stored;
+mod together;
 mod write;
 
 use super::{Proxy, forward, record::Facts, refusal::Refusal};
 use crate::{
     cache::{
         Caching,
-        flight::{Flight, Reused, Settled, Stage},
-        flights::{Joined, Ticket},
+        flights::Joined,
         kept::CacheEntry,
-        lookup::{FoundKept, LookedUp, response, variant_key},
+        lookup::{FoundKept, LookedUp},
         policy::{
             Asked, Decision, Freshness, Why,
             cache_status::{Forwarded, Handled},
@@ -31,13 +32,13 @@ use crate::{
     snapshot::Snapshot,
     task,
 };
-use fill::{Filled, Job};
+use fill::Job;
 use http::{HeaderMap, Method, StatusCode, header};
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{SystemTime, UNIX_EPOCH},
 };
-use tokio::sync::oneshot;
+use together::{lead, pass, wait_or_lead};
 
 /// Where a request is.
 #[derive(Clone, Copy)]
@@ -63,7 +64,20 @@ struct Lookup {
     target: Option<String>,
     /// Scheme, host, path and query.
     url: String,
+    /// As the URL has it.
+    host: String,
     key: StoreKey,
+    /// It has `Authorization`. What comes of it is mostly for itself, so that others do not wait for
+    /// it, nor it for them.
+    authorized: bool,
+}
+
+impl Lookup {
+    /// By which it finds those who wait for the same, given the key of what is stored.
+    fn waits_by(&self, key: StoreKey) -> StoreKey {
+        let alone = || StoreKey::of(&[&key.to_u128().to_be_bytes(), b"authorization"]);
+        if self.authorized { alone() } else { key }
+    }
 }
 
 /// What is stored, and how fresh it is.
@@ -111,7 +125,7 @@ async fn read(
         caching.cache.look_up(request.key, facts.context.head.fields.map(), now);
     let mut why = Forwarded::UriMiss;
     let mut shared = !request.asked.no_store();
-    let mut stored = None;
+    let (mut stored, mut passed) = (None, false);
     match kept {
         Some(FoundKept::Response(entry, fresh)) => match decide(&fresh, &request.asked, now) {
             Decision::Validate(reason) => {
@@ -124,25 +138,22 @@ async fn read(
             decision => return hit(place, facts, &request, (key, entry, fresh), decision),
         },
         Some(FoundKept::OtherVariants) => why = Forwarded::VaryMiss,
-        Some(FoundKept::Passed) => shared = false,
+        Some(FoundKept::Passed) => passed = true,
         None => {}
     }
     if request.asked.only_if_cached() {
         // RFC 9111 §5.2.1.7.
         return Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "only_if_cached"));
     }
-    let ticket = match shared.then(|| caching.cache.flights.join(key)) {
-        Some(Joined::Lead(ticket)) => ticket,
-        Some(Joined::Follow(flight)) => {
-            if let Some(answer) = follow(place, facts, &request, &flight, why).await {
-                return answer;
-            }
-            // Its response is not for this request.
-            Ticket::alone(key)
-        }
-        None => Ticket::alone(key),
-    };
-    lead(place, facts, &request, (stored, ticket), why).await
+    let key = request.waits_by(key);
+    if passed || request.authorized && caching.cache.is_passed(key, now) {
+        return pass(place, facts, &request, (stored, key), why).await;
+    }
+    if !shared {
+        let ticket = caching.cache.alone(key, &request.url, &request.host);
+        return lead(place, facts, &request, (stored, ticket), why).await;
+    }
+    wait_or_lead(place, facts, &request, (stored, key), why).await
 }
 
 /// What is stored is the answer.
@@ -194,122 +205,18 @@ fn request(caching: &Caching, facts: &Facts) -> Lookup {
     let path_and_query = target.as_deref().unwrap_or(head.target.path_and_query());
     let url = url::absolute(scheme, head.target.host(), path_and_query);
     let cookies = job::kept_cookies(settings, &head.fields).unwrap_or_default();
-    let key = StoreKey::of(&[url.as_bytes(), &cookies]);
+    let fields = &head.fields;
+    // A trusted proxy's word of the host reaches the server, so it is part of the key.
+    let told = if facts.context.trusted { facts.context.told.host(fields) } else { None };
+    let key = StoreKey::of(&[url.as_bytes(), &cookies, told.as_deref().unwrap_or_default()]);
+    let host = url::authority(scheme, head.target.host());
+    let authorized = fields.get(&header::AUTHORIZATION).is_some();
     // What is stored is for GET and HEAD; it is fetched by GET.
     let asked = match head.fields.as_map() {
         Some(fields) => Asked::new(&Method::GET, fields, settings.heed_client),
         None => Asked::new(&Method::GET, &HeaderMap::new(), settings.heed_client),
     };
-    Lookup { asked, target, url, key }
-}
-
-/// Waits for somebody else's fetch; `None` if its response is not for this request.
-async fn follow(
-    place: CachePlace<'_>,
-    facts: &mut Facts,
-    request: &Lookup,
-    flight: &Arc<Flight>,
-    why: Forwarded,
-) -> Option<Result<Answer<Body>, Refusal>> {
-    let stage = flight.stage().await;
-    facts.cache = Some("coalesced");
-    let answer = from_stage(facts, request, flight, stage, (why, true));
-    let counts = &place.caching.cache.counts;
-    if answer.is_some() {
-        counts.coalesced.fetch_add(1, Relaxed);
-    }
-    answer
-}
-
-/// Fetches in a task of its own, which goes on if this client leaves.
-async fn lead(
-    place: CachePlace<'_>,
-    facts: &mut Facts,
-    request: &Lookup,
-    (kept, ticket): (StoredNow, Ticket),
-    why: Forwarded,
-) -> Result<Answer<Body>, Refusal> {
-    place.caching.cache.counts.misses.fetch_add(1, Relaxed);
-    let flight = Arc::clone(&ticket.flight);
-    let (reply, filled) = oneshot::channel();
-    let job = Job::new(place, facts, request, kept, ticket);
-    task::spawn(Box::pin(fill::fill(job, Some(reply))));
-    let Ok((told, filled)) = filled.await else {
-        return Err(Refusal::new(StatusCode::BAD_GATEWAY, "fetch_lost"));
-    };
-    told.tell(facts);
-    facts.cache = Some("miss");
-    match filled {
-        Filled::Passed(answer, why_not) => Ok(stored::passed(answer, why, Some(why_not))),
-        Filled::Shared => {
-            let stage = flight.stage().await;
-            if let Stage::Settled(Settled::Stored(_, Reused::Validated)) = stage {
-                facts.cache = Some("validated");
-                place.caching.cache.counts.validated.fetch_add(1, Relaxed);
-            }
-            from_stage(facts, request, &flight, stage, (why, false))
-                .unwrap_or_else(|| Err(Refusal::new(StatusCode::BAD_GATEWAY, "fetch_lost")))
-        }
-    }
-}
-
-/// The answer to a request from a fetch; `None` if its response is not for it.
-fn from_stage(
-    facts: &mut Facts,
-    request: &Lookup,
-    flight: &Arc<Flight>,
-    stage: Stage,
-    (why, collapsed): (Forwarded, bool),
-) -> Option<Result<Answer<Body>, Refusal>> {
-    match stage {
-        Stage::Streaming(head) => {
-            let fields = facts.context.head.fields.map();
-            if variant_key(request.key, &head.names, fields) != head.key {
-                return None;
-            }
-            let body = flight.read(head.length)?;
-            let outcome = Handled::Forward {
-                why,
-                status: Some(head.head.status()),
-                stored: true,
-                collapsed,
-                ttl: Some(head.fresh.ttl(unix_now())),
-                detail: None,
-            };
-            Some(stored::streamed(facts, &head, body, &outcome))
-        }
-        Stage::Settled(Settled::Stored(entry, reused)) => {
-            let fresh = response(&entry)?.fresh;
-            let ttl = fresh.ttl(unix_now());
-            let outcome = match reused {
-                Reused::Validated => Handled::Forward {
-                    why: Forwarded::Stale,
-                    status: Some(304),
-                    stored: true,
-                    collapsed,
-                    ttl: Some(ttl),
-                    detail: None,
-                },
-                Reused::OnError(status) => {
-                    facts.cache = Some("stale");
-                    Handled::Forward {
-                        why: Forwarded::Stale,
-                        status,
-                        stored: false,
-                        collapsed,
-                        ttl: Some(ttl),
-                        detail: Some("stale-if-error"),
-                    }
-                }
-            };
-            Some(stored::answer(facts, &entry, &fresh, &outcome))
-        }
-        Stage::Settled(Settled::Failed(failed)) => {
-            let retry_after = failed.retry_after;
-            Some(Err(Refusal { retry_after, ..Refusal::new(failed.status, failed.reason) }))
-        }
-        Stage::Settled(Settled::Pass) | Stage::Waiting => None,
-    }
+    Lookup { asked, target, url, host, key, authorized }
 }
 
 /// Fetches what is stored again, while the client gets the answer from it.
@@ -320,7 +227,8 @@ fn refresh_behind(
     (key, entry, fresh): (StoreKey, &Arc<StoredEntry<CacheEntry>>, Freshness),
 ) {
     let cache = &place.caching.cache;
-    let Joined::Lead(ticket) = cache.flights.join(key) else { return };
+    let key = request.waits_by(key);
+    let Joined::Lead(ticket) = cache.join(key, &request.url, &request.host) else { return };
     cache.counts.refreshes.fetch_add(1, Relaxed);
     let kept = Some((Arc::clone(entry), fresh));
     let job = Job::new(place, facts, request, kept, ticket).behind();
@@ -343,10 +251,17 @@ async fn refresh(place: CachePlace<'_>, facts: &Facts, request: &Lookup, wait: b
     cache.counts.refreshes.fetch_add(1, Relaxed);
     let Some(fields) = facts.context.head.fields.as_map() else { return };
     let found = cache.look_up(request.key, fields, unix_now());
-    let Joined::Lead(ticket) = cache.flights.join(found.key) else { return };
-    let flight = Arc::clone(&ticket.flight);
-    let job = Job::new(place, facts, request, None, ticket).behind();
-    task::spawn(Box::pin(fill::fill(job, None)));
+    let key = request.waits_by(found.key);
+    let flight = match cache.join(key, &request.url, &request.host) {
+        Joined::Lead(ticket) => {
+            let flight = Arc::clone(&ticket.flight);
+            let job = Job::new(place, facts, request, None, ticket).behind();
+            task::spawn(Box::pin(fill::fill(job, None)));
+            flight
+        }
+        // It began after the write.
+        Joined::Follow(fetch) => Arc::clone(fetch.flight()),
+    };
     if wait {
         flight.ended().await;
     }

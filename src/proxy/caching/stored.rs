@@ -218,7 +218,10 @@ pub(super) fn stored_map<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>)
 struct StoredParts(VecDeque<Bytes>);
 
 impl Source for StoredParts {
-    fn poll_part(&mut self, _: &mut Context<'_>, _: Want) -> Polled {
+    fn poll_part(&mut self, _: &mut Context<'_>, want: Want) -> Polled {
+        if want.most == 0 && !self.0.is_empty() {
+            return Poll::Pending;
+        }
         Poll::Ready(self.0.pop_front().map(|part| Ok(Part::Frame(Frame::data(part)))))
     }
 

@@ -35,7 +35,12 @@ pub(super) async fn answer(
         Url { scheme, authority: &authority, path_and_query: head.target.path_and_query() };
     let changed = targets(&head.method, answer.status, &target, answer.fields.map());
     for url in &changed {
-        caching.cache.store.purge(&PurgeTarget::Url(url.as_bytes()), false);
+        // It is stored without the parameters that do not count.
+        let (path, query) =
+            url.split_once('?').map_or((&**url, None), |(path, query)| (path, Some(query)));
+        let counting = url::filtered(path, query, &caching.settings.query);
+        let stored = counting.as_deref().unwrap_or(url);
+        caching.cache.store.purge(&PurgeTarget::Url(stored.as_bytes()), false);
     }
     if !changed.is_empty() {
         match caching.settings.after_write {

@@ -13,6 +13,8 @@ pub enum Step {
     Body,
     /// Write these bytes.
     Send(Vec<u8>),
+    /// Write the first bytes if the request has this field, else the second.
+    If(String, Vec<u8>, Vec<u8>),
     /// Send nothing more. Everything that comes until the end is the request's body.
     HalfClose,
     /// Agree to a WebSocket.
@@ -21,6 +23,8 @@ pub enum Step {
     Name,
     /// Answer 200 with the request, head and body, as the body.
     Echo,
+    /// The same with these field lines, each ended with CRLF.
+    EchoWith(String),
     /// Send back what comes until it ends, and then `bye`.
     Return,
     /// Be slow.
@@ -61,6 +65,20 @@ impl Behaviour {
 
     pub fn echo() -> Self {
         Self::new([Step::Body, Step::Echo])
+    }
+
+    /// The request as the body of a response with these field lines, each ended with CRLF.
+    pub fn echo_with(fields: &str) -> Self {
+        Self::new([Step::Body, Step::EchoWith(fields.into())])
+    }
+
+    /// A response with this status, these field lines (each ended with CRLF) and this body.
+    pub fn fields(status: u16, fields: &str, body: &str) -> Self {
+        let length = match status {
+            204 | 304 => String::new(),
+            _ => format!("Content-Length: {}\r\n", body.len()),
+        };
+        Self::raw(&format!("HTTP/1.1 {status} Because\r\n{fields}{length}\r\n{body}"))
     }
 
     /// Reads the request and never answers.

@@ -263,6 +263,10 @@ impl Connection<'_> {
                     (request.body, request.trailers) = (body, trailers);
                 }
             }
+            Step::If(name, with, without) => {
+                let bytes = if head.has(name) { with } else { without };
+                self.reader.stream.write_all(bytes)?;
+            }
             Step::Send(bytes) => self.reader.stream.write_all(bytes)?,
             Step::WebSocket => {
                 let key = head.field("sec-websocket-key").expect("a key");
@@ -273,13 +277,9 @@ impl Connection<'_> {
                 );
                 self.reader.stream.write_all(consent.as_bytes())?;
             }
-            Step::Name => self.respond(head, self.state.name.clone().into_bytes())?,
-            Step::Echo => {
-                let body = self.state.requests.lock().unwrap().get(index).map(|r| r.body.clone());
-                let mut echo = head.raw.clone().into_bytes();
-                echo.extend(body.unwrap_or_default());
-                self.respond(head, echo)?;
-            }
+            Step::Name => self.respond(head, "", self.state.name.clone().into_bytes())?,
+            Step::Echo => self.echo(head, index, "")?,
+            Step::EchoWith(fields) => self.echo(head, index, fields)?,
             Step::Return => {
                 loop {
                     let some = self.reader.some()?;
@@ -312,10 +312,17 @@ impl Connection<'_> {
         Ok(Ending::Go)
     }
 
-    fn respond(&mut self, head: &Head, body: Vec<u8>) -> io::Result<()> {
+    fn echo(&mut self, head: &Head, index: usize, fields: &str) -> io::Result<()> {
+        let body = self.state.requests.lock().unwrap().get(index).map(|r| r.body.clone());
+        let mut echo = head.raw.clone().into_bytes();
+        echo.extend(body.unwrap_or_default());
+        self.respond(head, fields, echo)
+    }
+
+    fn respond(&mut self, head: &Head, fields: &str, body: Vec<u8>) -> io::Result<()> {
         let length = body.len();
         let mut message = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n"
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n{fields}Content-Length: {length}\r\n\r\n"
         )
         .into_bytes();
         if head.method() != "HEAD" {
