@@ -190,3 +190,27 @@ fn a_fetch_that_nobody_waits_for_does_not_hold_up_a_stop() {
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     gate.open();
 }
+
+#[test]
+fn a_full_cache_of_256_mib_is_in_less_than_512_mb() {
+    let server = Server::start("1");
+    let config = Config::to([&server])
+        .route("cache = \"main\"")
+        .rest("[cache.main]\nmemory = \"256MiB\"\nmax_object = \"1MiB\"")
+        .quiet();
+    let scene = Scene { daemon: Daemon::start(&config), server };
+    let mut client = scene.client();
+    // 500 MB in all.
+    for (round, size) in [10_000, 1_000_000, 30_000, 300_000, 100_000].into_iter().enumerate() {
+        scene.says("Cache-Control: max-age=60\r\n", &"x".repeat(size));
+        for number in 0..100_000_000 / size.max(100_000) {
+            let answer = client.get(&format!("/{round}/{number}"));
+            assert_eq!(answer.body.len(), size);
+        }
+    }
+    let file = scene.daemon.path("rss");
+    scene.daemon.shell(&format!("grep VmRSS /proc/$0/status > {}", file.display()));
+    let told = std::fs::read_to_string(file).unwrap();
+    let kib: u64 = told.split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert!((200 << 10..512_000_000 >> 10).contains(&kib), "{told}");
+}

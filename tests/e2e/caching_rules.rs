@@ -128,7 +128,8 @@ fn lines(text: &str) -> String {
             }
             None => line.replacen("cc:", "Cache-Control:", 1),
         };
-        lines += &format!("{line}\r\n");
+        lines.push_str(&line);
+        lines.push_str("\r\n");
     }
     lines
 }

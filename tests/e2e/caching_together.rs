@@ -195,9 +195,10 @@ fn who_waits_for_another_variant_shares_a_fetch_of_that() {
 #[test]
 fn who_waits_gets_the_bytes_as_they_come() {
     for framing in ["Content-Length: 8\r\n", "Transfer-Encoding: chunked\r\n"] {
-        let (first, rest) = match framing.starts_with('C') {
-            true => ("half", "half"),
-            false => ("4\r\nhalf\r\n", "4\r\nhalf\r\n0\r\n\r\n"),
+        let (first, rest) = if framing.starts_with('C') {
+            ("half", "half")
+        } else {
+            ("4\r\nhalf\r\n", "4\r\nhalf\r\n0\r\n\r\n")
         };
         let scene = scene("");
         let gate = Gate::default();
@@ -211,9 +212,10 @@ fn who_waits_gets_the_bytes_as_they_come() {
         until_waiting(&scene, 4);
         for client in &mut all {
             let head = client.head().unwrap();
-            let begun = match head.is_chunked() {
-                true => client.exactly(9).unwrap()[3..7].to_vec(),
-                false => client.exactly(4).unwrap(),
+            let begun = if head.is_chunked() {
+                client.exactly(9).unwrap()[3..7].to_vec()
+            } else {
+                client.exactly(4).unwrap()
             };
             assert_eq!(begun, b"half", "before the server is done");
         }
@@ -258,8 +260,8 @@ fn what_grows_too_large_is_whole_for_all_and_not_stored() {
     // Nobody reads: the server has to wait, and memory does not grow with what it has to send.
     scene.server.wait_for_requests(1);
     sleep(Duration::from_millis(1_500));
-    let held = scene.daemon.anonymous_memory();
-    assert!(held < before + 12 * 1024, "{before} KiB before, {held} KiB now");
+    let now = scene.daemon.anonymous_memory();
+    assert!(now < before + 12 * 1024, "{before} KiB before, {now} KiB now");
     let read = |mut it: Client| thread::spawn(move || it.response().body.len());
     let readers: Vec<_> = all.into_iter().map(read).collect();
     for reader in readers {
