@@ -2,7 +2,7 @@
 //!
 //! Owns: what is stored, by which rules, and who fetches it. May touch: [`crate::http1`],
 //! [`crate::message`], [`crate::settings`]. It does not know routes nor requests under way:
-//! [`crate::proxy::caching`] asks it before it asks a server.
+//! [`mod@crate::proxy`] asks it before it asks a server.
 
 pub mod flight;
 pub mod flights;

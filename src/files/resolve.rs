@@ -1,7 +1,7 @@
 //! Finds the file of a path, and never one outside the root.
 //!
 //! Owns: the safety of paths. May touch: [`crate::settings`]; the file system, so it runs in the
-//! blocking pool only. Next: [`super::document`] opens what is found here.
+//! blocking pool only. Next: `document` opens what is found here.
 //!
 //! The root is looked up anew each time: it may appear later, or be a link (`current`) that a
 //! deploy points elsewhere. All links are followed before the result is compared with the root, so

@@ -45,7 +45,7 @@ impl<V: Weighed> Store<V> {
     /// Purges. When it returns, no lookup finds what was fetched before; soft ones find it stale.
     ///
     /// Takes no longer for a million objects than for one, and so doesn't know how many there are:
-    /// [`StoreStats::purged`] counts them when they go. Only the 65th prefix since the last whole sweep
+    /// [`purged`](super::StoreStats::purged) counts them when they go. Only the 65th prefix since the last whole sweep
     /// waits for one.
     pub fn purge(&self, target: &PurgeTarget<'_>, soft: bool) -> Seq {
         if matches!(target, PurgeTarget::Prefix(_)) && self.generations.prefixes().are_many() {
