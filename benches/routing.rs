@@ -39,6 +39,7 @@ fn route(metrics: &Metrics, path: PathMatcher) -> Route {
             fields: FieldText::default(),
         })),
         caching: None,
+        pages: None,
         codings: None,
         max_body: 0,
     }

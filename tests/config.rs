@@ -199,7 +199,11 @@ fn the_optional_tables_of_full_toml_are_the_defaults() {
              strategy = \"consistent_hash\"",
         )
         .replace("\"127.0.0.1:3001\" }", "\"127.0.0.1:3001\", tls.name = \"app-1.internal\" }")
-        .replace("[[site]]", "[[site]]\nhosts = [\"api.example.com\"]\ngeo.database = \"geo.mmdb\"")
+        .replace(
+            "[[site]]",
+            "[[site]]\nhosts = [\"api.example.com\"]\ngeo.database = \"geo.mmdb\"\n\
+             error_pages = { 404 = \"404.html\", 5xx = \"500.html\" }",
+        )
         .replace("upstream = \"app\"", "upstream = \"app\"\ncompress = true");
     let minimal = parse_in(directory.path(), &minimal).expect("minimal").config;
     assert_eq!(full.listeners, minimal.listeners);
@@ -208,7 +212,7 @@ fn the_optional_tables_of_full_toml_are_the_defaults() {
     assert_eq!(compress(&full), compress(&minimal));
     assert!(compress(&full).is_some());
     assert_eq!(full.watched, minimal.watched);
-    assert_eq!(full.watched.len(), 7);
+    assert_eq!(full.watched.len(), 9);
 }
 
 #[test]

@@ -74,6 +74,9 @@ fn read(top: &Table<'_>) -> Config {
     watched.extend(servers.flat_map(ServerTls::files).cloned());
     let routes = sites.iter().flat_map(|it| &it.routes);
     watched.extend(routes.filter_map(|it| it.geo.as_ref()).map(|it| it.database.clone()));
+    let of_sites = sites.iter().filter_map(|it| it.error_pages.as_ref());
+    let of_routes = sites.iter().flat_map(|it| &it.routes).filter_map(|it| it.error_pages.as_ref());
+    watched.extend(of_sites.chain(of_routes).flat_map(|it| &it.pages).map(|it| it.file.clone()));
     watched.sort();
     watched.dedup();
     Config {

@@ -1,7 +1,7 @@
 //! `[[site.route]]`: match → action.
 
 use super::{
-    Files, ForwardedFields, Geo, Upstream,
+    ErrorPages, Files, ForwardedFields, Geo, Upstream,
     header_edits::check_sendable,
     names::{method, path_pattern},
     site::TakenNames,
@@ -50,6 +50,8 @@ pub struct Route {
     pub response_buffer: usize,
     /// `cache`: which responses are stored, default none; only with `upstream`.
     pub cache: Option<RouteCache>,
+    /// `error_pages`, default the site's.
+    pub error_pages: Option<ErrorPages>,
     /// `geo`: for which countries it is, default the site's.
     pub geo: Option<Geo>,
     /// `max_body`: of a request, default 10 MiB, 0 = unlimited; 413.
@@ -187,6 +189,7 @@ impl Route {
             forwarded_fields: ForwardedFields::read(table),
             response_buffer: table.size("response_buffer", 32 << 10),
             cache: RouteCache::read(table),
+            error_pages: ErrorPages::read(table),
             geo: Geo::read(table),
             max_body: table.size("max_body", 10 << 20),
             action,

@@ -1,6 +1,6 @@
 //! `[[site]]`: a virtual host, its hosts, listeners and routes.
 
-use super::{Geo, Route, Upstream, names::host_pattern, table::Table};
+use super::{ErrorPages, Geo, Route, Upstream, names::host_pattern, table::Table};
 use std::collections::HashMap;
 
 /// A virtual host.
@@ -14,6 +14,8 @@ pub struct Site {
     pub listeners: Vec<String>,
     /// `geo`: for which countries its routes are, unless a route has its own. Default all.
     pub geo: Option<Geo>,
+    /// `error_pages` of its routes, unless a route has its own, and for paths without a route.
+    pub error_pages: Option<ErrorPages>,
     /// The first that matches wins.
     pub routes: Vec<Route>,
 }
@@ -38,11 +40,13 @@ impl Site {
         let (hosts, first_host) = Self::read_hosts(table);
         let wanted = table.string("name").unwrap_or(first_host);
         let name = names.site.claim(&wanted);
-        let geo = Geo::read(table);
+        let (geo, pages) = (Geo::read(table), ErrorPages::read(table));
         let mut read = |table: &Table<'_>| {
             let route = Route::read(table, &name, upstreams, &mut names.route);
             let geo = if table.has("geo") { route.geo } else { geo.clone() };
-            Route { geo, ..route }
+            let own = table.has("error_pages");
+            let error_pages = if own { route.error_pages } else { pages.clone() };
+            Route { error_pages, geo, ..route }
         };
         let routes = table.tables("route", "[[site.route]]");
         let routes: Vec<_> = routes.iter().map(&mut read).collect();
@@ -68,7 +72,7 @@ impl Site {
             chosen
         });
         let listeners = chosen.unwrap_or_else(|| listeners.to_vec());
-        Self { name, hosts, listeners, geo, routes }
+        Self { name, hosts, listeners, geo, error_pages: pages, routes }
     }
 
     /// The hosts, and the first as it was written.

@@ -165,6 +165,7 @@ fn a_request_that_panics_ends_its_connection_alone() {
             body,
             fields: FieldText::default(),
         })),
+        pages: None,
         caching: None,
         codings: None,
         max_body: 0,

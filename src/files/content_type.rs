@@ -8,7 +8,7 @@ use std::path::Path;
 use http::HeaderValue;
 
 /// The value of `Content-Type` for a file of this name.
-pub(super) fn of(path: &Path) -> HeaderValue {
+pub fn of(path: &Path) -> HeaderValue {
     let kind = mime_guess::from_path(path).first_raw().unwrap_or("application/octet-stream");
     match kind {
         // Frequent types without an allocation, and one name for JavaScript (RFC 9239).

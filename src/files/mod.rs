@@ -38,6 +38,7 @@ use crate::{
 };
 
 pub use answer::Refused;
+pub use content_type::of as content_type_of;
 use document::{Document, OpenedAs};
 pub use labels::FileLabels;
 use memory::{Check, KeptFile, KeptLookup, Memory};

@@ -10,6 +10,7 @@
 pub mod admission;
 mod caching;
 pub mod delivery;
+mod error_page;
 mod field_sink;
 pub mod forward;
 pub mod forwarded_fields;
@@ -123,7 +124,8 @@ async fn route(
         Err(_) => return Err(Refusal::malformed("path_invalid")),
     };
     let unclean = unclean.as_deref();
-    let index = find(snapshot, listener, facts, unclean.unwrap_or(raw_path(&facts.context)))?;
+    let path = unclean.unwrap_or(raw_path(&facts.context));
+    let index = find(snapshot, listener, &facts.context, path, &mut facts.site)?;
     facts.route = Some(index);
     let route = snapshot.route(index);
     // As the client says it: a filter may tell the server something else.
@@ -167,17 +169,24 @@ async fn route(
             answer
         }
     };
+    if let Some(pages) = &route.pages {
+        error_page::in_place_of_servers(pages, route, facts, &mut answer);
+    }
     // 6. The client gets the coding that it takes.
     if let (Some(codings), Some(wish)) = (&route.codings, &wish) {
         let Answer { status, fields, body, .. } = &mut answer;
         *body = encode::apply(codings, wish, *status, fields, take(body));
     }
     // 7. The filters see the response, in reverse.
+    show_filters(route, facts, &mut answer);
+    Ok(answer)
+}
+
+fn show_filters(route: &Route, facts: &Facts, answer: &mut Answer<Body>) {
     if !route.filters.is_empty() {
         let succeeded = is_success(&route.action, answer.status);
         route.filters.response(answer.fields.map(), succeeded, &facts.scope(route));
     }
-    Ok(answer)
 }
 
 /// Removes fields for this connection only, those that servers may take for others, and what
@@ -217,10 +226,10 @@ fn raw_path(context: &Context) -> &str {
 fn find(
     snapshot: &Snapshot,
     listener: &ListenerParts,
-    facts: &Facts,
+    context: &Context,
     path: &str,
+    found: &mut Option<u32>,
 ) -> Result<u32, Refusal> {
-    let context = &facts.context;
     let host = &*site_name(context.head.target.host());
     if let Some(tls) = &listener.tls
         && tls.strict_sni
@@ -230,6 +239,7 @@ fn find(
     }
     let not_found = |reason| move || Refusal::new(StatusCode::NOT_FOUND, reason);
     let site = listener.sites.find(host).ok_or_else(not_found("no_site"))?;
+    *found = Some(site);
     let method = &context.head.method;
     snapshot.router.find(site, method, path).ok_or_else(|| {
         let methods = snapshot.router.methods(site, path);
@@ -357,6 +367,11 @@ fn refuse(record: &mut Record, refusal: &Refusal) -> Answer<Body> {
     } else {
         refusal.answer(id).map(Body::Full)
     };
+    let site = || snapshot.router.pages(facts.site?);
+    let pages = facts.route.map_or_else(site, |it| snapshot.route(it).pages.as_deref());
+    if let Some(pages) = pages.filter(|_| !facts.context.head.present.grpc) {
+        error_page::put(pages, &mut answer);
+    }
     let route = facts.route.map(|it| snapshot.route(it)).filter(|it| !it.filters.is_empty());
     if let Some(route) = route {
         route.filters.response(answer.fields.map(), false, &facts.scope(route));

@@ -46,6 +46,8 @@ pub struct Facts {
     pub listener: usize,
     /// Whether its body was framed in two ways at once.
     pub framed_twice: bool,
+    /// Its site.
+    pub site: Option<u32>,
     /// Its route.
     pub route: Option<u32>,
     /// The member of the upstream that was tried last.
@@ -108,6 +110,7 @@ impl Record {
                 },
                 listener,
                 framed_twice,
+                site: None,
                 route: None,
                 member: None,
                 attempt: None,
@@ -192,6 +195,7 @@ impl Facts {
             },
             listener: self.listener,
             framed_twice: false,
+            site: self.site,
             route: self.route,
             member: None,
             attempt: None,

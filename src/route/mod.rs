@@ -7,11 +7,13 @@
 //! per request.
 
 pub mod action;
+mod error_pages;
 pub mod matcher;
 pub mod router;
 mod target;
 
 pub use action::{Action, FilesRoute, Forward, Group, Key, Redirect, Respond, Tries, Wording};
+pub use error_pages::{ErrorPage, ErrorPages};
 pub use matcher::{PathMatcher, RouteMatcher};
 pub use router::{Router, Sites};
 pub use target::PathEdit;
@@ -31,6 +33,8 @@ pub struct Route {
     pub codings: Option<Box<Codings>>,
     /// What it does.
     pub action: Action,
+    /// What clients see in place of errors' texts.
+    pub pages: Option<Arc<ErrorPages>>,
     /// Its use of a cache, if it forwards.
     pub caching: Option<Arc<Caching>>,
     /// Bytes of a request's body let through, 0 = all.

@@ -4,10 +4,10 @@
 //! found by hashing, so their number does not matter. A site's routes are asked in order, and the
 //! first wins.
 
-use super::{PathMatcher, Route};
+use super::{ErrorPages, PathMatcher, Route};
 use foldhash::fast::FixedState;
 use http::Method;
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 /// The number of a site or a route in one snapshot.
 type Index = u32;
@@ -117,6 +117,8 @@ pub struct Router {
     routes: Vec<Route>,
     /// The beginning of each route's paths.
     beginnings: Vec<Beginning>,
+    /// Each site's, for paths without a route.
+    pages: HashMap<Index, Arc<ErrorPages>>,
     /// Where each site's routes begin and end in `routes`.
     sites: Vec<(Index, Index)>,
 }
@@ -129,6 +131,16 @@ impl Router {
         self.routes.extend(routes);
         self.sites.push((begin, self.routes.len() as Index));
         self.sites.len() as Index - 1
+    }
+
+    /// Sets the pages of `site` for paths that have no route.
+    pub fn set_pages(&mut self, site: Index, pages: Option<Arc<ErrorPages>>) {
+        self.pages.extend(pages.map(|it| (site, it)));
+    }
+
+    /// Those pages.
+    pub fn pages(&self, site: Index) -> Option<&ErrorPages> {
+        self.pages.get(&site).map(|it| &**it)
     }
 
     /// The first route of `site` that takes the request.
@@ -228,6 +240,7 @@ mod tests {
                 to: Template::default(),
                 status: StatusCode::FOUND,
             })),
+            pages: None,
             caching: None,
             codings: None,
             max_body: 0,

@@ -10,7 +10,7 @@ use super::{
     Databases, ListenerParts, Snapshot, TlsParts,
     live::Resources,
     reaches::Reaches,
-    routes::{Compiler, status},
+    routes::{self, Compiler, status},
 };
 use crate::{
     cache::Cache,
@@ -81,6 +81,7 @@ pub fn build(
     let mut sites: HashMap<&str, Sites> = HashMap::new();
     for site in &config.sites {
         let index = router.add(site.routes.iter().map(|route| compiler.route(route)).collect());
+        router.set_pages(index, routes::pages(site.error_pages.as_ref()));
         for name in &site.listeners {
             let sites = sites.entry(name).or_default();
             if site.hosts.is_empty() {

@@ -21,8 +21,8 @@ use crate::{
         hop_by_hop::EditedNames,
     },
     route::{
-        Action, FilesRoute, Forward, Group, Key, PathEdit, PathMatcher, Redirect, Respond, Route,
-        RouteMatcher, Tries, Wording,
+        Action, ErrorPage, ErrorPages, FilesRoute, Forward, Group, Key, PathEdit, PathMatcher,
+        Redirect, Respond, Route, RouteMatcher, Tries, Wording,
     },
 };
 use http::{HeaderValue, StatusCode, header};
@@ -74,6 +74,7 @@ impl<'a> Compiler<'a> {
             filters: filters(wanted, self.databases),
             codings: self.codings(wanted),
             action: self.action(wanted),
+            pages: pages(wanted.error_pages.as_ref()),
             caching: self.caching(wanted),
             max_body: wanted.max_body,
         }
@@ -254,6 +255,18 @@ fn respond(wanted: &config::Respond) -> Respond {
         body,
         fields: FieldText { lines: lines.into(), dated: false, length: None, sized: false },
     }
+}
+
+/// The pages of a site or a route.
+pub(super) fn pages(wanted: Option<&config::ErrorPages>) -> Option<Arc<ErrorPages>> {
+    let page = |it: &config::ErrorPage| ErrorPage {
+        statuses: it.statuses.clone(),
+        content_type: files::content_type_of(&it.file),
+        body: it.body.clone(),
+    };
+    let wanted = wanted.filter(|it| !it.pages.is_empty())?;
+    let pages = wanted.pages.iter().map(page).collect();
+    Some(Arc::new(ErrorPages { pages, of_servers: wanted.of_servers }))
 }
 
 fn tries(wanted: &config::Files) -> Option<Tries> {

@@ -29,6 +29,7 @@ mod churn;
 mod compression;
 mod differential_requests;
 mod differential_responses;
+mod error_pages;
 mod faults;
 mod fields;
 mod files;

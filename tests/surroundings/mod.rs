@@ -25,8 +25,11 @@ pub(crate) fn files_of_tls(directory: &Path) {
     fs::set_permissions(directory.join("ticket.keys"), private).expect("permissions");
 }
 
-/// A database of countries.
+/// A database of countries, and pages for errors.
 pub(crate) fn database(directory: &Path) {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/geo.mmdb");
+    for page in ["404.html", "500.html"] {
+        fs::write(directory.join(page), "a page").expect("page");
+    }
     fs::copy(shipped, directory.join("geo.mmdb")).expect("database");
 }
