@@ -13,6 +13,8 @@ pub enum NotStored {
     Interim,
     /// The response is a part of a representation.
     Partial,
+    /// By its status it is about one request only.
+    ForOneRequest,
     /// `must-understand`, and the status is not understood.
     NotUnderstood,
     /// The response has `no-store`.
@@ -45,6 +47,7 @@ impl NotStored {
             Self::RequestNoStore => "request_no_store",
             Self::Interim => "interim",
             Self::Partial => "partial",
+            Self::ForOneRequest => "for_one_request",
             Self::NotUnderstood => "not_understood",
             Self::NoStore => "no_store",
             Self::Private => "private",
@@ -67,6 +70,10 @@ impl NotStored {
             Self::Interim => {
                 "The response is not a final one, or it is a 304 to the client's own condition \
                  (RFC 9111 §3)."
+            }
+            Self::ForOneRequest => {
+                "A response with this status is about one request only (RFC 6585 §3 to §6, RFC 9110 §15.5.13, \
+                 §15.5.17)."
             }
             Self::Partial => "The response is only a part of the representation (RFC 9111 §3.3).",
             Self::NotUnderstood => {

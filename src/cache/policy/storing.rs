@@ -107,6 +107,11 @@ fn permitted(
     if status == StatusCode::PARTIAL_CONTENT || response.contains_key(CONTENT_RANGE) {
         return Err(NotStored::Partial);
     }
+    // RFC 6585 §3 to §6: these are never stored. RFC 9110 §15.5.13 and §15.5.17: these answer a
+    // condition or a range of one request.
+    if matches!(status.as_u16(), 412 | 416 | 428 | 429 | 431 | 511) {
+        return Err(NotStored::ForOneRequest);
+    }
     // §5.2.2.3: must-understand is about the status only, and lifts a no-store beside it.
     if directives.must_understand {
         if !is_understood(status) {
