@@ -21,7 +21,7 @@ use http_body::Frame;
 use std::{
     io,
     mem::take,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 /// How much goes into an encoder between two looks at the clock.
@@ -131,11 +131,11 @@ impl CodedBody {
     /// Nothing more comes for now.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Polled {
         let Some(Coder::Encoder(encoder, _)) = &mut self.coder else {
-            self.turn.begin();
+            self.turn.rest();
             return Poll::Pending;
         };
         if !self.unflushed {
-            self.turn.begin();
+            self.turn.rest();
             return Poll::Pending;
         }
         if !self.waited {
@@ -149,7 +149,7 @@ impl CodedBody {
             self.fail();
             return self.poll_end();
         }
-        self.turn.begin();
+        self.turn.rest();
         if self.out.is_empty() { Poll::Pending } else { self.give() }
     }
 
@@ -164,9 +164,7 @@ impl CodedBody {
             if self.out.len() >= PART {
                 return self.give();
             }
-            if self.turn.is_over() {
-                return self.turn.pass(cx);
-            }
+            ready!(self.turn.poll_begin(cx));
             let is_decoder = matches!(self.coder, Some(Coder::Decoder(_)));
             // A decoder had no more room, and may have more to give of what it has taken.
             if !self.inflow.part.is_empty() || is_decoder && self.unflushed {

@@ -21,6 +21,8 @@ use zstd::stream::raw::{CParameter, Encoder as ZstdEncoder, InBuffer, Operation,
 const GZIP_WINDOW: RangeInclusive<u32> = 10..=15;
 /// Below 17, level 5 takes a table of 34 MB.
 const BROTLI_WINDOW: RangeInclusive<u32> = 17..=18;
+/// For a megabyte and more it takes larger tables, of which a step takes ten times as long.
+const BROTLI_HINT: u64 = (1 << 20) - 1;
 const ZSTD_WINDOW: RangeInclusive<u32> = 10..=18;
 /// Of streams of events, which stay open for hours.
 const EVENTS_WINDOW: u32 = 14;
@@ -58,8 +60,9 @@ impl Encoder {
                 let mut state = BrotliEncoderStateStruct::new(StandardAlloc::default());
                 state.set_parameter(BrotliParameter::BROTLI_PARAM_QUALITY, level.br);
                 state.set_parameter(BrotliParameter::BROTLI_PARAM_LGWIN, window(BROTLI_WINDOW));
-                if let Some(length) = length.and_then(|it| u32::try_from(it).ok()) {
-                    state.set_parameter(BrotliParameter::BROTLI_PARAM_SIZE_HINT, length);
+                if let Some(length) = length {
+                    let hint = length.min(BROTLI_HINT) as u32;
+                    state.set_parameter(BrotliParameter::BROTLI_PARAM_SIZE_HINT, hint);
                 }
                 Self::Brotli(Box::new(state))
             }

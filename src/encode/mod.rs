@@ -2,9 +2,9 @@
 //! for those that do not.
 //!
 //! Owns: the choice of a coding, the head's edit, and the body that codes another one. May touch:
-//! [`crate::http1`], [`crate::message`], [`crate::observe`], [`crate::settings`]. It knows of no
-//! route and no client: [`crate::proxy::handle`] calls [`apply`] between a route's action and the
-//! filters that see the response.
+//! [`crate::http1`], [`crate::message`], [`crate::observe`], [`crate::settings`], [`crate::task`].
+//! It knows of no route and no client: [`crate::proxy::handle`] calls [`apply`] between a route's
+//! action and the filters that see the response.
 
 mod coded_body;
 mod decoder;
