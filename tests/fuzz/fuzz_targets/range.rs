@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sheave::files::range::{AskedRange, read};
+use sheave::message::range::{AskedRange, read};
 
 fuzz_target!(|input: (u64, &[u8])| {
     let (length, field) = input;
