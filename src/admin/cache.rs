@@ -8,9 +8,9 @@ use crate::{
     cache::{
         Cache,
         kept::CacheEntry,
-        lookup::response,
+        lookup::{response, url_key},
         policy::Freshness,
-        store::{PurgeTarget, StoreKey, StoredEntry, Sweep},
+        store::{PurgeTarget, StoredEntry, Sweep},
         url,
     },
     message::context::site_name,
@@ -166,15 +166,14 @@ fn as_stored(text: &str) -> Option<String> {
 
 /// How many went: a lower bound.
 fn purge_in(cache: &Cache, kind: PurgeKind, name: &str, soft: bool) -> u64 {
-    let name = name.as_bytes();
     let target = match kind {
-        PurgeKind::Url => PurgeTarget::Url(name),
-        PurgeKind::Prefix => PurgeTarget::Prefix(name),
-        PurgeKind::Host => PurgeTarget::Host(name),
-        PurgeKind::Tag => PurgeTarget::Tag(name),
+        PurgeKind::Url => PurgeTarget::Url(name.as_bytes()),
+        PurgeKind::Prefix => PurgeTarget::Prefix(name.as_bytes()),
+        PurgeKind::Host => PurgeTarget::Host(name.as_bytes()),
+        PurgeKind::Tag => PurgeTarget::Tag(name.as_bytes()),
     };
     let was_there =
-        matches!(kind, PurgeKind::Url) && cache.store.peek(StoreKey::of(&[name, b""])).is_some();
+        matches!(kind, PurgeKind::Url) && cache.store.peek(url_key(name, b"", b"")).is_some();
     cache.store.purge(&target, soft);
     let swept = cache.store.sweep(&mut Sweep::default(), SWEPT_AT_ONCE);
     (swept.freed as u64).max(was_there.into())
@@ -201,7 +200,7 @@ fn explained(snapshot: &Snapshot, url: &str) -> Value {
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
     let mut told = json!({ "url": url, "route": route, "cache": &*cache.name });
-    let Some(hit) = cache.store.peek(StoreKey::of(&[url.as_bytes(), b""])) else {
+    let Some(hit) = cache.store.peek(url_key(url, b"", b"")) else {
         told["says"] =
             "nothing is stored: it was not asked for since the start, or was purged, or \
                         pushed out by what is asked for more often"

@@ -69,6 +69,11 @@ impl Cache {
     }
 }
 
+/// The key of a URL, with the cookies that are part of it and the host that a trusted proxy names.
+pub fn url_key(url: &str, cookies: &[u8], told_host: &[u8]) -> StoreKey {
+    StoreKey::of(&[url.as_bytes(), cookies, told_host])
+}
+
 /// The key of the variant that a request with these fields gets.
 pub fn variant_key(url: StoreKey, names: &[HeaderName], fields: &HeaderMap) -> StoreKey {
     if names.is_empty() {

@@ -18,7 +18,7 @@ use crate::{
         Caching,
         flights::Joined,
         kept::CacheEntry,
-        lookup::{FoundKept, LookedUp},
+        lookup::{FoundKept, LookedUp, url_key},
         policy::{
             Asked, Decision, Freshness, Why,
             cache_status::{Forwarded, Handled},
@@ -208,7 +208,7 @@ fn request(caching: &Caching, facts: &Facts) -> Lookup {
     let fields = &head.fields;
     // A trusted proxy's word of the host reaches the server, so it is part of the key.
     let told = if facts.context.trusted { facts.context.told.host(fields) } else { None };
-    let key = StoreKey::of(&[url.as_bytes(), &cookies, told.as_deref().unwrap_or_default()]);
+    let key = url_key(&url, &cookies, told.as_deref().unwrap_or_default());
     let host = url::authority(scheme, head.target.host());
     let authorized = fields.get(&header::AUTHORIZATION).is_some();
     // What is stored is for GET and HEAD; it is fetched by GET.
