@@ -3,7 +3,7 @@
 //! Owns: the field and the calculation. May touch: nothing outside this room.
 
 use http::{
-    HeaderMap, HeaderValue,
+    HeaderMap,
     header::{AGE, DATE},
 };
 
@@ -32,9 +32,4 @@ pub(super) fn initial_age(response: &HeaderMap, times: Times) -> u32 {
 /// Seconds, at most [`MAX_SECONDS`] (§1.2.2).
 pub(super) fn clamp(seconds: u64) -> u32 {
     seconds.min(u64::from(MAX_SECONDS)) as u32
-}
-
-/// Sets `Age` on a response from the cache (§4), in place of any that is there.
-pub fn set_age(headers: &mut HeaderMap, age: u32) {
-    headers.insert(AGE, HeaderValue::from(age));
 }

@@ -4,7 +4,7 @@
 
 use http::{
     HeaderMap, Method,
-    header::{CACHE_CONTROL, PRAGMA, RANGE},
+    header::{CACHE_CONTROL, PRAGMA},
 };
 
 use super::list::{Argument, MAX_SECONDS, directives};
@@ -23,21 +23,14 @@ pub struct Asked {
     no_cache: bool,
     no_store: bool,
     only_if_cached: bool,
-    has_range: bool,
     is_get: bool,
-    is_head: bool,
 }
 
 impl Asked {
     /// Reads a request's head. Unless the client is heeded, only `no-store` and `only-if-cached`
     /// count: they cannot make the server work.
     pub fn new(method: &Method, headers: &HeaderMap, heed_client: bool) -> Self {
-        let mut asked = Self {
-            has_range: headers.contains_key(RANGE),
-            is_get: method == Method::GET,
-            is_head: method == Method::HEAD,
-            ..Self::default()
-        };
+        let mut asked = Self { is_get: method == Method::GET, ..Self::default() };
         let lines = headers.get_all(CACHE_CONTROL);
         directives(lines).for_each(|(name, argument)| asked.take(name, argument));
         // §5.4: without Cache-Control, Pragma: no-cache stands for it.
@@ -95,23 +88,8 @@ impl Asked {
         self.no_cache
     }
 
-    /// Whether there is a `Range`. It means something with GET only (RFC 9110 §14.2).
-    pub fn has_range(&self) -> bool {
-        self.has_range
-    }
-
-    /// Whether the method is HEAD.
-    pub fn is_head(&self) -> bool {
-        self.is_head
-    }
-
     /// Whether the method is GET, whose responses may be stored.
     pub fn is_get(&self) -> bool {
         self.is_get
-    }
-
-    /// Whether the cache may have the answer: to GET or HEAD.
-    pub fn is_lookup(&self) -> bool {
-        self.is_get || self.is_head
     }
 }

@@ -4,10 +4,6 @@
 
 use super::{age::clamp, lifetime::LifetimeSource, list::MAX_SECONDS};
 
-/// How long a response that can be validated is worth keeping once nothing else allows its use:
-/// as long as it was fresh, but at least an hour and at most a day.
-const VALIDATION_WORTH: (u32, u32) = (3_600, 86_400);
-
 /// What is kept of a response's head to decide about its use. It is small, because a million are
 /// kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,16 +90,6 @@ impl Freshness {
         }
         let here = self.age(now).saturating_sub(self.initial_age) as f32;
         here / self.lifetime.saturating_sub(self.initial_age).max(1) as f32
-    }
-
-    /// After this time, in Unix seconds, it is of no use: too stale for every rule, and not worth
-    /// validating.
-    pub fn keep_until(&self) -> u64 {
-        let (least, most) = VALIDATION_WORTH;
-        let validating = if self.has_validator { self.lifetime.clamp(least, most) } else { 0 };
-        let stale = self.while_revalidate.max(self.if_error).max(validating);
-        let fresh_until = self.received.saturating_add(u64::from(self.lifetime));
-        fresh_until.saturating_add(u64::from(stale)).saturating_sub(u64::from(self.initial_age))
     }
 
     /// A soft purge: stale from now on, and the rules for stale responses count from now. One that

@@ -16,7 +16,6 @@ mod lifetime;
 mod list;
 mod needed;
 mod not_stored;
-pub mod preconditions;
 mod rules;
 mod serving;
 mod storing;
@@ -27,7 +26,6 @@ pub mod vary;
 #[cfg(test)]
 mod tests;
 
-pub use age::set_age;
 pub use asked::Asked;
 pub use dates::complete_date;
 pub use fields::stored_fields;

@@ -106,13 +106,3 @@ pub fn update(stored: &HeaderMap, not_modified: &HeaderMap) -> HeaderMap {
     // What the new directives leave out goes from the old fields too.
     stored_fields(&updated)
 }
-
-/// Whether the 200 to a HEAD is about what is stored (§4.3.5): if not, it is stale. Each field that
-/// the HEAD has must be stored with the same value.
-pub fn head_agrees(stored: &HeaderMap, of_head: &HeaderMap) -> bool {
-    let agrees = |name: &HeaderName| {
-        let mut lines = of_head.get_all(name).iter().peekable();
-        lines.peek().is_none() || lines.eq(stored.get_all(name).iter())
-    };
-    [ETAG, LAST_MODIFIED, CONTENT_LENGTH].iter().all(agrees)
-}

@@ -52,25 +52,3 @@ fn how_much_of_its_time_is_over() {
     assert!(close(used("cc: max-age=100", 100), 1.0));
     assert!(close(used("etag: \"a\"", 0), 1.0));
 }
-
-#[test]
-fn how_long_it_is_worth_keeping() {
-    let kept = |response: &str| fresh(response).keep_until() - NOW;
-    assert_eq!(kept("cc: max-age=60"), 60);
-    assert_eq!(kept("cc: max-age=60|age: 10"), 50);
-    assert_eq!(kept("cc: max-age=60, stale-if-error=30"), 90);
-    assert_eq!(kept("cc: max-age=60, stale-while-revalidate=40, stale-if-error=3"), 100);
-    assert_eq!(kept("cc: max-age=60|etag: \"a\""), 3660);
-    assert_eq!(kept("cc: max-age=7200|etag: \"a\""), 14_400);
-    assert_eq!(kept("cc: max-age=864000|etag: \"a\""), 950_400);
-    assert_eq!(kept("cc: no-cache|etag: \"a\""), 3600);
-    assert_eq!(kept("cc: no-cache, stale-if-error=9999|etag: \"a\""), 3600);
-    assert_eq!(fresh("cc: max-age=60|age: 10").staled(NOW + 5).keep_until(), NOW + 5);
-}
-
-#[test]
-fn age_is_one_field() {
-    let mut headers = head("age: 1|age: 2");
-    set_age(&mut headers, 7);
-    assert_eq!(headers, head("age: 7"), "§4");
-}

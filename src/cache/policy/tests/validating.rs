@@ -6,8 +6,7 @@ use http::Method;
 
 use super::{
     super::{
-        preconditions::{is_for_server, not_modified, not_modified_fields, range_applies},
-        validation::{conditions, freshens, head_agrees, update},
+        validation::{conditions, freshens, update},
         *,
     },
     *,
@@ -123,77 +122,4 @@ fn how_fresh_a_304_makes_it() {
     assert_eq!(verdict, Err(NotStored::RequestNoStore), "§5.2.1.5");
     let (_, verdict) = keep(old, "", "authorization: Basic eDp5");
     assert_eq!(verdict, Err(NotStored::Authorization), "§3.5");
-}
-
-#[test]
-fn which_head_agrees() {
-    for (stored, of_head, expected) in [
-        ("etag: \"a\"|content-length: 9", "", true),
-        ("etag: \"a\"|content-length: 9", "etag: \"a\"|content-length: 9", true),
-        ("etag: \"a\"|content-length: 9", "etag: \"a\"|content-length: 8", false),
-        ("etag: \"a\"", "etag: \"b\"", false),
-        ("", "etag: \"b\"", false),
-        ("last-modified: NOW", "last-modified: HOUR_AGO", false),
-    ] {
-        let found = head_agrees(&head(stored), &head(of_head));
-        assert_eq!(found, expected, "§4.3.5: {stored} / {of_head}");
-    }
-}
-
-#[test]
-fn what_the_client_has() {
-    for (section, request, status, stored, expected) in [
-        ("§4.3.2", "", 200, "etag: \"a\"", false),
-        ("§4.3.2", "if-none-match: \"a\"", 200, "etag: \"a\"", true),
-        ("§4.3.2", "if-none-match: W/\"a\"", 200, "etag: \"a\"", true),
-        ("§4.3.2", "if-none-match: \"x,y\", \"a\"", 200, "etag: W/\"a\"", true),
-        ("§4.3.2", "if-none-match: \"x\"|if-none-match: \"a\"", 200, "etag: \"a\"", true),
-        ("§4.3.2", "if-none-match: x, \"a\"", 200, "etag: \"a\"", false),
-        ("§4.3.2", "if-none-match: *", 200, "", true),
-        ("§4.3.2", "if-none-match: \"a\"", 200, "", false),
-        ("§4.3.2", "if-none-match: \"a\"", 404, "etag: \"a\"", false),
-        (
-            "§4.3.2",
-            "if-none-match: \"b\"|if-modified-since: NOW",
-            200,
-            "etag: \"a\"|last-modified: NOW",
-            false,
-        ),
-        ("§4.3.2", "if-modified-since: NOW", 200, "last-modified: NOW", true),
-        ("§4.3.2", "if-modified-since: NOW", 200, "last-modified: HOUR_AGO", true),
-        ("§4.3.2", "if-modified-since: HOUR_AGO", 200, "last-modified: NOW", false),
-        ("§4.3.2", "if-modified-since: NOW", 200, "date: HOUR_AGO", true),
-        ("§4.3.2", "if-modified-since: IN_A_MINUTE", 200, "", true),
-        ("§4.3.2", "if-modified-since: HOUR_AGO", 200, "", false),
-        ("§4.3.2", "if-modified-since: odd", 200, "last-modified: NOW", false),
-    ] {
-        let status = StatusCode::from_u16(status).expect("a status");
-        let found = not_modified(&head(request), status, &head(stored), NOW);
-        assert_eq!(found, expected, "{section}: {request} / {stored}");
-    }
-    assert!(is_for_server(&head("if-match: \"a\"")), "§4.3.2");
-    assert!(is_for_server(&head("if-unmodified-since: NOW")), "§4.3.2");
-    assert!(!is_for_server(&head("if-none-match: \"a\"")), "§4.3.2");
-    let fields = not_modified_fields(&head("etag: \"a\"|content-length: 9|date: NOW|vary: a"));
-    assert_eq!(fields, head("etag: \"a\"|date: NOW|vary: a"), "RFC 9110 §15.4.5");
-}
-
-#[test]
-fn which_range_is_cut() {
-    for (request, stored, expected) in [
-        ("", "", true),
-        ("if-range: \"a\"", "etag: \"a\"", true),
-        ("if-range: W/\"a\"", "etag: W/\"a\"", false),
-        ("if-range: \"b\"", "etag: \"a\"", false),
-        ("if-range: \"a\"", "", false),
-        ("if-range: HOUR_AGO", "last-modified: HOUR_AGO|date: NOW", true),
-        ("if-range: HOUR_AGO", "last-modified: HOUR_AGO|date: HOUR_AGO", false),
-        ("if-range: NOW", "last-modified: HOUR_AGO|date: NOW", false),
-        ("if-range: \"a\"|if-range: \"a\"", "etag: \"a\"", false),
-    ] {
-        let found = range_applies(&head(request), &head(stored));
-        assert_eq!(found, expected, "RFC 9110 §13.1.5: {request} / {stored}");
-    }
-    let asked = Asked::new(&Method::GET, &head("range: bytes=0-1"), true);
-    assert!(asked.has_range());
 }
