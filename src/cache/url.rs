@@ -4,7 +4,11 @@
 //! [`crate::message`], [`crate::settings`]. Whatever of a request is left out here must not reach
 //! the server either: one client's could otherwise choose what all others get.
 
-use crate::{message::context::site_name, settings::QueryKey};
+use crate::{
+    encode::CodingWish,
+    message::context::site_name,
+    settings::{Coding, QueryKey},
+};
 
 /// Scheme, host in lower case, port if it is not the scheme's, path and query.
 pub fn absolute(scheme: &str, host: &str, path_and_query: &str) -> String {
@@ -15,6 +19,12 @@ pub fn absolute(scheme: &str, host: &str, path_and_query: &str) -> String {
     url.push_str(&authority);
     url.push_str(path_and_query);
     url
+}
+
+/// The host and port of such a URL.
+pub fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    &rest[..rest.find(['/', '?']).unwrap_or(rest.len())]
 }
 
 /// A host as all spellings of it are stored: lower case, without a last dot or the scheme's port.
@@ -86,36 +96,21 @@ fn cookie_name(pair: &[u8]) -> &[u8] {
     pair[..end].trim_ascii()
 }
 
-/// The codings that a client takes, in one spelling: of `br`, `gzip` and `zstd` those that it
-/// names without `q=0`. Two clients that take the same get the same response.
+/// The codings that a client takes, in one spelling. Two clients that take the same get the same
+/// response.
 pub fn codings<'a>(values: impl Iterator<Item = &'a [u8]>) -> &'static str {
-    let (mut br, mut gzip, mut zstd) = (false, false, false);
-    for member in values.flat_map(|it| it.split(|byte| *byte == b',')) {
-        let mut parts = member.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-        let name = parts.next().unwrap_or_default();
-        let refused = parts.any(|it| {
-            let value = it.strip_prefix(b"q=").or(it.strip_prefix(b"Q="));
-            value.is_some_and(|it| {
-                it.first() == Some(&b'0') && it.iter().all(|it| b"0.".contains(it))
-            })
-        });
-        let taken = !refused;
-        match name.to_ascii_lowercase().as_slice() {
-            b"br" => br = taken,
-            b"gzip" | b"x-gzip" => gzip = taken,
-            b"zstd" => zstd = taken,
-            _ => {}
-        }
-    }
-    match (br, gzip, zstd) {
-        (false, false, false) => "",
-        (true, false, false) => "br",
-        (false, true, false) => "gzip",
-        (false, false, true) => "zstd",
-        (true, true, false) => "br, gzip",
-        (true, false, true) => "br, zstd",
-        (false, true, true) => "gzip, zstd",
-        (true, true, true) => "br, gzip, zstd",
+    let mut wish = CodingWish::default();
+    values.for_each(|value| wish.read(value));
+    let takes = [Coding::Brotli, Coding::Gzip, Coding::Zstd].map(|coding| wish.takes(coding));
+    match takes {
+        [false, false, false] => "",
+        [true, false, false] => "br",
+        [false, true, false] => "gzip",
+        [false, false, true] => "zstd",
+        [true, true, false] => "br, gzip",
+        [true, false, true] => "br, zstd",
+        [false, true, true] => "gzip, zstd",
+        [true, true, true] => "br, gzip, zstd",
     }
 }
 
@@ -136,6 +131,7 @@ mod tests {
             ("http", "[0:0::1]", "http://[::1]/x?y"),
         ] {
             assert_eq!(absolute(scheme, host, "/x?y"), url, "{host}");
+            assert_eq!(host_of(url), authority(scheme, host), "{host}");
         }
     }
 
@@ -169,5 +165,6 @@ mod tests {
         assert_eq!(of("br;q=1.0,gzip;q=0.5"), "br, gzip");
         assert_eq!(of("GZIP;q=0, BR;q=0.000"), "");
         assert_eq!(of("identity"), "");
+        assert_eq!(of("*;q=0.1, gzip;q=0"), "br, zstd");
     }
 }

@@ -96,39 +96,17 @@ impl Record {
         } else {
             ToldOfClient::default()
         };
-        Box::new(Self {
-            facts: Facts {
-                context: Context {
-                    id: proxy.ids.take(&head.fields, head.present.request_id),
-                    head,
-                    peer: Arc::clone(peer),
-                    told,
-                    trusted,
-                    number,
-                    started: Instant::now(),
-                    country: None,
-                },
-                listener,
-                framed_twice,
-                site: None,
-                route: None,
-                member: None,
-                attempt: None,
-                attempts: 0,
-                unconnected: 0,
-                upstream_time: None,
-                received: None,
-                tunnel: false,
-                status: None,
-                sent: 0,
-                reason: None,
-                detail: None,
-                cache: None,
-                ended: None,
-            },
-            proxy,
-            snapshot,
-        })
+        let context = Context {
+            id: proxy.ids.take(&head.fields, head.present.request_id),
+            head,
+            peer: Arc::clone(peer),
+            told,
+            trusted,
+            number,
+            started: Instant::now(),
+            country: None,
+        };
+        Box::new(Self { facts: Facts::new(context, listener, framed_twice), proxy, snapshot })
     }
 
     /// The response's body broke. This is noted, and counts against the attempt if the server broke
@@ -178,39 +156,46 @@ impl ToldOfFetch {
 }
 
 impl Facts {
-    /// The facts of a fetch with another head, made for this request or behind its answer.
-    #[must_use]
-    pub fn for_fetch(&self, head: Head) -> Self {
-        let Context { peer, told, trusted, number, id, country, .. } = &self.context;
+    /// Nothing is known yet but the request itself.
+    fn new(context: Context, listener: usize, framed_twice: bool) -> Self {
         Self {
-            context: Context {
-                id: id.clone(),
-                head,
-                peer: Arc::clone(peer),
-                told: *told,
-                trusted: *trusted,
-                number: *number,
-                started: Instant::now(),
-                country: *country,
-            },
-            listener: self.listener,
-            framed_twice: false,
-            site: self.site,
-            route: self.route,
+            context,
+            listener,
+            framed_twice,
+            site: None,
+            route: None,
             member: None,
             attempt: None,
             attempts: 0,
             unconnected: 0,
             upstream_time: None,
             received: None,
+            tunnel: false,
             status: None,
             sent: 0,
             reason: None,
             detail: None,
             cache: None,
-            tunnel: false,
             ended: None,
         }
+    }
+
+    /// The facts of a fetch with another head, made for this request or behind its answer.
+    #[must_use]
+    pub fn for_fetch(&self, head: Head) -> Self {
+        let Context { peer, told, trusted, number, id, country, .. } = &self.context;
+        let context = Context {
+            id: id.clone(),
+            head,
+            peer: Arc::clone(peer),
+            told: *told,
+            trusted: *trusted,
+            number: *number,
+            started: Instant::now(),
+            country: *country,
+        };
+        let (site, route) = (self.site, self.route);
+        Self { site, route, ..Self::new(context, self.listener, false) }
     }
 
     /// Another attempt for the same request follows.

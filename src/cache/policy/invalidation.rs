@@ -2,6 +2,7 @@
 //!
 //! Owns: which URIs a response invalidates. May touch: nothing outside this room.
 
+use crate::cache::url;
 use http::{
     HeaderMap, Method, StatusCode,
     header::{CONTENT_LOCATION, LOCATION},
@@ -64,7 +65,7 @@ fn resolve(reference: &str, target: &Url<'_>) -> Option<String> {
     if let Some(rest) = rest.strip_prefix("//") {
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
-        let is_same = normal_authority(authority, target.scheme) == target.authority;
+        let is_same = url::authority(target.scheme, authority) == target.authority;
         return is_same.then(|| absolute(target, &normal_path(path)));
     }
     // A scheme without an authority is no HTTP URI (RFC 9110 §4.2.1).
@@ -97,13 +98,6 @@ fn split_scheme(reference: &str) -> (Option<&str>, &str) {
 /// The path, and the query with its question mark.
 fn split_query(path_and_query: &str) -> (&str, &str) {
     path_and_query.split_at(path_and_query.find('?').unwrap_or(path_and_query.len()))
-}
-
-/// In lower case, without the scheme's default port.
-fn normal_authority(authority: &str, scheme: &str) -> String {
-    let port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
-    let bare = authority.strip_suffix(port).or_else(|| authority.strip_suffix(':'));
-    bare.unwrap_or(authority).to_ascii_lowercase()
 }
 
 /// A path without its dot segments (RFC 3986 §5.2.4), with the query behind it.

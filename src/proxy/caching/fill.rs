@@ -45,7 +45,6 @@ pub(super) struct Job {
     pub(super) unclean: Option<Box<str>>,
     pub(super) asked: Asked,
     pub(super) url: String,
-    pub(super) host: String,
     /// Of the URL alone.
     pub(super) url_key: StoreKey,
     /// The request has `Authorization`: what comes of it says nothing of others.

@@ -90,7 +90,6 @@ impl Job {
             unclean: unclean.map(Into::into),
             asked: request.asked,
             url: request.url.clone(),
-            host: request.host.clone(),
             url_key: request.key,
             authorized: request.authorized,
             as_asked: false,
@@ -157,9 +156,8 @@ fn head(
             map.insert(header::COOKIE, cookies);
         }
     }
-    // The URL has the host in the one spelling.
-    let (_, rest) = request.url.split_once("://").unwrap_or_default();
-    let (host, _) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    // In the one spelling.
+    let host = request.host();
     let is_edited = forward.edits_host
         && client.fields.get(&header::HOST) != Some(client.target.host().as_bytes());
     if let Ok(value) = HeaderValue::from_str(host)

@@ -17,6 +17,7 @@ use crate::{
         },
         store::{Label, StoreKey, StoredEntry, StoredHead},
         streamed::Streamed,
+        url,
     },
     message::{
         answer::Answer,
@@ -69,12 +70,12 @@ impl Job {
         };
         let Some(head) = stored_head(status, &stored_fields(&fields)) else { return false };
         let label = entry.label().renewed(self.begun);
-        let response = StoredResponse { head, fresh, body: stored.body.clone() };
+        let renewed = StoredResponse { head, fresh, body: stored.body.clone() };
         let key = self.key(caching, &fields);
         let cache = &caching.cache;
-        cache.store.refresh(key, entry, StoredEntry::new(label, CacheEntry::Response(response)));
+        cache.store.refresh(key, entry, StoredEntry::new(label, CacheEntry::Response(renewed)));
         let now = cache.store.peek(key).map_or_else(|| Arc::clone(entry), |it| it.entry);
-        let now = if response_of(&now) { now } else { Arc::clone(entry) };
+        let now = if response(&now).is_some() { now } else { Arc::clone(entry) };
         self.ticket.flight.settle(Settled::Stored(now, Reused::Validated));
         true
     }
@@ -160,15 +161,12 @@ impl Job {
         kept: CacheEntry,
     ) {
         let tags = tags.iter().map(Vec::as_slice);
-        let label = Label::new(self.begun, self.url.as_bytes(), self.host.as_bytes(), tags);
+        let label =
+            Label::new(self.begun, self.url.as_bytes(), url::host_of(&self.url).as_bytes(), tags);
         if let Some(label) = label {
             cache.store.insert(key, StoredEntry::new(label, kept));
         }
     }
-}
-
-fn response_of(entry: &StoredEntry<CacheEntry>) -> bool {
-    response(entry).is_some()
 }
 
 /// The fields of requests that choose between the responses of this URL, without those that no server

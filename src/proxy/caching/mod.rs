@@ -64,8 +64,6 @@ struct Lookup {
     target: Option<String>,
     /// Scheme, host, path and query.
     url: String,
-    /// As the URL has it.
-    host: String,
     key: StoreKey,
     /// It has `Authorization`. What comes of it is mostly for itself, so that others do not wait for
     /// it, nor it for them.
@@ -73,6 +71,11 @@ struct Lookup {
 }
 
 impl Lookup {
+    /// As the URL has it.
+    fn host(&self) -> &str {
+        url::host_of(&self.url)
+    }
+
     /// By which it finds those who wait for the same, given the key of what is stored.
     fn waits_by(&self, key: StoreKey) -> StoreKey {
         let alone = || StoreKey::of(&[&key.to_u128().to_be_bytes(), b"authorization"]);
@@ -150,7 +153,7 @@ async fn read(
         return pass(place, facts, &request, (stored, key), why).await;
     }
     if !shared {
-        let ticket = caching.cache.alone(key, &request.url, &request.host);
+        let ticket = caching.cache.alone(key, &request.url, request.host());
         return lead(place, facts, &request, (stored, ticket), why).await;
     }
     wait_or_lead(place, facts, &request, (stored, key), why).await
@@ -209,14 +212,13 @@ fn request(caching: &Caching, facts: &Facts) -> Lookup {
     // A trusted proxy's word of the host reaches the server, so it is part of the key.
     let told = if facts.context.trusted { facts.context.told.host(fields) } else { None };
     let key = url_key(&url, &cookies, told.as_deref().unwrap_or_default());
-    let host = url::authority(scheme, head.target.host());
     let authorized = fields.get(&header::AUTHORIZATION).is_some();
     // What is stored is for GET and HEAD; it is fetched by GET.
     let asked = match head.fields.as_map() {
         Some(fields) => Asked::new(&Method::GET, fields, settings.heed_client),
         None => Asked::new(&Method::GET, &HeaderMap::new(), settings.heed_client),
     };
-    Lookup { asked, target, url, host, key, authorized }
+    Lookup { asked, target, url, key, authorized }
 }
 
 /// Fetches what is stored again, while the client gets the answer from it.
@@ -228,7 +230,7 @@ fn refresh_behind(
 ) {
     let cache = &place.caching.cache;
     let key = request.waits_by(key);
-    let Joined::Lead(ticket) = cache.join(key, &request.url, &request.host) else { return };
+    let Joined::Lead(ticket) = cache.join(key, &request.url, request.host()) else { return };
     cache.counts.refreshes.fetch_add(1, Relaxed);
     let kept = Some((Arc::clone(entry), fresh));
     let job = Job::new(place, facts, request, kept, ticket).behind();
@@ -252,7 +254,7 @@ async fn refresh(place: CachePlace<'_>, facts: &Facts, request: &Lookup, wait: b
     let Some(fields) = facts.context.head.fields.as_map() else { return };
     let found = cache.look_up(request.key, fields, unix_now());
     let key = request.waits_by(found.key);
-    let flight = match cache.join(key, &request.url, &request.host) {
+    let flight = match cache.join(key, &request.url, request.host()) {
         Joined::Lead(ticket) => {
             let flight = Arc::clone(&ticket.flight);
             let job = Job::new(place, facts, request, None, ticket).behind();

@@ -45,7 +45,7 @@ pub(super) async fn pass(
     (stored, key): (StoredNow, StoreKey),
     why: Forwarded,
 ) -> Result<Answer<Body>, Refusal> {
-    let ticket = place.caching.cache.alone(key, &request.url, &request.host);
+    let ticket = place.caching.cache.alone(key, &request.url, request.host());
     let head = &facts.context.head;
     if stored.is_some() || head.method == Method::GET && !head.present.conditional {
         return lead(place, facts, request, (stored, ticket), why).await;
@@ -64,7 +64,7 @@ pub(super) async fn wait_or_lead(
 ) -> Result<Answer<Body>, Refusal> {
     let cache = &place.caching.cache;
     for _ in 0..2 {
-        let fetch = match cache.join(key, &request.url, &request.host) {
+        let fetch = match cache.join(key, &request.url, request.host()) {
             Joined::Lead(ticket) => {
                 return lead(place, facts, request, (stored, ticket), why).await;
             }
@@ -76,7 +76,7 @@ pub(super) async fn wait_or_lead(
             Followed::Alone => break,
         }
     }
-    let ticket = cache.alone(key, &request.url, &request.host);
+    let ticket = cache.alone(key, &request.url, request.host());
     lead(place, facts, request, (stored, ticket), why).await
 }
 
