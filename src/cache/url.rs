@@ -1,8 +1,8 @@
 //! The URL that a response is stored under.
 //!
 //! Owns: its spelling, and which parameters and cookies are part of it. May touch:
-//! [`crate::message`], [`crate::settings`]. Whatever of a request is left out here must not reach
-//! the server either: one client's could otherwise choose what all others get.
+//! [`crate::encode`], [`crate::message`], [`crate::settings`]. Whatever of a request is left out
+//! here must not reach the server either: one client's could otherwise choose what all others get.
 
 use crate::{
     encode::CodingWish,

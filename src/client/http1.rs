@@ -317,7 +317,8 @@ impl Http1 {
         let (mut giver, body) = if record.facts.context.head.protocols.is_some() {
             // What follows the head is read once the server has agreed to change protocols.
             let (giver, taken) = request_body::tunnel();
-            tunnel = Some(giver);
+            // Boxed: tunnels are rare, and every request pays for the size of this future.
+            tunnel = Some(Box::new(giver));
             (None, Body::Http1(taken))
         } else if framing == RequestFraming::None {
             (None, Body::Empty)
@@ -332,7 +333,7 @@ impl Http1 {
         }
         if let (StatusCode::SWITCHING_PROTOCOLS, Some(giver)) = (response.status, tunnel) {
             // Boxed: rare, and it may live for long.
-            Box::pin(http1_tunnel::pass(socket, response, giver)).await;
+            Box::pin(http1_tunnel::pass(socket, response, *giver)).await;
             return Err(HowItEnds::Said);
         }
         // Whether the connection ends after this response. Decided here, and nowhere else: by the

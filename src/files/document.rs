@@ -1,8 +1,9 @@
 //! A file as it will be sent: the place of its bytes, and its header fields.
 //!
 //! Owns: opening and reading, and whether a file is still the same. May touch: [`crate::encode`],
-//! [`crate::http1`], [`crate::message`], [`crate::settings`]; the file system, so [`open`] runs in the blocking pool only. Next:
-//! [`super::memory`] keeps the small ones, [`super::answer`] makes a response.
+//! [`crate::http1`], [`crate::message`], [`crate::settings`]; the file system, so [`open`] runs in
+//! the blocking pool only. Next: [`super::memory`] keeps the small ones, [`super::answer`] makes a
+//! response.
 
 use std::{
     fs::{File, Metadata, OpenOptions},
@@ -23,7 +24,10 @@ use smallvec::SmallVec;
 use super::{content_type, labels::FileLabels, resolve::NoFile};
 use crate::{
     encode::CodingWish,
-    http1::fields::{FieldText, write_field, write_length},
+    http1::{
+        fields::{FieldText, write_field, write_length},
+        request::Head,
+    },
     message::conditional::Validators,
     settings::Coding,
 };
@@ -198,9 +202,10 @@ impl Document {
     }
 
     /// The form of it that a client takes best.
-    pub(super) fn for_client(&self, wish: Option<CodingWish>) -> &Self {
+    pub(super) fn for_client(&self, codings: Option<&Head>) -> &Self {
+        let (Some(head), false) = (codings, self.encoded.is_empty()) else { return self };
         let available: SmallVec<[Coding; 3]> = self.encoded.iter().map(|(it, _)| *it).collect();
-        let best = wish.and_then(|it| it.choice(&available));
+        let best = CodingWish::by(head).choice(&available);
         let found = self.encoded.iter().find(|(coding, _)| Some(*coding) == best);
         found.map_or(self, |(_, document)| document)
     }

@@ -1,7 +1,7 @@
 //! The list of a directory's files, as a page or as JSON.
 //!
 //! Owns: what is listed, in which order, how many, and how names are escaped. May touch: nothing
-//! outside this room; the file system, in the blocking pool only. Only what would be served is listed.
+//! outside this room. Only what would be served is listed.
 
 use super::resolve::{Listing, NoFile, Tree};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};

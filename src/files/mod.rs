@@ -32,8 +32,7 @@ use std::{
 use http::{HeaderMap, Method};
 
 use crate::{
-    encode::CodingWish,
-    http1::target::RequestTarget,
+    http1::{request::Head, target::RequestTarget},
     message::{answer::Answer, body::Body},
 };
 
@@ -96,8 +95,8 @@ pub struct FileRequest<'a> {
     pub target: &'a RequestTarget,
     /// Where conditions and a range are looked for, if there may be any.
     pub conditions: Option<&'a HeaderMap>,
-    /// What the client takes, if files may have several forms.
-    pub codings: Option<CodingWish>,
+    /// The head that says which codings the client takes, if files may have several forms.
+    pub codings: Option<&'a Head>,
     /// Whether the path is one of several that are tried in turn.
     pub tried: bool,
 }

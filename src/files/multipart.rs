@@ -1,7 +1,7 @@
 //! Several parts of a file in one body (RFC 9110 §14.6).
 //!
-//! Owns: the frame around the parts. May touch: [`crate::message`]. Next: the connection, which pulls
-//! it. All parts come from one file that is open, or from one copy in memory.
+//! Owns: the frame around the parts. May touch: [`crate::message`]. Next: the connection, which
+//! pulls it. All parts come from one file that is open, or from one copy in memory.
 
 use crate::message::body::{Body, Length, Polled, Source, Want};
 use std::{

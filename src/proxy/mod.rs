@@ -129,7 +129,8 @@ async fn route(
     facts.route = Some(index);
     let route = snapshot.route(index);
     // As the client says it: a filter may tell the server something else.
-    let wish = route.codings.as_ref().map(|_| CodingWish::by(&facts.context.head));
+    // Boxed: few routes have codings, and every request pays for the size of this future.
+    let wish = route.codings.as_ref().map(|_| Box::new(CodingWish::by(&facts.context.head)));
     // 4. The filters see the request.
     for filter in route.filters.iter() {
         let upstream = route.upstream();
@@ -292,17 +293,15 @@ async fn files(
     let Context { head, .. } = &facts.context;
     let conditions = if conditional { head.fields.as_map() } else { None };
     let path = unclean.unwrap_or(raw_path(&facts.context));
-    let scope = facts.scope(route);
-    let looked_up = action.target.path(path, &scope);
+    let looked_up = action.target.path(path, &facts.scope(route));
     let (method, target) = (&head.method, &head.target);
-    let has_forms = action.files.settings().precompressed;
-    let codings = has_forms.then(|| CodingWish::by(head));
+    let codings = action.files.settings().precompressed.then_some(head);
     let mut asked = FileRequest { method, target, conditions, codings, tried: false };
     let answer = match &action.tries {
         None => action.files.serve(&asked, &looked_up).await,
         Some(tries) => {
             asked.tried = true;
-            let scope = Scope { path: Some(&looked_up), ..scope };
+            let scope = Scope { path: Some(&looked_up), ..facts.scope(route) };
             Box::pin(try_files(&action.files, tries, &asked, &scope)).await
         }
     };

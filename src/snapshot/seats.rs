@@ -2,8 +2,7 @@
 //!
 //! Owns: their number, on all listeners together. May touch: nothing outside this room. Without a
 //! limit, clients could take every descriptor, and none would be left for servers or for a reload's
-//! files. So clients get at most half of the descriptors. `client::accept` asks before it
-//! accepts.
+//! files. So clients get at most half of the descriptors. `client::accept` asks before it accepts.
 
 use rustix::process::{Resource, getrlimit};
 use std::{

@@ -1,9 +1,9 @@
 //! The request that fills the cache.
 //!
 //! Owns: what of a client's request the server is to see. May touch: [`crate::cache`],
-//! [`crate::http1`], [`crate::message`], [`crate::settings`]. Whatever of it is not in the key is one client's, and its
-//! answer would be everybody's: so methods, hosts and parameters are in one spelling here, and what
-//! asks for a part or a condition is left out.
+//! [`crate::http1`], [`crate::message`], [`crate::settings`]. Whatever of it is not in the key is
+//! one client's, and its answer would be everybody's: so methods, hosts and parameters are in one
+//! spelling here, and what asks for a part or a condition is left out.
 
 use super::{CachePlace, Lookup, StoredNow, fill::Job, stored::stored_map};
 use crate::{

@@ -2,8 +2,8 @@
 //!
 //! Owns: what a request gets: a stored response, somebody else's fetch, or a fetch of its own. May
 //! touch: [`crate::cache`], [`crate::message`], [`crate::route`], [`crate::snapshot`],
-//! [`crate::task`]. Called by [`super::handle`] on routes with a cache. Next: [`together`] waits
-//! or fetches, [`stored`] answers.
+//! [`crate::task`]. Called by [`super::handle`] on routes with a cache. Next: [`together`] waits or
+//! fetches, [`stored`] answers.
 
 mod fill;
 mod job;
