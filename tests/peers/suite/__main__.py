@@ -51,6 +51,9 @@ def checks(scene):
     ):
         work = browser.page(scene.directory / "site.pem", only)
         yield Check(f"chromium: {name}", work, "node", needs, direct=False)
+    work = browser.assets(scene.directory / "site.pem", scene.directory / "access.log")
+    name = "a page with 50 assets, the second time from its own cache"
+    yield Check(f"chromium: {name}", work, "node", direct=False)
 
 
 def curl_checks():

@@ -55,6 +55,16 @@ HAPROXY = {
     "unix": ("", "send-proxy-v2"),
 }
 
+# What browsers and sheave may keep.
+ASSETS = """
+[[site.route]]
+path = "/node/assets/*"
+strip_prefix = "/node"
+upstream = "node"
+cache = "main"
+compress = true
+"""
+
 # Servers whose paths are theirs, and not below a prefix.
 GRPC = ("grpc", "young")
 
@@ -210,6 +220,7 @@ class Scene:
             'proxy_protocol.from = ["127.0.0.1"]\n'
             '[listener.local]\naddress = "unix:sheave.sock"\nproxy_protocol.from = ["unix:"]\n'
             f'[admin]\naddress = "127.0.0.1:{self.admin}"\n[access_log]\npath = "access.log"\n'
+            '[cache.main]\nmemory = "64MiB"\n'
         )
         routes = []
         for name, (needs, options) in upstreams.items():
@@ -226,7 +237,7 @@ class Scene:
         dead = f'servers = [{{ address = "127.0.0.1:{free_port()}" }}]\n'
         text += f"[upstream.dead]\n{dead}"
         routes.append('[[site.route]]\npath = "/t.Dead/*"\nupstream = "dead"\n')
-        return text + SITE + WHO + "".join(routes)
+        return text + SITE + WHO + ASSETS + "".join(routes)
 
     def through(self, name, tls=True):
         """The server by way of sheave; `tls` may also be the listener `mtls`."""

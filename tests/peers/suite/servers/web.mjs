@@ -10,7 +10,36 @@ import { createRequire } from 'node:module';
 const [kind, port, cert, key] = process.argv.slice(2);
 const { WebSocketServer } = createRequire(`${process.env.PEERS}/here.js`)('ws');
 const streams = new Map();
+// How often each asset was asked for.
+const seen = new Map();
 let report = '';
+
+const PIXEL = Buffer.from(
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
+  'base64',
+);
+// Long enough to be compressed.
+const ASSETS = {
+  js: ['text/javascript', (name) => `ran.push('${name}');\n${'// a comment\n'.repeat(300)}`],
+  css: ['text/css', (name) => `.${name} { color: red }\n${'/* a comment */\n'.repeat(300)}`],
+  png: ['image/png', () => PIXEL],
+};
+// `checked`: a browser asks each time whether it is still the same, and a cache before us may answer.
+const FIELDS = {
+  fresh: { 'cache-control': 'max-age=600' },
+  checked: { 'cache-control': 'no-cache', 'cdn-cache-control': 'max-age=600' },
+};
+
+function asset(path, request, response) {
+  const [, name, kind, ending] = path.match(/^\/assets\/((fresh|checked)-\d+)\.(js|css|png)$/);
+  seen.set(path, (seen.get(path) ?? 0) + 1);
+  const [type, content] = ASSETS[ending];
+  const fields = { etag: `"${name}"`, ...FIELDS[kind] };
+  if (request.headers['if-none-match']?.includes(fields.etag)) {
+    return response.writeHead(304, fields).end();
+  }
+  return response.writeHead(200, { 'content-type': type, ...fields }).end(content(name));
+}
 
 async function answer(request, response) {
   const url = new URL(request.url, 'http://here');
@@ -19,12 +48,16 @@ async function answer(request, response) {
     response.writeHead(status, { 'content-type': 'text/plain', 'x-version': request.httpVersion });
     response.end(body);
   };
+  if (url.pathname.startsWith('/assets/')) return asset(url.pathname, request, response);
   switch (url.pathname) {
     case '/hello':
       return text('hello\n');
     case '/page.html':
+    case '/assets.html':
       response.writeHead(200, { 'content-type': 'text/html' });
-      return response.end(readFileSync(new URL('../page.html', import.meta.url)));
+      return response.end(readFileSync(new URL(`..${url.pathname}`, import.meta.url)));
+    case '/seen':
+      return text(JSON.stringify(Object.fromEntries(seen)));
     case '/report':
       if (request.method === 'POST') report = (await body(request)).toString();
       return text(report);
