@@ -12,11 +12,10 @@ use crate::{
 
 /// Scheme, host in lower case, port if it is not the scheme's, path and query.
 pub fn absolute(scheme: &str, host: &str, path_and_query: &str) -> String {
-    let authority = authority(scheme, host);
-    let mut url = String::with_capacity(scheme.len() + 3 + authority.len() + path_and_query.len());
+    let mut url = String::with_capacity(scheme.len() + 3 + host.len() + path_and_query.len());
     url.push_str(scheme);
     url.push_str("://");
-    url.push_str(&authority);
+    push_authority(&mut url, scheme, host);
     url.push_str(path_and_query);
     url
 }
@@ -29,16 +28,26 @@ pub fn host_of(url: &str) -> &str {
 
 /// A host as all spellings of it are stored: lower case, without a last dot or the scheme's port.
 pub fn authority(scheme: &str, host: &str) -> String {
-    let mut name = site_name(host).to_ascii_lowercase();
+    let mut authority = String::with_capacity(host.len());
+    push_authority(&mut authority, scheme, host);
+    authority
+}
+
+fn push_authority(out: &mut String, scheme: &str, host: &str) {
+    let (start, name) = (out.len(), site_name(host));
+    out.push_str(&name);
+    out[start..].make_ascii_lowercase();
+    if name == host {
+        return;
+    }
     let after_name = host.rfind(']').map_or(0, |end| end + 1);
     let port = host[after_name..].rsplit_once(':').map_or("", |(_, port)| port);
     let default = if scheme == "https" { "443" } else { "80" };
     let port = port.trim_start_matches('0');
     if !port.is_empty() && port != default {
-        name.push(':');
-        name.push_str(port);
+        out.push(':');
+        out.push_str(port);
     }
-    name
 }
 
 /// A path and query with the parameters that count; `None` if all do.
