@@ -2,8 +2,6 @@
 //!
 //! Owns: writing the field. May touch: nothing outside this room.
 
-use std::io::Write;
-
 use http::HeaderValue;
 
 use super::list::is_token_byte;
@@ -66,17 +64,23 @@ pub fn write<'a>(
     existing: impl IntoIterator<Item = &'a HeaderValue>,
 ) -> HeaderValue {
     let mut out = Vec::with_capacity(64);
-    for line in existing {
-        let line = line.as_bytes().trim_ascii();
-        if !line.is_empty() {
-            out.extend_from_slice(line);
-            out.extend_from_slice(b", ");
-        }
-    }
-    out.extend_from_slice(b"sheave");
-    write_parameters(&mut out, outcome);
+    append(&mut out, outcome, existing.into_iter().map(HeaderValue::as_bytes));
     // All bytes are from other values or our own text, so the fallback is never used.
     HeaderValue::from_maybe_shared(out).unwrap_or(HeaderValue::from_static("sheave"))
+}
+
+/// Appends that value.
+pub fn append<'a>(
+    out: &mut Vec<u8>,
+    outcome: &Handled,
+    existing: impl IntoIterator<Item = &'a [u8]>,
+) {
+    for line in existing.into_iter().map(<[u8]>::trim_ascii).filter(|it| !it.is_empty()) {
+        out.extend_from_slice(line);
+        out.extend_from_slice(b", ");
+    }
+    out.extend_from_slice(b"sheave");
+    write_parameters(out, outcome);
 }
 
 fn write_parameters(out: &mut Vec<u8>, outcome: &Handled) {
@@ -113,8 +117,10 @@ fn write_parameters(out: &mut Vec<u8>, outcome: &Handled) {
 }
 
 fn number(out: &mut Vec<u8>, name: &str, value: i64) {
-    // Writing to memory does not fail.
-    let _ = write!(out, "; {name}={value}");
+    out.extend_from_slice(b"; ");
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'=');
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// A token if it is one, else a string (RFC 8941 §3.3.3, §3.3.4).

@@ -157,7 +157,7 @@ fn made(
     let (mut dated, mut others) = (false, Vec::new());
     for (name, value) in head.fields() {
         if name.eq_ignore_ascii_case(b"cache-status") {
-            others.extend(HeaderValue::from_bytes(value));
+            others.push(value);
             continue;
         }
         let is_kept = |kept: &&[u8]| kept.eq_ignore_ascii_case(name);
@@ -168,8 +168,9 @@ fn made(
         write_field(&mut lines, name, value);
     }
     write_field(&mut lines, b"age", itoa::Buffer::new().format(fresh.age(now)).as_bytes());
-    let status = cache_status::write(outcome, &others);
-    write_field(&mut lines, b"cache-status", status.as_bytes());
+    lines.extend_from_slice(b"cache-status: ");
+    cache_status::append(&mut lines, outcome, others);
+    lines.extend_from_slice(b"\r\n");
     let mut status = StatusCode::from_u16(head.status()).unwrap_or(StatusCode::OK);
     let mut length = length;
     match asked {
@@ -186,11 +187,13 @@ fn made(
 }
 
 fn content(body: &StoredBody) -> Body {
-    let mut parts: VecDeque<Bytes> = body.parts().collect();
-    if parts.len() <= 1 {
-        parts.pop_front().unwrap_or_default().into()
-    } else {
-        Body::stream(StoredParts(parts))
+    let mut parts = body.parts();
+    let first = parts.next().unwrap_or_default();
+    match parts.next() {
+        None => first.into(),
+        Some(second) => {
+            Body::stream(StoredParts([first, second].into_iter().chain(parts).collect()))
+        }
     }
 }
 
