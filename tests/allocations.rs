@@ -39,6 +39,8 @@ const PROXIED: f64 = REQUEST + 2.0;
 const FILE_IN_MEMORY: f64 = REQUEST;
 /// And of `respond`: nothing more, its fields and its body were made when the config was built.
 const RESPOND: f64 = REQUEST;
+/// And of a cached response: its URL, its fields and their owner, and the owner of its body.
+const CACHED: f64 = REQUEST + 4.0;
 
 #[test]
 fn a_request_allocates_no_more_than_it_did() {
@@ -50,6 +52,7 @@ fn a_request_allocates_no_more_than_it_did() {
         ("proxied", &quiet, "/proxied", ORIGIN_BODY, PROXIED),
         ("a file", &quiet, "/files/10k.bin", FILE.len(), FILE_IN_MEMORY),
         ("respond", &quiet, "/respond", 3, RESPOND),
+        ("from the cache", &quiet, "/cached", ORIGIN_BODY, CACHED),
         // The access log's line allocates nothing.
         ("proxied, logged", &logging, "/proxied", ORIGIN_BODY, PROXIED),
         ("respond, logged", &logging, "/respond", 3, RESPOND),
@@ -165,8 +168,16 @@ strip_prefix = "/files"
 files.root = "{files}"
 
 [[site.route]]
+path = "/cached"
+upstream = "origin"
+cache = {{ store = "main", default_ttl = "1d" }}
+
+[[site.route]]
 path = "/*"
 upstream = "origin"
+
+[cache.main]
+memory = "64MiB"
 "#,
         files = files.display()
     );

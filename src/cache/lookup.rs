@@ -1,7 +1,7 @@
 //! Finding the stored response for a request.
 //!
-//! Owns: the two keys, that of the URL and that of its variant (RFC 9111 §4.1). May touch: nothing
-//! outside this room.
+//! Owns: the two keys, that of the URL and that of its variant (RFC 9111 §4.1). May touch:
+//! [`crate::http1`].
 
 use super::{
     Cache,
@@ -10,7 +10,8 @@ use super::{
     store::{StoreHit, StoreKey, StoredEntry},
     url::codings,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, header::ACCEPT_ENCODING};
+use crate::http1::request::RequestFields;
+use http::{HeaderName, header::ACCEPT_ENCODING};
 use std::sync::Arc;
 
 /// What was found.
@@ -41,7 +42,7 @@ pub fn response(entry: &StoredEntry<CacheEntry>) -> Option<&StoredResponse> {
 
 impl Cache {
     /// Looks a URL up for a request with these fields, at `now` (Unix time).
-    pub fn look_up(&self, url: StoreKey, fields: &HeaderMap, now: u64) -> LookedUp {
+    pub fn look_up(&self, url: StoreKey, fields: &RequestFields, now: u64) -> LookedUp {
         let Some(hit) = self.store.get(url) else { return LookedUp { key: url, kept: None } };
         let CacheEntry::Variants(names) = hit.entry.value() else {
             return LookedUp { key: url, kept: Self::kept(hit, now) };
@@ -75,13 +76,12 @@ pub fn url_key(url: &str, cookies: &[u8], told_host: &[u8]) -> StoreKey {
 }
 
 /// The key of the variant that a request with these fields gets.
-pub fn variant_key(url: StoreKey, names: &[HeaderName], fields: &HeaderMap) -> StoreKey {
+pub fn variant_key(url: StoreKey, names: &[HeaderName], fields: &RequestFields) -> StoreKey {
     if names.is_empty() {
         return url;
     }
-    let codings = names
-        .contains(&ACCEPT_ENCODING)
-        .then(|| codings(fields.get_all(ACCEPT_ENCODING).iter().map(HeaderValue::as_bytes)));
+    let codings =
+        names.contains(&ACCEPT_ENCODING).then(|| codings(fields.values(&ACCEPT_ENCODING)));
     let mut variant = Vec::with_capacity(128);
     write_variant(&mut variant, names, fields, codings);
     StoreKey::of(&[&url.to_u128().to_be_bytes(), &variant])

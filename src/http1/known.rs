@@ -10,6 +10,8 @@ use super::lines::is;
 pub enum Known {
     /// `Authorization`.
     Authorization,
+    /// `Cache-Control` or `Pragma`.
+    ForCaches,
     /// `Connection`.
     Connection,
     /// `Content-Length`.
@@ -64,6 +66,7 @@ pub fn known(name: &[u8]) -> Option<Known> {
         (4, b'h') if is(name, b"host") => Known::Host,
         (5, b'r') if is(name, b"range") => Known::Conditional,
         (6, b'c') if is(name, b"cookie") => Known::Cookie,
+        (6, b'p') if is(name, b"pragma") => Known::ForCaches,
         (6, b'x') if is(name, b"x-host") => Known::Claim,
         (6, b'e') if is(name, b"expect") => Known::Expect,
         (7, b'u') if is(name, b"upgrade") => Known::Upgrade,
@@ -75,6 +78,7 @@ pub fn known(name: &[u8]) -> Option<Known> {
         (12, b'x') if is(name, b"x-request-id") => Known::RequestId,
         (12, b'c') if is(name, b"content-type") => Known::ContentType,
         (13, b'a') if is(name, b"authorization") => Known::Authorization,
+        (13, b'c') if is(name, b"cache-control") => Known::ForCaches,
         (13, b'i') if is(name, b"if-none-match") => Known::Conditional,
         (14, b'c') if is(name, b"content-length") => Known::ContentLength,
         (14, b'h') if is(name, b"http2-settings") => Known::HopByHop,
@@ -165,6 +169,8 @@ pub fn is_hop_by_hop(name: &[u8]) -> bool {
 pub struct Present {
     /// `Authorization`.
     pub authorization: bool,
+    /// `Cache-Control` or `Pragma`.
+    pub for_caches: bool,
     /// `Host`: none, one, or more.
     pub hosts: u8,
     /// `Connection`, and it may name fields.
@@ -196,6 +202,7 @@ impl Present {
     pub fn note(&mut self, field: Known) {
         match field {
             Known::Authorization => self.authorization = true,
+            Known::ForCaches => self.for_caches = true,
             Known::Host => self.hosts = self.hosts.saturating_add(1),
             Known::Connection => self.nominates = true,
             Known::Te => self.te = true,
@@ -243,6 +250,8 @@ mod tests {
     fn names_are_told_without_case_and_to_the_letter() {
         for (name, field) in [
             ("TE", Known::Te),
+            ("Cache-Control", Known::ForCaches),
+            ("pragma", Known::ForCaches),
             ("Host", Known::Host),
             ("If-Range", Known::Conditional),
             ("if-match", Known::Conditional),

@@ -171,7 +171,8 @@ impl<'a> FieldReader<'a> {
             | Known::Conditional
             | Known::Cookie
             | Known::ContentType
-            | Known::Date => {
+            | Known::Date
+            | Known::ForCaches => {
                 self.present.grpc |= known == Known::ContentType && is_grpc(value);
                 self.present.note(known);
                 self.passing.push(field);

@@ -162,7 +162,7 @@ async fn route(
                 Some(caching) => {
                     let (forward, route) = (action, (index, route));
                     let place = CachePlace { proxy, snapshot, route, forward, caching, unclean };
-                    Box::pin(caching::answer(place, facts, body)).await?
+                    caching::answer(place, facts, body).await?
                 }
             };
             // A short body is sent in one piece with its head.

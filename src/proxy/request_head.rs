@@ -205,7 +205,8 @@ fn mapped_fields(out: &mut impl FieldSink, map: &HeaderMap, edited: Edited) {
                 | Known::Conditional
                 | Known::ContentType
                 | Known::Cookie
-                | Known::Date,
+                | Known::Date
+                | Known::ForCaches,
             ) => true,
             // Written by our own code, unless the route edits it.
             Some(Known::Forwarded) => edited.forwarded,

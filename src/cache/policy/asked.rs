@@ -48,6 +48,11 @@ impl Asked {
         asked
     }
 
+    /// Of a GET that says nothing to caches.
+    pub fn nothing() -> Self {
+        Self { is_get: true, ..Self::default() }
+    }
+
     /// One directive. Of two that conflict, the stricter one counts, and a number that cannot be
     /// read is taken for the strictest one.
     fn take(&mut self, name: &[u8], argument: Argument<'_>) {

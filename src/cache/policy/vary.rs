@@ -1,7 +1,8 @@
 //! `Vary`: which requests a stored response may answer (RFC 9111 §4.1).
 //!
-//! Owns: the field's names and the key of a variant. May touch: nothing outside this room.
+//! Owns: the field's names and the key of a variant. May touch: [`crate::http1`].
 
+use crate::http1::request::RequestFields;
 use http::{HeaderMap, HeaderName, header};
 
 /// What a response says about the requests that select it.
@@ -37,7 +38,7 @@ pub fn of(response: &HeaderMap) -> Vary {
 pub fn write_variant(
     out: &mut Vec<u8>,
     names: &[HeaderName],
-    request: &HeaderMap,
+    request: &RequestFields,
     coding: Option<&str>,
 ) {
     for name in names {
@@ -54,7 +55,7 @@ pub fn write_variant(
 }
 
 /// Writes a colon and the values, or nothing where the field is missing.
-fn write_values(out: &mut Vec<u8>, name: &HeaderName, request: &HeaderMap) {
+fn write_values(out: &mut Vec<u8>, name: &HeaderName, request: &RequestFields) {
     // §4.1: lines are joined for every field; only of those known to be lists of case-insensitive
     // tokens, case and spaces are known not to matter.
     let is_tokens = matches!(*name, header::ACCEPT_ENCODING | header::ACCEPT_LANGUAGE)
@@ -64,9 +65,9 @@ fn write_values(out: &mut Vec<u8>, name: &HeaderName, request: &HeaderMap) {
         _ if is_tokens => b",",
         _ => b", ",
     };
-    for (at, line) in request.get_all(name).iter().enumerate() {
+    for (at, line) in request.values(name).enumerate() {
         out.extend_from_slice(if at == 0 { b":" } else { separator });
-        let line = line.as_bytes().trim_ascii();
+        let line = line.trim_ascii();
         if is_tokens {
             let packed = line.iter().filter(|it| !matches!(it, b' ' | b'\t'));
             out.extend(packed.map(u8::to_ascii_lowercase));

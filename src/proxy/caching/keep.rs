@@ -83,10 +83,7 @@ impl Job {
     /// The key that a response with these fields is stored under.
     fn key(&self, caching: &Caching, fields: &HeaderMap) -> StoreKey {
         let names = chosen_by(fields, &caching.settings).unwrap_or_default();
-        match self.facts.context.head.fields.as_map() {
-            Some(request) => variant_key(self.url_key, &names, request),
-            None => self.url_key,
-        }
+        variant_key(self.url_key, &names, &self.facts.context.head.fields)
     }
 
     /// The head as it is stored, or why the response is not.
@@ -121,7 +118,7 @@ impl Job {
             self.note_passed(&caching.cache, status, &names, why_not);
             why_not.word()
         })?;
-        let key = variant_key(self.url_key, &names, self.facts.context.head.fields.map());
+        let key = variant_key(self.url_key, &names, &self.facts.context.head.fields);
         let tags = tags(fields);
         if Label::new(self.begun, b"", b"", tags.iter().map(Vec::as_slice)).is_none() {
             return Err("too_many_tags");
@@ -147,7 +144,7 @@ impl Job {
         let mut key = self.ticket.key;
         if !(names.is_empty() || self.authorized) {
             // Only this variant.
-            key = variant_key(self.url_key, names, self.facts.context.head.fields.map());
+            key = variant_key(self.url_key, names, &self.facts.context.head.fields);
             self.store_under(cache, self.url_key, &[], CacheEntry::Variants(names.into()));
         }
         self.store_under(cache, key, &[], CacheEntry::Passed(unix_now() + PASSED, why_not));

@@ -1,7 +1,7 @@
 //! The response cache on a request's way, before a server is asked.
 //!
 //! Owns: what a request gets: a stored response, somebody else's fetch, or a fetch of its own. May
-//! touch: [`crate::cache`], [`crate::message`], [`crate::route`], [`crate::snapshot`],
+//! touch: [`crate::cache`], [`crate::http1`], [`crate::message`], [`crate::route`], [`crate::snapshot`],
 //! [`crate::task`]. Called by [`super::handle`] on routes with a cache. Next: [`together`] waits or
 //! fetches, [`stored`] answers.
 
@@ -27,14 +27,17 @@ use crate::{
         store::{StoreKey, StoredEntry},
         url,
     },
+    http1::request::Head,
     message::{answer::Answer, body::Body},
     route::{Forward, Route},
     snapshot::Snapshot,
     task,
 };
 use fill::Job;
-use http::{HeaderMap, Method, StatusCode, header};
+use futures_util::future::Either;
+use http::{Method, StatusCode, header};
 use std::{
+    future::ready,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -83,6 +86,29 @@ impl Lookup {
     }
 }
 
+/// What is not answered from what is stored.
+enum Missed {
+    /// It may change something.
+    Write,
+    /// It does not concern the cache, and why.
+    Bypass(&'static str),
+    /// A server is asked.
+    Fetch(Lookup, ToFetch),
+}
+
+/// What is known before a server is asked.
+struct ToFetch {
+    /// By which those who wait for the same find it.
+    key: StoreKey,
+    /// What may still be right.
+    stored: StoredNow,
+    why: Forwarded,
+    /// Its last response could not be stored.
+    passed: bool,
+    /// It may wait for others, and they for it.
+    shared: bool,
+}
+
 /// What is stored, and how fresh it is.
 type StoredNow = Option<(Arc<StoredEntry<CacheEntry>>, Freshness)>;
 
@@ -91,41 +117,62 @@ fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs())
 }
 
-/// The answer to a request, from the cache if it can be.
-pub(super) async fn answer(
-    place: CachePlace<'_>,
-    facts: &mut Facts,
+/// The answer to a request, from the cache if it can be: then without a future that waits.
+pub(super) fn answer<'a>(
+    place: CachePlace<'a>,
+    facts: &'a mut Facts,
     body: Body,
-) -> Result<Answer<Body>, Refusal> {
-    facts.context.head.fields.map();
-    let mut answer = match facts.context.head.method {
-        Method::GET | Method::HEAD => read(place, facts, body).await,
-        _ => Box::pin(write::answer(place, facts, body)).await,
-    }?;
+) -> impl Future<Output = Result<Answer<Body>, Refusal>> + 'a {
+    let Head { fields, present, .. } = &mut facts.context.head;
+    if present.conditional || present.for_caches {
+        // Others are not looked for by name before a server is asked.
+        fields.map();
+    }
+    let missed = match read(place, facts, &body) {
+        Ok(answer) => return Either::Left(ready(answer.map(|it| shown(place, it)))),
+        Err(missed) => missed,
+    };
+    Either::Right(Box::pin(async move {
+        let answer = match *missed {
+            Missed::Write => Box::pin(write::answer(place, facts, body)).await?,
+            Missed::Bypass(detail) => {
+                facts.cache = Some("bypass");
+                let answer = forward(place, facts, body).await?;
+                stored::passed(answer, Forwarded::Bypass, Some(detail))
+            }
+            Missed::Fetch(request, missed) => fetch(place, facts, &request, missed).await?,
+        };
+        Ok(shown(place, answer))
+    }))
+}
+
+/// As the client gets it.
+fn shown(place: CachePlace<'_>, mut answer: Answer<Body>) -> Answer<Body> {
     if place.caching.settings.hide_tags {
         let fields = answer.fields.map();
         fields.remove("surrogate-key");
         fields.remove("cache-tag");
     }
-    Ok(answer)
+    answer
 }
 
-/// The answer to GET and HEAD.
-async fn read(
+/// The answer from what is stored.
+fn read(
     place: CachePlace<'_>,
     facts: &mut Facts,
-    body: Body,
-) -> Result<Answer<Body>, Refusal> {
+    body: &Body,
+) -> Result<Result<Answer<Body>, Refusal>, Box<Missed>> {
     let CachePlace { caching, .. } = place;
-    if let Some(detail) = goes_by(caching, facts, &body) {
-        facts.cache = Some("bypass");
-        let answer = forward(place, facts, body).await;
-        return answer.map(|it| stored::passed(it, Forwarded::Bypass, Some(detail)));
+    if !matches!(facts.context.head.method, Method::GET | Method::HEAD) {
+        return Err(Box::new(Missed::Write));
+    }
+    if let Some(detail) = goes_by(caching, facts, body) {
+        return Err(Box::new(Missed::Bypass(detail)));
     }
     let request = request(caching, facts);
     let now = unix_now();
     let LookedUp { key, kept } =
-        caching.cache.look_up(request.key, facts.context.head.fields.map(), now);
+        caching.cache.look_up(request.key, &facts.context.head.fields, now);
     let mut why = Forwarded::UriMiss;
     let mut shared = !request.asked.no_store();
     let (mut stored, mut passed) = (None, false);
@@ -138,7 +185,9 @@ async fn read(
                 shared &= by_server;
                 stored = Some((entry, fresh));
             }
-            decision => return hit(place, facts, &request, (key, entry, fresh), decision),
+            decision => {
+                return Ok(hit(place, facts, &request, (key, entry, fresh), decision));
+            }
         },
         Some(FoundKept::OtherVariants) => why = Forwarded::VaryMiss,
         Some(FoundKept::Passed) => passed = true,
@@ -146,17 +195,29 @@ async fn read(
     }
     if request.asked.only_if_cached() {
         // RFC 9111 §5.2.1.7.
-        return Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "only_if_cached"));
+        return Ok(Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "only_if_cached")));
     }
     let key = request.waits_by(key);
-    if passed || request.authorized && caching.cache.is_passed(key, now) {
-        return pass(place, facts, &request, (stored, key), why).await;
+    passed |= request.authorized && caching.cache.is_passed(key, now);
+    Err(Box::new(Missed::Fetch(request, ToFetch { key, stored, why, passed, shared })))
+}
+
+/// The answer to GET and HEAD by a fetch.
+async fn fetch(
+    place: CachePlace<'_>,
+    facts: &mut Facts,
+    request: &Lookup,
+    missed: ToFetch,
+) -> Result<Answer<Body>, Refusal> {
+    let ToFetch { key, stored, why, passed, shared } = missed;
+    if passed {
+        return pass(place, facts, request, (stored, key), why).await;
     }
     if !shared {
-        let ticket = caching.cache.alone(key, &request.url, request.host());
-        return lead(place, facts, &request, (stored, ticket), why).await;
+        let ticket = place.caching.cache.alone(key, &request.url, request.host());
+        return lead(place, facts, request, (stored, ticket), why).await;
     }
-    wait_or_lead(place, facts, &request, (stored, key), why).await
+    wait_or_lead(place, facts, request, (stored, key), why).await
 }
 
 /// What is stored is the answer.
@@ -212,11 +273,14 @@ fn request(caching: &Caching, facts: &Facts) -> Lookup {
     // A trusted proxy's word of the host reaches the server, so it is part of the key.
     let told = if facts.context.trusted { facts.context.told.host(fields) } else { None };
     let key = url_key(&url, &cookies, told.as_deref().unwrap_or_default());
-    let authorized = fields.get(&header::AUTHORIZATION).is_some();
+    // Text is as it came. It says nothing to caches, or it were a map.
     // What is stored is for GET and HEAD; it is fetched by GET.
-    let asked = match head.fields.as_map() {
-        Some(fields) => Asked::new(&Method::GET, fields, settings.heed_client),
-        None => Asked::new(&Method::GET, &HeaderMap::new(), settings.heed_client),
+    let (authorized, asked) = match fields.as_map() {
+        Some(fields) => (
+            fields.contains_key(header::AUTHORIZATION),
+            Asked::new(&Method::GET, fields, settings.heed_client),
+        ),
+        None => (head.present.authorization, Asked::nothing()),
     };
     Lookup { asked, target, url, key, authorized }
 }
@@ -251,8 +315,7 @@ async fn forward(
 async fn refresh(place: CachePlace<'_>, facts: &Facts, request: &Lookup, wait: bool) {
     let cache = &place.caching.cache;
     cache.counts.refreshes.fetch_add(1, Relaxed);
-    let Some(fields) = facts.context.head.fields.as_map() else { return };
-    let found = cache.look_up(request.key, fields, unix_now());
+    let found = cache.look_up(request.key, &facts.context.head.fields, unix_now());
     let key = request.waits_by(found.key);
     let flight = match cache.join(key, &request.url, request.host()) {
         Joined::Lead(ticket) => {

@@ -90,7 +90,7 @@ async fn follow(
 ) -> Followed {
     let stage = fetch.flight().stage().await;
     if let Stage::Streaming(head) = &stage {
-        let own = variant_key(request.key, &head.names, facts.context.head.fields.map());
+        let own = variant_key(request.key, &head.names, &facts.context.head.fields);
         if own != head.key {
             return Followed::OtherVariant(own);
         }
