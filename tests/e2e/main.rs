@@ -19,6 +19,7 @@ mod balance;
 mod caching;
 mod caching_coded;
 mod caching_failures;
+mod caching_herd;
 mod caching_keys;
 mod caching_rules;
 mod caching_stored;

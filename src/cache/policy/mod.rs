@@ -34,4 +34,4 @@ pub use lifetime::LifetimeSource;
 pub use not_stored::NotStored;
 pub use rules::{Rules, Times};
 pub use serving::{Decision, Why, decide, is_failure, may_serve_on_error};
-pub use storing::{may_keep, may_store};
+pub use storing::{may_keep, may_share_failure, may_store};

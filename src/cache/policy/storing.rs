@@ -9,7 +9,7 @@ use http::{
 
 use super::{
     Asked, Freshness, NotStored, Rules, Times, age, dates, directives::Directives, fields,
-    lifetime::lifetime, validation, vary,
+    lifetime::lifetime, serving::is_failure, validation, vary,
 };
 
 /// Whether a response may be stored, and how fresh it is then. `request` is as the server got it.
@@ -121,6 +121,29 @@ fn permitted(
         return Err(NotStored::NoStore);
     }
     Ok(())
+}
+
+/// Whether a failure that is not stored is the answer to all who wait for it. `cookie`: the request
+/// had cookies that do not choose between responses.
+///
+/// RFC 9111 §4 lets a cache answer collapsed requests with what is storable. A failure without a
+/// lifetime is not, but only because nobody says for how long it may be used again (§3), and nobody
+/// uses it again: it goes to those who waited when it came. All that protects a client holds as for
+/// what is stored, and more strictly: no directive of the response lifts `Authorization` or
+/// `Set-Cookie`. 502, 503 and 504 tell of the server (RFC 9110 §15.6). A 500 may come of what one
+/// client sent, and its page may show that, so not with cookies.
+pub fn may_share_failure(
+    request: &HeaderMap,
+    cookie: bool,
+    status: StatusCode,
+    response: &HeaderMap,
+    rules: &Rules,
+) -> bool {
+    let directives = Directives::of(response);
+    is_failure(status)
+        && !(directives.no_store || response.contains_key(SET_COOKIE))
+        && !(request.contains_key(AUTHORIZATION) || cookie && status.as_u16() == 500)
+        && shareable(request, response, &directives, rules).is_ok()
 }
 
 /// The statuses whose rules for caches are kept here: all of RFC 9110 §15 with no rule but that

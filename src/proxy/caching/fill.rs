@@ -194,7 +194,10 @@ impl Job {
     /// Takes the content, for those who read it and for the store.
     async fn pull(&mut self, cache: &Cache, streamed: &Streamed, mut body: Body) {
         let flight = Arc::clone(&self.ticket.flight);
-        let (mut length, mut stores) = (0, true);
+        let (mut length, mut stores) = (0, streamed.fresh.is_ok());
+        if !stores {
+            flight.overflow();
+        }
         loop {
             let part = poll_fn(|cx| body.poll_part(cx, Want::ALL)).await;
             let mut data = match part {
@@ -225,10 +228,10 @@ impl Job {
                 return;
             }
         }
-        if stores {
+        if stores && let Ok(fresh) = streamed.fresh {
             let response = StoredResponse {
                 head: streamed.head.clone(),
-                fresh: streamed.fresh,
+                fresh,
                 body: StoredBody::packed(&flight.parts()),
             };
             if !streamed.names.is_empty() {

@@ -11,8 +11,8 @@ use crate::{
         kept::{CacheEntry, NotKept, StoredResponse},
         lookup::{response, variant_key},
         policy::{
-            NotStored, Times, complete_date, is_failure, may_keep, may_store, stored_fields,
-            validation,
+            NotStored, Times, complete_date, is_failure, may_keep, may_share_failure, may_store,
+            stored_fields, validation,
             vary::{self, Vary},
         },
         store::{Label, StoreKey, StoredEntry, StoredHead},
@@ -25,7 +25,7 @@ use crate::{
         forwarded::{X_FORWARDED_FOR, X_REAL_IP},
         request_id::X_REQUEST_ID,
     },
-    settings::RouteCache,
+    settings::{CookieKey, RouteCache},
 };
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use std::sync::Arc;
@@ -86,7 +86,7 @@ impl Job {
         variant_key(self.url_key, &names, &self.facts.context.head.fields)
     }
 
-    /// The head as it is stored, or why the response is not.
+    /// The head as it is stored or only shared, or why the response is neither.
     pub(super) fn storable(
         &mut self,
         caching: &Caching,
@@ -113,11 +113,18 @@ impl Job {
             Ok(fresh) => names.as_ref().map(|_| fresh).map_err(|why_not| *why_not),
             Err(rule) => Err(NotKept::ByRule(rule)),
         };
+        let is_chosen = names.is_ok();
         let names: Box<[HeaderName]> = names.unwrap_or_default().into();
         let fresh = verdict.map_err(|why_not| {
             self.note_passed(&caching.cache, status, &names, why_not);
             why_not.word()
-        })?;
+        });
+        if let Err(why_not) = fresh
+            && !(is_chosen && self.is_shared_failure(caching, &names, answer))
+        {
+            return Err(why_not);
+        }
+        let fields = answer.fields.map();
         let key = variant_key(self.url_key, &names, &self.facts.context.head.fields);
         let tags = tags(fields);
         if Label::new(self.begun, b"", b"", tags.iter().map(Vec::as_slice)).is_none() {
@@ -125,6 +132,28 @@ impl Job {
         }
         let head = stored_head(status, &stored_fields(fields)).ok_or("head_too_large")?;
         Ok(Streamed { head, fresh, length, names, key, tags })
+    }
+
+    /// Whether it is a failure that others wait for, and that is for them, too. Else a sick server would
+    /// be asked again by all of them at once.
+    fn is_shared_failure(
+        &mut self,
+        caching: &Caching,
+        names: &[HeaderName],
+        answer: &mut Answer<Body>,
+    ) -> bool {
+        let request = self.facts.context.head.fields.map();
+        let is_in_key = caching.settings.cookies != CookieKey::Pass;
+        let cookie =
+            request.contains_key(header::COOKIE) && !(is_in_key || names.contains(&header::COOKIE));
+        let (status, fields) = (answer.status, answer.fields.map());
+        if !may_share_failure(request, cookie, status, fields, &caching.rules) {
+            return false;
+        }
+        // Who comes later asks anew.
+        self.ticket.leave();
+        // One is the request that it was fetched for.
+        self.ticket.flight.readers() > 1
     }
 
     /// Notes that requests for this need not wait for each other, in the place of what is stored. An

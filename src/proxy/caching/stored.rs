@@ -83,10 +83,10 @@ pub(super) fn answer(
         Wanted::Whole => content(&stored.body),
         Wanted::Part { first, last } => in_parts(stored.body.slice(first, last + 1)),
     };
-    Ok(made(&stored.head, fresh, outcome, (asked, Some(length)), body))
+    Ok(made(&stored.head, Some(fresh), outcome, (asked, Some(length)), body))
 }
 
-/// A response that is being stored.
+/// A response that comes for several requests.
 pub(super) fn streamed(
     facts: &Facts,
     head: &Streamed,
@@ -98,7 +98,7 @@ pub(super) fn streamed(
     let is_head = facts.context.head.method == Method::HEAD;
     let nothing = is_head || matches!(asked, Wanted::Nothing);
     let body = if nothing { Body::Empty } else { Body::stream(body) };
-    Ok(made(&head.head, &head.fresh, outcome, (asked, head.length), body))
+    Ok(made(&head.head, head.fresh.ok().as_ref(), outcome, (asked, head.length), body))
 }
 
 /// What of a response the client wants.
@@ -147,7 +147,7 @@ fn asked(facts: &Facts, head: &StoredHead, length: Option<u64>) -> Result<Wanted
 
 fn made(
     head: &StoredHead,
-    fresh: &Freshness,
+    fresh: Option<&Freshness>,
     outcome: &Handled,
     (asked, length): (Wanted, Option<u64>),
     body: Body,
@@ -167,7 +167,9 @@ fn made(
         dated |= name.eq_ignore_ascii_case(b"date");
         write_field(&mut lines, name, value);
     }
-    write_field(&mut lines, b"age", itoa::Buffer::new().format(fresh.age(now)).as_bytes());
+    if let Some(fresh) = fresh {
+        write_field(&mut lines, b"age", itoa::Buffer::new().format(fresh.age(now)).as_bytes());
+    }
     lines.extend_from_slice(b"cache-status: ");
     cache_status::append(&mut lines, outcome, others);
     lines.extend_from_slice(b"\r\n");

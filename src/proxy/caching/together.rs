@@ -160,10 +160,10 @@ fn from_stage(
             let outcome = Handled::Forward {
                 why,
                 status: Some(head.head.status()),
-                stored: true,
+                stored: head.fresh.is_ok(),
                 collapsed,
-                ttl: Some(head.fresh.ttl(unix_now())),
-                detail: None,
+                ttl: head.fresh.ok().map(|it| it.ttl(unix_now())),
+                detail: head.fresh.err(),
             };
             Some(stored::streamed(facts, &head, body, &outcome))
         }
