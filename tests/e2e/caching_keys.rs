@@ -125,7 +125,7 @@ fn no_client_chooses_what_the_next_one_gets() {
         X-Original-URI: /evil\r\nX-Url-Scheme: evil\r\nX-Proxy-Url: evil\r\nX_Forwarded_Host: evil\r\n\
         X-HTTP-Host-Override: evil\r\nX-HTTP-Path-Override: evil\r\nFront-End-Https: evil\r\n\
         X-HTTP-DestinationURL: evil\r\nRange: bytes=0-0\r\nIf-None-Match: \"evil\"\r\n\
-        If-Match: \"evil\"\r\nContent-Type: evil/evil\r\nAccept-Encoding: evil\r\n\
+        Content-Type: evil/evil\r\nAccept-Encoding: evil\r\n\
         Connection: x-evil\r\nX-Evil: evil\r\nTE: evil\r\n";
     let scene = telling("");
     scene.get_with("/a", fields);
@@ -139,6 +139,7 @@ fn no_client_chooses_what_the_next_one_gets() {
         "HEAD /PATH HTTP/1.1\r\nHost: localhost\r\nX-HTTP-Method-Override: EVIL\r\n\r\n",
         "POST /PATH HTTP/1.1\r\nHost: localhost\r\nX-HTTP-Method-Override: GET\r\nContent-Length: 4\r\n\r\nevil",
         "GET /PATH HTTP/1.1\r\nHost: localhost\r\nUpgrade: evil\r\nConnection: upgrade\r\n\r\n",
+        "GET /PATH HTTP/1.1\r\nHost: localhost\r\nIf-Match: \"evil\"\r\n\r\n",
         "GET /PATH#evil HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "GET /x/../PATH?evil HTTP/1.1\r\nHost: localhost\r\n\r\n",
     ]

@@ -254,6 +254,11 @@ fn goes_by(caching: &Caching, facts: &Facts, body: &Body) -> Option<&'static str
         // A server may answer by the content, which is no part of the key.
         return Some("content");
     }
+    // RFC 9111 §4.3.2: no cache tests these; only the server knows its present state.
+    let for_server = [header::IF_MATCH, header::IF_UNMODIFIED_SINCE];
+    if head.present.conditional && for_server.iter().any(|it| head.fields.get(it).is_some()) {
+        return Some("precondition");
+    }
     let names = &caching.settings.bypass_cookies;
     if !names.is_empty() && url::has_cookie(head.fields.values(&header::COOKIE), names) {
         return Some("cookie");
