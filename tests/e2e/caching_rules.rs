@@ -95,6 +95,8 @@ const ASKING: &[Row] = &[
     ("5.2.1.1 max-age", "", 200, "cc: max-age=60 | age: 9 | etag: \"e\"", "cc: max-age=5", Asks),
     ("5.2.1.1 young enough", "", 200, "cc: max-age=60 | age: 9", "cc: max-age=50", Hit),
     ("5.2.1.1 max-age=0", "", 200, "cc: max-age=60 | etag: \"e\"", "cc: max-age=0", Asks),
+    ("8246 reload", "", 200, "cc: max-age=60, immutable | etag: \"e\"", "cc: max-age=0", Hit),
+    ("8246 forced", "", 200, "cc: max-age=60, immutable | etag: \"e\"", "cc: no-cache", Asks),
     ("5.2.1.2 max-stale", "", 200, "cc: max-age=5 | age: 9 | etag: \"e\"", "cc: max-stale=60", Hit),
     ("5.2.1.2 any", "", 200, "cc: max-age=5 | age: 9 | etag: \"e\"", "cc: max-stale", Hit),
     ("5.2.1.2 too stale", "", 200, "cc: max-age=5 | age: 99 | etag: \"e\"", "cc: max-stale=9", Asks),

@@ -11,8 +11,8 @@ use super::{
     targeted,
 };
 
-/// The directives that are known here. `immutable`, `no-transform` and all others change nothing
-/// for a shared cache that serves what is fresh anyway.
+/// The directives that are known here. `no-transform` and all others change nothing for a shared
+/// cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Directives {
     pub(super) no_store: bool,
@@ -24,6 +24,8 @@ pub(super) struct Directives {
     pub(super) must_revalidate: bool,
     pub(super) proxy_revalidate: bool,
     pub(super) must_understand: bool,
+    /// RFC 8246.
+    pub(super) immutable: bool,
     pub(super) s_maxage: Option<u32>,
     pub(super) max_age: Option<u32>,
     pub(super) stale_while_revalidate: Option<u32>,
@@ -104,6 +106,8 @@ impl Directives {
             self.public |= is_plain;
         } else if is("must-understand") {
             self.must_understand |= is_plain;
+        } else if is("immutable") {
+            self.immutable |= is_plain;
         } else if is("s-maxage") {
             match argument.seconds() {
                 Some(_) => least(&mut self.s_maxage, argument),
@@ -128,6 +132,7 @@ impl Directives {
             b"proxy-revalidate" => self.proxy_revalidate = false,
             b"public" => self.public = false,
             b"must-understand" => self.must_understand = false,
+            b"immutable" => self.immutable = false,
             b"s-maxage" => (self.s_maxage, self.broken_s_maxage) = (None, false),
             b"max-age" => self.max_age = None,
             b"stale-while-revalidate" => self.stale_while_revalidate = None,

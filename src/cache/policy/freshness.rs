@@ -22,6 +22,8 @@ pub struct Freshness {
     pub(super) no_cache: bool,
     /// `must-revalidate`, `proxy-revalidate` or `s-maxage`: a client may not have it stale.
     pub(super) must_revalidate: bool,
+    /// `immutable`: it does not change while it is fresh (RFC 8246).
+    pub(super) immutable: bool,
     /// There is an `ETag` or a `Last-Modified` to validate it with.
     pub(super) has_validator: bool,
     /// Who says for how long it is fresh.

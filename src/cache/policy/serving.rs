@@ -45,8 +45,12 @@ pub fn decide(fresh: &Freshness, asked: &Asked, now: u64) -> Decision {
     if asked.no_cache() {
         return Decision::Validate(Why::RequestNoCache);
     }
-    // §5.2.1.1. An age is cut to whole seconds, so that nothing is certainly as young as 0.
-    if asked.max_age.is_some_and(|most| most == 0 || fresh.age(now) > most) {
+    // §5.2.1.1. An age is cut to whole seconds, so that nothing is certainly as young as 0. A 0 is what
+    // browsers send to reload a page, and RFC 8246 §2 is about just that: there is nothing new. Who
+    // doubts it sends no-cache.
+    let is_needless = asked.max_age == Some(0) && fresh.immutable && fresh.is_fresh(now);
+    let is_too_old = |most| most == 0 || fresh.age(now) > most;
+    if !is_needless && asked.max_age.is_some_and(is_too_old) {
         return Decision::Validate(Why::RequestMaxAge);
     }
     if fresh.is_fresh(now) {

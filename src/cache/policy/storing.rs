@@ -60,6 +60,7 @@ fn judge(
         if_error: stale(directives.stale_if_error, rules.stale_if_error),
         no_cache: directives.no_cache,
         must_revalidate: directives.never_stale() || directives.has_s_maxage(),
+        immutable: directives.immutable,
         has_validator: validation::conditions(response).iter().any(Option::is_some),
         source,
         staled: false,
