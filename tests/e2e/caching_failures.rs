@@ -65,6 +65,38 @@ fn what_is_stored_is_served_instead_of_an_error() {
 }
 
 #[test]
+fn a_reload_of_what_is_fresh_gets_it_while_servers_fail() {
+    let scene = scene("");
+    let directives = ["", ", must-revalidate", ", no-cache"];
+    for (number, directive) in directives.iter().enumerate() {
+        scene.says(&format!("Cache-Control: max-age=60{directive}\r\nETag: \"e\"\r\n"), "fresh");
+        scene.get(&format!("/{number}"));
+    }
+    for down in [false, true] {
+        let status = if down {
+            scene.server.kill();
+            ""
+        } else {
+            scene.server.set(Behaviour::fields(503, "", "sick"));
+            "fwd-status=503; "
+        };
+        for (number, directive) in directives.iter().enumerate() {
+            for asks in ["Cache-Control: max-age=0\r\n", "Cache-Control: no-cache\r\n"] {
+                let answer = scene.get_with(&format!("/{number}"), asks);
+                if directive.contains("no-cache") {
+                    assert!(answer.status >= 500, "{directive}: {}", answer.head.raw);
+                    continue;
+                }
+                assert_eq!((answer.status, answer.text().as_str()), (200, "fresh"), "{asks}");
+                let expected = format!("sheave; fwd=request; {status}ttl=");
+                assert!(told(&answer).starts_with(&expected), "{}", told(&answer));
+                assert!(told(&answer).ends_with("; detail=fresh-if-error"), "{}", told(&answer));
+            }
+        }
+    }
+}
+
+#[test]
 fn must_revalidate_forbids_it_to_the_operator_too() {
     let scene = scene("stale_if_error = \"1h\", stale_while_revalidate = \"1h\"");
     let fields = "Cache-Control: max-age=5, must-revalidate\r\nAge: 9\r\nETag: \"e\"\r\n";

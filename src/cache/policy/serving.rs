@@ -89,11 +89,15 @@ pub fn is_failure(status: StatusCode) -> bool {
 }
 
 /// Whether the response may be served because the server could not be reached, or failed
-/// ([`is_failure`]). What the client said about freshness does not count then (RFC 5861 §4), but
-/// what forbids stale responses does (RFC 9111 §4.2.4).
+/// ([`is_failure`]). What the client said about freshness does not count then (RFC 5861 §4): it is
+/// only a wish (RFC 9111 §5.2.1), and a fresh response is better than an error. What forbids stale
+/// responses counts (RFC 9111 §4.2.4).
 pub fn may_serve_on_error(fresh: &Freshness, asked: &Asked, now: u64) -> bool {
     if fresh.no_cache {
         return false;
+    }
+    if fresh.is_fresh(now) {
+        return true;
     }
     let by_client = asked.stale_if_error.filter(|_| !fresh.must_revalidate).unwrap_or(0);
     let limit = fresh.if_error.max(by_client);

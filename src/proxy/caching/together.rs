@@ -184,14 +184,20 @@ fn from_stage(
                     return None;
                 }
                 Reused::OnError(status) => {
-                    facts.cache = Some("stale");
+                    let is_fresh = fresh.is_fresh(unix_now());
+                    let (why, word, detail) = if is_fresh {
+                        (why, "hit", "fresh-if-error")
+                    } else {
+                        (Forwarded::Stale, "stale", "stale-if-error")
+                    };
+                    facts.cache = Some(word);
                     Handled::Forward {
-                        why: Forwarded::Stale,
+                        why,
                         status,
                         stored: false,
                         collapsed,
                         ttl: Some(ttl),
-                        detail: Some("stale-if-error"),
+                        detail: Some(detail),
                     }
                 }
             };

@@ -148,7 +148,9 @@ fn what_is_served_when_the_server_fails() {
         ("§4.2.4", &lenient, "s-maxage=60", 61, "", false),
         ("§4.2.4", &lenient, "max-age=60, no-cache", 0, "", false),
         ("§5.2.1.2", &plain, "max-age=60", 61, "cc: max-stale", true),
-        ("§5.2.1.4", &plain, "max-age=60", 0, "cc: no-cache", false),
+        ("§5.2.1", &plain, "max-age=60", 59, "cc: no-cache", true),
+        ("§5.2.1", &plain, "max-age=60, must-revalidate", 59, "cc: max-age=0", true),
+        ("§5.2.1", &plain, "max-age=60", 60, "cc: no-cache", false),
     ] {
         let response = format!("etag: \"a\"|cc: {directives}");
         let fresh = stored("", 200, &response, rules).expect(directives);
