@@ -1,7 +1,7 @@
 //! The key: what counts of a request, and that nobody chooses what others get.
 
 use crate::{
-    caching::{Scene, config, is_hit, scene},
+    caching::{Scene, config, is_hit, scene, told},
     rig::{Behaviour, Daemon, Response, Server, secure::Http2},
 };
 use bytes::Bytes;
@@ -188,4 +188,38 @@ fn what_the_routes_edits_set_is_what_the_server_gets() {
     assert_eq!(asked(&told, "x-original-url"), Some("/set"), "{told}");
     assert_eq!(asked(&told, "x-place"), Some("127.0.0.1"), "{told}");
     assert!(is_hit(&scene.get("/")));
+}
+
+#[test]
+fn responses_that_vary_by_different_fields_do_not_hide_each_other() {
+    let scene = scene("");
+    let (a, b) = ("X-A: 1\r\n", "X-A: 2\r\nX-B: 1\r\n");
+    let fetch = |name: &str, asks: &str, text: &str| {
+        scene.says(&format!("Cache-Control: max-age=60\r\nETag: \"e\"\r\nVary: {name}\r\n"), text);
+        assert_eq!(scene.get_with("/", asks).text(), text);
+    };
+    // The first one's key is that of its own fields, until another one names more.
+    fetch("X-A", a, "first");
+    fetch("X-B", b, "b");
+    fetch("X-A", a, "a");
+    scene.server.forget_requests();
+    for _ in 0..2 {
+        for (asks, text) in [(a, "a"), (b, "b")] {
+            let hit = scene.get_with("/", asks);
+            assert!(is_hit(&hit) && hit.text() == text, "{text}: {}", hit.head.raw);
+        }
+    }
+    assert_eq!(scene.server.request_count(), 0);
+    // Validation finds its own, too.
+    scene.server.set(Behaviour::raw("HTTP/1.1 304 No\r\nETag: \"e\"\r\n\r\n"));
+    let answer = scene.get_with("/", &format!("{a}Cache-Control: no-cache\r\n"));
+    assert!(told(&answer).contains("fwd-status=304"), "{}", told(&answer));
+    // Too many: the newest counts.
+    let many: Vec<_> = (0..9).map(|it| format!("X-{it}")).collect();
+    fetch(&many.join(", "), "", "many");
+    assert!(is_hit(&scene.get("/")));
+    // One for all requests takes the place of all.
+    scene.says("Cache-Control: max-age=60\r\n", "for all");
+    assert_eq!(scene.get_with("/", "X-1: 1\r\n").text(), "for all");
+    assert!(is_hit(&scene.get_with("/", a)) && is_hit(&scene.get_with("/", b)));
 }

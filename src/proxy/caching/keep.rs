@@ -30,6 +30,9 @@ use crate::{
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use std::sync::Arc;
 
+/// At most so many fields choose between the responses of a URL that name different ones.
+const UNITED: usize = 8;
+
 /// After a response that could not be stored, so many seconds requests do not wait for each other.
 const PASSED: u64 = 120;
 
@@ -83,7 +86,28 @@ impl Job {
     /// The key that a response with these fields is stored under.
     fn key(&self, caching: &Caching, fields: &HeaderMap) -> StoreKey {
         let names = chosen_by(fields, &caching.settings).unwrap_or_default();
+        let names = self.united(&caching.cache, names);
         variant_key(self.url_key, &names, &self.facts.context.head.fields)
+    }
+
+    /// The fields of `Vary` with those that other responses of this URL name. Whoever looks a response up
+    /// does not know yet which of them it will be, so all have keys of the same fields: with keys of
+    /// its own fields, each would hide the others. More fields than it names make a key only narrower.
+    ///
+    /// A response without `Vary` is for all requests (RFC 9111 §4.1) and replaces them all, so that a
+    /// field which was named once does not count for ever.
+    fn united(&self, cache: &Cache, mut names: Vec<HeaderName>) -> Vec<HeaderName> {
+        if names.is_empty() {
+            return names;
+        }
+        let Some(before) = cache.store.peek(self.url_key) else { return names };
+        let CacheEntry::Variants(before) = before.entry.value() else { return names };
+        let new: Vec<_> = before.iter().filter(|it| !names.contains(it)).cloned().collect();
+        if names.len() + new.len() <= UNITED {
+            names.extend(new);
+            names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        }
+        names
     }
 
     /// The head as it is stored or only shared, or why the response is neither.
@@ -114,7 +138,8 @@ impl Job {
             Err(rule) => Err(NotKept::ByRule(rule)),
         };
         let is_chosen = names.is_ok();
-        let names: Box<[HeaderName]> = names.unwrap_or_default().into();
+        let names: Box<[HeaderName]> =
+            self.united(&caching.cache, names.unwrap_or_default()).into();
         let fresh = verdict.map_err(|why_not| {
             self.note_passed(&caching.cache, status, &names, why_not);
             why_not.word()
