@@ -31,6 +31,8 @@ pub struct Responding {
     body: Delivery,
     /// Bytes still to come, if the length was announced.
     left: Option<u64>,
+    /// Only the connection's end tells the client that all has come.
+    ends_by_close: bool,
     trailers: bool,
     /// The body broke off: what has come of it is sent, then the connection ends.
     broken: bool,
@@ -61,8 +63,9 @@ impl Responding {
             ResponseFraming::Chunked => outgoing.set_chunked(),
             ResponseFraming::Close => {}
         }
+        let ends_by_close = matches!(framing, ResponseFraming::Close);
         let trailers = form.trailers;
-        Self { body, left, trailers, broken: false, stalled: None }
+        Self { body, left, ends_by_close, trailers, broken: false, stalled: None }
     }
 
     /// Notes the moment of its end.
@@ -88,7 +91,7 @@ impl Responding {
             }
             if socket.outgoing.is_empty() {
                 if self.broken {
-                    return Poll::Ready(Err(Gone));
+                    return Poll::Ready(Err(self.gone(socket)));
                 }
                 if socket.outgoing.is_done() {
                     return Poll::Ready(Ok(()));
@@ -155,6 +158,10 @@ impl Responding {
 
     /// Bytes that were taken from the body but never written to the client are not counted as sent.
     fn gone(&mut self, socket: &Http1Socket) -> Gone {
+        if self.ends_by_close {
+            // RFC 9112 §8: after a usual close it would look complete.
+            socket.stream.reset_at_close();
+        }
         self.body.unsent(socket.outgoing.unwritten());
         Gone
     }

@@ -150,6 +150,12 @@ impl Stream {
         let _ = timeout(LINGER, drain).await;
     }
 
+    /// Dropping it will reset the connection: the client must not take what has come for all.
+    pub fn reset_at_close(&self) {
+        // If the client has reset it before, there is nothing to tell.
+        let _ = self.tcp().set_zero_linger();
+    }
+
     /// With TLS, sends `close_notify`, so that the end can't be mistaken for an attack. Without
     /// TLS, TCP's own end is enough.
     pub async fn close(&mut self) {

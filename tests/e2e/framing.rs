@@ -5,6 +5,7 @@ use crate::rig::{
     client::{ask, get, request},
     until,
 };
+use std::io::ErrorKind;
 
 fn one() -> (Server, Daemon) {
     let server = Server::start("1");
@@ -169,6 +170,17 @@ fn an_http_1_0_client_gets_a_delimited_answer_and_a_close() {
     let answer = client.response();
     assert!(!answer.head.is_chunked(), "HTTP/1.0 knows no chunks: {}", answer.head.raw);
     assert_eq!(answer.text(), "hello");
+}
+
+#[test]
+fn what_broke_off_does_not_look_complete_to_an_http_1_0_client() {
+    let (server, daemon) = one();
+    let broken = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    server.set(Behaviour::raw_then_close(broken));
+    let mut client = Client::connect(daemon.http());
+    client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+    let error = client.try_response("GET").expect_err("only a reset tells it");
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
 }
 
 #[test]
