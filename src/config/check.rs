@@ -11,10 +11,11 @@ use super::{
 use std::{
     collections::{BTreeSet, HashMap},
     net::SocketAddr,
+    path::Path,
 };
 
-/// Reports every broken rule.
-pub(super) fn check(document: &ConfigText<'_>, config: &Config) {
+/// Reports every broken rule. `databases` of countries are in memory already.
+pub(super) fn check(document: &ConfigText<'_>, config: &Config, databases: &[&Path]) {
     something_is_served(document, config);
     addresses(document, config);
     for listener in &config.listeners {
@@ -30,7 +31,7 @@ pub(super) fn check(document: &ConfigText<'_>, config: &Config) {
             ticket_keys::check(document, &path("ticket_keys"), file);
         }
     }
-    geo::check(document, config);
+    geo::check(document, config, databases);
     for upstream in &config.upstreams {
         servers(document, upstream);
     }

@@ -63,8 +63,9 @@ fn countries(table: &Table<'_>, key: &'static str) -> Vec<CountryCode> {
     countries.collect()
 }
 
-/// Reports databases that can't be used, each once.
-pub(super) fn check(document: &ConfigText<'_>, config: &Config) {
+/// Reports databases that can't be used, each once. What was read before stays in use: an updater that
+/// fails must not hold up every other change of the config.
+pub(super) fn check(document: &ConfigText<'_>, config: &Config, in_memory: &[&Path]) {
     let mut seen = BTreeSet::new();
     let mut look = |place: String, geo: Option<&Geo>| {
         if let Some(Geo { database, .. }) = geo.filter(|it| !it.database.as_os_str().is_empty())
@@ -72,8 +73,14 @@ pub(super) fn check(document: &ConfigText<'_>, config: &Config) {
             && let Err(fault) = CountryDatabase::read(database)
         {
             let at = document.value_at(&format!("{place}.geo.database"));
+            let hint = Some(hint(&fault, database).into());
             let message = format!("`{}` {fault}", database.display());
-            document.error(at, message, Some(hint(&fault, database).into()));
+            if in_memory.contains(&database.as_path()) {
+                let message = format!("{message}; what was read of it before stays in use");
+                document.warning(at, message, hint);
+            } else {
+                document.error(at, message, hint);
+            }
         }
     };
     for (index, site) in config.sites.iter().enumerate() {

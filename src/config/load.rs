@@ -30,8 +30,14 @@ pub struct Loaded {
 
 /// Reads the config file at `path`, with the process's environment.
 pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
+    load_again(path, &[])
+}
+
+/// The same while the databases of countries at these paths are in memory: if a file of them can't be
+/// used now, that is only a warning.
+pub fn load_again(path: &Path, databases: &[&Path]) -> Result<Loaded, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|it| ConfigError::unreadable(path, &it))?;
-    parse(&text, path, &|name| std::env::var(name).ok())
+    read_text(&text, path, &|name| std::env::var(name).ok(), databases)
 }
 
 /// Reads `text` as the content of `file`, which need not exist; relative paths start beside it.
@@ -40,12 +46,21 @@ pub fn parse(
     file: &Path,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Loaded, ConfigError> {
+    read_text(text, file, env, &[])
+}
+
+fn read_text(
+    text: &str,
+    file: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+    databases: &[&Path],
+) -> Result<Loaded, ConfigError> {
     let document = ConfigText::parse(text, file, env);
     let config = read(&Table::top(&document));
     // If lines are broken, tables may be missing. The rules across tables would report them, so
     // they are left out.
     if document.is_whole() {
-        check(&document, &config);
+        check(&document, &config, databases);
     }
     let Finished { diagnostics, defaulted } = document.finish();
     if diagnostics.iter().any(|it| it.severity == Severity::Error) {

@@ -64,7 +64,7 @@ pub use listen_address::ListenAddress;
 pub use listener::{
     Certificate, ClientCertificates, Listener, ListenerLimits, ListenerTimeouts, Tls,
 };
-pub use load::{Loaded, load, parse};
+pub use load::{Loaded, load, load_again, parse};
 pub use log::{Log, LogFormat};
 pub use proxy_protocol::ProxyProtocol;
 pub use route::{Action, HeaderEdits, PathPattern, Redirect, Respond, Route};

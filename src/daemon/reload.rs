@@ -165,8 +165,9 @@ fn prepare(source: &ReloadSource) -> Preparation {
         Err(error) => return (None, Err(StartError::System(error))),
     };
     let build = || {
+        let databases: Vec<_> = previous.databases.iter().map(|it| it.path()).collect();
         let config::Loaded { config, warnings, .. } =
-            config::load(path).map_err(StartError::Config)?;
+            config::load_again(path, &databases).map_err(StartError::Config)?;
         let listeners = bind(&config, current, resources)?;
         let snapshot = build(config, Some(previous), resources).map_err(StartError::Build)?;
         Ok(PreparedConfig { snapshot, listeners, warnings })

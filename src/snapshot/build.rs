@@ -136,7 +136,8 @@ fn caches(config: &Config, previous: Option<&Snapshot>) -> Vec<Arc<Cache>> {
     config.caches.iter().map(cache).collect()
 }
 
-/// A database whose file has not changed is not read again.
+/// A database whose file has not changed is not read again. One whose file can't be used any more stays
+/// as it was; the config's check has warned.
 fn databases(config: &Config, previous: Option<&Snapshot>) -> Result<Databases, BuildError> {
     let known = previous.map_or(&[][..], |it| &it.databases[..]);
     let mut databases = Databases::new();
@@ -146,7 +147,9 @@ fn databases(config: &Config, previous: Option<&Snapshot>) -> Result<Databases, 
             continue;
         }
         let kept = known.iter().find(|it| it.is_still(path)).cloned();
-        let read = || CountryDatabase::read(path).map(Arc::new);
+        let earlier = || known.iter().find(|it| it.path() == path).cloned();
+        let read =
+            || CountryDatabase::read(path).map(Arc::new).or_else(|fault| earlier().ok_or(fault));
         let fault = |fault| BuildError::Countries(path.clone(), fault);
         databases.push(kept.map_or_else(read, Ok).map_err(fault)?);
     }
