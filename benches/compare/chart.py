@@ -37,6 +37,10 @@ ROWS = {
     "h2": "HTTP/2, 120 bytes",
     "static-10k": "file of 10 KB",
     "static-1m": "file of 1 MB",
+    "cache-hit-10k": "10 KB from the cache",
+    "cache-hit-tls": "TLS, 10 KB from the cache",
+    "cache-hit-h2": "HTTP/2, 10 KB from the cache",
+    "gzip-json-100k": "100 KB of JSON by gzip",
 }
 # What the README has in figures, too.
 IN_FIGURES = {

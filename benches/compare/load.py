@@ -4,6 +4,7 @@ They send when an answer has come, so a round says what a request costs when the
 What it makes a client wait is `steady.py`'s question.
 """
 
+import gzip
 import json
 import os
 import re
@@ -51,9 +52,9 @@ def environment(directory):
 
 
 def probe(scenario, port, directory):
-    """One request by hand. A wrong answer is `Wrong`."""
+    """One request by hand; the bytes of its content as they were sent. A wrong answer is `Wrong`."""
     if scenario.tool == "websockets":
-        return  # its load looks at every message
+        return scenario.length  # its load looks at every message
     if scenario.tls:
         trust = ssl.create_default_context(cafile=directory / "cert.pem")
         trust.check_hostname = False
@@ -74,18 +75,35 @@ def probe(scenario, port, directory):
         connection.close()
     # The first handshake is always a full one, so "the wrong kind" is the right answer here.
     if scenario.handshake == "resumed" and response.status == 409:
-        return
-    if response.status != 200 or content != b"x" * scenario.length:
+        return scenario.length
+    expected = b"x" * scenario.length
+    coding, sent = response.getheader("Content-Encoding"), len(content)
+    if scenario.codings:
+        if coding not in scenario.codings:
+            raise Wrong(f"the probe got the coding {coding}")
+        content = decoded(coding, content)
+        expected = (directory / "www" / scenario.path[1:]).read_bytes()
+    if response.status != 200 or content != expected:
         raise Wrong(f"the probe got {response.status} with {len(content)} bytes, {content[:20]}…")
+    return sent
 
 
-def run(scenario, port, count, pin, environ):
-    """One round. `count` is for h2load, which is given a number of requests, not a time."""
+def decoded(coding, content):
+    """What was compressed."""
+    if coding == "gzip":
+        return gzip.decompress(content)
+    done = subprocess.run(["brotli", "-dc"], input=content, stdout=subprocess.PIPE, check=False)
+    return done.stdout
+
+
+def run(scenario, port, count, pin, environ, sent=None):
+    """One round. `count` is for h2load, which is given a number of requests, not a time. `sent` is the
+    length of the content where it is compressed."""
     if scenario.tool == "h2load":
         return run_h2load(scenario, port, count, pin, environ)
     if scenario.tool == "websockets":
         return run_websockets(scenario, port, pin, environ)
-    return run_wrk(scenario, port, pin, environ)
+    return run_wrk(scenario, port, pin, environ, sent)
 
 
 def run_websockets(scenario, port, pin, environ):
@@ -98,7 +116,7 @@ def run_websockets(scenario, port, pin, environ):
     return Load(said["messages"], said["seconds"], said["p50"], said["p99"])
 
 
-def run_wrk(scenario, port, pin, environ):
+def run_wrk(scenario, port, pin, environ, sent):
     scheme = "https" if scenario.tls else "http"
     method = "POST" if scenario.post else "GET"
     text = output([
@@ -122,10 +140,13 @@ def run_wrk(scenario, port, pin, environ):
     # The head is some hundred bytes; requests under way at the end have sent a part.
     least = (requests - (scenario.connections if scenario.handshake else 0)) * scenario.length
     most = (requests + scenario.connections) * (scenario.length + 1024)
+    if scenario.codings:
+        # Where compressed content is cut depends on how the server's comes.
+        least, most = requests * sent * 0.95, (requests + scenario.connections) * (sent * 1.05 + 1024)
     if not least <= said["bytes"] <= most:
         raise Wrong(f"{said['bytes']} bytes read, not {least} to {most}")
     # A response cut by the round's end has cost, too: large ones count by their bytes.
-    if scenario.length >= 100 * 1024:
+    if scenario.length >= 100 * 1024 and not scenario.codings:
         requests = max(requests, said["bytes"] // scenario.length)
     return Load(requests, said["micros"] / 1e6, said["p50"], said["p99"])
 

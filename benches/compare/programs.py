@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk", "h2load": "nghttp2-client",
-            "openssl": "openssl"}
+            "openssl": "openssl", "varnishd": "varnish", "brotli": "brotli"}
 
 
 def install():

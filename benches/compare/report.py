@@ -10,7 +10,7 @@ from statistics import median
 from programs import said, tls_library, version
 from scenarios import BUILD_TARGET, P99_TARGET, SCENARIOS
 
-PEERS = {"nginx": "nginx", "haproxy": "HAProxy", "envoy": "Envoy"}
+PEERS = {"nginx": "nginx", "haproxy": "HAProxy", "envoy": "Envoy", "varnish": "Varnish"}
 # With fewer rounds than this, even their whole range says too little.
 FEWEST = 5
 TARGETS = {scenario.name: scenario.target for scenario in SCENARIOS}
@@ -43,6 +43,8 @@ def facts(binaries, root, proxy_core, load_core):
         if name in binaries:
             binary = str(binaries[name])
             found[name] = f"{version(said(binary, flags[0]))} with {tls_library(binary, flags[1])}"
+    if "varnish" in binaries:
+        found["varnish"] = version(said(str(binaries["varnish"]), "-V"))
     return found | {
         "servers": f"nginx {version(said(str(binaries['origin']), '-v'))}",
         "wrk": version(said("wrk", "-v")),
@@ -107,7 +109,7 @@ def ratios_table(results):
         ours = rounds.get("sheave")
         return [ratio_text(ours, rounds.get(peer), key, targets[peer]) for peer in peers]
 
-    # Envoy is in few scenarios.
+    # Envoy and Varnish are in few scenarios.
     peers = [it for it in PEERS if any(it in result["rounds"] for result in results)]
     rows = [["scenario", *(f"CPU to {PEERS[it]}" for it in peers),
              *(f"p99 to {PEERS[it]}" for it in peers), "other programs"]]
@@ -190,6 +192,21 @@ def memory_table(results):
     return table(rows)
 
 
+def objects_table(results):
+    """What a cached response keeps."""
+    rows = [["system", "objects", "RSS, bytes/object", "before, MiB", "after, MiB", "stored a second",
+             "to Varnish"]]
+    for result in results:
+        theirs = result["memory"].get("varnish")
+        for name, it in result["memory"].items():
+            to = it["rss"] / theirs["rss"] if theirs else None
+            target = verdict(TARGETS[result["scenario"]]["varnish"], to) if name == "sheave" and to else ""
+            rows.append([name, f"{it['objects']:,}", f"{it['rss']:.0f}", f"{it['before'] / 2**20:.0f}",
+                         f"{it['after'] / 2**20:.0f}", f"{it['rate']:.0f}",
+                         f"{to:.2f} {target}".strip() if to else "–"])
+    return table(rows)
+
+
 def growth_table(results):
     """sheave against itself."""
     rows = [["scenario", "the larger", "to", "CPU", "p99 at a fixed rate", "other programs"]]
@@ -228,11 +245,15 @@ def reload_lines(found):
 def document(date, command, machine, results, missing):
     """The result file."""
     kinds = {kind: [it for it in results if it["kind"] == kind and it.get("rounds") != {}]
-             for kind in ("load", "both", "idle", "growth", "reload")}
+             for kind in ("load", "both", "idle", "objects", "growth", "reload")}
     loaded = kinds["load"] + kinds["growth"]
     lines = [f"# {date}", "", f"Made by `{command}`.", ""]
     lines += [f"- {name}: {value}" for name, value in machine.items()]
     lines += [f"- {it['scenario']}: {it['agreed']}" for it in loaded if it.get("agreed")]
+    for it in loaded:
+        if it.get("sent"):
+            sent = ", ".join(f"{size:,} by {name}" for name, size in it["sent"].items())
+            lines.append(f"- {it['scenario']}: bytes of a response: {sent}")
     if kinds["load"]:
         lines += ["", "## sheave beside the others", "",
                   "Medians of the per-round ratios (where the true median is likely to be), and the",
@@ -249,6 +270,8 @@ def document(date, command, machine, results, missing):
         lines += ["", f"## {result['about']}", "", *reload_lines(result["reload"])]
     if kinds["idle"]:
         lines += ["", "## Memory of an idle connection", "", memory_table(kinds["idle"])]
+    for result in kinds["objects"]:
+        lines += ["", "## Memory of a cached response", "", objects_table([result])]
     if loaded:
         lines += ["", "## At saturation", "", systems_table(loaded)]
     if any(it["steady"] for it in loaded):

@@ -55,6 +55,7 @@ class Entrant:
     port: int
     count: int = 0  # requests of a round, for the tool that is given a number
     capacity: int = 0  # requests a second when it was warmed up
+    sent: int = 0  # bytes of a response's content on its way
 
 
 def start(bench, stack, scenario, name, plan):
@@ -64,8 +65,7 @@ def start(bench, stack, scenario, name, plan):
     stack.callback(system.stop)
     system.await_ports()
     port = system.ports["tls" if scenario.tls else "plain"]
-    load.probe(scenario, port, bench.directory)
-    return Entrant(system, port)
+    return Entrant(system, port, sent=load.probe(scenario, port, bench.directory))
 
 
 def calibrate(bench, scenario, entrant):
@@ -74,7 +74,7 @@ def calibrate(bench, scenario, entrant):
         entrant.count, entrant.capacity = load.FULL_HANDSHAKES * scenario.seconds, handshakes.RATE * 2
         load.run(scenario, entrant.port, 50, bench.pin_of(scenario), bench.environ)
         return
-    seen = load.run(scenario, entrant.port, 4000, bench.pin_of(scenario), bench.environ)
+    seen = load.run(scenario, entrant.port, 4000, bench.pin_of(scenario), bench.environ, entrant.sent)
     entrant.capacity = int(seen.requests / seen.seconds)
     entrant.count = max(entrant.capacity * scenario.seconds, 1000)
     if scenario.handshake:
@@ -119,7 +119,8 @@ def one_round(bench, scenario, entrant):
     counts = scenario.handshake and "admin" in entrant.system.ports
     before = handshakes.counted(entrant.system.ports["admin"]) if counts else {}
     found = costed(entrant, scenario, lambda: load.run(scenario, entrant.port, entrant.count,
-                                                       bench.pin_of(scenario), bench.environ))
+                                                       bench.pin_of(scenario), bench.environ,
+                                                       entrant.sent))
     if counts:
         after = handshakes.counted(entrant.system.ports["admin"])
         wrong = handshakes.wrong_kind(scenario, before, after)
@@ -205,6 +206,8 @@ def measure(bench, scenario, wanted):
         for name in list(found):
             if name not in running:
                 del found[name]
+        if scenario.codings:
+            result["sent"] = {name: it.sent for name, it in running.items()}
         result["others"] = noise.share()
         result["agreed"] = next(iter(agreed.values()), "")
     return result

@@ -13,7 +13,7 @@ class Scenario:
     name: str
     about: str
     # "load" compares systems, and "both" what they get through with both cores; "growth" compares
-    # sheave with itself; "idle" counts memory; "reload" swaps a config under load.
+    # sheave with itself; "idle" and "objects" count memory; "reload" swaps a config under load.
     kind: str = "load"
     path: str = "/small"
     length: int = SMALL  # of the response's body: anything else is a wrong response
@@ -28,6 +28,7 @@ class Scenario:
     handshake: str = ""  # "full" or "resumed": for every request one of this kind
     hosts: int = 0  # requests spread over so many sites
     fields: tuple = ()  # of the request, beside `Host`
+    codings: tuple = ()  # that the response must have one of, so that its length differs
     log: bool = False  # a JSON access log to a file
     peers: tuple = ("nginx", "haproxy")
     unable: str = ""  # which peer is left out, and why
@@ -40,8 +41,8 @@ class Scenario:
     target: dict = field(default_factory=dict)
 
 
-def at_most(nginx, haproxy=None, envoy=None):
-    return {"nginx": nginx, "haproxy": haproxy, "envoy": envoy}
+def at_most(nginx, haproxy=None, envoy=None, varnish=None):
+    return {"nginx": nginx, "haproxy": haproxy, "envoy": envoy, "varnish": varnish}
 
 
 ALL = ("nginx", "haproxy", "envoy")
@@ -63,6 +64,7 @@ BROWSER = (
 )
 SITES, ROUTES = 10_000, 10
 IDLE_CONNECTIONS = 4_000
+OBJECTS, OBJECT = 200_000, 200
 # p99 of every system in every scenario, as a ratio; a check; a build in seconds.
 P99_TARGET, BUILD_TARGET = 1.00, 2.0
 
@@ -111,12 +113,30 @@ SCENARIOS = [
              peers=("nginx",), target=at_most(0.60)),
     Scenario("static-1m", "a static file of 1 MB", path="/files/1m", length=MIB, connections=16,
              seconds=2, peers=("nginx",), target=at_most(1.00)),
+    Scenario("cache-hit-10k", "10 KB from the cache", path="/cached/10k", length=10 * KIB,
+             peers=("nginx", "varnish"), target=at_most(0.70, varnish=0.30)),
+    Scenario("cache-hit-tls", "10 KB from the cache, TLS 1.3", path="/cached/10k", length=10 * KIB,
+             tls=True, seconds=2, peers=("nginx",), target=at_most(0.70),
+             unable="Varnish has no TLS"),
+    Scenario("cache-hit-h2", "10 KB from the cache, HTTP/2 over TLS, 10 connections of 10 streams",
+             path="/cached/10k", length=10 * KIB, tool="h2load", tls=True, connections=10, streams=10,
+             peers=("nginx",), target=at_most(0.70), unable="Varnish has no TLS"),
+    # Few connections, for a response takes milliseconds, and a round ends in the middle of some.
+    Scenario("gzip-json-100k", "100 KB of JSON, compressed by gzip at level 5", path="/json/100k.json",
+             length=100 * KIB, connections=16, seconds=2, fields=("Accept-Encoding: gzip",),
+             codings=("gzip",), peers=("nginx",), steady=False, target=at_most(1.00)),
+    Scenario("brotli-json-100k", "the same by brotli at level 4, beside nginx's gzip at 5",
+             path="/json/100k.json", length=100 * KIB, connections=16, seconds=2,
+             fields=("Accept-Encoding: br, gzip",), codings=("br", "gzip"), peers=("nginx",),
+             steady=False, target=at_most(1.00)),
     Scenario("log", "as small, with a JSON access log to a file", log=True, peers=("nginx",),
              target=at_most(0.90)),
     Scenario("idle", "memory of an idle keep-alive connection", kind="idle",
              connections=IDLE_CONNECTIONS, target={"KiB": 4}),
     Scenario("idle-tls", "memory of an idle keep-alive connection with TLS", kind="idle", tls=True,
              connections=IDLE_CONNECTIONS, target={"KiB": 14}),
+    Scenario("objects", f"memory of a cached response of {OBJECT} B, by {OBJECTS:,}", kind="objects",
+             path="/objects/", length=OBJECT, peers=("varnish",), target={"varnish": 1.00}),
     Scenario(
         "growth-sites", f"{SITES:,} sites with {ROUTES} routes each", kind="growth",
         path="/r0/small", hosts=SITES, peers=(), target={"base": 1.10},

@@ -12,6 +12,7 @@ from pathlib import Path
 import lines
 import programs
 import sites
+from scenarios import OBJECT
 
 HERE = Path(__file__).parent
 CONF = HERE / "conf"
@@ -188,7 +189,7 @@ def origin(directory, core, small, binary, servers=3, upstream="plain", workers=
     listen = "\n        ".join(f"listen {address}{how} backlog=4096;" for address in addresses)
     config = directory / "origin.conf"
     filled = {"DIR": directory, "USER": user_line(), "LISTEN": listen, "SMALL": "x" * small,
-              "WORKERS": workers}
+              "OBJECT": "x" * OBJECT, "WORKERS": workers}
     config.write_text(fill("origin.nginx.conf", filled))
     arguments = [str(binary), "-p", str(directory), "-e", "stderr", "-c", str(config)]
     return System("origin", arguments, {"plain": port}, directory, core), addresses
@@ -269,4 +270,16 @@ def envoy(plan):
     return System("envoy", arguments, ports, plan.directory, plan.core)
 
 
-STARTS = {"sheave": sheave, "nginx": nginx, "haproxy": haproxy, "envoy": envoy}
+def varnish(plan):
+    # It has no TLS.
+    ports = {"plain": free_port()}
+    host, port = plan.servers[0].rsplit(":", 1)
+    config = plan.directory / "varnish.vcl"
+    config.write_text(fill("varnish.vcl", {"HOST": host, "SERVER_PORT": port}))
+    arguments = [str(plan.binary), "-F", "-j", "none", "-n", str(plan.directory / "varnish"), "-T", "none",
+                 "-a", f"127.0.0.1:{ports['plain']}", "-f", str(config), "-s", "malloc,4g",
+                 "-t", "86400", "-p", "thread_pools=1"]
+    return System("varnish", arguments, ports, plan.directory, plan.core)
+
+
+STARTS = {"sheave": sheave, "nginx": nginx, "haproxy": haproxy, "envoy": envoy, "varnish": varnish}
