@@ -1,10 +1,10 @@
 //! `[cache.NAME]` and `cache` of a route: what is stored of servers' responses, and for how long.
 
 use super::{table::Table, tree::ValueKind};
-use crate::settings::{AfterWrite, CookieKey, QueryKey, RouteCache};
+use crate::settings::{AfterWrite, CookieKey, DiskSettings, QueryKey, RedisSettings, RouteCache};
 use std::time::Duration;
 
-/// A cache: memory that routes share.
+/// A cache that routes share: memory, and the tiers beside it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cache {
     /// The NAME in `[cache.NAME]`.
@@ -13,6 +13,10 @@ pub struct Cache {
     pub memory: u64,
     /// `max_object`: larger responses are not stored, default 8 MiB.
     pub max_object: u64,
+    /// `redis`: a second tier that several instances share, default none.
+    pub redis: Option<RedisSettings>,
+    /// `disk`: another that survives a restart, default none.
+    pub disk: Option<DiskSettings>,
 }
 
 impl Cache {
@@ -22,6 +26,8 @@ impl Cache {
             name,
             memory: table.size("memory", 256 << 20),
             max_object: table.size("max_object", 8 << 20),
+            redis: RedisSettings::read(table),
+            disk: DiskSettings::read(table),
         };
         if cache.max_object.saturating_mul(4) > cache.memory {
             let hint = "a few of them would push out everything else: give `memory` at least four times as much";

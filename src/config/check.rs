@@ -5,7 +5,7 @@
 //! nothing outside this room. Next: [`super::parse`] decides.
 
 use super::{
-    Config, HostPattern, ListenAddress, Upstream, certificate, client_certificates,
+    Config, HostPattern, ListenAddress, Upstream, cache_tiers, certificate, client_certificates,
     document::ConfigText, geo, nearest::did_you_mean, shadow::shadowed_by, system, ticket_keys,
 };
 use std::{
@@ -39,6 +39,7 @@ pub(super) fn check(document: &ConfigText<'_>, config: &Config, databases: &[&Pa
     listener_names(document, config);
     upstream_names(document, config);
     cache_names(document, config);
+    cache_tiers::check(document, config);
     shadows(document, config);
     // With a mistake, something may only seem to be unused.
     if document.errors() == 0 {

@@ -9,6 +9,7 @@ mod access_log;
 mod addresses;
 mod admin;
 mod cache;
+mod cache_tiers;
 mod certificate;
 mod check;
 mod client_certificates;

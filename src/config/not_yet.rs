@@ -7,7 +7,7 @@
 /// [`super::shape::Shape::pattern`]; empty: everywhere), and the hint.
 type NotYetKeys = (&'static [&'static str], &'static str, &'static str);
 
-const TOLD: [NotYetKeys; 18] = [
+const TOLD: [NotYetKeys; 17] = [
     (
         &["ssl", "https", "sni", "insecure", "verify", "ca_file"],
         "upstream.",
@@ -40,7 +40,6 @@ const TOLD: [NotYetKeys; 18] = [
         "",
         "write `[cache.main]`, and `cache = \"main\"` in a route",
     ),
-    (&["redis", "disk"], "cache.", "caches are in memory: other tiers are not supported yet"),
     (&["rate_limit", "ratelimit", "limit_req"], "", "rate limits are not supported yet"),
     (
         &["auth", "auth_basic", "basic_auth", "forward_auth", "jwt"],

@@ -3,6 +3,7 @@
 //! Owns: the values, plain and with their defaults. May touch: nothing outside this room. What has
 //! to be compiled first has one type in [`crate::config`] and another where it runs.
 
+mod cache_tiers;
 mod compression;
 mod health_check;
 mod retry;
@@ -10,6 +11,7 @@ mod route_cache;
 mod server_terms;
 mod timeouts;
 
+pub use cache_tiers::{DiskSettings, RedisServers, RedisSettings};
 pub use compression::{Coding, CodingLevels, Compression};
 pub use health_check::{HealthCheck, StatusRange};
 pub use retry::{Retry, RetryOn};

@@ -2,11 +2,13 @@
 //!
 //! Owns: the few numbers kept with every stored response. May touch: nothing outside this room.
 
+use serde::{Deserialize, Serialize};
+
 use super::{age::clamp, lifetime::LifetimeSource, list::MAX_SECONDS};
 
 /// What is kept of a response's head to decide about its use. It is small, because a million are
 /// kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Freshness {
     /// When it came, in Unix seconds.
     pub(super) received: u64,
@@ -81,6 +83,17 @@ impl Freshness {
     /// For how long it has been stale; 0 if it is fresh.
     pub(super) fn stale_for(&self, now: u64) -> u32 {
         self.ttl(now).min(0).unsigned_abs() as u32
+    }
+
+    /// For how long, in seconds, it is worth keeping: until it may no longer be served, and a while
+    /// more where the server can say that it is still right.
+    pub fn useful_for(&self, now: u64) -> u32 {
+        /// What can be validated saves a transfer, but what nobody asks for should go.
+        const TO_BE_VALIDATED: u32 = 600;
+        let fresh = self.lifetime.saturating_sub(self.age(now));
+        let stale = self.while_revalidate.max(self.if_error);
+        let validated = if self.has_validator { TO_BE_VALIDATED } else { 1 };
+        fresh.saturating_add(stale.max(validated)).min(MAX_SECONDS)
     }
 
     /// Which share of its time in this cache is over, to refresh it ahead: 1 or more if it is

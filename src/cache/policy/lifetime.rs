@@ -8,6 +8,8 @@ use http::{
     header::{DATE, EXPIRES, LAST_MODIFIED},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{Rules, age::clamp, dates, directives::Directives, list::MAX_SECONDS};
 
 /// The statuses that are cacheable without an explicit lifetime (RFC 9110 §15.1), without 206.
@@ -16,8 +18,9 @@ const HEURISTICALLY_CACHEABLE: [u16; 11] = [200, 203, 204, 300, 301, 308, 404, 4
 /// The most that the heuristic gives: a day.
 const HEURISTIC_LIMIT: u64 = 86_400;
 
-/// Where a response's lifetime is from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a response's lifetime is from. The order is part of what tiers write: a new one goes to the
+/// end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LifetimeSource {
     /// It has none: it is only stored to be validated, or served stale.
     None,

@@ -71,6 +71,11 @@ impl Default for Generations {
 }
 
 impl Generations {
+    /// None after this number yet: it and those before are another process's.
+    pub(super) fn starting_at(last: Seq) -> Self {
+        Self { last: AtomicU64::new(last.0), ..Self::default() }
+    }
+
     /// To be taken when a fetch begins, before its request is sent.
     pub fn now(&self) -> Seq {
         Seq(self.last.load(Acquire))
@@ -112,8 +117,21 @@ impl Generations {
         !self.prefixes.forgot(label.alive_at().0) && self.check(label) != PurgeState::Dead
     }
 
+    /// The same for one that no sweep looks at, as it is stored elsewhere: dead as well if its fetch
+    /// began too long ago to tell.
+    pub fn verdict(&self, label: &Label) -> PurgeState {
+        let state = self.state(label);
+        if self.prefixes.forgot(label.alive_at().0) { PurgeState::Dead } else { state }
+    }
+
+    /// Forgets the older half of the purges by prefix once there are more than `most`: for what
+    /// is stored elsewhere, and asked for by [`Generations::verdict`].
+    pub fn bound_prefixes(&self, most: usize) {
+        self.prefixes.bound(most);
+    }
+
     /// Purges, hard or soft. When it has returned, all that was fetched before is purged.
-    pub(super) fn purge(&self, target: &PurgeTarget<'_>, soft: bool) -> Seq {
+    pub fn purge(&self, target: &PurgeTarget<'_>, soft: bool) -> Seq {
         let _one = self.purging.lock().unwrap_or_else(PoisonError::into_inner);
         let number = self.last.load(Acquire) + 1;
         // A fetch must not take this number before the purge is noted, so it is told last; but who

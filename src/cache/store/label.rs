@@ -70,6 +70,13 @@ impl Label {
         Self { alive_at: AtomicU64::new(begun.0), block: self.block.clone() }
     }
 
+    /// The same names, known to have been purged softly.
+    #[must_use]
+    pub fn staled(self) -> Self {
+        self.checked(self.alive_at(), true);
+        self
+    }
+
     /// When the fetch began, or later: the last purge that is known not to have killed it.
     pub fn alive_at(&self) -> Seq {
         Seq(self.alive_at.load(Relaxed) & !STALE)

@@ -67,6 +67,17 @@ impl Prefixes {
         self.list.read().unwrap_or_else(PoisonError::into_inner).len() >= MOST
     }
 
+    /// Drops the older half of more than `most`, as if all that is stored had been looked at.
+    pub(super) fn bound(&self, most: usize) {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        let middle = list.get(list.len() / 2).map(|purged| purged.number);
+        let are_more = list.len() > most;
+        drop(list);
+        if let Some(middle) = middle.filter(|_| are_more) {
+            self.swept(middle);
+        }
+    }
+
     /// All that is stored was looked at, beginning after the purge `number`.
     pub(super) fn swept(&self, number: u64) {
         let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
@@ -97,6 +108,17 @@ mod tests {
         assert_eq!(state("http://a/", 0), PurgeState::Alive);
         prefixes.purge(b"http://a/", false, 4);
         assert_eq!(prefixes.list.read().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_bounded_list_forgets_its_older_half() {
+        let prefixes = Prefixes::default();
+        for number in 1..=4 {
+            prefixes.purge(&[number], false, u64::from(number));
+            prefixes.bound(3);
+        }
+        assert_eq!(prefixes.list.read().unwrap().len(), 1);
+        assert!(prefixes.forgot(2) && !prefixes.forgot(3));
     }
 
     #[test]

@@ -6,6 +6,18 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Seq(pub(super) u64);
 
+impl Seq {
+    /// As it is written down.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    /// From what was written down.
+    pub fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 /// What the purges since its fetch mean for a response. Ordered: the worst is the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PurgeState {

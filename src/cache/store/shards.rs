@@ -59,6 +59,12 @@ impl<V: Weighed> Store<V> {
         Self { shards: (0..shards).map(shard).collect(), generations: Generations::default() }
     }
 
+    /// The same, whose first purge has the number after `last`. For an empty one.
+    #[must_use]
+    pub fn starting_at(self, last: Seq) -> Self {
+        Self { generations: Generations::starting_at(last), ..self }
+    }
+
     /// What is stored under a key, unless it was purged. Counts a hit or a miss.
     pub fn get(&self, key: StoreKey) -> Option<StoreHit<V>> {
         let shard = self.shard(key);
@@ -79,18 +85,28 @@ impl<V: Weighed> Store<V> {
     /// Keeps an entry, in the place of the one that the key may have had. Returns whether it is
     /// kept: not if it is too large, or was purged since its fetch began.
     pub fn insert(&self, key: StoreKey, entry: StoredEntry<V>) -> bool {
-        self.insert_if(key, entry, |_| true)
+        self.insert_if(key, Arc::new(entry), |_| true)
+    }
+
+    /// The same for an entry that somebody uses already.
+    pub fn insert_shared(&self, key: StoreKey, entry: &Arc<StoredEntry<V>>) -> bool {
+        self.insert_if(key, Arc::clone(entry), |_| true)
     }
 
     /// Keeps an entry if `old` is still what is stored under the key: for one that was made from
     /// it, as by a 304.
     pub fn refresh(&self, key: StoreKey, old: &Arc<StoredEntry<V>>, entry: StoredEntry<V>) -> bool {
-        self.insert_if(key, entry, |now| now.is_some_and(|now| Arc::ptr_eq(now, old)))
+        self.insert_if(key, Arc::new(entry), |now| now.is_some_and(|now| Arc::ptr_eq(now, old)))
     }
 
     /// Takes out what is stored under a key.
     pub fn remove(&self, key: StoreKey) -> Option<Arc<StoredEntry<V>>> {
         self.shard(key).write().remove(key)
+    }
+
+    /// Takes out `old` if it is still what is stored under the key. Returns whether it was.
+    pub fn remove_if(&self, key: StoreKey, old: &Arc<StoredEntry<V>>) -> bool {
+        self.shard(key).remove_same(key, old)
     }
 
     /// The number to be taken when a fetch begins, before its request is sent.
@@ -134,11 +150,11 @@ impl<V: Weighed> Store<V> {
     fn insert_if(
         &self,
         key: StoreKey,
-        entry: StoredEntry<V>,
+        entry: Arc<StoredEntry<V>>,
         replaces: impl FnOnce(Option<&Arc<StoredEntry<V>>>) -> bool,
     ) -> bool {
         let units = u32::try_from(entry.weight().div_ceil(UNIT)).unwrap_or(u32::MAX);
-        let (entry, shard) = (Arc::new(entry), self.shard(key));
+        let shard = self.shard(key);
         let mut held = shard.write();
         // Under the lock: a sweep that comes later sees the entry, and of one that has been here,
         // this sees all that it may forget.
@@ -182,14 +198,15 @@ impl<V> Shard<V> {
 
     /// Takes out an entry that was purged, if it is still there.
     pub(super) fn remove_dead(&self, key: StoreKey, dead: &Arc<StoredEntry<V>>) -> bool {
+        let removed = self.remove_same(key, dead);
+        count(&self.counters.purged, usize::from(removed));
+        removed
+    }
+
+    fn remove_same(&self, key: StoreKey, old: &Arc<StoredEntry<V>>) -> bool {
         let mut held = self.write();
-        if !held.peek(key).is_some_and(|now| Arc::ptr_eq(now, dead)) {
-            return false;
-        }
+        let is_same = held.peek(key).is_some_and(|now| Arc::ptr_eq(now, old));
         // The caller has it, so nothing is freed under the lock.
-        held.remove(key);
-        drop(held);
-        count(&self.counters.purged, 1);
-        true
+        is_same && held.remove(key).is_some()
     }
 }

@@ -55,6 +55,12 @@ impl<V: Weighed> Store<V> {
         self.generations.purge(target, soft)
     }
 
+    /// The same without ever waiting for a sweep: for a while in which none may run, as what was
+    /// stored by another process is still being found.
+    pub fn purge_unswept(&self, target: &PurgeTarget<'_>, soft: bool) -> Seq {
+        self.generations.purge(target, soft)
+    }
+
     /// Frees what was purged, looking at about `steps` entries. For the control thread, every so
     /// often; a new round does nothing if there was no purge since the last one.
     pub fn sweep(&self, sweep: &mut Sweep, steps: u32) -> Swept {

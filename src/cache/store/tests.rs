@@ -313,6 +313,19 @@ fn threads_see_a_purge_at_once() {
 }
 
 #[test]
+fn numbers_go_on_from_another_process() {
+    let store = Store::new(1 << 24, 1 << 16).starting_at(Seq::from_number(100));
+    let stale = StoredEntry::new(Label::untagged(store.now(), b"u", b"h").staled(), 1);
+    assert!(store.insert(key(1), stale));
+    let found = store.get(key(1)).unwrap();
+    assert!(found.stale);
+    assert_eq!(store.purge_unswept(&PurgeTarget::Host(b"other"), false).number(), 101);
+    assert!(store.get(key(1)).unwrap().stale);
+    assert!(!store.remove_if(key(2), &found.entry) && store.remove_if(key(1), &found.entry));
+    assert!(!store.remove_if(key(1), &found.entry) && store.get(key(1)).is_none());
+}
+
+#[test]
 fn a_sweep_does_not_let_a_late_fetch_through() {
     let store = Store::new(1 << 24, 1 << 16);
     let begun = store.now();
