@@ -3,7 +3,7 @@
 //! Owns: what is told of the caches, and what purges do. May touch: [`crate::cache`],
 //! [`crate::message`], [`crate::snapshot`].
 
-use super::document;
+use super::{cache_tiers, document};
 use crate::{
     cache::{
         Cache,
@@ -48,6 +48,7 @@ pub(super) fn caches(live: &Live) -> Value {
             "evictions": stats.evictions,
             "purged": stats.purged,
             "fetching": cache.flights.count(),
+            "tiers": cache_tiers::tell(cache),
         })
     });
     json!({ "caches": caches.collect::<Vec<_>>() })
@@ -56,10 +57,12 @@ pub(super) fn caches(live: &Live) -> Value {
 /// Sets the gauges and counters to their current values.
 pub(super) fn set_gauges(live: &Live) {
     let metrics = &live.metrics.caches;
-    for family in [&metrics.objects, &metrics.bytes] {
+    let (up, objects, bytes) = (&metrics.tier_up, &metrics.tier_objects, &metrics.tier_bytes);
+    for family in [&metrics.objects, &metrics.bytes, up, objects, bytes] {
         family.reset();
     }
     for cache in &live.load().caches {
+        cache_tiers::set_gauges(metrics, cache);
         let (stats, counts) = (cache.store.stats(), &cache.counts);
         let name = &*cache.name;
         metrics.objects.with_label_values(&[name]).set(stats.objects as i64);
@@ -86,12 +89,24 @@ pub(super) fn set_gauges(live: &Live) {
 }
 
 /// Purges what the JSON in `body` names.
-pub(super) fn purge(live: &Live, body: &[u8]) -> Response<Full<Bytes>> {
+pub(super) async fn purge(live: &Live, body: &[u8]) -> Response<Full<Bytes>> {
     match wanted(body) {
         Ok((kind, name, soft)) => {
-            let snapshot = live.load();
-            let purged = snapshot.caches.iter().map(|cache| purge_in(cache, kind, &name, soft));
-            document(StatusCode::OK, &json!({ "purged": purged.sum::<u64>() }))
+            let caches = live.load().caches.clone();
+            let (mut purged, mut waiting) = (0, Vec::new());
+            for cache in &caches {
+                let (gone, told) = purge_in(cache, kind, &name, soft).await;
+                purged += gone;
+                if !told {
+                    waiting.push(&*cache.name);
+                }
+            }
+            let mut told = json!({ "purged": purged });
+            if !waiting.is_empty() {
+                // Other instances may still serve it.
+                told["redis_is_gone"] = waiting.into();
+            }
+            document(StatusCode::OK, &told)
         }
         Err(error) => document(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "error": error })),
     }
@@ -164,8 +179,8 @@ fn as_stored(text: &str) -> Option<String> {
     Some(url::absolute(&scheme, host, &path))
 }
 
-/// How many went: a lower bound.
-fn purge_in(cache: &Cache, kind: PurgeKind, name: &str, soft: bool) -> u64 {
+/// How many went, a lower bound, and whether all tiers know of it.
+async fn purge_in(cache: &Cache, kind: PurgeKind, name: &str, soft: bool) -> (u64, bool) {
     let target = match kind {
         PurgeKind::Url => PurgeTarget::Url(name.as_bytes()),
         PurgeKind::Prefix => PurgeTarget::Prefix(name.as_bytes()),
@@ -174,9 +189,9 @@ fn purge_in(cache: &Cache, kind: PurgeKind, name: &str, soft: bool) -> u64 {
     };
     let was_there =
         matches!(kind, PurgeKind::Url) && cache.store.peek(url_key(name, b"", b"")).is_some();
-    cache.store.purge(&target, soft);
+    let told = cache.purge(&target, soft).await;
     let swept = cache.store.sweep(&mut Sweep::default(), SWEPT_AT_ONCE);
-    (swept.freed as u64).max(was_there.into())
+    ((swept.freed as u64).max(was_there.into()), told)
 }
 
 /// Why a URL is or is not answered from a cache.

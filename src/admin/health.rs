@@ -1,6 +1,6 @@
 //! `/health`: what is well and what is not, for people and monitors.
 
-use super::{certificates, document};
+use super::{cache_tiers, certificates, document};
 use crate::{
     snapshot::{Live, live::Phase},
     upstream::Member,
@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// `ok`, or `degraded` when an upstream has no live server, the last reload failed, the access log
-/// lost lines within the last minute, or a certificate ends within three days; 503 when requests
+/// lost lines within the last minute, a cache's Redis or disk is gone, or a certificate ends within
+/// three days; 503 when requests
 /// can't be served.
 pub(super) fn health(live: &Live) -> Response<Full<Bytes>> {
     let (snapshot, now) = (live.load(), live.clock.now());
@@ -46,6 +47,14 @@ pub(super) fn health(live: &Live) -> Response<Full<Bytes>> {
         degraded |= !whole;
         let dropped = live.metrics.access_log_dropped.get();
         checks.insert("access_log".into(), json!({ "status": word(whole), "dropped": dropped }));
+    }
+    for cache in &snapshot.caches {
+        for (tier, up) in cache_tiers::states(cache) {
+            // Requests are served without it, only slower.
+            degraded |= !up;
+            let name = format!("cache.{}.{tier}", cache.name);
+            checks.insert(name, json!({ "status": word(up) }));
+        }
     }
     if let Some((well, mut told)) = certificates::check(&snapshot, Timestamp::now()) {
         degraded |= !well;

@@ -1,10 +1,11 @@
 //! The admin address: metrics, health, reload.
 //!
 //! Owns: its HTTP server, on the control thread. May touch: [`crate::cache`], [`crate::message`],
-//! [`crate::snapshot`], [`crate::task`], [`crate::upstream`]. It is never on a listener for
-//! clients.
+//! [`crate::observe`], [`crate::snapshot`], [`crate::task`], [`crate::upstream`]. It is
+//! never on a listener for clients.
 
 mod cache;
+mod cache_tiers;
 mod certificates;
 mod health;
 mod upstreams;
@@ -137,7 +138,7 @@ const LONGEST_PURGE: usize = 64 * 1024;
 
 async fn purge(request: Request<Incoming>, live: &Live) -> Response<Full<Bytes>> {
     match Limited::new(request.into_body(), LONGEST_PURGE).collect().await {
-        Ok(body) => cache::purge(live, &body.to_bytes()),
+        Ok(body) => cache::purge(live, &body.to_bytes()).await,
         Err(error) => {
             let error = format!("the body can't be read: {error}");
             document(StatusCode::BAD_REQUEST, &json!({ "error": error }))

@@ -6,7 +6,8 @@
 
 use super::{
     kept::CacheEntry,
-    store::{Label, StoredEntry},
+    policy::Freshness,
+    store::{Label, StoreKey, StoredEntry},
     streamed::Streamed,
 };
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
     message::body::{BodyError, Length, Polled, Source, Want},
 };
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 use http_body::Frame;
 use std::{
     collections::VecDeque,
@@ -85,10 +86,27 @@ pub enum Stage {
 pub enum Settled {
     /// This is the answer: validated, or stale because there was no better one.
     Stored(Arc<StoredEntry<CacheEntry>>, Reused),
+    /// A tier beside memory had it.
+    Found(Arc<FoundResponse>),
     /// The response is not for others: everybody asks for it alone.
     Pass,
     /// There is no answer.
     Failed(FetchFailed),
+}
+
+/// A response that a tier beside memory had.
+#[derive(Debug)]
+pub struct FoundResponse {
+    /// Which tier.
+    pub tier: &'static str,
+    /// The response.
+    pub entry: Arc<StoredEntry<CacheEntry>>,
+    /// How fresh it is.
+    pub fresh: Freshness,
+    /// The fields that choose between this and other responses of its URL, sorted.
+    pub names: Box<[HeaderName]>,
+    /// The key that it is stored under: of these fields as its request had them.
+    pub key: StoreKey,
 }
 
 /// Why a stored response is the answer.

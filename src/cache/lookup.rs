@@ -80,9 +80,14 @@ pub fn variant_key(url: StoreKey, names: &[HeaderName], fields: &RequestFields) 
     if names.is_empty() {
         return url;
     }
+    StoreKey::of(&[&url.to_u128().to_be_bytes(), &variant_values(names, fields)])
+}
+
+/// What a request has in the fields that choose between responses.
+pub fn variant_values(names: &[HeaderName], fields: &RequestFields) -> Vec<u8> {
     let codings =
         names.contains(&ACCEPT_ENCODING).then(|| codings(fields.values(&ACCEPT_ENCODING)));
     let mut variant = Vec::with_capacity(128);
     write_variant(&mut variant, names, fields, codings);
-    StoreKey::of(&[&url.to_u128().to_be_bytes(), &variant])
+    variant
 }

@@ -1,7 +1,7 @@
 //! The cache of responses (RFC 9111).
 //!
 //! Owns: what is stored, by which rules, and who fetches it. May touch: [`crate::encode`],
-//! [`crate::http1`], [`crate::message`], [`crate::settings`]. It does not know routes nor requests
+//! [`crate::http1`], [`crate::message`], [`crate::settings`], [`crate::task`]. It does not know routes nor requests
 //! under way: [`mod@crate::proxy`] asks it before it asks a server.
 
 pub mod flight;
@@ -11,9 +11,14 @@ pub mod lookup;
 pub mod policy;
 pub mod store;
 pub mod streamed;
+pub mod tiers;
 pub mod url;
 
-use crate::settings::RouteCache;
+use crate::{
+    settings::{DiskSettings, RedisSettings, RouteCache},
+    task,
+};
+use arc_swap::ArcSwapOption;
 use flights::{Flights, Joined, Ticket};
 use kept::CacheEntry;
 use policy::Rules;
@@ -24,7 +29,8 @@ use std::{
     },
     time::Duration,
 };
-use store::{Label, PurgeState, Store, StoreKey};
+use store::{Label, PurgeState, PurgeTarget, Store, StoreKey};
+use tiers::{Tiers, purge::Purge};
 
 /// A cache, for as long as the config has its name.
 #[derive(Debug)]
@@ -36,6 +42,8 @@ pub struct Cache {
     /// What is being fetched.
     pub flights: Arc<Flights>,
     max_object: AtomicU64,
+    /// Where else it is stored.
+    tiers: ArcSwapOption<Tiers>,
     /// What became of the requests for it.
     pub counts: Counts,
 }
@@ -65,6 +73,7 @@ impl Cache {
             store: Store::new(memory, max_object),
             flights: Arc::default(),
             max_object: AtomicU64::new(max_object),
+            tiers: ArcSwapOption::empty(),
             counts: Counts::default(),
         })
     }
@@ -95,6 +104,36 @@ impl Cache {
     pub fn resize(&self, memory: u64, max_object: u64) {
         self.store.set_capacity(memory);
         self.max_object.store(max_object, Relaxed);
+    }
+
+    /// Where responses are stored beside memory, as a new config says.
+    pub fn set_tiers(&self, redis: Option<&RedisSettings>, disk: Option<&DiskSettings>) {
+        let before = self.tiers.load_full();
+        let tiers = Tiers::new(&self.name, redis, disk, before.as_deref());
+        self.tiers.store(tiers.map(Arc::new));
+    }
+
+    /// Where else responses are stored.
+    pub fn tiers(&self) -> Option<Arc<Tiers>> {
+        self.tiers.load_full()
+    }
+
+    /// Purges in memory and all tiers. False: Redis is gone, and hears of it as soon as it is back.
+    pub async fn purge(&self, target: &PurgeTarget<'_>, soft: bool) -> bool {
+        self.store.purge(target, soft);
+        let Some(tiers) = self.tiers() else { return true };
+        let told = tiers.purge(Purge::new(target, soft)).await;
+        // What was read from a tier meanwhile may have been read before the tier knew.
+        self.store.purge(target, soft);
+        told
+    }
+
+    /// Another instance has purged this.
+    pub fn heard(&self, purge: &Purge) {
+        if let Some(disk) = self.tiers().and_then(|it| it.disk.clone()) {
+            task::spawn(disk.purge(purge.clone()));
+        }
+        self.store.purge(&purge.target(), purge.soft);
     }
 }
 

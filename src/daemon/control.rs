@@ -12,6 +12,7 @@ use super::{
     expiry,
     reload::{self, PreparedConfig, Preparing, ReloadSource, Reloading, Trigger},
     retired::retire,
+    sharing,
     signals::{SignalAsk, Signals},
     sweeping,
     tending::{self, Tending},
@@ -131,6 +132,7 @@ impl Control {
         self.live.set_phase(Phase::Running);
         task::spawn(expiry::watch(Arc::clone(&self.live)));
         task::spawn(sweeping::sweep(Arc::clone(&self.live)));
+        task::spawn(sharing::keep(Arc::clone(&self.live)));
         let workers = self.resources.workers;
         tracing::info!(workers, config = %self.path.display(), version = env!("CARGO_PKG_VERSION"), "ready");
         loop {

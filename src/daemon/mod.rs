@@ -11,6 +11,7 @@ pub mod control;
 pub mod expiry;
 pub mod reload;
 pub mod retired;
+mod sharing;
 pub mod signals;
 mod sweeping;
 pub mod tending;

@@ -13,13 +13,16 @@ const STEPS: u32 = 10_000;
 
 /// Sweeps all caches, for ever.
 pub(super) async fn sweep(live: Arc<Live>) {
-    let mut under_way: HashMap<Arc<str>, Sweep> = HashMap::new();
+    let mut under_way: HashMap<Arc<str>, [Sweep; 2]> = HashMap::new();
     loop {
         sleep(PAUSE).await;
         let snapshot = live.load();
         for cache in &snapshot.caches {
-            let sweep = under_way.entry(Arc::clone(&cache.name)).or_default();
-            cache.store.sweep(sweep, STEPS);
+            let [memory, on_disk] = under_way.entry(Arc::clone(&cache.name)).or_default();
+            cache.store.sweep(memory, STEPS);
+            if let Some(disk) = cache.tiers().and_then(|it| it.disk.clone()) {
+                disk.sweep(on_disk, STEPS);
+            }
         }
         under_way.retain(|name, _| snapshot.caches.iter().any(|it| it.name == *name));
     }

@@ -4,7 +4,8 @@
 //! [`super::metrics`] and the other files that own metrics.
 
 use prometheus::{
-    IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    core::Collector,
 };
 
 /// Makes metrics and registers them. Names are constants, so a failure is a mistake in this file.
@@ -37,5 +38,12 @@ impl Maker {
 
     pub(super) fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
         self.register(name, IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    /// Of seconds: for what is rare, as each observation looks its labels up.
+    pub(super) fn seconds(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+        let bounds = vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
+        let options = HistogramOpts::new(name, help).buckets(bounds);
+        self.register(name, HistogramVec::new(options, labels))
     }
 }

@@ -124,14 +124,16 @@ pub fn build(
 fn caches(config: &Config, previous: Option<&Snapshot>) -> Vec<Arc<Cache>> {
     let known = previous.map_or(&[][..], |it| &it.caches[..]);
     let cache = |wanted: &config::Cache| {
-        let &config::Cache { ref name, memory, max_object } = wanted;
-        match known.iter().find(|it| *it.name == **name) {
+        let &config::Cache { ref name, memory, max_object, .. } = wanted;
+        let cache = match known.iter().find(|it| *it.name == **name) {
             Some(cache) => {
                 cache.resize(memory, max_object);
                 Arc::clone(cache)
             }
             None => Cache::new(name, memory, max_object),
-        }
+        };
+        cache.set_tiers(wanted.redis.as_ref(), wanted.disk.as_ref());
+        cache
     };
     config.caches.iter().map(cache).collect()
 }

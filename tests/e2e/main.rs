@@ -18,6 +18,7 @@ mod answers;
 mod balance;
 mod caching;
 mod caching_coded;
+mod caching_disk;
 mod caching_failures;
 mod caching_herd;
 mod caching_keys;

@@ -8,6 +8,9 @@ use crate::snapshot::live::Phase;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
+/// At a stop, so long responses may be written to the disk that still wait for it.
+const FLUSHING: Duration = Duration::from_secs(5);
+
 impl Control {
     /// Stops: first the load balancer in front is told (`/ready`), then no new connections are
     /// taken, then the existing ones end. A second signal ends everything at once.
@@ -33,6 +36,11 @@ impl Control {
         tokio::select! {
             () = self.finish(delay, limit) => {}
             () = second_signal => tracing::warn!("a second signal: ending at once"),
+        }
+        for cache in &self.live.load().caches {
+            if let Some(disk) = cache.tiers().and_then(|it| it.disk.clone()) {
+                disk.flush(FLUSHING).await;
+            }
         }
         // Drain all listeners, so that no socket file is left.
         self.publish(Vec::new());

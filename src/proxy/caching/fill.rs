@@ -14,6 +14,7 @@ use crate::{
         policy::{Asked, Times, is_failure, may_serve_on_error},
         store::{Seq, StoreKey, StoredBody},
         streamed::Streamed,
+        tiers::trip::{ForTiers, TierTrip},
     },
     encode::{self, CodingWish},
     http1::outgoing::Part,
@@ -33,7 +34,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{StatusCode, header};
-use std::{future::poll_fn, mem::take, sync::Arc};
+use std::{future::poll_fn, mem::take, sync::Arc, time::Instant};
 use tokio::sync::oneshot;
 
 /// One fetch.
@@ -54,6 +55,8 @@ pub(super) struct Job {
     /// What is stored, to be validated.
     pub(super) kept: StoredNow,
     pub(super) ticket: Ticket,
+    /// Where it may be stored beside memory.
+    pub(super) tiers: Option<Box<TierTrip>>,
     /// The last purge before it.
     pub(super) begun: Seq,
 }
@@ -85,6 +88,13 @@ pub(super) async fn fill(mut job: Job, mut reply: FillReply) {
     else {
         return;
     };
+    let begun = Instant::now();
+    if job.found_in_tier(&caching.cache, begun).await {
+        if let Some(reply) = reply.take() {
+            let _ = reply.send((ToldOfFetch::of(&job.facts), Filled::Shared));
+        }
+        return;
+    }
     let mut answer = job.ask(route, forward).await;
     if let Ok((head, times)) = &mut answer
         && head.status == StatusCode::NOT_MODIFIED
@@ -121,6 +131,7 @@ pub(super) async fn fill(mut job: Job, mut reply: FillReply) {
                     job.ticket.flight.begin(Arc::clone(&streamed));
                     tell(Filled::Shared);
                     job.pull(&caching.cache, &streamed, answer.body).await;
+                    job.took(&caching.cache, "server", begun);
                 }
             }
         }
@@ -238,6 +249,13 @@ impl Job {
                 let variants = CacheEntry::Variants(streamed.names.clone());
                 self.store_under(cache, self.url_key, &[], variants);
             }
+            self.keep_in_tiers(ForTiers {
+                head: &response.head,
+                fresh: &response.fresh,
+                content: &response.body,
+                names: &streamed.names,
+                tags: &streamed.tags,
+            });
             self.store_under(cache, streamed.key, &streamed.tags, CacheEntry::Response(response));
         }
         // Those who come now find it stored.

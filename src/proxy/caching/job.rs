@@ -7,7 +7,16 @@
 
 use super::{CachePlace, Lookup, StoredNow, fill::Job, stored::stored_map};
 use crate::{
-    cache::{flights::Ticket, lookup::response, policy::validation, url},
+    cache::{
+        Caching,
+        flights::Ticket,
+        kept::CacheEntry,
+        lookup::response,
+        policy::validation,
+        store::StoredEntry,
+        tiers::{key::TierKey, trip::TierTrip},
+        url,
+    },
     http1::{
         request::{Head, RequestFields},
         target::RequestTarget,
@@ -71,16 +80,14 @@ impl Job {
     ) -> Self {
         let CachePlace { proxy, snapshot, route: (route, _), caching, unclean, .. } = place;
         let mut head = head(place, &facts.context.head, request);
-        if let Some((entry, _)) = &kept
-            && let Some(stored) = response(entry)
-        {
-            let fields = head.fields.map();
-            for (name, value) in
-                validation::conditions(&stored_map(stored.head.fields())).into_iter().flatten()
-            {
-                fields.insert(name, value);
-            }
+        if let Some((entry, _)) = &kept {
+            validate(&mut head, entry);
         }
+        let tiers = caching.cache.tiers().map(|tiers| {
+            let (cookies, told) = key_parts(caching, facts);
+            let key = TierKey::of_url(&request.url, &cookies, &told);
+            Box::new(TierTrip::new(tiers, key, request.url.clone()))
+        });
         let begun = caching.cache.store.now();
         Self {
             proxy: Arc::clone(proxy),
@@ -95,9 +102,30 @@ impl Job {
             as_asked: false,
             kept,
             ticket,
+            tiers,
             begun,
         }
     }
+}
+
+/// Asks whether what is stored is still right.
+pub(super) fn validate(head: &mut Head, entry: &StoredEntry<CacheEntry>) {
+    let Some(stored) = response(entry) else { return };
+    let fields = head.fields.map();
+    for (name, value) in
+        validation::conditions(&stored_map(stored.head.fields())).into_iter().flatten()
+    {
+        fields.insert(name, value);
+    }
+}
+
+/// What is part of the key beside the URL: cookies, and the host that a trusted proxy names, as its
+/// word of it reaches the server.
+pub(super) fn key_parts(caching: &Caching, facts: &Facts) -> (Vec<u8>, Vec<u8>) {
+    let fields = &facts.context.head.fields;
+    let cookies = kept_cookies(&caching.settings, fields).unwrap_or_default();
+    let told = if facts.context.trusted { facts.context.told.host(fields) } else { None };
+    (cookies, told.map(|it| it.to_vec()).unwrap_or_default())
 }
 
 impl Job {

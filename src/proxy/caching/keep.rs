@@ -17,6 +17,7 @@ use crate::{
         },
         store::{Label, StoreKey, StoredEntry, StoredHead},
         streamed::Streamed,
+        tiers::trip::ForTiers,
         url,
     },
     message::{
@@ -67,6 +68,7 @@ impl Job {
             // It is the answer for those who wait, and then gone.
             Err(_) => {
                 caching.cache.store.remove(self.key(caching, &old));
+                self.remove_from_tiers(&chosen_by(&old, &caching.settings).unwrap_or_default());
                 self.ticket.flight.settle(settled);
                 return true;
             }
@@ -74,6 +76,13 @@ impl Job {
         let Some(head) = stored_head(status, &stored_fields(&fields)) else { return false };
         let label = entry.label().renewed(self.begun);
         let renewed = StoredResponse { head, fresh, body: stored.body.clone() };
+        self.keep_in_tiers(ForTiers {
+            head: &renewed.head,
+            fresh: &renewed.fresh,
+            content: &renewed.body,
+            names: &chosen_by(&fields, &caching.settings).unwrap_or_default(),
+            tags: &tags(&fields),
+        });
         let key = self.key(caching, &fields);
         let cache = &caching.cache;
         cache.store.refresh(key, entry, StoredEntry::new(label, CacheEntry::Response(renewed)));
@@ -211,12 +220,15 @@ impl Job {
         tags: &[Vec<u8>],
         kept: CacheEntry,
     ) {
-        let tags = tags.iter().map(Vec::as_slice);
-        let label =
-            Label::new(self.begun, self.url.as_bytes(), url::host_of(&self.url).as_bytes(), tags);
-        if let Some(label) = label {
+        if let Some(label) = self.label(tags) {
             cache.store.insert(key, StoredEntry::new(label, kept));
         }
+    }
+
+    /// What a response of this URL can be purged by.
+    pub(super) fn label(&self, tags: &[Vec<u8>]) -> Option<Label> {
+        let host = url::host_of(&self.url).as_bytes();
+        Label::new(self.begun, self.url.as_bytes(), host, tags.iter().map(Vec::as_slice))
     }
 }
 

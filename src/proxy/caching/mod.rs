@@ -9,6 +9,7 @@ mod fill;
 mod job;
 mod keep;
 mod stored;
+mod tiers;
 mod together;
 mod write;
 
@@ -273,11 +274,9 @@ fn request(caching: &Caching, facts: &Facts) -> Lookup {
     let target = url::filtered(head.target.path(), head.target.query(), &settings.query);
     let path_and_query = target.as_deref().unwrap_or(head.target.path_and_query());
     let url = url::absolute(scheme, head.target.host(), path_and_query);
-    let cookies = job::kept_cookies(settings, &head.fields).unwrap_or_default();
     let fields = &head.fields;
-    // A trusted proxy's word of the host reaches the server, so it is part of the key.
-    let told = if facts.context.trusted { facts.context.told.host(fields) } else { None };
-    let key = url_key(&url, &cookies, told.as_deref().unwrap_or_default());
+    let (cookies, told) = job::key_parts(caching, facts);
+    let key = url_key(&url, &cookies, &told);
     // Text is as it came. It says nothing to caches, or it were a map.
     // What is stored is for GET and HEAD; it is fetched by GET.
     let (authorized, asked) = match fields.as_map() {

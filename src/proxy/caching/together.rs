@@ -10,12 +10,13 @@ use super::{
 };
 use crate::{
     cache::{
-        flight::{FlightBody, Reused, Settled, Stage},
+        flight::{FlightBody, FoundResponse, Reused, Settled, Stage},
         flights::{Joined, Ticket},
         lookup::{response, variant_key},
         policy::{
+            Decision,
             cache_status::{Forwarded, Handled},
-            may_serve_on_error,
+            decide, may_serve_on_error,
         },
         store::StoreKey,
     },
@@ -89,9 +90,14 @@ async fn follow(
     why: Forwarded,
 ) -> Followed {
     let stage = fetch.flight().stage().await;
-    if let Stage::Streaming(head) = &stage {
-        let own = variant_key(request.key, &head.names, &facts.context.head.fields);
-        if own != head.key {
+    let variant = match &stage {
+        Stage::Streaming(head) => Some((&head.names, head.key)),
+        Stage::Settled(Settled::Found(found)) => Some((&found.names, found.key)),
+        _ => None,
+    };
+    if let Some((names, key)) = variant {
+        let own = variant_key(request.key, names, &facts.context.head.fields);
+        if own != key {
             return Followed::OtherVariant(own);
         }
     }
@@ -123,7 +129,7 @@ async fn run(
     job: Job,
     why: Forwarded,
 ) -> Result<Answer<Body>, Refusal> {
-    place.caching.cache.counts.misses.fetch_add(1, Relaxed);
+    let counts = &place.caching.cache.counts;
     let fetch = job.ticket.flight.attend();
     let (reply, filled) = oneshot::channel();
     task::spawn(Box::pin(fill::fill(job, Some(reply))));
@@ -133,13 +139,22 @@ async fn run(
     told.tell(facts);
     facts.cache = Some("miss");
     match filled {
-        Filled::Passed(answer, why_not) => Ok(stored::passed(answer, why, Some(why_not))),
+        Filled::Passed(answer, why_not) => {
+            counts.misses.fetch_add(1, Relaxed);
+            Ok(stored::passed(answer, why, Some(why_not)))
+        }
         Filled::Shared => {
             let stage = fetch.flight().stage().await;
-            if let Stage::Settled(Settled::Stored(_, Reused::Validated)) = stage {
-                facts.cache = Some("validated");
-                place.caching.cache.counts.validated.fetch_add(1, Relaxed);
-            }
+            let count = match &stage {
+                Stage::Settled(Settled::Stored(_, Reused::Validated)) => {
+                    facts.cache = Some("validated");
+                    counts.validated.fetch_add(1, Relaxed);
+                    &counts.misses
+                }
+                Stage::Settled(Settled::Found(_)) => &counts.hits,
+                _ => &counts.misses,
+            };
+            count.fetch_add(1, Relaxed);
             from_stage(facts, request, fetch, stage, (why, false))
                 .unwrap_or_else(|| Err(Refusal::new(StatusCode::BAD_GATEWAY, "fetch_lost")))
         }
@@ -203,10 +218,31 @@ fn from_stage(
             };
             Some(stored::answer(facts, &entry, &fresh, &outcome))
         }
+        Stage::Settled(Settled::Found(found)) => from_tier(facts, request, &found, collapsed),
         Stage::Settled(Settled::Failed(failed)) => {
             let retry_after = failed.retry_after;
             Some(Err(Refusal { retry_after, ..Refusal::new(failed.status, failed.reason) }))
         }
         Stage::Settled(Settled::Pass) | Stage::Waiting => None,
     }
+}
+
+/// The answer that a tier beside memory had; `None` if it is not for this request.
+fn from_tier(
+    facts: &mut Facts,
+    request: &Lookup,
+    found: &FoundResponse,
+    collapsed: bool,
+) -> Option<Result<Answer<Body>, Refusal>> {
+    let now = unix_now();
+    let FoundResponse { tier, entry, fresh, .. } = found;
+    facts.cache = match decide(fresh, &request.asked, now) {
+        // The one who began it wanted less.
+        Decision::Validate(_) if collapsed => return None,
+        // For the one who began it, it was fresh when it was found.
+        Decision::Fresh | Decision::Validate(_) => Some("hit"),
+        Decision::Stale | Decision::StaleWhileRevalidate => Some("stale"),
+    };
+    let outcome = Handled::Hit { ttl: fresh.ttl(now), detail: Some(tier) };
+    Some(stored::answer(facts, entry, fresh, &outcome))
 }

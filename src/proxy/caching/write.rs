@@ -40,7 +40,7 @@ pub(super) async fn answer(
             url.split_once('?').map_or((&**url, None), |(path, query)| (path, Some(query)));
         let counting = url::filtered(path, query, &caching.settings.query);
         let stored = counting.as_deref().unwrap_or(url);
-        caching.cache.store.purge(&PurgeTarget::Url(stored.as_bytes()), false);
+        caching.cache.purge(&PurgeTarget::Url(stored.as_bytes()), false).await;
     }
     if !changed.is_empty() {
         match caching.settings.after_write {

@@ -15,6 +15,7 @@ import browser_checks as browser
 import grpc_checks as rpc
 import http_checks as http
 import proxy_checks as proxy
+import redis_checks as redis
 import reload_checks as reload
 import tls_checks as tls
 import websocket_checks as ws
@@ -44,6 +45,14 @@ def checks(scene):
     yield from server_checks()
     yield from websocket_checks()
     yield from grpc_checks()
+    for name, work in (
+        ("two instances share", redis.one_server),
+        ("a lost message", redis.lost_message),
+        ("killed under load", redis.killed_under_load),
+        ("a cluster", redis.cluster),
+        ("a sentinel", redis.sentinel),
+    ):
+        yield Check(f"redis: {name}", work(scene), "node", direct=False)
     yield Check("all at once: reloads", reload.under_way, "node", direct=False)
     for name, only, needs in (
         ("a page with an EventSource over HTTP/2", "events", []),
