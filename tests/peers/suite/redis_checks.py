@@ -190,9 +190,9 @@ def one_server(scene):
                 ("/d/x", {"tag": "all"}),
             ):
                 one.get(path)
-                other.get(path)
+                before, _ = other.get(path)
                 one.purge(**what)
-                wait_until(what, lambda: other.get(path)[0].endswith(" 2"), 2)
+                wait_until(what, lambda: other.get(path)[0] != before, 2)
 
     return work
 
