@@ -216,10 +216,13 @@ fn explained(snapshot: &Snapshot, url: &str) -> Value {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
     let mut told = json!({ "url": url, "route": route, "cache": &*cache.name });
     let Some(hit) = cache.store.peek(url_key(url, b"", b"")) else {
-        told["says"] =
+        told["says"] = if cache.tiers().is_some() {
+            "it is not in memory; the tiers beside it are looked at when it is asked for"
+        } else {
             "nothing is stored: it was not asked for since the start, or was purged, or \
-                        pushed out by what is asked for more often"
-                .into();
+             pushed out by what is asked for more often"
+        }
+        .into();
         return told;
     };
     match hit.entry.value() {

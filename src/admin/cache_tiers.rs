@@ -15,6 +15,8 @@ struct TierNow {
     up: bool,
     /// Objects, bytes and capacity, if it is this process's own.
     held: Option<[u64; 3]>,
+    /// Purges that it is to be told of.
+    waiting: u64,
     events: Vec<(&'static str, u64)>,
 }
 
@@ -27,6 +29,7 @@ fn tiers(cache: &Cache) -> Vec<TierNow> {
             state: if stats.connected { "ready" } else { "gone" },
             up: stats.connected,
             held: None,
+            waiting: stats.purges_waiting,
             events: vec![
                 ("hit", stats.hits),
                 ("miss", stats.misses),
@@ -35,7 +38,6 @@ fn tiers(cache: &Cache) -> Vec<TierNow> {
                 ("failure", stats.failures),
                 ("timeout", stats.timeouts),
                 ("purge_heard", stats.purges_heard),
-                ("purge_waiting", stats.purges_waiting),
             ],
         }
     });
@@ -46,6 +48,7 @@ fn tiers(cache: &Cache) -> Vec<TierNow> {
             state: stats.state.as_str(),
             up: stats.state != DiskState::Unusable,
             held: Some([stats.objects, stats.bytes, stats.capacity]),
+            waiting: 0,
             events: vec![
                 ("hit", stats.hits),
                 ("miss", stats.misses),
@@ -76,6 +79,9 @@ fn told(tier: &TierNow) -> Value {
     if let Some([objects, bytes, capacity]) = tier.held {
         (told["objects"], told["bytes"]) = (objects.into(), bytes.into());
         told["capacity"] = capacity.into();
+    }
+    if tier.waiting > 0 {
+        told["purges_waiting"] = tier.waiting.into();
     }
     for (event, count) in &tier.events {
         told[*event] = (*count).into();
