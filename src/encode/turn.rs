@@ -87,7 +87,7 @@ impl Turn {
         place.waker.register(cx.waker());
         LINE.with_borrow_mut(|line| line.push_back(Arc::downgrade(place)));
         if !CALLED.replace(true) {
-            spawn(call());
+            spawn(call(CallEnded));
         }
         Poll::Pending
     }
@@ -95,8 +95,7 @@ impl Turn {
 
 /// Calls one after the other, until nobody waits. Each time the worker looks at its sockets first: a
 /// task that yields is woken after that, but a task that wakes itself is not.
-async fn call() {
-    let _ended = CallEnded;
+async fn call(_ended: CallEnded) {
     loop {
         yield_now().await;
         let Some(place) = next() else { return };
@@ -117,11 +116,143 @@ fn next() -> Option<Arc<PlaceInLine>> {
     })
 }
 
-/// Also if its runtime ends.
+/// Also if its runtime ends, even before it has called anybody.
 struct CallEnded;
 
 impl Drop for CallEnded {
     fn drop(&mut self) {
         CALLED.set(false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::future::{join, join_all};
+    use std::{future::poll_fn, io::Write, rc::Rc, task::Waker};
+    use tokio::{io::AsyncReadExt, net::UnixStream, runtime};
+
+    fn on_a_worker(test: impl Future<Output = ()>) {
+        runtime::Builder::new_current_thread().enable_io().build().unwrap().block_on(test);
+    }
+
+    fn nobody() -> Context<'static> {
+        Context::from_waker(Waker::noop())
+    }
+
+    async fn begin(turn: &mut Turn) {
+        poll_fn(|cx| turn.poll_begin(cx)).await;
+    }
+
+    /// One that has gone to the end of the line.
+    fn waiting() -> Turn {
+        let mut turn = Turn::default();
+        assert!(turn.pass::<()>(&mut nobody()).is_pending());
+        turn
+    }
+
+    #[test]
+    fn a_turn_is_as_long_as_its_work() {
+        on_a_worker(async {
+            let mut turn = Turn::default();
+            assert!(turn.poll_begin(&mut nobody()).is_ready());
+            assert_eq!(turn.work(|| 7), 7);
+            turn.spent = TURN.checked_sub(Duration::from_nanos(1)).unwrap();
+            assert!(turn.poll_begin(&mut nobody()).is_ready());
+            turn.work(|| std::thread::sleep(Duration::from_nanos(1)));
+            assert!(turn.spent >= TURN);
+            assert!(turn.poll_begin(&mut nobody()).is_pending());
+            assert!(turn.poll_begin(&mut nobody()).is_pending(), "not before it is called");
+            begin(&mut turn).await;
+            assert_eq!(turn.spent, Duration::ZERO, "a new turn");
+            turn.spent = TURN;
+            turn.rest();
+            assert!(turn.poll_begin(&mut nobody()).is_ready());
+        });
+    }
+
+    #[test]
+    fn who_waits_is_called_in_the_order_of_the_line() {
+        let told = Rc::new(RefCell::new(Vec::new()));
+        let body = |name: usize| {
+            let told = Rc::clone(&told);
+            async move {
+                let mut turn = Turn::default();
+                for _ in 0..3 {
+                    turn.spent = TURN;
+                    begin(&mut turn).await;
+                    told.borrow_mut().push(name);
+                }
+            }
+        };
+        on_a_worker(async {
+            join_all((0..3).map(body)).await;
+        });
+        assert_eq!(*told.borrow(), [0, 1, 2, 0, 1, 2, 0, 1, 2]);
+    }
+
+    #[test]
+    fn a_newcomer_does_not_pass_those_who_wait() {
+        on_a_worker(async {
+            let (mut first, mut fresh) = (waiting(), Turn::default());
+            assert!(fresh.poll_begin(&mut nobody()).is_pending());
+            begin(&mut fresh).await;
+            assert!(first.poll_begin(&mut nobody()).is_ready());
+        });
+    }
+
+    #[test]
+    fn who_has_left_holds_up_nobody() {
+        on_a_worker(async {
+            drop((waiting(), waiting()));
+            begin(&mut waiting()).await;
+            assert!(LINE.with_borrow(VecDeque::is_empty));
+            // Whoever comes once the line was empty is called, too.
+            poll_fn(|cx| if CALLED.get() { wake(cx) } else { Poll::Ready(()) }).await;
+            begin(&mut waiting()).await;
+        });
+    }
+
+    fn wake<T>(cx: &Context<'_>) -> Poll<T> {
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    #[test]
+    fn the_worker_looks_at_its_sockets_before_the_next_turn() {
+        on_a_worker(async {
+            let told = RefCell::new(Vec::new());
+            let (mut own, other) = UnixStream::pair().unwrap();
+            let mut other = other.into_std().unwrap();
+            let event = async {
+                own.read_u8().await.unwrap();
+                told.borrow_mut().push("event");
+            };
+            let body = async {
+                let mut turn = Turn { spent: TURN, place: None };
+                other.write_all(b"x").unwrap();
+                begin(&mut turn).await;
+                told.borrow_mut().push("turn");
+            };
+            join(event, body).await;
+            assert_eq!(*told.borrow(), ["event", "turn"]);
+        });
+    }
+
+    #[test]
+    fn the_line_goes_on_after_its_runtime_has_ended() {
+        let mut left = None;
+        on_a_worker(async { left = Some(waiting()) });
+        on_a_worker(async {
+            begin(&mut waiting()).await;
+            assert!(left.take().unwrap().poll_begin(&mut nobody()).is_ready());
+        });
+    }
+
+    #[test]
+    fn without_a_runtime_there_is_nobody_to_wait_for() {
+        let mut turn = Turn { spent: TURN, place: None };
+        assert!(turn.poll_begin(&mut nobody()).is_pending());
+        assert!(turn.poll_begin(&mut nobody()).is_ready());
     }
 }
