@@ -175,12 +175,12 @@ mod tests {
     #[test]
     fn the_form_is_the_same_as_ever() {
         let bytes = sample().write(&StoredBody::packed(&[Bytes::from_static(b"content")]));
-        let form = r"sheave\x00\x01\x1f\x00\x00\x00\x07\x00\x00\x00\x00\x00\x00\x00SUM\xa90\xc5\xfe\x03key\nhttp://a/b\x02\x01x\x01y\x07\x08\x01\x01\x06acceptcontent";
+        let form = r"sheave\x00\x01\x1f\x00\x00\x00\x07\x00\x00\x00\x00\x00\x00\x00\xc2\np\xac\xa90\xc5\xfe\x03key\nhttp://a/b\x02\x01x\x01y\x07\x08\x01\x01\x06acceptcontent";
         assert_eq!(bytes.escape_ascii().to_string(), form);
-        let fresh: Freshness = postcard::from_bytes(&[1, 2, 3, 4, 5, 1, 0, 1, 2, 0]).unwrap();
+        let fresh: Freshness = postcard::from_bytes(&[1, 2, 3, 4, 5, 1, 0, 1, 0, 2, 1]).unwrap();
         let expected = "Freshness { received: 1, initial_age: 2, lifetime: 3, while_revalidate: 4, \
                         if_error: 5, no_cache: true, must_revalidate: false, \
-                        has_validator: true, source: SMaxage, staled: false }";
+                        immutable: true, has_validator: false, source: SMaxage, staled: true }";
         assert_eq!(format!("{fresh:?}"), expected);
     }
 
