@@ -26,6 +26,23 @@ pub struct TierTrip {
     begun: (u64, u64),
 }
 
+/// The tiers, in the order in which they are asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TierKind {
+    Redis,
+    Disk,
+}
+
+impl TierKind {
+    /// As `Cache-Status` and metrics have it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Redis => "redis",
+            Self::Disk => "disk",
+        }
+    }
+}
+
 /// What a tier has.
 struct TierHit {
     record: TierRecord,
@@ -79,7 +96,7 @@ impl TierTrip {
 
     /// The response for a request that has these values in the fields of these names.
     pub async fn find(&self, values: impl Fn(&[HeaderName]) -> Vec<u8>) -> Option<FoundInTier> {
-        for tier in ["redis", "disk"] {
+        for tier in [TierKind::Redis, TierKind::Disk] {
             let Some(hit) = self.get(tier, &self.key).await else { continue };
             let KeptRecord::Variants(names) = &hit.record.kept else {
                 return found(tier, hit, Box::default());
@@ -94,9 +111,9 @@ impl TierTrip {
         None
     }
 
-    async fn get(&self, tier: &str, key: &TierKey) -> Option<TierHit> {
+    async fn get(&self, tier: TierKind, key: &TierKey) -> Option<TierHit> {
         let Tiers { redis, disk } = &*self.tiers;
-        if tier == "redis" {
+        if tier == TierKind::Redis {
             let hit = redis.as_ref()?.get(key).await?;
             return Some(TierHit { record: hit.record, content: hit.content, stale: hit.stale });
         }
@@ -170,10 +187,11 @@ impl TierTrip {
     }
 }
 
-fn found(tier: &'static str, hit: TierHit, names: Box<[HeaderName]>) -> Option<FoundInTier> {
+fn found(tier: TierKind, hit: TierHit, names: Box<[HeaderName]>) -> Option<FoundInTier> {
     let KeptRecord::Response { status, fields, fresh } = &hit.record.kept else { return None };
     let fields = fields.iter().map(|(name, value)| (&name[..], &value[..]));
     let head = StoredHead::new(*status, fields)?;
     let (content, stale) = (hit.content, hit.stale);
+    let tier = tier.word();
     Some(FoundInTier { tier, head, fresh: *fresh, content, stale, names, tags: hit.record.tags })
 }
