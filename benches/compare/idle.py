@@ -48,8 +48,9 @@ def settled(system):
     return last, False
 
 
-def count(scenario, system, port):
+def count(_, scenario, entrant):
     """Bytes per connection: resident, and proportional."""
+    system, port = entrant.system, entrant.port
     context = None
     if scenario.tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -70,7 +71,7 @@ def count(scenario, system, port):
             "before": before[0], "after": after[0], "stable": stable, "connections": number}
 
 
-def measure(bench, scenario, wanted):
+def measure(bench, scenario, wanted, count=count):
     """Every system on a fresh process, one after another: memory has no noise to average out."""
     found = {}
     with ExitStack() as outer:
@@ -83,7 +84,7 @@ def measure(bench, scenario, wanted):
             with ExitStack() as stack:
                 try:
                     entrant = rounds.start(bench, stack, scenario, name, plan)
-                    found[name] = count(scenario, entrant.system, entrant.port)
+                    found[name] = count(bench, scenario, entrant)
                 except (load.Wrong, RuntimeError, OSError) as error:
                     bench.missing.append(f"{scenario.name}, {name}: {error!r}")
     return {"scenario": scenario.name, "about": scenario.about, "kind": scenario.kind,

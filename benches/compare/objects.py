@@ -4,13 +4,10 @@ of the system's processes is compared with before."""
 import dataclasses
 import http.client
 import re
-from contextlib import ExitStack
 
 import idle
 import load
-import rounds
-import systems
-from scenarios import OBJECTS, SMALL
+from scenarios import OBJECTS
 
 # So many are asked for again at the end, spread over all.
 ASKED_AGAIN = 200
@@ -54,7 +51,7 @@ def store(bench, scenario, port):
 
 
 def count(bench, scenario, entrant):
-    """Resident bytes for an object."""
+    """Bytes for an object: resident, and proportional."""
     system, port = entrant.system, entrant.port
     one = dataclasses.replace(scenario, path=f"{scenario.path}one", seconds=WARM_UP_SECONDS)
     load.run(one, port, 0, bench.pin, bench.environ)
@@ -64,23 +61,3 @@ def count(bench, scenario, entrant):
     ask_again(scenario, port)
     return {"rss": (after[0] - before[0]) / OBJECTS, "pss": (after[1] - before[1]) / OBJECTS,
             "before": before[0], "after": after[0], "stable": stable, "objects": OBJECTS, "rate": rate}
-
-
-def measure(bench, scenario, wanted):
-    """Every system on a fresh process, one after another."""
-    found = {}
-    with ExitStack() as outer:
-        servers, addresses = systems.origin(bench.directory, bench.load_core, SMALL,
-                                            bench.binaries["origin"])
-        outer.callback(servers.stop)
-        servers.await_ports()
-        for name, plan in rounds.plans(bench, scenario, wanted, addresses).items():
-            bench.progress(f"{scenario.name}: {name}")
-            with ExitStack() as stack:
-                try:
-                    entrant = rounds.start(bench, stack, scenario, name, plan)
-                    found[name] = count(bench, scenario, entrant)
-                except (load.Wrong, RuntimeError, OSError) as error:
-                    bench.missing.append(f"{scenario.name}, {name}: {error!r}")
-    return {"scenario": scenario.name, "about": scenario.about, "kind": scenario.kind,
-            "memory": found}

@@ -10,11 +10,10 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use h2::{RecvStream, SendStream, client::SendRequest, server::SendResponse};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header::VIA};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, ServerConfig, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::aws_lc_rs::default_provider,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
+use sheave::tls::to_server::{PreparedTls, ServerTlsWanted, SystemRoots};
 use std::{cell::Cell, env, fs, future::poll_fn, rc::Rc, str::from_utf8, sync::Arc, task::Poll};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -131,13 +130,13 @@ async fn connect(server: &str, tls: bool) -> Result<SendRequest<Bytes>, Failed> 
         spawn_local(connection);
         return Ok(requests);
     }
-    let mut config = ClientConfig::builder()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone))
-        .with_no_client_auth();
+    // No proxy in the bench verifies the servers' certificate.
+    let wanted = ServerTlsWanted { ca: None, own: None, insecure: true, pins: Vec::new() };
+    let made = PreparedTls::read(&wanted, &SystemRoots::default());
+    let made = made.and_then(|it| it.for_server("localhost")).map_err(|it| it.to_string())?;
+    let mut config = (*made.config).clone();
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let name = ServerName::try_from("localhost")?;
-    let socket = TlsConnector::from(Arc::new(config)).connect(name, socket).await?;
+    let socket = TlsConnector::from(Arc::new(config)).connect(made.name, socket).await?;
     let (requests, connection) = builder.handshake(socket).await?;
     spawn_local(connection);
     Ok(requests)
@@ -293,43 +292,4 @@ fn parse(read: &mut BytesMut) -> Result<Option<(Request<()>, String, usize)>, Fa
     let found = (request.uri(uri).body(())?, host.to_owned(), length);
     let _ = read.split_to(size);
     Ok(Some(found))
-}
-
-/// No proxy in the bench verifies the servers' certificate.
-#[derive(Debug)]
-struct Anyone;
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        default_provider().signature_verification_algorithms.supported_schemes()
-    }
 }

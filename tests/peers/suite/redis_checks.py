@@ -139,6 +139,12 @@ class Place:
             instance.wait_for(state="ready")
         return self.instances
 
+    def start_all(self):
+        """One Redis, with its port, and two instances."""
+        port = free_port()
+        redis = self.start_redis(port)
+        return port, redis, *self.start_instances(f'"redis://127.0.0.1:{port}"')
+
     def __enter__(self):
         return self
 
@@ -179,9 +185,7 @@ def is_shared(one, other):
 def one_server(scene):
     def work(_):
         with Place(scene, "redis-one") as place:
-            port = free_port()
-            place.start_redis(port)
-            one, other = place.start_instances(f'"redis://127.0.0.1:{port}"')
+            port, _, one, other = place.start_all()
             took = is_shared(one, other)
             assert took < 0.1, f"a purge took {took * 1000:.0f} ms"
             for path, what in (
@@ -200,9 +204,7 @@ def one_server(scene):
 def lost_message(scene):
     def work(_):
         with Place(scene, "redis-lost") as place:
-            port = free_port()
-            place.start_redis(port)
-            one, other = place.start_instances(f'"redis://127.0.0.1:{port}"')
+            port, _, one, other = place.start_all()
             for path in ("/a/memory", "/a/redis"):
                 one.get(path)
             one.wait_for(write=2)
@@ -221,9 +223,7 @@ def lost_message(scene):
 def killed_under_load(scene):
     def work(_):
         with Place(scene, "redis-killed") as place:
-            port = free_port()
-            redis = place.start_redis(port)
-            one, other = place.start_instances(f'"redis://127.0.0.1:{port}"')
+            port, redis, one, other = place.start_all()
             over, failed, answered = threading.Event(), [], [0]
 
             def load(instance, number):
