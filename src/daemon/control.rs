@@ -12,7 +12,7 @@ use super::{
     expiry,
     reload::{self, PreparedConfig, Preparing, ReloadSource, Reloading, Trigger},
     retired::retire,
-    sharing,
+    sharing::Sharing,
     signals::{SignalAsk, Signals},
     sweeping,
     tending::{self, Tending},
@@ -62,6 +62,7 @@ pub struct Control {
     ask_reload: mpsc::Sender<Reload>,
     admin: Option<AdminSocket>,
     tending: Tending,
+    sharing: Sharing,
     watch: Watch,
     level: Level,
     reloading: Option<Reloading>,
@@ -108,6 +109,7 @@ impl Control {
             ask_reload,
             admin: None,
             tending: Tending::default(),
+            sharing: Sharing::default(),
             watch: Watch::new(watched(path, &config)).map_err(StartError::System)?,
             level,
             reloading: None,
@@ -117,6 +119,7 @@ impl Control {
         control.admin = control.open_admin(&config)?;
         tending::resolve_new(&control.live.load().groups).await;
         control.tending.update(&control.live.load().groups);
+        control.sharing.update(&control.live.load().caches);
         reload::adjust(&config, &bound);
         control.publish(bound);
         for index in 0..workers {
@@ -132,7 +135,6 @@ impl Control {
         self.live.set_phase(Phase::Running);
         task::spawn(expiry::watch(Arc::clone(&self.live)));
         task::spawn(sweeping::sweep(Arc::clone(&self.live)));
-        task::spawn(sharing::keep(Arc::clone(&self.live)));
         let workers = self.resources.workers;
         tracing::info!(workers, config = %self.path.display(), version = env!("CARGO_PKG_VERSION"), "ready");
         loop {
@@ -302,6 +304,7 @@ impl Control {
         }
         tending::resolve_new(&snapshot.groups).await;
         self.tending.update(&snapshot.groups);
+        self.sharing.update(&snapshot.caches);
         let generation = snapshot.generation;
         // Connections of listeners that end keep the last snapshot that has their listener.
         let old = self.live.load();

@@ -1,27 +1,25 @@
 //! The connections to Redis of the caches that share what they have.
 //!
-//! Owns: a task for each. May touch: [`crate::cache`], [`crate::snapshot`], [`crate::task`]. Runs on
-//! the control thread.
+//! Owns: a task for each. May touch: [`crate::cache`], [`crate::task`]. A reload keeps those for which
+//! nothing changed. Runs on the control thread.
 
 use crate::{
     cache::{Cache, tiers::redis::SharedTier},
-    snapshot::Live,
     task,
 };
-use std::{sync::Arc, time::Duration};
-use tokio::{task::AbortHandle, time::sleep};
+use std::sync::Arc;
+use tokio::task::AbortHandle;
 
-/// The time between two looks at the config.
-const PAUSE: Duration = Duration::from_millis(500);
+/// The tasks under way.
+#[derive(Default)]
+pub(super) struct Sharing(Vec<(Arc<SharedTier>, AbortHandle)>);
 
-/// Keeps the connections that the config wants, for ever.
-pub(super) async fn keep(live: Arc<Live>) {
-    let mut kept: Vec<(Arc<SharedTier>, AbortHandle)> = Vec::new();
-    loop {
-        let caches = live.load().caches.clone();
+impl Sharing {
+    /// Keeps the connections that `caches` want, and no others.
+    pub(super) fn update(&mut self, caches: &[Arc<Cache>]) {
         let tier = |cache: &Arc<Cache>| cache.tiers().and_then(|it| it.redis.clone());
         let wanted: Vec<_> = caches.iter().filter_map(|it| Some((it, tier(it)?))).collect();
-        kept.retain(|(tier, task)| {
+        self.0.retain(|(tier, task)| {
             let stays = wanted.iter().any(|(_, it)| Arc::ptr_eq(it, tier));
             if !stays {
                 task.abort();
@@ -29,13 +27,12 @@ pub(super) async fn keep(live: Arc<Live>) {
             stays
         });
         for (cache, tier) in wanted {
-            if kept.iter().any(|(it, _)| Arc::ptr_eq(it, &tier)) {
+            if self.0.iter().any(|(it, _)| Arc::ptr_eq(it, &tier)) {
                 continue;
             }
             let hearing = Arc::clone(cache);
             let task = task::spawn(Arc::clone(&tier).keep(move |purge| hearing.heard(purge)));
-            kept.push((tier, task.abort_handle()));
+            self.0.push((tier, task.abort_handle()));
         }
-        sleep(PAUSE).await;
     }
 }
