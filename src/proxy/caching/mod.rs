@@ -187,7 +187,7 @@ fn read(
                 stored = Some((entry, fresh));
             }
             decision => {
-                return Ok(hit(place, facts, &request, (key, entry, fresh), decision));
+                return Ok(hit(place, facts, &request, (key, entry, fresh), (decision, now)));
             }
         },
         Some(FoundKept::OtherVariants) => why = Forwarded::VaryMiss,
@@ -227,10 +227,9 @@ fn hit(
     facts: &mut Facts,
     request: &Lookup,
     (key, entry, fresh): (StoreKey, Arc<StoredEntry<CacheEntry>>, Freshness),
-    decision: Decision,
+    (decision, now): (Decision, u64),
 ) -> Result<Answer<Body>, Refusal> {
     let Caching { cache, settings, .. } = place.caching;
-    let now = unix_now();
     let is_fresh = matches!(decision, Decision::Fresh);
     let ahead = settings.refresh_ahead;
     if matches!(decision, Decision::StaleWhileRevalidate)

@@ -3,6 +3,7 @@
 //! Owns: their fields and bodies, for the client's preconditions and range. May touch:
 //! [`crate::cache`], [`crate::http1`], [`crate::message`].
 
+use super::unix_now;
 use crate::{
     cache::{
         flight::FlightBody,
@@ -33,7 +34,6 @@ use http_body::Frame;
 use std::{
     collections::VecDeque,
     task::{Context, Poll},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -152,7 +152,7 @@ fn made(
     (asked, length): (Wanted, Option<u64>),
     body: Body,
 ) -> Answer<Body> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
+    let now = unix_now();
     let mut lines = Vec::with_capacity(head.weight() as usize + 512);
     let (mut dated, mut others) = (false, Vec::new());
     for (name, value) in head.fields() {
