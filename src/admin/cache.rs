@@ -11,6 +11,7 @@ use crate::{
         lookup::{response, url_key},
         policy::Freshness,
         store::{PurgeTarget, StoredEntry, Sweep},
+        tiers::purge::Purge,
         url,
     },
     message::context::site_name,
@@ -91,11 +92,11 @@ pub(super) fn set_gauges(live: &Live) {
 /// Purges what the JSON in `body` names.
 pub(super) async fn purge(live: &Live, body: &[u8]) -> Response<Full<Bytes>> {
     match wanted(body) {
-        Ok((kind, name, soft)) => {
+        Ok(purge) => {
             let caches = live.load().caches.clone();
             let (mut purged, mut waiting) = (0, Vec::new());
             for cache in &caches {
-                let (gone, told) = purge_in(cache, kind, &name, soft).await;
+                let (gone, told) = purge_in(cache, &purge).await;
                 purged += gone;
                 if !told {
                     waiting.push(&*cache.name);
@@ -112,19 +113,10 @@ pub(super) async fn purge(live: &Live, body: &[u8]) -> Response<Full<Bytes>> {
     }
 }
 
-/// What a purge names.
-#[derive(Clone, Copy)]
-enum PurgeKind {
-    Url,
-    Prefix,
-    Host,
-    Tag,
-}
-
 const SHAPE: &str = "send one of {\"url\": \"https://host/path\"}, {\"prefix\": \"https://host/dir/\"}, \
                      {\"host\": \"host\"} and {\"tag\": \"name\"}, with \"soft\": true to mark it stale";
 
-fn wanted(body: &[u8]) -> Result<(PurgeKind, String, bool), String> {
+fn wanted(body: &[u8]) -> Result<Purge, String> {
     let value: Value = serde_json::from_slice(body)
         .map_err(|error| format!("the body is no JSON ({error}): {SHAPE}"))?;
     let Value::Object(fields) = value else {
@@ -132,32 +124,30 @@ fn wanted(body: &[u8]) -> Result<(PurgeKind, String, bool), String> {
     };
     let (mut found, mut soft) = (Vec::new(), false);
     for (key, value) in fields {
-        let kind = match (key.as_str(), &value) {
-            ("soft", Value::Bool(wanted)) => {
-                soft = *wanted;
-                continue;
-            }
+        match (key.as_str(), value) {
+            ("soft", Value::Bool(wanted)) => soft = wanted,
             ("soft", _) => return Err("\"soft\" is true or false".into()),
-            ("url", _) => PurgeKind::Url,
-            ("prefix", _) => PurgeKind::Prefix,
-            ("host", _) => PurgeKind::Host,
-            ("tag", _) => PurgeKind::Tag,
+            ("url" | "prefix" | "host" | "tag", Value::String(name)) if !name.is_empty() => {
+                found.push((key, name));
+            }
+            ("url" | "prefix" | "host" | "tag", _) => {
+                return Err(format!("\"{key}\" is no text: {SHAPE}"));
+            }
             _ => return Err(format!("unknown key \"{key}\": {SHAPE}")),
-        };
-        match value {
-            Value::String(name) if !name.is_empty() => found.push((kind, name)),
-            _ => return Err(format!("\"{key}\" is no text: {SHAPE}")),
         }
     }
-    let [(kind, name)] = <[_; 1]>::try_from(found).map_err(|_| SHAPE.to_owned())?;
-    let name = match kind {
-        PurgeKind::Url | PurgeKind::Prefix => as_stored(&name).ok_or_else(|| {
+    let [(key, name)] = <[_; 1]>::try_from(found).map_err(|_| SHAPE.to_owned())?;
+    let url = || {
+        as_stored(&name).ok_or_else(|| {
             format!("`{name}` is no URL: write it with `http://` or `https://` and a host")
-        })?,
-        PurgeKind::Host => name.to_ascii_lowercase(),
-        PurgeKind::Tag => name,
+        })
     };
-    Ok((kind, name, soft))
+    Ok(match key.as_str() {
+        "url" => Purge::new(&PurgeTarget::Url(url()?.as_bytes()), soft),
+        "prefix" => Purge::new(&PurgeTarget::Prefix(url()?.as_bytes()), soft),
+        "host" => Purge::new(&PurgeTarget::Host(name.to_ascii_lowercase().as_bytes()), soft),
+        _ => Purge::new(&PurgeTarget::Tag(name.as_bytes()), soft),
+    })
 }
 
 /// A URL, or the beginning of one, in the spelling that responses are stored under.
@@ -180,16 +170,14 @@ fn as_stored(text: &str) -> Option<String> {
 }
 
 /// How many went, a lower bound, and whether all tiers know of it.
-async fn purge_in(cache: &Cache, kind: PurgeKind, name: &str, soft: bool) -> (u64, bool) {
-    let target = match kind {
-        PurgeKind::Url => PurgeTarget::Url(name.as_bytes()),
-        PurgeKind::Prefix => PurgeTarget::Prefix(name.as_bytes()),
-        PurgeKind::Host => PurgeTarget::Host(name.as_bytes()),
-        PurgeKind::Tag => PurgeTarget::Tag(name.as_bytes()),
+async fn purge_in(cache: &Cache, purge: &Purge) -> (u64, bool) {
+    let target = purge.target();
+    let was_there = match target {
+        PurgeTarget::Url(url) => std::str::from_utf8(url)
+            .is_ok_and(|url| cache.store.peek(url_key(url, b"", b"")).is_some()),
+        _ => false,
     };
-    let was_there =
-        matches!(kind, PurgeKind::Url) && cache.store.peek(url_key(name, b"", b"")).is_some();
-    let told = cache.purge(&target, soft).await;
+    let told = cache.purge(&target, purge.soft).await;
     let swept = cache.store.sweep(&mut Sweep::default(), SWEPT_AT_ONCE);
     ((swept.freed as u64).max(was_there.into()), told)
 }

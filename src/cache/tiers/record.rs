@@ -12,7 +12,11 @@
 //!
 //! What is torn, cut or changed is found; what another version wrote is not read.
 
-use crate::cache::{policy::Freshness, store::StoredBody};
+use crate::cache::{
+    policy::Freshness,
+    store::{Label, Seq, StoredBody},
+    url::host_of,
+};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +85,12 @@ pub enum Unreadable {
 }
 
 impl TierRecord {
+    /// What it can be purged by, if its fetch began after this purge; `None` if it has too many tags.
+    pub fn label(&self, begun: Seq) -> Option<Label> {
+        let tags = self.tags.iter().map(|tag| &tag[..]);
+        Label::new(begun, self.url.as_bytes(), host_of(&self.url).as_bytes(), tags)
+    }
+
     /// The record with its content.
     pub fn write(&self, content: &StoredBody) -> Vec<u8> {
         let head = postcard::to_allocvec(self).unwrap_or_default();

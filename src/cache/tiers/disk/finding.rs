@@ -8,10 +8,10 @@ use super::{
     past::PastPurges,
     place::{DiskPlace, object_path},
     reading::{NotRead, is_lost, read_head},
-    tier::{DiskTier, OpenDisk, label},
+    tier::{DiskTier, OpenDisk},
 };
 use crate::cache::{
-    store::{PurgeState, StoreKey, StoredEntry},
+    store::{PurgeState, Seq, StoreKey, StoredEntry},
     tiers::{key::TierKey, record::TierRecord},
 };
 use std::{io, sync::atomic::Ordering::Relaxed, time::Duration};
@@ -129,7 +129,7 @@ impl DiskFinding {
         if newer || tier.queue.is_forgotten(key, 0) {
             return false;
         }
-        let Some(label) = label(record, open.start) else { return false };
+        let Some(label) = record.label(Seq::from_number(open.start)) else { return false };
         let label = if state == PurgeState::Stale { label.staled() } else { label };
         let object = DiskObject::new(number, length, open.opening, &tier.queue);
         open.store.insert(key, StoredEntry::new(label, object));

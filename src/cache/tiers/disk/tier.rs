@@ -10,12 +10,8 @@ use super::{
     stats::{DiskCounts, DiskState},
 };
 use crate::cache::{
-    store::{Label, Seq, Store, StoreKey},
-    tiers::{
-        purge::Purge,
-        record::{TierRecord, Unreadable},
-    },
-    url::host_of,
+    store::{Store, StoreKey},
+    tiers::{purge::Purge, record::Unreadable},
 };
 use arc_swap::ArcSwapOption;
 use std::{
@@ -179,11 +175,4 @@ impl OpenDisk {
         };
         seq.number()
     }
-}
-
-/// What a response can be purged by, fetched from the purge `begun` on.
-pub(super) fn label(record: &TierRecord, begun: u64) -> Option<Label> {
-    let host = host_of(&record.url).as_bytes();
-    let tags = record.tags.iter().map(|tag| &tag[..]);
-    Label::new(Seq::from_number(begun), record.url.as_bytes(), host, tags)
 }

@@ -11,7 +11,7 @@ use super::{
     queue::{DiskPut, PendingPurge},
     reading,
     stats::DiskState,
-    tier::{DiskTier, OpenDisk, label},
+    tier::{DiskTier, OpenDisk},
 };
 use crate::cache::store::{PurgeState, Seq, Store, StoredEntry, Sweep, Walk};
 use std::{
@@ -225,7 +225,7 @@ impl DiskWork {
             }
             record.begun = self.open.start;
         }
-        let Some(label) = label(&record, record.begun) else { return Ok(false) };
+        let Some(label) = record.label(Seq::from_number(record.begun)) else { return Ok(false) };
         let is_dead = store.generations().state(&label) == PurgeState::Dead;
         // A file of what was purged must never be there: after a new log, nobody would know.
         if is_dead || record.begun > store.now().number() || queue.is_forgotten(key, ticket) {

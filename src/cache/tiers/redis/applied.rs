@@ -8,9 +8,8 @@ use super::{
     ledger::{LedgerState, LogEntry},
 };
 use crate::cache::{
-    store::{Generations, Label, PurgeState, PurgeTarget, Seq},
+    store::{Generations, PurgeState, PurgeTarget, Seq},
     tiers::{purge::Purge, record::TierRecord},
-    url::host_of,
 };
 use std::{
     sync::{
@@ -173,10 +172,7 @@ impl Applied {
     /// The same of what was fetched when the generation was this one, wherever it is kept.
     pub(super) fn is_stale_since(&self, generation: u64, record: &TierRecord) -> Option<bool> {
         let begun = self.lock().checkpoints.at(generation)?;
-        let tags = record.tags.iter().map(|tag| &tag[..]);
-        let url = &record.url;
-        let label = Label::new(begun, url.as_bytes(), host_of(url).as_bytes(), tags)?;
-        match self.generations.verdict(&label) {
+        match self.generations.verdict(&record.label(begun)?) {
             PurgeState::Alive => Some(false),
             PurgeState::Stale => Some(true),
             PurgeState::Dead => None,
