@@ -4,6 +4,7 @@
 //! (`write!`): with it, a line cost two thirds of what the whole request does. Next:
 //! [`super::access_log`].
 
+use super::phase_times::PhaseTimes;
 use crate::message::context::Context;
 use http::{HeaderName, StatusCode, Version, header};
 use jiff::Timestamp;
@@ -45,6 +46,10 @@ pub struct LineFacts<'a> {
     pub received: u64,
     /// From the request's head to the answer's end.
     pub took: Duration,
+    /// Where that time went, as far as anybody wants to know.
+    pub times: PhaseTimes,
+    /// The trace that the request belongs to: 32 hexadecimal digits.
+    pub trace_id: Option<&'a str>,
     /// What the cache did, if there is one.
     pub cache: Option<&'a str>,
     /// What went wrong, in one word.
@@ -293,6 +298,8 @@ mod tests {
             sent: u64::MAX,
             received: 0,
             took,
+            times: PhaseTimes::default(),
+            trace_id: None,
             cache: None,
             reason: Some("reset"),
             detail: Some("it \"closed\""),

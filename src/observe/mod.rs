@@ -13,6 +13,7 @@ pub mod logging;
 mod maker;
 pub mod metrics;
 pub mod outcome;
+pub mod phase_times;
 pub mod process;
 pub mod rarely;
 pub mod request_metrics;

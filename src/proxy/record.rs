@@ -12,7 +12,7 @@ use crate::{
         context::{Context, Scope},
         forwarded::ToldOfClient,
     },
-    observe::{access_line::LineFacts, outcome::AttemptOutcome},
+    observe::{access_line::LineFacts, outcome::AttemptOutcome, phase_times::PhaseTimes},
     route::{Action, Group, Route},
     snapshot::Snapshot,
 };
@@ -297,6 +297,8 @@ impl Drop for Record {
             sent: facts.sent,
             received,
             took,
+            times: PhaseTimes::default(),
+            trace_id: None,
             cache: facts.cache,
             reason: facts.reason.or_else(|| left_out(facts, route)),
             detail: facts.detail.as_deref(),
