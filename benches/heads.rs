@@ -66,6 +66,7 @@ fn context() -> Context {
         trusted: false,
         number: 0,
         country: None,
+        trace: None,
         started: Instant::now(),
     }
 }

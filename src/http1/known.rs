@@ -30,6 +30,10 @@ pub enum Known {
     KeepAlive,
     /// `TE`.
     Te,
+    /// `traceparent` (W3C Trace Context).
+    TraceParent,
+    /// `tracestate`, which belongs to it.
+    TraceState,
     /// `Transfer-Encoding`.
     TransferEncoding,
     /// `Via`.
@@ -75,6 +79,8 @@ pub fn known(name: &[u8]) -> Option<Known> {
         (9, b'x') if is(name, b"x-real-ip") => Known::RealIp,
         (10, b'c') if is(name, b"connection") => Known::Connection,
         (10, b'k') if is(name, b"keep-alive") => Known::KeepAlive,
+        (10, b't') if is(name, b"tracestate") => Known::TraceState,
+        (11, b't') if is(name, b"traceparent") => Known::TraceParent,
         (12, b'x') if is(name, b"x-request-id") => Known::RequestId,
         (12, b'c') if is(name, b"content-type") => Known::ContentType,
         (13, b'a') if is(name, b"authorization") => Known::Authorization,
@@ -177,6 +183,10 @@ pub struct Present {
     pub nominates: bool,
     /// `TE`.
     pub te: bool,
+    /// `traceparent`.
+    pub trace_parent: bool,
+    /// `tracestate`.
+    pub trace_state: bool,
     /// `Transfer-Encoding`.
     pub transfer_encoding: bool,
     /// `Via`.
@@ -206,6 +216,8 @@ impl Present {
             Known::Host => self.hosts = self.hosts.saturating_add(1),
             Known::Connection => self.nominates = true,
             Known::Te => self.te = true,
+            Known::TraceParent => self.trace_parent = true,
+            Known::TraceState => self.trace_state = true,
             Known::TransferEncoding => self.transfer_encoding = true,
             Known::Via => self.via = true,
             Known::RequestId => self.request_id = true,
@@ -250,6 +262,8 @@ mod tests {
     fn names_are_told_without_case_and_to_the_letter() {
         for (name, field) in [
             ("TE", Known::Te),
+            ("traceparent", Known::TraceParent),
+            ("TraceState", Known::TraceState),
             ("Cache-Control", Known::ForCaches),
             ("pragma", Known::ForCaches),
             ("Host", Known::Host),

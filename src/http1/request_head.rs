@@ -172,7 +172,8 @@ impl<'a> FieldReader<'a> {
             | Known::Cookie
             | Known::ContentType
             | Known::Date
-            | Known::ForCaches => {
+            | Known::ForCaches
+            | Known::TraceState => {
                 self.present.grpc |= known == Known::ContentType && is_grpc(value);
                 self.present.note(known);
                 self.passing.push(field);

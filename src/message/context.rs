@@ -6,7 +6,7 @@
 
 use super::{
     forwarded::ToldOfClient, interim::Interims, proxy_header::Ends, proxy_protocol::Announcement,
-    request_id::RequestId, secured::Secured,
+    request_id::RequestId, secured::Secured, trace_context::TraceContext,
 };
 use crate::{
     cidr::PeerAddress,
@@ -159,6 +159,8 @@ pub struct Context {
     pub id: RequestId,
     /// The client's country, if the route asks for it.
     pub country: Option<CountryCode>,
+    /// Its place in a trace, if there are traces.
+    pub trace: Option<Box<TraceContext>>,
 }
 
 impl Context {
@@ -344,6 +346,7 @@ pub(crate) mod tests {
             .into_parts();
         Context {
             country: None,
+            trace: None,
             peer: Arc::new(Peer::new(
                 PeerAddress::Ip([192, 0, 2, 1].into()),
                 "http".into(),

@@ -7,6 +7,7 @@
 use super::{
     request_id::X_REQUEST_ID,
     rfc7239::{self, scheme},
+    trace_context::TRACEPARENT,
 };
 use crate::{
     cidr::{AddressSet, PeerAddress},
@@ -41,6 +42,8 @@ pub struct Edited {
     pub via: bool,
     /// `X-Request-Id`.
     pub request_id: bool,
+    /// `traceparent`.
+    pub trace_parent: bool,
 }
 
 impl Edited {
@@ -55,6 +58,7 @@ impl Edited {
             edited.real_ip |= *name == X_REAL_IP;
             edited.via |= *name == header::VIA;
             edited.request_id |= *name == X_REQUEST_ID;
+            edited.trace_parent |= *name == TRACEPARENT;
         }
         edited
     }

@@ -19,5 +19,6 @@ pub mod range;
 pub mod request_id;
 pub mod rfc7239;
 pub mod secured;
+pub mod trace_context;
 pub mod upload;
 pub mod websocket;

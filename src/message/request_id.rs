@@ -13,6 +13,11 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longer ones from clients are replaced, so that logs stay bounded.
 const LONGEST: usize = 128;
 
+/// The digits of a trace's id.
+pub type TraceId = [u8; 32];
+/// The digits of a span's id.
+pub type SpanId = [u8; 16];
+
 /// A request's id.
 #[derive(Clone, Debug)]
 pub enum RequestId {
@@ -51,6 +56,7 @@ impl RequestId {
 pub struct RequestIds {
     high: RandomState,
     low: RandomState,
+    span: RandomState,
     next: AtomicU64,
 }
 
@@ -59,7 +65,12 @@ impl RequestIds {
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
         let next = RandomState::new().hash_one(std::process::id());
-        Self { high: RandomState::new(), low: RandomState::new(), next: AtomicU64::new(next) }
+        Self {
+            high: RandomState::new(),
+            low: RandomState::new(),
+            span: RandomState::new(),
+            next: AtomicU64::new(next),
+        }
     }
 
     /// The client's id if it is short and printable, otherwise a new one.
@@ -69,13 +80,31 @@ impl RequestIds {
     }
 
     fn make(&self) -> RequestId {
-        // Only its worker's thread makes ids, so there is no need for a locked addition.
-        let count = self.next.load(Ordering::Relaxed);
-        self.next.store(count.wrapping_add(1), Ordering::Relaxed);
+        RequestId::Made(self.trace())
+    }
+
+    /// The digits of a new trace's id.
+    pub fn trace(&self) -> TraceId {
+        let count = self.count();
         let mut digits = [0; 32];
         write_hex(self.high.hash_one(count), &mut digits[..16]);
         write_hex(self.low.hash_one(count), &mut digits[16..]);
-        RequestId::Made(digits)
+        digits
+    }
+
+    /// The digits of a new span's id.
+    pub fn span(&self) -> SpanId {
+        let mut digits = [0; 16];
+        // An id must not be zero (W3C Trace Context §3.2.2.4).
+        write_hex(self.span.hash_one(self.count()).max(1), &mut digits);
+        digits
+    }
+
+    /// Only its worker's thread makes ids, so there is no need for a locked addition.
+    fn count(&self) -> u64 {
+        let count = self.next.load(Ordering::Relaxed);
+        self.next.store(count.wrapping_add(1), Ordering::Relaxed);
+        count
     }
 }
 

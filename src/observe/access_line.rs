@@ -283,6 +283,7 @@ mod tests {
             trusted: false,
             number: 0,
             country: None,
+            trace: None,
             started: Instant::now(),
             id: RequestId::Passed("id-1".into()),
         };

@@ -4,7 +4,10 @@
 //! May touch: [`crate::loopback`], [`crate::message`], [`crate::tls`], [`crate::upstream`]. Called
 //! by [`super::connect`] for requests and by [`super::probe`] for checks.
 
-use super::wire::{Bare, Wire};
+use super::{
+    dial_times::DialTimes,
+    wire::{Bare, Wire},
+};
 use crate::{
     loopback,
     message::{
@@ -43,12 +46,14 @@ pub struct Destination<'a> {
     pub client: Option<Box<Ends>>,
     /// The one address to ask; `None` allows any of the server's.
     pub only: Option<SocketAddr>,
+    /// Where to write down how long a new connection takes to open.
+    pub times: Option<&'a DialTimes>,
 }
 
 impl<'a> Destination<'a> {
     /// A destination for no client in particular.
     pub fn new(server: &'a Server, reach: &'a Reach) -> Self {
-        Self { server, reach, client: None, only: None }
+        Self { server, reach, client: None, only: None, times: None }
     }
 
     /// Which HTTP/2 connections will do.
@@ -61,6 +66,19 @@ impl<'a> Destination<'a> {
     pub fn of(self, peer: &Peer) -> Self {
         let client = self.reach.means.announces.and_then(|_| peer.told_ends());
         Self { client, ..self }
+    }
+
+    /// The same, with how long a new connection takes to open written down in `times`.
+    #[must_use]
+    pub fn timed(self, times: &'a DialTimes) -> Self {
+        Self { times: Some(times), ..self }
+    }
+
+    /// Notes that the attempt has waited for a connection since `begun`.
+    pub(super) fn connected(&self, begun: Instant) {
+        if let Some(times) = self.times {
+            times.connected(begun.elapsed());
+        }
     }
 }
 
@@ -163,9 +181,10 @@ pub async fn dial(
     let first = to.server.requests() as usize % places.count().max(1);
     let nowhere = io::Error::new(io::ErrorKind::NotFound, "the name has no address yet");
     let mut failed = Unconnected::Io(nowhere);
-    let deadline = Instant::now() + within;
+    let begun = Instant::now();
+    let deadline = begun + within;
     for turn in 0..places.count() {
-        let dialing = dial_at(places.at(first + turn), to, speaks);
+        let dialing = dial_at(places.at(first + turn), to, begun, speaks);
         let left = places.count() - turn;
         let dialed = if left == 1 {
             dialing.await
@@ -182,21 +201,28 @@ pub async fn dial(
 }
 
 /// Connects to one place. Sends the PROXY protocol's header and makes the TLS handshake, if wanted.
+/// The attempt waits for a connection since `begun`, which earlier places may be part of.
 pub async fn dial_at(
     place: Place<'_>,
     to: &Destination<'_>,
+    begun: Instant,
     speaks: Speaks,
 ) -> Result<Wire, Unconnected> {
     let mut bare = match place {
         Place::Inet(address) => Bare::Tcp(tcp(address).await?),
         Place::Unix(path) => Bare::Unix(unix(path).await?),
     };
+    to.connected(begun);
     if let Some(version) = to.reach.means.announces {
         bare.write_all(&proxy_header::write(version, to.client.as_deref())).await?;
     }
     let Some(tls) = &to.reach.means.tls else { return Ok(Wire::Plain(bare)) };
     let connector = TlsConnector::from(Arc::clone(&tls.config));
+    let connected = Instant::now();
     let stream = connector.with_alpn(speaks.alpn()).connect(tls.name.clone(), bare).await;
+    if let Some(times) = to.times {
+        times.shaken(connected.elapsed());
+    }
     let stream = stream.map_err(|error| Unconnected::Tls(words::handshake(&error)))?;
     Ok(Wire::Tls(Box::new(stream)))
 }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{http1::fields::Fields, message::upload::Upload, upstream::Speaks};
 use http::StatusCode;
-use std::{io, mem::take, sync::Arc};
+use std::{io, mem::take, sync::Arc, time::Instant};
 use tokio::time::timeout;
 
 /// What a request goes over.
@@ -95,12 +95,17 @@ async fn line(
         match pool.sessions.take(key, now, terms.http2) {
             Offer::Session(session, held) => return Ok(Over::Http2(session, held)),
             Offer::Http1 => return Ok(Over::Kept),
-            Offer::Wait(waiting) => match timeout(within, waiting.opened()).await {
-                Ok(Ok(true)) => {}
-                Ok(Ok(false)) => return Ok(Over::Kept),
-                Ok(Err(why)) => return Err(Failed::unsent(shared(&why))),
-                Err(_) => return Err(Failed::unsent(Failure::ConnectTimeout)),
-            },
+            Offer::Wait(waiting) => {
+                let begun = Instant::now();
+                let opened = timeout(within, waiting.opened()).await;
+                to.connected(begun);
+                match opened {
+                    Ok(Ok(true)) => {}
+                    Ok(Ok(false)) => return Ok(Over::Kept),
+                    Ok(Err(why)) => return Err(Failed::unsent(shared(&why))),
+                    Err(_) => return Err(Failed::unsent(Failure::ConnectTimeout)),
+                }
+            }
             Offer::Open(opening) => {
                 if *way == Way::Kept {
                     *way = Way::Fresh;

@@ -9,6 +9,7 @@ pub mod ask;
 pub mod asking;
 pub mod connect;
 pub mod dial;
+pub mod dial_times;
 pub mod exchange;
 pub mod failure;
 pub mod fetch;

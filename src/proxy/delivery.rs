@@ -15,6 +15,7 @@ use bytes::Bytes;
 use std::{
     collections::VecDeque,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 /// What a waiting response takes beside its bytes: its request, TLS records, the allocator's
@@ -48,7 +49,9 @@ impl Delivery {
             self.piled -= part.as_ref().map_or(0, |part| part.size() as usize);
             Some(part)
         } else {
-            ready!(self.body.poll_part(cx, want))
+            let part = ready!(self.body.poll_part(cx, want));
+            self.note_end();
+            part
         };
         match &part {
             Some(Ok(part)) => self.record.facts.sent += part.size(),
@@ -77,6 +80,14 @@ impl Delivery {
         Poll::Ready(ended)
     }
 
+    /// Notes when the server's body has ended. Nobody pays for a look at the clock who does not want
+    /// to know.
+    fn note_end(&mut self) {
+        if self.record.facts.timed && self.body.is_ended() {
+            self.record.facts.body_ended.get_or_insert_with(Instant::now);
+        }
+    }
+
     fn failed(&mut self, error: &BodyError) {
         tracing::debug!(%error, "a response ended early");
         self.record.body_failed(error);
@@ -100,6 +111,7 @@ impl Delivery {
             // A larger part would be copied into a block with more room than it needs.
             let want = Want { most: if fits { room.min(SMALL) } else { 0 }, may_move: false };
             let Poll::Ready(Some(part)) = self.body.poll_part(cx, want) else { return };
+            self.note_end();
             if let Ok(part) = &part {
                 self.piled += part.size() as usize;
             }

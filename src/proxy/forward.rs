@@ -109,11 +109,11 @@ pub async fn forward(
         let picked = next.take().map_or_else(|| choice.take(now), Ok);
         let mut lease = picked
             .map_err(|none| last.take().map_or_else(|| Refusal::unavailable(&none), |it| *it))?;
-        begin_attempt(facts, group, &lease);
+        begin_attempt(facts, group, &lease, begun);
         let asking = asking(forward, facts, target.as_deref());
         let terms = forward.terms(timeouts, (begun, now));
-        let to = group.upstream.reach(&lease);
-        let to = Destination::new(lease.server(), to).of(&facts.context.peer);
+        let to = Destination::new(lease.server(), group.upstream.reach(&lease));
+        let to = to.of(&facts.context.peer).timed(&facts.dialed);
         let Fetched { reply, way } = fetch(&proxy.pool, &to, &asking, &mut body, &terms).await;
         count_way(proxy, group, &lease, way);
         match reply {
@@ -180,9 +180,11 @@ fn is_event_stream(reply: &Reply, fields: &Fields) -> bool {
     reply.is_endless() && fields.first(&header::CONTENT_TYPE).is_some_and(of_events)
 }
 
-fn begin_attempt(facts: &mut Facts, group: &Group, lease: &Lease) {
+fn begin_attempt(facts: &mut Facts, group: &Group, lease: &Lease, begun: Instant) {
     // Counts the previous attempt, whose answer was given up.
     facts.count_attempt(group);
+    facts.attempt_begun = Some(begun);
+    facts.dialed.reset();
     facts.attempts += 1;
     facts.member = Some(lease.index() as u32);
     if facts.attempts > 1 {

@@ -9,7 +9,7 @@ use crate::{
     message::{
         context::Context,
         forwarded::{Edited, ForwardedField, Written, X_FORWARDED_FOR},
-        rfc7239,
+        rfc7239, trace_context,
     },
 };
 use http::{HeaderName, Version, header};
@@ -21,6 +21,7 @@ static HOST: OurField<18> = OurField::new(b"x-forwarded-host: ");
 static PROTO: OurField<19> = OurField::new(b"x-forwarded-proto: ");
 static REAL_IP: OurField<11> = OurField::new(b"x-real-ip: ");
 static REQUEST_ID: OurField<14> = OurField::new(b"x-request-id: ");
+static TRACEPARENT: OurField<13> = OurField::new(b"traceparent: ");
 static VIA: OurField<5> = OurField::new(b"via: ");
 
 /// Writes these fields.
@@ -33,6 +34,7 @@ pub(super) fn write<S: FieldSink>(out: &mut S, context: &Context, written: Writt
         forwarded_host(out, context.head.target.host().as_bytes());
         via(out, context);
         out.put(&REQUEST_ID, context.id.as_bytes());
+        trace(out, context);
         return;
     }
     if !edited.forwarded {
@@ -56,6 +58,20 @@ pub(super) fn write<S: FieldSink>(out: &mut S, context: &Context, written: Writt
     }
     if !edited.request_id {
         out.put(&REQUEST_ID, context.id.as_bytes());
+    }
+    if !edited.trace_parent {
+        trace(out, context);
+    }
+}
+
+/// The server's place in the trace; without traces of our own, what the client sent.
+fn trace(out: &mut impl FieldSink, context: &Context) {
+    if let Some(trace) = &context.trace {
+        out.put_written(&TRACEPARENT, |value| trace.write(value));
+    } else if context.head.present.trace_parent {
+        for value in context.head.fields.values(&trace_context::TRACEPARENT) {
+            out.put(&TRACEPARENT, value);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is recorded of a request when it ends, in any way.
 //!
 //! Owns: the facts gathered on the way. May touch: [`crate::http1`], [`crate::message`],
-//! [`crate::observe`], [`crate::route`], [`crate::snapshot`]. The last step: dropping the record
+//! [`crate::observe`], [`crate::origin`], [`crate::route`], [`crate::snapshot`]. The last step: dropping the record
 //! counts and logs the request, so that none is missed.
 
 use super::{Arrival, Proxy};
@@ -13,6 +13,7 @@ use crate::{
         forwarded::ToldOfClient,
     },
     observe::{access_line::LineFacts, outcome::AttemptOutcome, phase_times::PhaseTimes},
+    origin::dial_times::DialTimes,
     route::{Action, Group, Route},
     snapshot::Snapshot,
 };
@@ -59,8 +60,16 @@ pub struct Facts {
     pub attempts: u32,
     /// Those of them that could not be connected to.
     pub unconnected: u32,
+    /// When the last attempt began.
+    pub attempt_begun: Option<Instant>,
+    /// How long its connection took to open.
+    pub dialed: DialTimes,
     /// From the last attempt's start to its response head.
     pub upstream_time: Option<Duration>,
+    /// Whether anybody wants to know where the time went.
+    pub timed: bool,
+    /// When the server's body had ended, if anybody wants to know.
+    pub body_ended: Option<Instant>,
     /// Bytes of the request's body.
     pub received: Option<Arc<AtomicU64>>,
     /// Whether its server has agreed to a tunnel, which is open as long as the record lives.
@@ -105,8 +114,11 @@ impl Record {
             number,
             started: Instant::now(),
             country: None,
+            trace: None,
         };
-        Box::new(Self { facts: Facts::new(context, listener, framed_twice), proxy, snapshot })
+        let mut facts = Facts::new(context, listener, framed_twice);
+        facts.timed = snapshot.wants_times;
+        Box::new(Self { proxy, snapshot, facts })
     }
 
     /// The response's body broke. This is noted, and counts against the attempt if the server broke
@@ -129,6 +141,8 @@ pub struct ToldOfFetch {
     member: Option<u32>,
     attempts: u32,
     unconnected: u32,
+    attempt_begun: Option<Instant>,
+    dialed: DialTimes,
     upstream_time: Option<Duration>,
     reason: Option<&'static str>,
     detail: Option<Box<str>>,
@@ -141,6 +155,8 @@ impl ToldOfFetch {
             member: facts.member,
             attempts: facts.attempts,
             unconnected: facts.unconnected,
+            attempt_begun: facts.attempt_begun,
+            dialed: facts.dialed.clone(),
             upstream_time: facts.upstream_time,
             reason: facts.reason,
             detail: facts.detail.clone(),
@@ -149,8 +165,9 @@ impl ToldOfFetch {
 
     /// Writes it into a request's facts. The attempt itself is counted by the fetch.
     pub fn tell(self, facts: &mut Facts) {
-        let Self { member, attempts, unconnected, upstream_time, reason, detail } = self;
+        let Self { member, attempts, unconnected, upstream_time, reason, detail, .. } = self;
         (facts.member, facts.attempts, facts.unconnected) = (member, attempts, unconnected);
+        (facts.attempt_begun, facts.dialed) = (self.attempt_begun, self.dialed);
         (facts.upstream_time, facts.reason, facts.detail) = (upstream_time, reason, detail);
     }
 }
@@ -168,7 +185,11 @@ impl Facts {
             attempt: None,
             attempts: 0,
             unconnected: 0,
+            attempt_begun: None,
+            dialed: DialTimes::default(),
             upstream_time: None,
+            timed: false,
+            body_ended: None,
             received: None,
             tunnel: false,
             status: None,
@@ -183,7 +204,7 @@ impl Facts {
     /// The facts of a fetch with another head, made for this request or behind its answer.
     #[must_use]
     pub fn for_fetch(&self, head: Head) -> Self {
-        let Context { peer, told, trusted, number, id, country, .. } = &self.context;
+        let Context { peer, told, trusted, number, id, country, trace, .. } = &self.context;
         let context = Context {
             id: id.clone(),
             head,
@@ -193,6 +214,7 @@ impl Facts {
             number: *number,
             started: Instant::now(),
             country: *country,
+            trace: trace.clone(),
         };
         let (site, route) = (self.site, self.route);
         Self { site, route, ..Self::new(context, self.listener, false) }
@@ -224,6 +246,24 @@ impl Facts {
     pub fn count_attempt(&mut self, group: &Group) {
         if let (Some(outcome), Some(member)) = (self.attempt.take(), self.member) {
             group.metrics.attempt(member as usize, outcome);
+        }
+    }
+
+    /// Where the time went of a request that had ended at `ended`.
+    fn phases(&self, ended: Instant) -> PhaseTimes {
+        let since = |later: Option<Instant>, earlier: Option<Instant>| {
+            Some(later?.saturating_duration_since(earlier?))
+        };
+        let (connect, tls) = (self.dialed.connect(), self.dialed.tls());
+        let opening = connect.unwrap_or_default() + tls.unwrap_or_default();
+        let head = self.attempt_begun.zip(self.upstream_time).map(|(begun, time)| begun + time);
+        PhaseTimes {
+            queue: since(self.attempt_begun, Some(self.context.started)),
+            connect,
+            tls,
+            first_byte: self.upstream_time.map(|time| time.saturating_sub(opening)),
+            body: since(self.body_ended, head),
+            client: since(Some(ended), self.body_ended),
         }
     }
 
@@ -297,7 +337,7 @@ impl Drop for Record {
             sent: facts.sent,
             received,
             took,
-            times: PhaseTimes::default(),
+            times: if facts.timed { facts.phases(ended) } else { PhaseTimes::default() },
             trace_id: None,
             cache: facts.cache,
             reason: facts.reason.or_else(|| left_out(facts, route)),

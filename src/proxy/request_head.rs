@@ -22,6 +22,7 @@ use crate::{
         forwarded::{Edited, Written},
         interim::{Interim, Interims},
         request_id::X_REQUEST_ID,
+        trace_context::TRACEPARENT,
         websocket,
     },
     origin::Asking,
@@ -86,6 +87,9 @@ impl Asking for Forwarding<'_> {
             // The id is new for each request, so it does not belong in the table of known fields
             // (RFC 7541 §6.2.3): h2 would compare it with all ids before it.
             id.set_sensitive(true);
+        }
+        if let Some(parent) = map.get_mut(TRACEPARENT) {
+            parent.set_sensitive(true);
         }
         *request.uri_mut() = uri(self.host(server), server, tls, self.target);
         *request.headers_mut() = map;
@@ -206,7 +210,8 @@ fn mapped_fields(out: &mut impl FieldSink, map: &HeaderMap, edited: Edited) {
                 | Known::ContentType
                 | Known::Cookie
                 | Known::Date
-                | Known::ForCaches,
+                | Known::ForCaches
+                | Known::TraceState,
             ) => true,
             // Written by our own code, unless the route edits it.
             Some(Known::Forwarded) => edited.forwarded,
@@ -216,6 +221,7 @@ fn mapped_fields(out: &mut impl FieldSink, map: &HeaderMap, edited: Edited) {
             Some(Known::RealIp) => edited.real_ip,
             Some(Known::Via) => edited.via,
             Some(Known::RequestId) => edited.request_id,
+            Some(Known::TraceParent) => edited.trace_parent,
             Some(
                 Known::Connection
                 | Known::ContentLength
@@ -254,7 +260,7 @@ mod tests {
     use std::{net::Ipv4Addr, sync::Arc, time::Instant};
 
     /// Fields that have a rule, and others.
-    const LINES: [&str; 16] = [
+    const LINES: [&str; 18] = [
         "Accept: */*",
         "accept: text/plain",
         "Connection: keep-alive",
@@ -263,6 +269,8 @@ mod tests {
         "Forwarded: for=192.0.2.3;host=told.example;proto=https",
         "Keep-Alive: 5",
         "TE: trailers, gzip",
+        "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "tracestate: a=b",
         "Via: 1.0 first",
         "Via: 1.1 second",
         "X-Forwarded-For: 192.0.2.1, 192.0.2.2",
@@ -285,7 +293,17 @@ mod tests {
         let read = || ToldOfClient::read(&head.fields, &proxies, believed, address);
         let told = if trusted { read() } else { ToldOfClient::default() };
         let id = RequestIds::new().take(&head.fields, trusted);
-        Context { id, head, peer, told, trusted, number: 0, started: Instant::now(), country: None }
+        Context {
+            id,
+            head,
+            peer,
+            told,
+            trusted,
+            number: 0,
+            started: Instant::now(),
+            country: None,
+            trace: None,
+        }
     }
 
     /// What an HTTP/1 server gets, without what is for its connection only.
@@ -313,18 +331,18 @@ mod tests {
                 Just(ForwardedField::Passed),
                 Just(ForwardedField::Written)
             ],
-            edits: [bool; 7],
+            edits: [bool; 8],
             length in prop_oneof![Just(Length::None), Just(Length::Exact(3)), Just(Length::Unknown)],
         ) {
             let mut context = context(&chosen, trusted, believed);
-            let [forwarded_for, forwarded_proto, forwarded_host, real_ip, via, request_id, own] = edits;
+            let [forwarded_for, forwarded_proto, forwarded_host, real_ip, via, request_id, own, trace_parent] = edits;
             let mut edited = Edited::default();
             if is_map {
                 // Edits need a map.
                 context.head.fields.map();
                 edited = Edited {
                     forwarded: own, forwarded_for, forwarded_proto, forwarded_host, real_ip, via,
-                    request_id,
+                    request_id, trace_parent,
                 };
             }
             let written = Written { x_forwarded, forwarded, edited };

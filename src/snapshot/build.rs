@@ -112,6 +112,7 @@ pub fn build(
         trusted_proxies: config.trusted_proxies.clone(),
         believed: believed(config.trusted_fields),
         access_log: access_log(&config, previous, resources)?,
+        wants_times: false,
         announces: config.upstreams.iter().any(|it| it.proxy_protocol.is_some()),
         groups,
         caches,

@@ -52,6 +52,8 @@ pub struct Snapshot {
     pub caches: Vec<Arc<Cache>>,
     /// Every database of countries.
     pub databases: Databases,
+    /// Whether anybody wants to know where a request's time went.
+    pub wants_times: bool,
     /// Where requests are logged.
     pub access_log: Option<Arc<AccessLog>>,
     /// The config that it was built from. The next build and the control thread read it, requests
