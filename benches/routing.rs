@@ -41,6 +41,7 @@ fn route(metrics: &Metrics, path: PathMatcher) -> Route {
         caching: None,
         pages: None,
         codings: None,
+        server_timing: false,
         max_body: 0,
     }
 }

@@ -54,6 +54,8 @@ pub struct Route {
     pub error_pages: Option<ErrorPages>,
     /// `geo`: for which countries it is, default the site's.
     pub geo: Option<Geo>,
+    /// `server_timing`: whether answers have `Server-Timing`, default false.
+    pub server_timing: bool,
     /// `max_body`: of a request, default 10 MiB, 0 = unlimited; 413.
     pub max_body: u64,
 }
@@ -191,6 +193,7 @@ impl Route {
             cache: RouteCache::read(table),
             error_pages: ErrorPages::read(table),
             geo: Geo::read(table),
+            server_timing: table.boolean("server_timing", false),
             max_body: table.size("max_body", 10 << 20),
             action,
             path,

@@ -168,6 +168,7 @@ fn a_request_that_panics_ends_its_connection_alone() {
         pages: None,
         caching: None,
         codings: None,
+        server_timing: false,
         max_body: 0,
         metrics: resources.metrics.route(&"bomb".into()),
     }]);

@@ -19,6 +19,7 @@ pub mod record;
 pub mod refusal;
 pub mod request_head;
 mod retry;
+mod server_timing;
 mod verdict;
 
 use crate::{
@@ -101,9 +102,19 @@ pub async fn handle(mut record: Box<Record>, body: Body) -> Answer<Delivery> {
         Err(refusal) => refuse(&mut record, &refusal),
     };
     record.facts.status.get_or_insert(answer.status);
+    let answer = timed(&record, answer);
     // 8. The rest happens while the body is sent; its end ends the record.
     let ahead = answer.ahead;
     answer.map(|body| Delivery::new(body, ahead, record))
+}
+
+/// The same answer, with where the time went if its route tells.
+fn timed(record: &Record, mut answer: Answer<Body>) -> Answer<Body> {
+    let Record { snapshot, facts, .. } = record;
+    if facts.route.is_some_and(|it| snapshot.route(it).server_timing) {
+        server_timing::add(facts, &mut answer);
+    }
+    answer
 }
 
 async fn route(

@@ -250,7 +250,7 @@ impl Facts {
     }
 
     /// Where the time went of a request that had ended at `ended`.
-    fn phases(&self, ended: Instant) -> PhaseTimes {
+    pub fn phases(&self, ended: Instant) -> PhaseTimes {
         let since = |later: Option<Instant>, earlier: Option<Instant>| {
             Some(later?.saturating_duration_since(earlier?))
         };

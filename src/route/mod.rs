@@ -37,6 +37,8 @@ pub struct Route {
     pub pages: Option<Arc<ErrorPages>>,
     /// Its use of a cache, if it forwards.
     pub caching: Option<Arc<Caching>>,
+    /// Whether its answers have `Server-Timing`.
+    pub server_timing: bool,
     /// Bytes of a request's body let through, 0 = all.
     pub max_body: u64,
     /// Its histograms.

@@ -243,6 +243,7 @@ mod tests {
             pages: None,
             caching: None,
             codings: None,
+            server_timing: false,
             max_body: 0,
             metrics: metrics.route(&"r".into()),
         };

@@ -76,6 +76,7 @@ impl<'a> Compiler<'a> {
             action: self.action(wanted),
             pages: pages(wanted.error_pages.as_ref()),
             caching: self.caching(wanted),
+            server_timing: wanted.server_timing,
             max_body: wanted.max_body,
         }
     }

@@ -63,6 +63,7 @@ mod scarcity;
 mod server_tls;
 mod stop;
 mod streams;
+mod times;
 mod tls;
 mod tls_clients;
 mod tls_tickets;
