@@ -3,7 +3,11 @@
 //! Owns: what is told of the caches, and what purges do. May touch: [`crate::cache`],
 //! [`crate::message`], [`crate::snapshot`].
 
-use super::{cache_tiers, document};
+use super::{
+    answer::{AdminAnswer, document, refusal},
+    ask::Ask,
+    cache_tiers,
+};
 use crate::{
     cache::{
         Cache,
@@ -17,9 +21,7 @@ use crate::{
     message::context::site_name,
     snapshot::{Live, Snapshot},
 };
-use bytes::Bytes;
-use http::{HeaderName, Method, Response, StatusCode, Uri};
-use http_body_util::Full;
+use http::{HeaderName, Method, StatusCode, Uri};
 use serde_json::{Value, json};
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -30,7 +32,7 @@ use std::{
 const SWEPT_AT_ONCE: u32 = 1_000;
 
 /// Every cache, as `/cache` tells.
-pub(super) fn caches(live: &Live) -> Value {
+pub(super) fn caches(Ask { live, .. }: &Ask) -> AdminAnswer {
     let snapshot = live.load();
     let caches = snapshot.caches.iter().map(|cache| {
         let (stats, counts) = (cache.store.stats(), &cache.counts);
@@ -52,7 +54,7 @@ pub(super) fn caches(live: &Live) -> Value {
             "tiers": cache_tiers::tell(cache),
         })
     });
-    json!({ "caches": caches.collect::<Vec<_>>() })
+    document(StatusCode::OK, &json!({ "caches": caches.collect::<Vec<_>>() }))
 }
 
 /// Sets the gauges and counters to their current values.
@@ -90,7 +92,7 @@ pub(super) fn set_gauges(live: &Live) {
 }
 
 /// Purges what the JSON in `body` names.
-pub(super) async fn purge(live: &Live, body: &[u8]) -> Response<Full<Bytes>> {
+pub(super) async fn purge(Ask { live, body, .. }: &Ask) -> AdminAnswer {
     match wanted(body) {
         Ok(purge) => {
             let caches = live.load().caches.clone();
@@ -109,7 +111,7 @@ pub(super) async fn purge(live: &Live, body: &[u8]) -> Response<Full<Bytes>> {
             }
             document(StatusCode::OK, &told)
         }
-        Err(error) => document(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "error": error })),
+        Err(error) => refusal(StatusCode::UNPROCESSABLE_ENTITY, &error),
     }
 }
 
@@ -183,14 +185,14 @@ async fn purge_in(cache: &Cache, purge: &Purge) -> (u64, bool) {
 }
 
 /// Why a URL is or is not answered from a cache.
-pub(super) fn explain(live: &Live, query: Option<&str>) -> Response<Full<Bytes>> {
-    let wanted = query.and_then(|it| it.strip_prefix("url="));
+pub(super) fn explain(ask: &Ask) -> AdminAnswer {
+    let wanted = ask.query().and_then(|it| it.strip_prefix("url="));
     let wanted = wanted.map(|it| percent_encoding::percent_decode_str(it).decode_utf8_lossy());
     let Some(url) = wanted.as_deref().and_then(as_stored) else {
         let error = "write `/cache/explain?url=https://host/path`, the URL percent-encoded";
-        return document(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "error": error }));
+        return refusal(StatusCode::UNPROCESSABLE_ENTITY, error);
     };
-    document(StatusCode::OK, &explained(&live.load(), &url))
+    document(StatusCode::OK, &explained(&ask.live.load(), &url))
 }
 
 fn explained(snapshot: &Snapshot, url: &str) -> Value {

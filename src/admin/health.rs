@@ -1,13 +1,12 @@
 //! `/health`: what is well and what is not, for people and monitors.
 
-use super::{cache_tiers, certificates, document};
-use crate::{
-    snapshot::{Live, live::Phase},
-    upstream::Member,
+use super::{
+    answer::{AdminAnswer, document},
+    ask::Ask,
+    cache_tiers, certificates,
 };
-use bytes::Bytes;
-use http::{Response, StatusCode};
-use http_body_util::Full;
+use crate::{snapshot::live::Phase, upstream::Member};
+use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -15,7 +14,7 @@ use serde_json::{Map, Value, json};
 /// lost lines within the last minute, a cache's Redis or disk is gone, or a certificate ends within
 /// three days; 503 when requests
 /// can't be served.
-pub(super) fn health(live: &Live) -> Response<Full<Bytes>> {
+pub(super) fn health(Ask { live, .. }: &Ask) -> AdminAnswer {
     let (snapshot, now) = (live.load(), live.clock.now());
     let mut degraded = false;
     let mut checks = Map::new();

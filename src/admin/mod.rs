@@ -4,22 +4,25 @@
 //! [`crate::observe`], [`crate::snapshot`], [`crate::task`], [`crate::upstream`]. It is
 //! never on a listener for clients.
 
+mod answer;
+mod ask;
 mod cache;
 mod cache_tiers;
 mod certificates;
 mod health;
+mod process;
+mod resources;
 mod upstreams;
 
-use crate::{
-    snapshot::{Live, live::Phase},
-    task,
-};
+use crate::{snapshot::Live, task};
+use answer::AdminAnswer;
+use ask::{Ask, Caller, Role};
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -30,6 +33,9 @@ use tokio::{
 
 /// After a failure to accept.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest body of a request.
+const LONGEST_BODY: usize = 64 * 1024;
 
 /// Somebody asks for a reload.
 pub struct Reload {
@@ -79,106 +85,30 @@ async fn converse(
 
 async fn answer(
     request: Request<Incoming>,
-    live: &Live,
+    live: &Arc<Live>,
     reloads: &mpsc::Sender<Reload>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let reading = matches!(*request.method(), Method::GET | Method::HEAD);
-    Ok(match (request.uri().path(), reading) {
-        ("/metrics", true) => metrics(live),
-        ("/health", true) => health::health(live),
-        ("/ready", true) => ready(live),
-        ("/live", true) => document(StatusCode::OK, &json!({ "status": "ok" })),
-        ("/upstreams", true) => document(StatusCode::OK, &upstreams::upstreams(live)),
-        ("/cache", true) => document(StatusCode::OK, &cache::caches(live)),
-        ("/cache/explain", true) => cache::explain(live, request.uri().query()),
-        ("/purge", _) if request.method() == Method::POST => purge(request, live).await,
-        ("/reload", _) if request.method() == Method::POST => reload(reloads).await,
-        ("/", true) => text(StatusCode::OK, CONTENTS),
-        (
-            "/metrics" | "/health" | "/ready" | "/live" | "/upstreams" | "/cache"
-            | "/cache/explain" | "/",
-            _,
-        ) => not_allowed("GET, HEAD"),
-        ("/reload" | "/purge", _) => not_allowed("POST"),
-        _ => text(StatusCode::NOT_FOUND, CONTENTS),
-    })
-}
-
-const CONTENTS: &str = "GET  /metrics    Prometheus\n\
-                        GET  /health     what is well and what is not\n\
-                        GET  /ready      whether to send requests here\n\
-                        GET  /live       whether the process answers\n\
-                        GET  /upstreams  every server and its state\n\
-                        GET  /cache      every cache and its counts; /cache/explain?url=URL: one response\n\
-                        POST /purge      take responses out of the caches\n\
-                        POST /reload     load the config again\n";
-
-fn metrics(live: &Live) -> Response<Full<Bytes>> {
-    upstreams::set_gauges(live);
-    cache::set_gauges(live);
-    certificates::set_gauges(live);
-    let mut response = Response::new(Full::from(live.metrics.text()));
-    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
-}
-
-fn ready(live: &Live) -> Response<Full<Bytes>> {
-    let status = match live.phase() {
-        Phase::Starting => "starting",
-        Phase::Draining => "draining",
-        Phase::Running if !live.load().has_live_upstream(live.clock.now()) => "no_live_upstream",
-        Phase::Running => return document(StatusCode::OK, &json!({ "status": "ready" })),
+) -> Result<AdminAnswer, Infallible> {
+    let path = request.uri().path();
+    let Some(resource) = resources::find(request.method(), path) else {
+        return Ok(resources::none(path));
     };
-    document(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": status }))
-}
-
-/// The longest body of a purge.
-const LONGEST_PURGE: usize = 64 * 1024;
-
-async fn purge(request: Request<Incoming>, live: &Live) -> Response<Full<Bytes>> {
-    match Limited::new(request.into_body(), LONGEST_PURGE).collect().await {
-        Ok(body) => cache::purge(live, &body.to_bytes()).await,
-        Err(error) => {
-            let error = format!("the body can't be read: {error}");
-            document(StatusCode::BAD_REQUEST, &json!({ "error": error }))
-        }
+    let caller = Caller { role: Role::Write, name: None };
+    if caller.role < resource.role {
+        let error = format!("this needs the role `{}`", resource.role.name());
+        return Ok(answer::refusal(StatusCode::FORBIDDEN, &error));
     }
-}
-
-async fn reload(reloads: &mpsc::Sender<Reload>) -> Response<Full<Bytes>> {
-    let (reply, outcome) = oneshot::channel();
-    // A closed channel shows in the outcome.
-    let _ = reloads.send(Reload { reply }).await;
-    match outcome.await {
-        Ok(Ok(generation)) => {
-            document(StatusCode::OK, &json!({ "status": "reloaded", "generation": generation }))
+    let (head, body) = request.into_parts();
+    let body = if resource.method == Method::POST {
+        match Limited::new(body, LONGEST_BODY).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) => {
+                let error = format!("the body can't be read: {error}");
+                return Ok(answer::refusal(StatusCode::BAD_REQUEST, &error));
+            }
         }
-        Ok(Err(errors)) => document(StatusCode::UNPROCESSABLE_ENTITY, &errors),
-        // The daemon is stopping and does not reload.
-        Err(_) => document(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "draining" })),
-    }
-}
-
-/// A JSON answer, indented for people.
-fn document(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(format!("{value:#}\n")));
-    *response.status_mut() = status;
-    let kind = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
-}
-
-fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(text));
-    *response.status_mut() = status;
-    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
-}
-
-fn not_allowed(methods: &'static str) -> Response<Full<Bytes>> {
-    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, CONTENTS);
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
-    response
+    } else {
+        Bytes::new()
+    };
+    let ask = Ask { live: Arc::clone(live), reloads: reloads.clone(), caller, head, body };
+    Ok(resource.handler.answer(&ask).await)
 }

@@ -1,10 +1,15 @@
 //! `/upstreams`: every server and its state; the same as gauges.
 
+use super::{
+    answer::{AdminAnswer, document},
+    ask::Ask,
+};
 use crate::snapshot::Live;
-use serde_json::{Value, json};
+use http::StatusCode;
+use serde_json::json;
 
 /// Every server of every upstream.
-pub(super) fn upstreams(live: &Live) -> Value {
+pub(super) fn upstreams(Ask { live, .. }: &Ask) -> AdminAnswer {
     let (snapshot, now) = (live.load(), live.clock.now());
     let groups = snapshot.groups.iter().map(|group| {
         let servers = group.upstream.members().iter().map(|member| {
@@ -30,7 +35,7 @@ pub(super) fn upstreams(live: &Live) -> Value {
         });
         json!({ "name": group.upstream.name(), "servers": servers.collect::<Vec<_>>() })
     });
-    json!({ "upstreams": groups.collect::<Vec<_>>() })
+    document(StatusCode::OK, &json!({ "upstreams": groups.collect::<Vec<_>>() }))
 }
 
 /// Sets the gauges to their current values.

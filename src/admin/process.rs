@@ -1,0 +1,58 @@
+//! The process as a whole: metrics, probes, reload.
+//!
+//! Owns: `/metrics`, `/ready`, `/live`, `/whoami`, `/reload`. May touch: [`crate::snapshot`].
+
+use super::{
+    Reload,
+    answer::{self, AdminAnswer, document},
+    ask::Ask,
+    cache, certificates, upstreams,
+};
+use crate::snapshot::live::Phase;
+use http::StatusCode;
+use serde_json::json;
+use tokio::sync::oneshot;
+
+/// Every metric, for Prometheus.
+pub(super) fn metrics(Ask { live, .. }: &Ask) -> AdminAnswer {
+    upstreams::set_gauges(live);
+    cache::set_gauges(live);
+    certificates::set_gauges(live);
+    answer::whole(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", live.metrics.text())
+}
+
+/// Whether the process answers.
+pub(super) fn live(_: &Ask) -> AdminAnswer {
+    document(StatusCode::OK, &json!({ "status": "ok" }))
+}
+
+/// Whether to send requests here.
+pub(super) fn ready(Ask { live, .. }: &Ask) -> AdminAnswer {
+    let status = match live.phase() {
+        Phase::Starting => "starting",
+        Phase::Draining => "draining",
+        Phase::Running if !live.load().has_live_upstream(live.clock.now()) => "no_live_upstream",
+        Phase::Running => return document(StatusCode::OK, &json!({ "status": "ready" })),
+    };
+    document(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": status }))
+}
+
+/// What the asker may do.
+pub(super) fn whoami(Ask { caller, .. }: &Ask) -> AdminAnswer {
+    document(StatusCode::OK, &json!({ "role": caller.role.name(), "name": caller.name.as_deref() }))
+}
+
+/// Loads the config again; answers when it is in use or refused.
+pub(super) async fn reload(Ask { reloads, .. }: &Ask) -> AdminAnswer {
+    let (reply, outcome) = oneshot::channel();
+    // A closed channel shows in the outcome.
+    let _ = reloads.send(Reload { reply }).await;
+    match outcome.await {
+        Ok(Ok(generation)) => {
+            document(StatusCode::OK, &json!({ "status": "reloaded", "generation": generation }))
+        }
+        Ok(Err(errors)) => document(StatusCode::UNPROCESSABLE_ENTITY, &errors),
+        // The daemon is stopping and does not reload.
+        Err(_) => document(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "draining" })),
+    }
+}

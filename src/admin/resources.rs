@@ -1,0 +1,90 @@
+//! Everything that the admin address has: one table.
+//!
+//! Owns: each path with its method, the role that it needs, and what answers; the contents, `Allow`
+//! and 404 are made of the same table. A new resource is one more line in [`RESOURCES`].
+
+use super::{
+    answer::{self, AdminAnswer},
+    ask::{
+        Ask,
+        Handler::{self, Later, Now},
+        Role,
+    },
+    cache, health, process, upstreams,
+};
+use http::{HeaderValue, Method, StatusCode, header};
+use std::fmt::Write;
+
+/// One method of one path.
+pub(super) struct Resource {
+    /// The whole path.
+    pub path: &'static str,
+    /// GET, which answers HEAD too, or POST.
+    pub method: Method,
+    /// What it needs.
+    pub role: Role,
+    /// What answers.
+    pub handler: Handler,
+    /// For the contents; empty: not in them.
+    says: &'static str,
+}
+
+const fn get(path: &'static str, role: Role, handler: Handler, says: &'static str) -> Resource {
+    Resource { path, method: Method::GET, role, handler, says }
+}
+
+const fn post(path: &'static str, handler: Handler, says: &'static str) -> Resource {
+    Resource { path, method: Method::POST, role: Role::Write, handler, says }
+}
+
+/// Every resource, as the contents have them.
+static RESOURCES: [Resource; 12] = [
+    get("/metrics", Role::Read, Now(process::metrics), "Prometheus"),
+    get("/health", Role::Read, Now(health::health), "what is well and what is not"),
+    get("/ready", Role::Probe, Now(process::ready), "whether to send requests here"),
+    get("/live", Role::Probe, Now(process::live), "whether the process answers"),
+    get("/upstreams", Role::Read, Now(upstreams::upstreams), "every server and its state"),
+    get("/cache", Role::Read, Now(cache::caches), "every cache and its counts"),
+    get("/cache/explain", Role::Read, Now(cache::explain), "?url=URL: why it is or is not stored"),
+    post("/purge", Later(|ask| Box::pin(cache::purge(ask))), "take responses out of the caches"),
+    post("/reload", Later(|ask| Box::pin(process::reload(ask))), "load the config again"),
+    get("/whoami", Role::Probe, Now(process::whoami), "what you may do here"),
+    get("/help", Role::Probe, Now(help), "this list"),
+    get("/", Role::Probe, Now(help), ""),
+];
+
+/// The line in the table that takes a request.
+pub(super) fn find(method: &Method, path: &str) -> Option<&'static Resource> {
+    let method = if method == Method::HEAD { &Method::GET } else { method };
+    RESOURCES.iter().find(|it| it.path == path && it.method == method)
+}
+
+/// The answer if no line takes it: 405 if the path is there with another method, or else 404.
+pub(super) fn none(path: &str) -> AdminAnswer {
+    let at_path = RESOURCES.iter().filter(|it| it.path == path);
+    let allowed: Vec<_> = at_path
+        .map(|it| if it.method == Method::GET { "GET, HEAD" } else { it.method.as_str() })
+        .collect();
+    if allowed.is_empty() {
+        return answer::text(StatusCode::NOT_FOUND, contents());
+    }
+    let mut refused = answer::text(StatusCode::METHOD_NOT_ALLOWED, contents());
+    if let Ok(allowed) = HeaderValue::try_from(allowed.join(", ")) {
+        refused.headers_mut().insert(header::ALLOW, allowed);
+    }
+    refused
+}
+
+fn help(_: &Ask) -> AdminAnswer {
+    answer::text(StatusCode::OK, contents())
+}
+
+/// The table, for people.
+fn contents() -> String {
+    let width = RESOURCES.iter().map(|it| it.path.len()).max().unwrap_or_default();
+    RESOURCES.iter().filter(|it| !it.says.is_empty()).fold(String::new(), |mut text, it| {
+        // Writing to a `String` can't fail.
+        let _ = writeln!(text, "{:<4} {:<width$}  {}", it.method.as_str(), it.path, it.says);
+        text
+    })
+}
