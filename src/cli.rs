@@ -235,7 +235,7 @@ fn check(path: &std::path::Path) -> u8 {
     let checked = config::load(path).map_err(StartError::Config).and_then(|loaded| {
         let Loaded { mut config, warnings, .. } = loaded;
         let summary = summary(path, &config);
-        config.access_log = None;
+        config.access_logs.clear();
         let resources =
             Resources::new(1).map_err(|error| StartError::System(std::io::Error::other(error)))?;
         build(config, None, &resources).map_err(StartError::Build)?;

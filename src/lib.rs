@@ -39,8 +39,8 @@
 //!
 //! Imports go strictly down: `cli` → `demo` → `daemon`, `health` → `client` → `admin`, `proxy` →
 //! `snapshot` → `route` → `filter`, `files`, `origin`, `cache` → `upstream`, `encode` → `observe` → `message`, `tls`,
-//! `task` → `config`, `http1` → `template`, `path`, `cidr`, `clock`, `loopback`, `country`,
-//! `credentials`, `settings`. Rooms between two arrows do not know each other. `tests/layering.rs` reads this and
+//! `task` → `config`, `http1` → `condition` → `template`, `path`, `cidr`, `clock`, `loopback`, `country`,
+//! `credentials`, `settings`, `units`. Rooms between two arrows do not know each other. `tests/layering.rs` reads this and
 //! holds it.
 
 pub mod admin;
@@ -49,6 +49,7 @@ pub mod cidr;
 pub mod cli;
 pub mod client;
 pub mod clock;
+pub mod condition;
 pub mod config;
 pub mod country;
 pub mod credentials;
@@ -71,4 +72,5 @@ pub mod snapshot;
 pub mod task;
 pub mod template;
 pub mod tls;
+pub mod units;
 pub mod upstream;

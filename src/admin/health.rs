@@ -40,9 +40,9 @@ pub(super) fn health(Ask { live, .. }: &Ask) -> AdminAnswer {
     let resources = live.metrics.process();
     checks.insert("memory".into(), json!({ "status": "ok", "resident_bytes": resources.resident }));
     checks.insert("cpu".into(), json!({ "status": "ok", "seconds": resources.cpu_seconds }));
-    if let Some(log) = &snapshot.access_log {
+    if !snapshot.access_logs.is_empty() {
         // Requests are served, but readers of the log should know that lines are missing.
-        let whole = !log.loses_lines();
+        let whole = !snapshot.access_logs.writers().any(|it| it.loses_lines());
         degraded |= !whole;
         let dropped = live.metrics.access_log_dropped.get();
         checks.insert("access_log".into(), json!({ "status": word(whole), "dropped": dropped }));

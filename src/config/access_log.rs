@@ -1,6 +1,10 @@
 //! `[access_log]`: one line a request.
+//!
+//! Owns: where the lines go, and which requests have one. May touch: [`crate::condition`]. Next:
+//! [`super::line_fields`] has what is in a line.
 
-use super::{table::Table, tree::TextValue};
+use super::{LineField, line_fields, table::Table, tree::TextValue};
+use crate::condition::Condition;
 use std::path::PathBuf;
 
 /// A line is up to some KiB.
@@ -9,10 +13,27 @@ const LEAST_BUFFER: usize = 64 << 10;
 /// One line a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccessLog {
-    /// `path`: `"stdout"` is `None`; relative paths are taken from the config file's directory.
-    pub path: Option<PathBuf>,
+    /// The table in the file, as `access_log` or `access_log[1]`.
+    pub place: String,
+    /// Where the lines go.
+    pub sink: LogSink,
     /// `format`, default `json`.
     pub format: AccessLogFormat,
+    /// `fields` of a JSON line, in their order.
+    pub fields: Vec<LineField>,
+    /// `when`: the requests that have a line; `None`: all.
+    pub when: Option<Condition>,
+    /// `sample`: of them so many per cent, default 100.
+    pub sample: u32,
+    /// `always`: of them those that are not sampled.
+    pub always: Option<Condition>,
+}
+
+/// Where lines go, and how they wait.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogSink {
+    /// `path`: `"stdout"` is `None`; relative paths are taken from the config file's directory.
+    pub path: Option<PathBuf>,
     /// `buffer`: bytes that may wait for the writer, default 16 MiB.
     pub buffer: usize,
     /// `when_full`, default `drop`.
@@ -58,13 +79,51 @@ fn read_path(table: &Table<'_>, text: &TextValue) -> PathBuf {
 }
 
 impl AccessLog {
-    /// Reads `[access_log]`.
-    pub(super) fn read(table: &Table<'_>) -> Self {
-        let path = table.text("path").filter(|text| text.value != "stdout");
+    /// Reads every `[access_log]`.
+    pub(super) fn read_all(top: &Table<'_>) -> Vec<Self> {
+        let tables = top.one_or_several("access_log").into_iter();
+        tables.map(|(place, table)| Self::read(&table, place)).collect()
+    }
+
+    fn read(table: &Table<'_>, place: String) -> Self {
         let formats = [("json", AccessLogFormat::Json), ("combined", AccessLogFormat::Combined)];
+        let format = table.choice("format", AccessLogFormat::Json, &formats);
+        if format == AccessLogFormat::Combined && table.has("fields") {
+            let hint = "remove it, or write `format = \"json\"`: combined lines have one form";
+            table.warning(
+                table.key_span("fields"),
+                "`fields` has no effect here",
+                Some(hint.into()),
+            );
+        }
+        let errors = table.errors();
+        let sample = table.percent("sample", 100);
+        if sample == 100 && table.has("always") && table.errors() == errors {
+            let hint =
+                "it is for lines that `sample` leaves out: write `sample = \"10%\"` beside it";
+            table.warning(
+                table.key_span("always"),
+                "`always` has no effect here",
+                Some(hint.into()),
+            );
+        }
+        Self {
+            place,
+            sink: LogSink::read(table),
+            format,
+            fields: line_fields::read(table),
+            when: table.condition("when"),
+            sample,
+            always: table.condition("always"),
+        }
+    }
+}
+
+impl LogSink {
+    fn read(table: &Table<'_>) -> Self {
+        let path = table.text("path").filter(|text| text.value != "stdout");
         Self {
             path: path.map(|text| read_path(table, text)),
-            format: table.choice("format", AccessLogFormat::Json, &formats),
             buffer: Self::read_buffer(table),
             when_full: table.choice(
                 "when_full",

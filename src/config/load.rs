@@ -104,7 +104,7 @@ fn read(top: &Table<'_>) -> Config {
         upstreams,
         caches,
         sites,
-        access_log: top.optional_table("access_log").map(|table| AccessLog::read(&table)),
+        access_logs: AccessLog::read_all(top),
         log: Log::read(&top.table("log")),
         admin: Admin::read(&top.table("admin")),
         watched,

@@ -1,9 +1,9 @@
 //! What the user wrote: plain values with every default filled in, checked as a whole.
 //!
 //! Owns: reading the TOML text, one file per table, and the rules across tables (`check.rs`). May
-//! touch: [`crate::cidr`], [`crate::country`], [`crate::credentials`], [`crate::path`],
-//! [`crate::settings`], [`crate::template`]; no tokio. Next: [`crate::snapshot::build`] turns a
-//! [`Config`] into what runs.
+//! touch: [`crate::cidr`], [`crate::condition`], [`crate::country`], [`crate::credentials`],
+//! [`crate::path`], [`crate::settings`], [`crate::template`], [`crate::units`]; no tokio. Next:
+//! [`crate::snapshot::build`] turns a [`Config`] into what runs.
 
 mod access_log;
 mod addresses;
@@ -25,6 +25,7 @@ mod forwarded;
 mod geo;
 mod header_edits;
 mod health_check;
+mod line_fields;
 mod listen_address;
 mod listener;
 mod load;
@@ -47,11 +48,10 @@ mod system;
 mod table;
 mod ticket_keys;
 mod tree;
-pub mod units;
 mod upstream;
 mod values;
 
-pub use access_log::{AccessLog, AccessLogFormat, WhenFull};
+pub use access_log::{AccessLog, AccessLogFormat, LogSink, WhenFull};
 pub use admin::Admin;
 pub use cache::Cache;
 pub use check::clash;
@@ -61,6 +61,7 @@ pub use file_fields::FileFields;
 pub use files::{FileCache, Files, Listing};
 pub use forwarded::{ForwardedFields, TrustedFields};
 pub use geo::Geo;
+pub use line_fields::LineField;
 pub use listen_address::ListenAddress;
 pub use listener::{
     Certificate, ClientCertificates, Listener, ListenerLimits, ListenerTimeouts, Tls,
@@ -98,8 +99,8 @@ pub struct Config {
     pub caches: Vec<Cache>,
     /// In the order of the file.
     pub sites: Vec<Site>,
-    /// `None` when `[access_log]` is absent.
-    pub access_log: Option<AccessLog>,
+    /// `[access_log]`, which may be there several times.
+    pub access_logs: Vec<AccessLog>,
     /// The daemon's own log.
     pub log: Log,
     /// The admin address; `[admin]` may be absent, the default address is used then.

@@ -22,8 +22,10 @@ pub(super) fn check(document: &ConfigText<'_>, config: &Config) {
     if let Some(wanted) = &config.admin.address {
         address(document, "admin", wanted);
     }
-    if let Some(path) = config.access_log.as_ref().and_then(|log| log.path.as_deref()) {
-        log(document, path);
+    for wanted in &config.access_logs {
+        if let Some(path) = &wanted.sink.path {
+            log(document, path, &wanted.place);
+        }
     }
 }
 
@@ -57,8 +59,8 @@ fn is_elsewhere(address: SocketAddr) -> bool {
     TcpListener::bind(any).is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable)
 }
 
-fn log(document: &ConfigText<'_>, path: &Path) {
-    let at = document.value_at("access_log.path");
+fn log(document: &ConfigText<'_>, path: &Path, table: &str) {
+    let at = document.value_at(&format!("{table}.path"));
     let written = if path.exists() {
         access(path, Access::WRITE_OK).map_err(|why| {
             let message = format!("`{}` can't be written by this user: {why}", path.display());

@@ -121,6 +121,21 @@ impl<'d> Table<'d> {
         tables
     }
 
+    /// A table that may be written several times, `[log]` or `[[log]]`. Each comes with its path in
+    /// the file.
+    pub(super) fn one_or_several(&self, key: &'static str) -> Vec<(String, Table<'d>)> {
+        if !matches!(self.value(key).map(|it| &it.kind), Some(ValueKind::Array(_))) {
+            return self.optional_table(key).map(|it| (key.to_owned(), it)).into_iter().collect();
+        }
+        let tables = self.tables(key, &format!("[[{key}]]")).into_iter().enumerate();
+        tables.map(|(at, table)| (format!("{key}[{at}]"), table)).collect()
+    }
+
+    /// One value of an array, if it is a table.
+    pub(super) fn element(&self, key: &'static str, value: &'d Value) -> Option<Table<'d>> {
+        self.table_in(value, || self.shape.element(key))
+    }
+
     /// The tables of a table, by the names that the user gave, as `[upstream.NAME]`.
     pub(super) fn named_tables(&self, key: &'static str) -> Vec<(String, Table<'d>)> {
         let Some(value) = self.value(key) else { return Vec::new() };

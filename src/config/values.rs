@@ -1,16 +1,20 @@
 //! The typed keys of a table: numbers, durations, sizes, choices, templates.
 //!
 //! Owns: one method for each type. It reports a wrong value at its place and returns the default.
-//! May touch: [`crate::template`]. Next: the table files call these.
+//! May touch: [`crate::condition`], [`crate::template`], [`crate::units`]. Next: the table files call
+//! these.
 
 use super::{
     foreign_variables,
     nearest::did_you_mean,
     table::Table,
     tree::{TextValue, Value, ValueKind},
+};
+use crate::{
+    condition::Condition,
+    template::Template,
     units::{self, UnitError},
 };
-use crate::template::Template;
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 impl<'d> Table<'d> {
@@ -211,6 +215,17 @@ impl<'d> Table<'d> {
                 None
             }
         }
+    }
+
+    /// A condition on a request that has ended.
+    pub(super) fn condition(&self, key: &'static str) -> Option<Condition> {
+        let text = self.text(key)?;
+        Condition::parse(&text.value)
+            .map_err(|fault| {
+                let span = text.part(fault.offset, fault.length);
+                self.error(span, fault.message, Some(fault.hint));
+            })
+            .ok()
     }
 
     /// A path, taken from the config file's directory when it is relative.

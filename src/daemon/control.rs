@@ -329,7 +329,7 @@ fn is_among(all: &[Arc<Listener>], it: &Arc<Listener>) -> bool {
 }
 
 fn reopen_logs(live: &Live) {
-    if let Some(log) = &live.load().access_log {
+    for log in live.load().access_logs.writers() {
         tracing::info!("reopening the access log");
         log.reopen();
     }

@@ -308,7 +308,8 @@ fn first_value<'a>(fields: &'a RequestFields, name: &HeaderName) -> Cow<'a, str>
     fields.get(name).map_or("".into(), String::from_utf8_lossy)
 }
 
-fn cookie<'a>(fields: &'a RequestFields, name: &str) -> Option<&'a str> {
+/// The value of a cookie.
+pub fn cookie<'a>(fields: &'a RequestFields, name: &str) -> Option<&'a str> {
     fields
         .values(&header::COOKIE)
         .filter(|value| value.is_ascii())

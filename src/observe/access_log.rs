@@ -1,300 +1,102 @@
-//! One line a request, written by a thread of its own.
+//! The access logs: which requests have a line in which of them.
 //!
-//! Owns: the bounded buffers between workers and writer. May touch: nothing outside this room. A
-//! worker never waits for the writer: each worker has two buffers, and the writer holds at most one
-//! of them. The writer takes a worker's lock only to exchange them. If the buffers are full, the
-//! line is dropped and counted, unless the config wants the worker to wait.
+//! Owns: that choice. May touch: [`crate::condition`], [`crate::settings`]. Lines that are not
+//! written are not formatted either. Next: [`super::log_writer`] writes them.
 
 use super::{
-    access_line::{Format, LineFacts, WaitingLines},
-    log_file::LogFile,
-    log_losses::Losses,
+    access_line::LineForm, json_line::ChosenField, line_facts::LineFacts, log_writer::LogWriter,
 };
-use prometheus::IntCounter;
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError,
-        atomic::{
-            AtomicBool, AtomicU8, AtomicUsize,
-            Ordering::{AcqRel, Acquire, Relaxed, Release},
-        },
-        mpsc,
-    },
-    thread::{self, Thread},
-    time::{Duration, Instant},
-};
+use crate::{condition::Condition, settings::LogField};
+use siphasher::sip::SipHasher13;
+use std::{hash::Hasher, sync::Arc};
 
-/// Lines are gathered for this long, to be written together.
-const GATHER: Duration = Duration::from_millis(50);
-/// One worker's lines are written once they have this size: more would not fit into the processor's
-/// cache.
-const ENOUGH: usize = 256 << 10;
-/// A worker takes room from the shared limit in portions of this size, so that workers seldom touch
-/// the shared count. Its first portion is its own.
-const PORTION: usize = 16 << 10;
-/// A buffer that has grown beyond this, for example because of a slow disk, is freed.
-const KEPT: usize = 1 << 20;
-
-/// A worker that waits for room checks again after this time.
-const LOOK: Duration = Duration::from_millis(10);
-/// How long the end of the process waits for a reader of the log that takes nothing.
-const LAST_LINES: Duration = Duration::from_secs(1);
-
-/// What the writer is told.
-const LINES: u8 = 1;
-const HURRY: u8 = 1 << 1;
-const REOPEN: u8 = 1 << 2;
-const STOP: u8 = 1 << 3;
-
-const FULL: &str = "the disk, or who reads them, does not keep up; a larger `buffer` bridges more";
-const UNWRITTEN: &str = "the log can't be written";
-
-/// What a log is opened with.
-#[derive(Clone, Copy)]
-pub struct LogOptions<'a> {
-    /// `None` is stdout.
-    pub path: Option<&'a Path>,
-    /// The lines' form.
-    pub format: Format,
-    /// Threads that record.
-    pub workers: usize,
-    /// Bytes that may wait for the writer, of all workers.
-    pub limit: usize,
-    /// Whether a full buffer makes its worker wait, instead of dropping the line.
-    pub waits: bool,
-}
-
-/// An open access log. Dropping it lets the writer write what is left and end.
+/// One access log.
 pub struct AccessLog {
-    shared: Arc<SharedBuffers>,
-    writer: Thread,
-    /// Disconnected when the writer has ended.
-    writing: Mutex<mpsc::Receiver<()>>,
+    /// The form of its lines.
+    pub form: LineForm,
+    /// Which requests have one.
+    pub choice: LineChoice,
+    /// Who writes them.
+    pub writer: Arc<LogWriter>,
 }
 
-struct SharedBuffers {
-    format: Format,
-    path: Option<PathBuf>,
-    /// One place per worker, so that workers never wait for each other.
-    places: Box<[BufferPair]>,
-    limit: usize,
-    /// How many bytes of `limit` are used.
-    used: AtomicUsize,
-    waits: bool,
-    losses: Losses,
-    told: AtomicU8,
-    ended: AtomicBool,
-    /// Wakes workers that wait for room.
-    room: (Mutex<()>, Condvar),
+/// Which requests have a line.
+#[derive(Clone, Debug)]
+pub struct LineChoice {
+    /// Those of which this holds.
+    pub when: Option<Condition>,
+    /// Of these so many per cent.
+    pub sample: u32,
+    /// Of the others those of which this holds.
+    pub always: Option<Condition>,
 }
 
-/// A worker's two buffers, alone in their part of the processor's cache.
-#[derive(Default)]
-#[repr(align(128))]
-struct BufferPair([Mutex<Buffer>; 2]);
-
-#[derive(Default)]
-struct Buffer {
-    lines: WaitingLines,
-    /// Its part of the shared room, in addition to its first portion.
-    granted: usize,
-}
-
-impl BufferPair {
-    /// The buffer that the writer does not hold.
-    fn lock(&self) -> MutexGuard<'_, Buffer> {
-        for buffer in &self.0 {
-            match buffer.try_lock() {
-                Ok(buffer) => return buffer,
-                Err(TryLockError::Poisoned(buffer)) => return buffer.into_inner(),
-                Err(TryLockError::WouldBlock) => {}
-            }
-        }
-        lock(&self.0[0])
+impl LineChoice {
+    fn takes(&self, line: &LineFacts<'_>) -> bool {
+        self.when.as_ref().is_none_or(|it| it.holds(line))
+            && (self.sample >= 100
+                || is_sampled(line, self.sample)
+                || self.always.as_ref().is_some_and(|it| it.holds(line)))
     }
 }
 
-impl AccessLog {
-    /// Opens the file, or stdout, and starts the writer.
-    pub fn open(options: LogOptions<'_>, dropped: IntCounter) -> io::Result<Self> {
-        let LogOptions { path, format, workers, limit, waits } = options;
-        let file = LogFile::open(path)?;
-        let shared = Arc::new(SharedBuffers {
-            format,
-            path: path.map(Path::to_owned),
-            places: (0..workers.max(1)).map(|_| BufferPair::default()).collect(),
-            limit,
-            used: AtomicUsize::new(0),
-            waits,
-            losses: Losses::new(dropped),
-            told: AtomicU8::new(0),
-            ended: AtomicBool::new(false),
-            room: Default::default(),
-        });
-        let writer = Arc::clone(&shared);
-        let (held, writing) = mpsc::channel();
-        let thread = thread::Builder::new().name("access-log".into()).spawn(move || {
-            let _ended = Ended(&writer.ended);
-            writer.write(file);
-            drop(held);
-        })?;
-        let writer = thread.thread().clone();
-        Ok(Self { shared, writer, writing: Mutex::new(writing) })
+/// Whether a request is among `percent` of all. Another instance that knows it by the same id comes
+/// to the same result, so the hash has no key of its own.
+fn is_sampled(line: &LineFacts<'_>, percent: u32) -> bool {
+    let id = line.trace_id.unwrap_or(line.context.id.as_str());
+    let mut hash = SipHasher13::new();
+    hash.write(id.as_bytes());
+    hash.finish() % 100 < u64::from(percent)
+}
+
+/// All access logs of a config.
+#[derive(Default)]
+pub struct AccessLogs {
+    logs: Vec<AccessLog>,
+    wants_times: bool,
+}
+
+impl AccessLogs {
+    /// These logs.
+    pub fn new(logs: Vec<AccessLog>) -> Self {
+        let wants = |field: &ChosenField| matches!(field, ChosenField::Known(it) if LogField::PHASES.contains(it));
+        let wants = |form: &LineForm| match form {
+            LineForm::Chosen(fields) => fields.iter().any(wants),
+            LineForm::Json | LineForm::Combined => false,
+        };
+        Self { wants_times: logs.iter().any(|it| wants(&it.form)), logs }
     }
 
-    /// Adds a line. `worker` chooses the place.
+    /// Whether any of them has a field with a phase of the request's time.
+    pub fn wants_times(&self) -> bool {
+        self.wants_times
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.logs.is_empty()
+    }
+
+    /// The logs, in the order of the config.
+    pub fn all(&self) -> impl Iterator<Item = &AccessLog> {
+        self.logs.iter()
+    }
+
+    /// Adds a line to each log that wants one. `worker` is where the request ran.
     pub fn record(&self, worker: usize, line: &LineFacts<'_>) {
-        let shared = &*self.shared;
-        let place = &shared.places[worker % shared.places.len()];
-        loop {
-            let mut buffer = place.lock();
-            let before = buffer.lines.bytes.len();
-            if before < PORTION + buffer.granted || shared.grant(&mut buffer) {
-                buffer.lines.add(shared.format, line);
-                let after = buffer.lines.bytes.len();
-                drop(buffer);
-                if before < ENOUGH && after >= ENOUGH || shared.is_half_full(before, after) {
-                    self.tell(HURRY);
-                } else if before == 0 {
-                    self.tell(LINES);
-                }
-                return;
-            }
-            drop(buffer);
-            self.tell(HURRY);
-            if !shared.waits || shared.ended.load(Acquire) {
-                return shared.losses.add(1, FULL);
-            }
-            shared.await_room();
-        }
-    }
-
-    /// Opens the file anew, after it was moved away.
-    pub fn reopen(&self) {
-        self.tell(REOPEN);
-    }
-
-    /// Whether lines were lost a moment ago.
-    pub fn loses_lines(&self) -> bool {
-        self.shared.losses.are_recent()
-    }
-
-    /// Writes what is left and ends the writer; for the end of the process.
-    pub fn finish(&self) {
-        self.tell(STOP);
-        // A writer that panicked has been logged by the panic hook.
-        if lock(&self.writing).recv_timeout(LAST_LINES) == Err(mpsc::RecvTimeoutError::Timeout) {
-            tracing::warn!("nobody reads the access log: its last lines are lost");
-        }
-    }
-
-    /// Tells the writer what to do. Takes no lock, and wakes the writer only if it does not know
-    /// yet.
-    fn tell(&self, what: u8) {
-        if self.shared.told.fetch_or(what, AcqRel) & what == 0 {
-            self.writer.unpark();
-        }
-    }
-}
-
-impl Drop for AccessLog {
-    fn drop(&mut self) {
-        self.tell(STOP);
-    }
-}
-
-/// Reports that the writer has ended, even after a panic.
-struct Ended<'a>(&'a AtomicBool);
-
-impl Drop for Ended<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Release);
-    }
-}
-
-impl SharedBuffers {
-    /// Takes as much of the shared room as the buffer's lines need, and a portion. Returns whether
-    /// there was enough.
-    fn grant(&self, buffer: &mut Buffer) -> bool {
-        let over = buffer.lines.bytes.len() + 1 - PORTION - buffer.granted;
-        let wanted = over.next_multiple_of(PORTION);
-        let take = |used: usize| (used + wanted <= self.limit).then_some(used + wanted);
-        let taken = self.used.fetch_update(Relaxed, Relaxed, take).is_ok();
-        buffer.granted += if taken { wanted } else { 0 };
-        taken
-    }
-
-    /// Whether half of all room is used. Checked once per portion.
-    fn is_half_full(&self, before: usize, after: usize) -> bool {
-        before / PORTION != after / PORTION && self.used.load(Relaxed) >= self.limit / 2
-    }
-
-    fn await_room(&self) {
-        // A wake-up between the check and this wait is missed. Then the worker checks again after
-        // `LOOK`.
-        let _ = self.room.1.wait_timeout(lock(&self.room.0), LOOK);
-    }
-
-    fn write(&self, mut file: LogFile) {
-        let mut spare = Vec::new();
-        loop {
-            let told = self.wait();
-            for buffer in self.places.iter().flat_map(|place| &place.0) {
-                let granted = {
-                    let mut buffer = lock(buffer);
-                    std::mem::swap(&mut buffer.lines.bytes, &mut spare);
-                    std::mem::take(&mut buffer.granted)
-                };
-                self.losses.add(file.write(&spare), UNWRITTEN);
-                spare.clear();
-                spare.shrink_to(KEPT);
-                if granted > 0 {
-                    self.used.fetch_sub(granted, Relaxed);
-                    self.room.1.notify_all();
-                }
-            }
-            if told & REOPEN != 0 {
-                self.reopen(&mut file);
-            }
-            if told & STOP != 0 {
-                return;
+        for log in &self.logs {
+            if log.choice.takes(line) {
+                log.writer.record(worker, &log.form, line);
             }
         }
     }
 
-    /// Waits for something to do, and then a little longer for more.
-    fn wait(&self) -> u8 {
-        let mut told = self.told.swap(0, AcqRel);
-        while told == 0 {
-            thread::park();
-            told = self.told.swap(0, AcqRel);
-        }
-        let until = Instant::now() + GATHER;
-        while told == LINES {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            thread::park_timeout(left);
-            told |= self.told.swap(0, AcqRel);
-        }
-        told
+    /// Those who write, each once.
+    pub fn writers(&self) -> impl Iterator<Item = &Arc<LogWriter>> {
+        let is_first = |at: usize, writer: &Arc<LogWriter>| {
+            !self.logs[..at].iter().any(|it| Arc::ptr_eq(&it.writer, writer))
+        };
+        let writers = self.logs.iter().map(|it| &it.writer).enumerate();
+        writers.filter(move |(at, writer)| is_first(*at, writer)).map(|(_, writer)| writer)
     }
-
-    fn reopen(&self, file: &mut LogFile) {
-        let Some(path) = &self.path else { return };
-        match LogFile::open(Some(path)) {
-            Ok(opened) => *file = opened,
-            Err(error) => {
-                let path = path.display();
-                tracing::error!(%path, %error, "the access log can't be reopened; lines still go to the old file");
-            }
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

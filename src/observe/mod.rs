@@ -1,14 +1,20 @@
 //! What is seen from outside: metrics, the access log, the daemon's own log.
 //!
-//! Owns: all three. May touch: [`crate::cidr`], [`crate::message`]. Recording takes no lock that
+//! Owns: all three. May touch: [`crate::cidr`], [`crate::condition`], [`crate::country`],
+//! [`crate::message`], [`crate::settings`], [`crate::template`]. Recording takes no lock that
 //! another core holds for long. On a request's way only its own log line is formatted.
 
 pub mod access_line;
 pub mod access_log;
 pub mod cache_metrics;
+mod combined_line;
 pub mod foreign;
+pub mod json_line;
+pub mod line_facts;
+mod line_text;
 pub mod log_file;
 pub mod log_losses;
+pub mod log_writer;
 pub mod logging;
 mod maker;
 pub mod metrics;

@@ -12,7 +12,7 @@ use crate::{
         context::{Context, Scope},
         forwarded::ToldOfClient,
     },
-    observe::{access_line::LineFacts, outcome::AttemptOutcome, phase_times::PhaseTimes},
+    observe::{line_facts::LineFacts, outcome::AttemptOutcome, phase_times::PhaseTimes},
     origin::dial_times::DialTimes,
     route::{Action, Group, Route},
     snapshot::Snapshot,
@@ -323,7 +323,9 @@ impl Drop for Record {
         let is_tunnel = facts.context.head.protocols.is_some();
         let waited = facts.upstream_time.filter(|_| is_tunnel).unwrap_or(took);
         histograms.observe(&facts.context.head.method, status, waited);
-        let Some(log) = &snapshot.access_log else { return };
+        if snapshot.access_logs.is_empty() {
+            return;
+        }
         let (upstream, server) = facts.names(route);
         let line = LineFacts {
             context: &facts.context,
@@ -343,6 +345,6 @@ impl Drop for Record {
             reason: facts.reason.or_else(|| left_out(facts, route)),
             detail: facts.detail.as_deref(),
         };
-        log.record(proxy.worker, &line);
+        snapshot.access_logs.record(proxy.worker, &line);
     }
 }

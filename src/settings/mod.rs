@@ -6,6 +6,7 @@
 mod cache_tiers;
 mod compression;
 mod health_check;
+mod log_field;
 mod retry;
 mod route_cache;
 mod server_terms;
@@ -14,6 +15,7 @@ mod timeouts;
 pub use cache_tiers::{DiskSettings, RedisServers, RedisSettings};
 pub use compression::{Coding, CodingLevels, Compression};
 pub use health_check::{HealthCheck, StatusRange};
+pub use log_field::LogField;
 pub use retry::{Retry, RetryOn};
 pub use route_cache::{AfterWrite, CookieKey, QueryKey, RouteCache};
 pub use server_terms::ServerTerms;

@@ -1,14 +1,15 @@
 //! From a [`Config`] and what runs now to what runs next.
 //!
 //! Owns: the only way to make a [`Snapshot`]. May touch: [`crate::cache`], [`crate::config`],
-//! [`crate::country`], [`crate::http1`], [`crate::message`], [`crate::observe`], [`crate::origin`],
-//! [`crate::route`], [`crate::tls`], [`crate::upstream`]; certificate and log files. A server that
+//! [`crate::country`], [`crate::http1`], [`crate::message`], [`crate::origin`], [`crate::route`],
+//! [`crate::tls`], [`crate::upstream`]; certificate files. A server that
 //! both configs have keeps its [`Server`]: health, counts and pooled connections survive. A failure
 //! leaves everything as it was. Routes are compiled by `routes`.
 
 use super::{
     Databases, ListenerParts, Snapshot, TlsParts,
     live::Resources,
+    logs::{self, LogError},
     reaches::Reaches,
     routes::{self, Compiler, status},
 };
@@ -18,17 +19,13 @@ use crate::{
     country::{CountryDatabase, DatabaseFault},
     http1::request_head::HeadLimits,
     message::forwarded::Believed,
-    observe::{
-        access_line::Format,
-        access_log::{AccessLog, LogOptions},
-    },
     origin::{http2_settings::Http2Settings, pool},
     route::{Group, Router, Sites},
     tls::{self, Certificates, Clients, ClientsFiles, Pair, TlsError},
     upstream::{ActiveHealth, Member, Reach, Server, StrategyKind, Upstream},
 };
 use http::StatusCode;
-use std::{collections::HashMap, fmt, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 /// Why a valid config can't be run.
 #[derive(Debug)]
@@ -37,8 +34,8 @@ pub enum BuildError {
     Tls(TlsError),
     /// A database of countries changed or vanished.
     Countries(PathBuf, DatabaseFault),
-    /// The access log can't be opened.
-    AccessLog(PathBuf, io::Error),
+    /// An access log can't be opened.
+    AccessLog(LogError),
 }
 
 impl fmt::Display for BuildError {
@@ -46,16 +43,7 @@ impl fmt::Display for BuildError {
         match self {
             Self::Tls(error) => error.fmt(f),
             Self::Countries(path, fault) => write!(f, "error: `{}` {fault}", path.display()),
-            Self::AccessLog(path, error) => {
-                let path = path.display();
-                write!(f, "error: `path` of [access_log], {path}, can't be opened: {error}")?;
-                match error.kind() {
-                    io::ErrorKind::PermissionDenied => {
-                        f.write_str("\n  = hint: let the user that sheave runs as write it")
-                    }
-                    _ => Ok(()),
-                }
-            }
+            Self::AccessLog(error) => error.fmt(f),
         }
     }
 }
@@ -105,14 +93,15 @@ pub fn build(
         listeners[id] = Some(listener_parts(listener, sites, resources)?);
     }
     drop(compiler);
+    let access_logs = logs::open(&config, previous, resources).map_err(BuildError::AccessLog)?;
     Ok(Snapshot {
         generation: previous.map_or(1, |it| it.generation + 1),
         listeners,
         router,
         trusted_proxies: config.trusted_proxies.clone(),
         believed: believed(config.trusted_fields),
-        access_log: access_log(&config, previous, resources)?,
-        wants_times: false,
+        wants_times: access_logs.wants_times(),
+        access_logs,
         announces: config.upstreams.iter().any(|it| it.proxy_protocol.is_some()),
         groups,
         caches,
@@ -210,32 +199,6 @@ fn tls_parts(tls: &config::Tls, resources: &Resources) -> Result<TlsParts, Build
         certificates,
         strict_sni: tls.strict_sni,
     })
-}
-
-fn access_log(
-    config: &Config,
-    previous: Option<&Snapshot>,
-    resources: &Resources,
-) -> Result<Option<Arc<AccessLog>>, BuildError> {
-    let Some(wanted) = &config.access_log else { return Ok(None) };
-    if let Some(previous) = previous.filter(|it| it.config.access_log == config.access_log) {
-        return Ok(previous.access_log.clone());
-    }
-    let format = match wanted.format {
-        config::AccessLogFormat::Json => Format::Json,
-        config::AccessLogFormat::Combined => Format::Combined,
-    };
-    let dropped = resources.metrics.access_log_dropped.clone();
-    let options = LogOptions {
-        path: wanted.path.as_deref(),
-        format,
-        workers: resources.workers,
-        limit: wanted.buffer,
-        waits: wanted.when_full == config::WhenFull::Wait,
-    };
-    AccessLog::open(options, dropped)
-        .map(|log| Some(Arc::new(log)))
-        .map_err(|error| BuildError::AccessLog(wanted.path.clone().unwrap_or_default(), error))
 }
 
 fn group(

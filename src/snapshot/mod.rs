@@ -3,12 +3,13 @@
 //! Owns: the compiled parts of one config. May touch: [`crate::cache`], [`crate::cidr`],
 //! [`crate::clock`], [`crate::config`], [`crate::country`], [`crate::encode`], [`crate::files`],
 //! [`crate::filter`], [`crate::http1`], [`crate::message`], [`crate::observe`], [`crate::origin`],
-//! [`crate::route`], [`crate::tls`], [`crate::upstream`]. Built by [`build`], published by
-//! [`live`], taken once per request by [`crate::proxy::begin`]; it lives until the last request
+//! [`crate::route`], [`crate::settings`], [`crate::tls`], [`crate::upstream`]. Built by [`build`],
+//! published by [`live`], taken once per request by [`crate::proxy::begin`]; it lives until the last request
 //! that took it has ended.
 
 pub mod build;
 pub mod live;
+pub mod logs;
 mod reaches;
 mod routes;
 pub mod seats;
@@ -22,7 +23,7 @@ use crate::{
     country::CountryDatabase,
     files::Files,
     message::forwarded::Believed,
-    observe::access_log::AccessLog,
+    observe::access_log::AccessLogs,
     route::{Action, Group, Route, Router, Sites},
     tls::{Certificates, Lifetime},
     upstream::Server,
@@ -55,7 +56,7 @@ pub struct Snapshot {
     /// Whether anybody wants to know where a request's time went.
     pub wants_times: bool,
     /// Where requests are logged.
-    pub access_log: Option<Arc<AccessLog>>,
+    pub access_logs: AccessLogs,
     /// The config that it was built from. The next build and the control thread read it, requests
     /// never.
     pub config: Arc<config::Config>,

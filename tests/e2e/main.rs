@@ -49,6 +49,7 @@ mod http2_servers;
 mod http2_tunnels;
 mod ipv6;
 mod limits;
+mod log_lines;
 mod logs;
 mod memory;
 mod pools;

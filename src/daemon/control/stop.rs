@@ -44,7 +44,7 @@ impl Control {
         }
         // Drain all listeners, so that no socket file is left.
         self.publish(Vec::new());
-        if let Some(log) = &self.live.load().access_log {
+        for log in self.live.load().access_logs.writers() {
             log.finish();
         }
         tracing::info!("stopped");

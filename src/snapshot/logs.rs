@@ -1,0 +1,104 @@
+//! The access logs of a config, opened.
+//!
+//! Owns: what is taken over from the running config. May touch: [`crate::config`],
+//! [`crate::observe`], [`crate::settings`]; log files. A reload that changes what is in a log, and not where it goes,
+//! keeps its file and its writer. Next: [`super::build`].
+
+use super::{Snapshot, live::Resources};
+use crate::{
+    config::{self, Config, LogSink},
+    observe::{
+        access_line::LineForm,
+        access_log::{AccessLog, AccessLogs, LineChoice},
+        json_line::{self, ChosenField},
+        log_writer::{LogWriter, WriterOptions},
+    },
+    settings::LogField,
+};
+use std::{fmt, io, path::PathBuf, sync::Arc};
+
+/// An access log that can't be opened.
+#[derive(Debug)]
+pub struct LogError {
+    table: String,
+    path: PathBuf,
+    error: io::Error,
+}
+
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { table, path, error } = self;
+        let path = path.display();
+        write!(f, "error: `path` of [{table}], {path}, can't be opened: {error}")?;
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                f.write_str("\n  = hint: let the user that sheave runs as write it")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Opens the logs of `config`.
+pub fn open(
+    config: &Config,
+    previous: Option<&Snapshot>,
+    resources: &Resources,
+) -> Result<AccessLogs, LogError> {
+    let mut open: Vec<(&LogSink, Arc<LogWriter>)> = Vec::new();
+    if let Some(previous) = previous {
+        let sinks = previous.config.access_logs.iter().map(|it| &it.sink);
+        open.extend(sinks.zip(previous.access_logs.all().map(|it| Arc::clone(&it.writer))));
+    }
+    let mut logs = Vec::with_capacity(config.access_logs.len());
+    for wanted in &config.access_logs {
+        let known = open.iter().find(|(sink, _)| **sink == wanted.sink);
+        let writer = match known {
+            Some((_, writer)) => Arc::clone(writer),
+            None => start(&wanted.sink, resources).map_err(|error| LogError {
+                table: wanted.place.clone(),
+                path: wanted.sink.path.clone().unwrap_or_default(),
+                error,
+            })?,
+        };
+        open.push((&wanted.sink, Arc::clone(&writer)));
+        let choice = LineChoice {
+            when: wanted.when.clone(),
+            sample: wanted.sample,
+            always: wanted.always.clone(),
+        };
+        logs.push(AccessLog { form: form(wanted), choice, writer });
+    }
+    Ok(AccessLogs::new(logs))
+}
+
+fn start(sink: &LogSink, resources: &Resources) -> io::Result<Arc<LogWriter>> {
+    let options = WriterOptions {
+        path: sink.path.as_deref(),
+        workers: resources.workers,
+        limit: sink.buffer,
+        waits: sink.when_full == config::WhenFull::Wait,
+    };
+    LogWriter::start(options, resources.metrics.access_log_dropped.clone()).map(Arc::new)
+}
+
+fn form(wanted: &config::AccessLog) -> LineForm {
+    if wanted.format == config::AccessLogFormat::Combined {
+        return LineForm::Combined;
+    }
+    let defaults = LogField::default_set().map(config::LineField::Known);
+    if defaults.eq(wanted.fields.iter().cloned()) {
+        return LineForm::Json;
+    }
+    let chosen = |field: &config::LineField| {
+        let begin = json_line::begin(&field.name());
+        match field {
+            config::LineField::Known(field) => ChosenField::Known(*field),
+            config::LineField::Header(name) => ChosenField::Header { begin, name: name.clone() },
+            config::LineField::Template { value, .. } => {
+                ChosenField::Template { begin, value: value.clone() }
+            }
+        }
+    };
+    LineForm::Chosen(wanted.fields.iter().map(chosen).collect())
+}

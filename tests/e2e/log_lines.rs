@@ -1,0 +1,125 @@
+//! What is in a line of the access log, and which requests have one.
+
+use crate::rig::{
+    Behaviour, Client, Config, Daemon, Gate, Load, Server,
+    client::{ask, get, request},
+    until,
+};
+use std::{collections::BTreeSet, fs, thread, time::Duration};
+
+/// Everything is answered by the daemon itself, with a status by the path.
+fn answering(log: &str) -> Config {
+    let site = "[[site]]\nname = \"main\"\n\
+                [[site.route]]\npath = \"/bad/*\"\nrespond = { status = 503, body = \"x\" }\n\
+                [[site.route]]\nname = \"good\"\npath = \"/*\"\nrespond = { body = \"x\" }\n";
+    Config::bare().rest(site).rest(log).quiet()
+}
+
+#[test]
+fn fields_choose_and_order_what_is_in_a_line() {
+    let server = Server::start("1");
+    let log = "[access_log]\npath = \"access.log\"\nfields = [\"method\", \"header.x-tenant\", \
+               \"header.x-none\", { name = \"who \\\"is\\\"\", value = \"{header.x-tenant}@{host}/{server}\" }, \
+               \"uri\", \"status\"]";
+    let daemon = Daemon::start(&Config::to([&server]).rest(log));
+    ask(daemon.http(), &request("GET", "/a?b", "X-Tenant: red \"7\"\r\n", ""));
+    until("a line", || !daemon.access_log().is_empty());
+    let text = fs::read_to_string(daemon.path("access.log")).unwrap();
+    let wanted = format!(
+        "{{\"method\":\"GET\",\"header.x-tenant\":\"red \\\"7\\\"\",\
+         \"who \\\"is\\\"\":\"red \\\"7\\\"@localhost/{server}\",\"uri\":\"/a?b\",\"status\":200}}\n"
+    );
+    assert_eq!(text, wanted);
+}
+
+#[test]
+fn a_condition_decides_which_requests_have_a_line() {
+    let server = Server::start("1");
+    let log = "[access_log]\npath = \"access.log\"\n\
+               when = \"status >= 500 || duration > 150ms || header.x-debug == 'on' && !(path ^= /quiet)\"";
+    let config =
+        Config::to([&server]).route_before("path = \"/bad\"\nrespond = { status = 503 }").rest(log);
+    let daemon = Daemon::start(&config);
+    get(daemon.http(), "/good");
+    get(daemon.http(), "/bad");
+    ask(daemon.http(), &request("GET", "/debugged", "X-Debug: on\r\n", ""));
+    ask(daemon.http(), &request("GET", "/quiet", "X-Debug: on\r\n", ""));
+    let gate = Gate::default();
+    server.set(Behaviour::gated(&gate));
+    let address = daemon.http();
+    let slow = thread::spawn(move || get(address, "/slow"));
+    server.wait_for_requests(4);
+    // The time that is to be seen in the log.
+    thread::sleep(Duration::from_millis(200));
+    gate.open();
+    slow.join().unwrap();
+    daemon.wait_for_access("the slow one", |line| line["uri"] == "/slow");
+    let uris: Vec<_> = daemon.access_log().iter().map(|it| it["uri"].clone()).collect();
+    assert_eq!(uris, ["/bad", "/debugged", "/slow"]);
+}
+
+#[test]
+fn a_sample_is_the_same_on_every_instance_and_leaves_out_nothing_that_is_always_wanted() {
+    let log = "[access_log]\npath = \"access.log\"\nsample = \"10%\"\nalways = \"status >= 500\"";
+    let sampled = || {
+        let daemon = Daemon::start(&answering(log));
+        let mut client = Client::connect(daemon.http());
+        for number in 0..2000 {
+            let path = if number % 100 == 0 { "/bad/1" } else { "/" };
+            client.send(request("GET", path, &format!("X-Request-Id: r-{number}\r\n"), ""));
+            client.response();
+        }
+        client.send(request("GET", "/bad/end", "", ""));
+        client.response();
+        daemon.wait_for_access("the last one", |line| line["uri"] == "/bad/end");
+        let lines = daemon.access_log();
+        let ids = |status: u16| -> BTreeSet<String> {
+            let lines = lines.iter().filter(|it| it["status"] == status && it["uri"] != "/bad/end");
+            lines.map(|it| it["request_id"].as_str().unwrap().to_owned()).collect()
+        };
+        (ids(200), ids(503))
+    };
+    let (good, bad) = sampled();
+    assert_eq!(bad.len(), 20, "each of them");
+    // Of 1980 ids 198 are expected. The ids are always the same, so the number is, too.
+    assert!((160..240).contains(&good.len()), "{}", good.len());
+    assert_eq!(sampled(), (good, bad), "another instance");
+}
+
+#[test]
+fn a_reload_changes_fields_and_condition_and_loses_no_line() {
+    let log = |keys: &str| format!("[access_log]\npath = \"access.log\"\n{keys}");
+    let daemon = Daemon::start(&answering(&log("")));
+    let load = Load::on(daemon.http()).connections(4).start();
+    for round in 0..6 {
+        load.wait_for(load.done() + 50);
+        let keys = ["fields = [\"uri\", \"status\"]\nwhen = \"status > 100\"", "sample = \"100%\""];
+        daemon.reconfigure(&answering(&log(keys[round % 2])));
+    }
+    let outcome = load.stop();
+    outcome.expect_no_failure();
+    let answered = outcome.of("x");
+    until("every line", || daemon.access_log().len() >= answered);
+    let text = fs::read_to_string(daemon.path("access.log")).unwrap();
+    assert_eq!(text.lines().count(), answered);
+    assert_eq!(daemon.access_log().len(), answered, "each is whole");
+    let short = daemon.access_log().iter().filter(|it| it.get("time").is_none()).count();
+    assert!(0 < short && short < answered, "{short} of {answered}");
+}
+
+#[test]
+fn several_logs_each_have_their_own_lines() {
+    let logs = "[[access_log]]\npath = \"access.log\"\nwhen = \"status < 500\"\n\
+                [[access_log]]\npath = \"errors.log\"\nformat = \"combined\"\nwhen = \"status >= 500\"\n\
+                [[access_log]]\npath = \"access.log\"\nwhen = \"path == /both\"\nfields = [\"uri\"]\n";
+    let text = answering("").text();
+    let text = text.split("[access_log]").next().unwrap().to_owned();
+    let daemon = Daemon::start_text(&(text + logs));
+    get(daemon.http(), "/both");
+    get(daemon.http(), "/bad/x");
+    let errors = || fs::read_to_string(daemon.path("errors.log")).unwrap_or_default();
+    until("all lines", || errors().ends_with('\n') && daemon.access_log().len() == 2);
+    assert!(errors().contains("\"GET /bad/x HTTP/1.1\" 503 1"), "{}", errors());
+    assert_eq!(daemon.access_log()[0]["status"], 200);
+    assert_eq!(daemon.access_log()[1], serde_json::json!({ "uri": "/both" }));
+}
