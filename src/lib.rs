@@ -40,7 +40,7 @@
 //! Imports go strictly down: `cli` → `demo` → `daemon`, `health` → `client` → `admin`, `proxy` →
 //! `snapshot` → `route` → `filter`, `files`, `origin`, `cache` → `upstream`, `encode` → `observe` → `message`, `tls`,
 //! `task` → `config`, `http1` → `condition` → `template`, `path`, `cidr`, `clock`, `loopback`, `country`,
-//! `credentials`, `settings`, `units`. Rooms between two arrows do not know each other. `tests/layering.rs` reads this and
+//! `credentials`, `protobuf`, `settings`, `units`. Rooms between two arrows do not know each other. `tests/layering.rs` reads this and
 //! holds it.
 
 pub mod admin;
@@ -65,6 +65,7 @@ pub mod message;
 pub mod observe;
 pub mod origin;
 pub mod path;
+pub mod protobuf;
 pub mod proxy;
 pub mod route;
 pub mod settings;

@@ -98,6 +98,32 @@ pub fn percent(text: &str) -> Result<u32, UnitError> {
     })
 }
 
+/// All of what [`share`] gives parts of.
+pub const WHOLE: u32 = 1_000_000;
+
+/// Parses `1%` or `0.05%`: millionths, from 0 to [`WHOLE`].
+pub fn share(text: &str) -> Result<u32, UnitError> {
+    let number = text.trim().strip_suffix('%').map(str::trim_end);
+    millionths(number.unwrap_or_default()).ok_or_else(|| UnitError {
+        message: format!("`{text}` is not a percentage"),
+        hint: match millionths(text.trim()) {
+            Some(_) => format!("did you mean `\"{}%\"`?", text.trim()),
+            None => "write a number from 0 to 100 and a `%`: `\"20%\"`, `\"0.5%\"`".into(),
+        },
+    })
+}
+
+/// A number of hundredths with at most four decimals, as millionths.
+fn millionths(text: &str) -> Option<u32> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number = |it: &str| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(whole) || !is_number(decimals) || decimals.len() > 4 {
+        return None;
+    }
+    let parts = format!("{whole}{decimals:0<4}").parse::<u32>().ok()?;
+    (parts <= WHOLE).then_some(parts)
+}
+
 /// A whole number; one that does not fit becomes the largest that does.
 fn whole(digits: &str) -> Option<u64> {
     (!digits.is_empty()).then(|| digits.parse().unwrap_or(u64::MAX))
@@ -212,6 +238,19 @@ mod tests {
         assert_eq!(percent("20").expect_err("sign").hint, "did you mean `\"20%\"`?");
     }
 
+    #[test]
+    fn shares() {
+        assert_eq!(share("100%"), Ok(WHOLE));
+        assert_eq!(share("1%"), Ok(10_000));
+        assert_eq!(share("0.5 %"), Ok(5000));
+        assert_eq!(share("33.3333%"), Ok(333_333));
+        assert_eq!(share("0.0001%"), Ok(1));
+        for wrong in ["", "%", "100.0001%", "-1%", "1", ".5%", "1.%", "0.00001%", "1e1%"] {
+            assert!(share(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(share("0.1").expect_err("sign").hint, "did you mean `\"0.1%\"`?");
+    }
+
     proptest! {
         #[test]
         fn parts_of_a_duration_add_up(h in 0u64..100, m in 0u64..100, s in 0u64..100, ms in 0u64..5000) {
@@ -234,6 +273,7 @@ mod tests {
                 duration(&text).err().map(|error| error.hint),
                 size(&text).err().map(|error| error.hint),
                 percent(&text).err().map(|error| error.hint),
+                share(&text).err().map(|error| error.hint),
             ].into_iter().flatten() {
                 prop_assert!(!hint.is_empty());
             }

@@ -138,9 +138,10 @@ fn full_toml_has_every_key() {
     let directory = surroundings();
     let loaded = parse_in(directory.path(), &full_with_everything());
     let loaded = loaded.unwrap_or_else(|error| panic!("{error}"));
-    // `retry` and `tls` are written out at the upstream, `geo` at the site; a route's and a server's are
-    // the same tables.
-    let again = ["site[].route[].retry.", "site[].route[].geo.", "upstream.*.servers[].tls."];
+    // `retry` and `tls` are written out at the upstream, `geo` at the site; a route's, a server's and a
+    // collector's are the same tables.
+    let again =
+        ["site[].route[].retry.", "site[].route[].geo.", "upstream.*.servers[].tls.", "otlp.tls."];
     // These exclude `url`.
     let instead = ["cluster", "sentinels", "master"].map(|key| format!("cache.*.redis.{key}"));
     let missing: Vec<_> = (loaded.defaulted.iter())
@@ -173,6 +174,8 @@ cache = "main"
 upstream = "app"
 [cache.main]
 [access_log]
+[otlp]
+endpoint = "https://collector.internal:4318"
 "#;
 
 #[test]
@@ -206,15 +209,17 @@ fn the_optional_tables_of_full_toml_are_the_defaults() {
             "[[site]]\nhosts = [\"api.example.com\"]\ngeo.database = \"geo.mmdb\"\n\
              error_pages = { 404 = \"404.html\", 5xx = \"500.html\" }",
         )
-        .replace("upstream = \"app\"", "upstream = \"app\"\ncompress = true");
+        .replace("upstream = \"app\"", "upstream = \"app\"\ncompress = true")
+        .replace("[otlp]", "[otlp]\ntls.ca = \"tls/ca.pem\"\nsample_always.slower_than = \"1s\"");
     let minimal = parse_in(directory.path(), &minimal).expect("minimal").config;
     assert_eq!(full.listeners, minimal.listeners);
     assert_eq!(full.upstreams, minimal.upstreams);
     let compress = |it: &Config| it.sites[0].routes.last().expect("a route").compress.clone();
     assert_eq!(compress(&full), compress(&minimal));
     assert!(compress(&full).is_some());
+    assert_eq!(full.otlp, minimal.otlp);
     assert_eq!(full.watched, minimal.watched);
-    assert_eq!(full.watched.len(), 9);
+    assert_eq!(full.watched.len(), 10);
 }
 
 #[test]

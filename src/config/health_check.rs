@@ -74,7 +74,7 @@ fn is_sendable(text: &str) -> bool {
 
 impl StatusRange {
     /// `200`, `"200"` or `"200-399"`.
-    fn read(table: &Table<'_>, value: &Value) -> Option<Self> {
+    pub(super) fn read(table: &Table<'_>, value: &Value) -> Option<Self> {
         let Some(text) = value.as_text() else {
             let status = table.number_in("status", value, 100..=599)?;
             let status = u16::try_from(status).ok()?;

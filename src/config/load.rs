@@ -4,8 +4,8 @@
 //! the config's other files, only those about files and certificates do. Next: `snapshot::build`.
 
 use super::{
-    AccessLog, Admin, Cache, Config, ConfigError, Diagnostic, Listener, Log, ServerTls, Severity,
-    Site, Tls, TrustedFields, Upstream,
+    AccessLog, Admin, Cache, Config, ConfigError, Diagnostic, Listener, Log, Otlp, ServerTls,
+    Severity, Site, Tls, TrustedFields, Upstream,
     addresses::address_set,
     check::check,
     document::{ConfigText, Finished},
@@ -92,6 +92,9 @@ fn read(top: &Table<'_>) -> Config {
     let of_sites = sites.iter().filter_map(|it| it.error_pages.as_ref());
     let of_routes = sites.iter().flat_map(|it| &it.routes).filter_map(|it| it.error_pages.as_ref());
     watched.extend(of_sites.chain(of_routes).flat_map(|it| &it.pages).map(|it| it.file.clone()));
+    let otlp = top.optional_table("otlp").map(|table| Otlp::read(&table));
+    let collector = otlp.as_ref().and_then(|it| it.endpoint.tls.as_ref());
+    watched.extend(collector.into_iter().flat_map(ServerTls::files).cloned());
     watched.sort();
     watched.dedup();
     Config {
@@ -105,6 +108,7 @@ fn read(top: &Table<'_>) -> Config {
         caches,
         sites,
         access_logs: AccessLog::read_all(top),
+        otlp,
         log: Log::read(&top.table("log")),
         admin: Admin::read(&top.table("admin")),
         watched,

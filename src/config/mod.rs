@@ -33,6 +33,9 @@ mod log;
 mod names;
 mod nearest;
 mod not_yet;
+mod otlp;
+mod otlp_attributes;
+mod otlp_endpoint;
 mod private_key;
 mod proxy_protocol;
 mod retry;
@@ -68,6 +71,8 @@ pub use listener::{
 };
 pub use load::{Loaded, load, load_again, parse};
 pub use log::{Log, LogFormat};
+pub use otlp::{Otlp, OtlpCompression, SampleAlways};
+pub use otlp_endpoint::OtlpEndpoint;
 pub use proxy_protocol::ProxyProtocol;
 pub use route::{Action, HeaderEdits, PathPattern, Redirect, Respond, Route};
 pub use server::Server;
@@ -101,6 +106,8 @@ pub struct Config {
     pub sites: Vec<Site>,
     /// `[access_log]`, which may be there several times.
     pub access_logs: Vec<AccessLog>,
+    /// `None` when `[otlp]` is absent.
+    pub otlp: Option<Otlp>,
     /// The daemon's own log.
     pub log: Log,
     /// The admin address; `[admin]` may be absent, the default address is used then.

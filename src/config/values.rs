@@ -131,6 +131,11 @@ impl<'d> Table<'d> {
         self.in_units(key, "a percentage", "%", units::percent).unwrap_or(default)
     }
 
+    /// A percentage with decimals, in millionths.
+    pub(super) fn share(&self, key: &'static str, default: u32) -> u32 {
+        self.in_units(key, "a percentage", "%", units::share).unwrap_or(default)
+    }
+
     fn in_units<T>(
         &self,
         key: &'static str,

@@ -60,8 +60,8 @@ impl TraceParent {
         let flags = [fixed[53], fixed[54]];
         let are_digits = trace.iter().chain(&span).chain(&flags).copied().all(is_digit);
         let are_ids = trace != [b'0'; 32] && span != [b'0'; 16];
-        let flags = number(&flags) as u8;
-        (fits && dashes && are_digits && are_ids).then_some(Self { trace, span, flags })
+        let is_valid = fits && dashes && are_digits && are_ids;
+        is_valid.then(|| Self { trace, span, flags: number(&flags) as u8 })
     }
 
     /// Whether the caller records the trace.

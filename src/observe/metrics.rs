@@ -7,6 +7,7 @@ use super::{
     RouteMetrics, UpstreamMetrics,
     cache_metrics::CacheMetrics,
     maker::Maker,
+    otlp_metrics::OtlpMetrics,
     outcome::AttemptOutcome,
     process::{ProcessMetrics, cpu_seconds},
     request_metrics::Family,
@@ -105,6 +106,8 @@ pub struct Metrics {
     pub compressed: IntCounterVec,
     /// `sheave_access_log_dropped_total`.
     pub access_log_dropped: IntCounter,
+    /// The metrics of what is sent to a collector.
+    pub otlp: OtlpMetrics,
     /// `sheave_panics_total`.
     pub panics: IntCounter,
     /// `sheave_worker_restarts_total`.
@@ -229,6 +232,7 @@ impl Metrics {
                 "sheave_access_log_dropped_total",
                 "Access-log lines lost: no room in the buffer, or not writable.",
             ),
+            otlp: OtlpMetrics::new(&make),
             panics: make.counter(
                 "sheave_panics_total",
                 "Panics, each of which ended one connection or worker.",

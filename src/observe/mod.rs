@@ -1,8 +1,9 @@
 //! What is seen from outside: metrics, the access log, the daemon's own log.
 //!
 //! Owns: all three. May touch: [`crate::cidr`], [`crate::condition`], [`crate::country`],
-//! [`crate::message`], [`crate::settings`], [`crate::template`]. Recording takes no lock that
-//! another core holds for long. On a request's way only its own log line is formatted.
+//! [`crate::message`], [`crate::protobuf`], [`crate::settings`], [`crate::template`]. Recording
+//! takes no lock that another core holds for long. On a request's way only its own log lines and
+//! spans are formatted.
 
 pub mod access_line;
 pub mod access_log;
@@ -10,6 +11,7 @@ pub mod cache_metrics;
 mod combined_line;
 pub mod foreign;
 pub mod json_line;
+pub mod key_value;
 pub mod line_facts;
 mod line_text;
 pub mod log_file;
@@ -18,11 +20,14 @@ pub mod log_writer;
 pub mod logging;
 mod maker;
 pub mod metrics;
+pub mod otlp_metrics;
 pub mod outcome;
 pub mod phase_times;
 pub mod process;
 pub mod rarely;
 pub mod request_metrics;
+pub mod span_queue;
+pub mod trace_terms;
 pub mod upstream_metrics;
 
 pub use request_metrics::RouteMetrics;

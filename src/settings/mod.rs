@@ -10,6 +10,7 @@ mod log_field;
 mod retry;
 mod route_cache;
 mod server_terms;
+mod span_attribute;
 mod timeouts;
 
 pub use cache_tiers::{DiskSettings, RedisServers, RedisSettings};
@@ -19,4 +20,5 @@ pub use log_field::LogField;
 pub use retry::{Retry, RetryOn};
 pub use route_cache::{AfterWrite, CookieKey, QueryKey, RouteCache};
 pub use server_terms::ServerTerms;
+pub use span_attribute::SpanAttribute;
 pub use timeouts::Timeouts;

@@ -12,6 +12,7 @@ use super::{
     logs::{self, LogError},
     reaches::Reaches,
     routes::{self, Compiler, status},
+    telemetry,
 };
 use crate::{
     cache::Cache,
@@ -102,6 +103,7 @@ pub fn build(
         believed: believed(config.trusted_fields),
         wants_times: access_logs.wants_times(),
         access_logs,
+        tracing: telemetry::tracing(&config, resources),
         announces: config.upstreams.iter().any(|it| it.proxy_protocol.is_some()),
         groups,
         caches,

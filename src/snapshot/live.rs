@@ -5,7 +5,11 @@
 //! thread stores.
 
 use super::{Snapshot, seats::Seats};
-use crate::{clock::Clock, observe::metrics::Metrics, tls::to_server::SystemRoots};
+use crate::{
+    clock::Clock,
+    observe::{metrics::Metrics, span_queue::SpanQueue},
+    tls::to_server::SystemRoots,
+};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::server::ProducesTickets;
 use std::{
@@ -110,14 +114,19 @@ pub struct Resources {
     pub roots: SystemRoots,
     /// Threads that serve requests.
     pub workers: usize,
+    /// Spans that wait for the collector.
+    pub spans: Arc<SpanQueue>,
     ids: Mutex<HashMap<String, usize>>,
 }
 
 impl Resources {
     /// The resources of one process.
     pub fn new(workers: usize) -> Result<Self, rustls::Error> {
+        let metrics = Metrics::new();
+        let dropped = metrics.otlp.dropped_spans.clone();
         Ok(Self {
-            metrics: Metrics::new(),
+            spans: Arc::new(SpanQueue::new(workers, dropped)),
+            metrics,
             clock: Clock::start(),
             tickets: rustls::crypto::aws_lc_rs::Ticketer::new()?,
             roots: SystemRoots::default(),

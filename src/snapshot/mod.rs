@@ -13,6 +13,7 @@ pub mod logs;
 mod reaches;
 mod routes;
 pub mod seats;
+mod telemetry;
 
 pub use live::Live;
 
@@ -23,7 +24,7 @@ use crate::{
     country::CountryDatabase,
     files::Files,
     message::forwarded::Believed,
-    observe::access_log::AccessLogs,
+    observe::{access_log::AccessLogs, trace_terms::TraceTerms},
     route::{Action, Group, Route, Router, Sites},
     tls::{Certificates, Lifetime},
     upstream::Server,
@@ -57,6 +58,8 @@ pub struct Snapshot {
     pub wants_times: bool,
     /// Where requests are logged.
     pub access_logs: AccessLogs,
+    /// How requests are traced, if they are.
+    pub tracing: Option<Arc<TraceTerms>>,
     /// The config that it was built from. The next build and the control thread read it, requests
     /// never.
     pub config: Arc<config::Config>,
