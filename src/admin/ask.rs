@@ -2,13 +2,17 @@
 //!
 //! Owns: what a handler is given. May touch: [`crate::snapshot`].
 
-use super::{Reload, answer::AdminAnswer};
+use super::{
+    Reload,
+    answer::{AdminAnswer, document},
+};
 use crate::snapshot::Live;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::request::Parts;
+use http::{StatusCode, request::Parts};
+use serde_json::json;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// What somebody may do; each may do what those before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +43,15 @@ pub(super) struct Caller {
     pub role: Role,
     /// Their name in the config; `None` for those who have none.
     pub name: Option<Arc<str>>,
+    /// Where the connection comes from, for people.
+    pub peer: Arc<str>,
+}
+
+impl Caller {
+    /// Who it is, for people.
+    pub(super) fn told(&self) -> Arc<str> {
+        Arc::clone(self.name.as_ref().unwrap_or(&self.peer))
+    }
 }
 
 /// A request, with its body read.
@@ -59,6 +72,19 @@ impl Ask {
     /// What follows the `?`.
     pub(super) fn query(&self) -> Option<&str> {
         self.head.uri.query()
+    }
+
+    /// Has the config loaded again, or only what an operator has set taken up; the new generation,
+    /// or the answer that says why not.
+    pub(super) async fn reload(&self, unchanged: bool) -> Result<u64, Box<AdminAnswer>> {
+        let (reply, outcome) = oneshot::channel();
+        // A closed channel shows in the outcome.
+        let _ = self.reloads.send(Reload { unchanged, reply }).await;
+        let refused = |(status, told)| Box::new(document(status, &told));
+        // The daemon is stopping and does not reload.
+        let stopping = || (StatusCode::SERVICE_UNAVAILABLE, json!({ "status": "draining" }));
+        let outcome = outcome.await.map_err(|_| refused(stopping()))?;
+        outcome.map_err(|errors| refused((StatusCode::UNPROCESSABLE_ENTITY, errors)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The admin address: metrics, health, reload.
 //!
-//! Owns: its HTTP server, on the control thread. May touch: [`crate::cache`], [`crate::message`],
-//! [`crate::observe`], [`crate::snapshot`], [`crate::task`], [`crate::upstream`]. It is
+//! Owns: its HTTP server, on the control thread. May touch: [`crate::cache`], [`crate::config`],
+//! [`crate::message`], [`crate::observe`], [`crate::route`], [`crate::snapshot`], [`crate::task`], [`crate::upstream`]. It is
 //! never on a listener for clients.
 
 mod answer;
@@ -12,6 +12,7 @@ mod certificates;
 mod health;
 mod process;
 mod resources;
+mod servers;
 mod upstreams;
 
 use crate::{snapshot::Live, task};
@@ -39,6 +40,8 @@ const LONGEST_BODY: usize = 64 * 1024;
 
 /// Somebody asks for a reload.
 pub struct Reload {
+    /// The config is the running one: only what an operator has set is new.
+    pub unchanged: bool,
     /// The new generation, or what is wrong as JSON.
     pub reply: oneshot::Sender<Result<u64, Value>>,
 }
@@ -92,7 +95,7 @@ async fn answer(
     let Some(resource) = resources::find(request.method(), path) else {
         return Ok(resources::none(path));
     };
-    let caller = Caller { role: Role::Write, name: None };
+    let caller = Caller { role: Role::Write, name: None, peer: "the admin address".into() };
     if caller.role < resource.role {
         let error = format!("this needs the role `{}`", resource.role.name());
         return Ok(answer::refusal(StatusCode::FORBIDDEN, &error));

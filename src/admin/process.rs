@@ -3,7 +3,6 @@
 //! Owns: `/metrics`, `/ready`, `/live`, `/whoami`, `/reload`. May touch: [`crate::snapshot`].
 
 use super::{
-    Reload,
     answer::{self, AdminAnswer, document},
     ask::Ask,
     cache, certificates, upstreams,
@@ -11,7 +10,6 @@ use super::{
 use crate::snapshot::live::Phase;
 use http::StatusCode;
 use serde_json::json;
-use tokio::sync::oneshot;
 
 /// Every metric, for Prometheus.
 pub(super) fn metrics(Ask { live, .. }: &Ask) -> AdminAnswer {
@@ -43,16 +41,11 @@ pub(super) fn whoami(Ask { caller, .. }: &Ask) -> AdminAnswer {
 }
 
 /// Loads the config again; answers when it is in use or refused.
-pub(super) async fn reload(Ask { reloads, .. }: &Ask) -> AdminAnswer {
-    let (reply, outcome) = oneshot::channel();
-    // A closed channel shows in the outcome.
-    let _ = reloads.send(Reload { reply }).await;
-    match outcome.await {
-        Ok(Ok(generation)) => {
+pub(super) async fn reload(ask: &Ask) -> AdminAnswer {
+    match ask.reload(false).await {
+        Ok(generation) => {
             document(StatusCode::OK, &json!({ "status": "reloaded", "generation": generation }))
         }
-        Ok(Err(errors)) => document(StatusCode::UNPROCESSABLE_ENTITY, &errors),
-        // The daemon is stopping and does not reload.
-        Err(_) => document(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "draining" })),
+        Err(refused) => *refused,
     }
 }

@@ -10,7 +10,7 @@ use super::{
         Handler::{self, Later, Now},
         Role,
     },
-    cache, health, process, upstreams,
+    cache, health, process, servers, upstreams,
 };
 use http::{HeaderValue, Method, StatusCode, header};
 use std::fmt::Write;
@@ -38,12 +38,17 @@ const fn post(path: &'static str, handler: Handler, says: &'static str) -> Resou
 }
 
 /// Every resource, as the contents have them.
-static RESOURCES: [Resource; 12] = [
+static RESOURCES: [Resource; 13] = [
     get("/metrics", Role::Read, Now(process::metrics), "Prometheus"),
     get("/health", Role::Read, Now(health::health), "what is well and what is not"),
     get("/ready", Role::Probe, Now(process::ready), "whether to send requests here"),
     get("/live", Role::Probe, Now(process::live), "whether the process answers"),
     get("/upstreams", Role::Read, Now(upstreams::upstreams), "every server and its state"),
+    post(
+        "/servers",
+        Later(|ask| Box::pin(servers::change(ask))),
+        "drain a server, or change its weight",
+    ),
     get("/cache", Role::Read, Now(cache::caches), "every cache and its counts"),
     get("/cache/explain", Role::Read, Now(cache::explain), "?url=URL: why it is or is not stored"),
     post("/purge", Later(|ask| Box::pin(cache::purge(ask))), "take responses out of the caches"),

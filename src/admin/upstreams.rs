@@ -16,6 +16,9 @@ pub(super) fn upstreams(Ask { live, .. }: &Ask) -> AdminAnswer {
             let server = &member.server;
             let status = server.status(member, now);
             let addresses: Vec<_> = server.addresses().iter().map(ToString::to_string).collect();
+            let set = server
+                .overruled()
+                .map(|set| json!({ "drained": set.drained, "weight": set.weight, "by": &*set.by }));
             json!({
                 "address": server.address(),
                 "resolved": addresses,
@@ -30,6 +33,8 @@ pub(super) fn upstreams(Ask { live, .. }: &Ask) -> AdminAnswer {
                 "failures": server.failures(),
                 "latency_ms": server.latency_us() as f64 / 1000.0,
                 "weight": member.terms.weight,
+                "drained": server.is_drained(),
+                "set": set,
                 "backup": member.terms.backup,
             })
         });
@@ -46,6 +51,10 @@ pub(super) fn set_gauges(live: &Live) {
         for member in group.upstream.members() {
             let server = &member.server;
             let labels = [upstream, server.address()];
+            live.metrics
+                .upstream_drained
+                .with_label_values(&labels)
+                .set(server.is_drained().into());
             let is_up = server.status(member, now).state.is_up();
             live.metrics.upstream_up.with_label_values(&labels).set(is_up.into());
             let in_flight = i64::from(server.in_flight());

@@ -71,6 +71,7 @@ pub use listener::{
 };
 pub use load::{Loaded, load, load_again, parse};
 pub use log::{Log, LogFormat};
+pub use nearest::did_you_mean;
 pub use otlp::{Otlp, OtlpCompression, SampleAlways};
 pub use otlp_endpoint::OtlpEndpoint;
 pub use proxy_protocol::ProxyProtocol;

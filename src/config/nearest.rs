@@ -67,7 +67,7 @@ fn differs_by_number(written: &str, known: &str) -> bool {
 }
 
 /// `` did you mean `x`? ``, or the list of what there is.
-pub(super) fn did_you_mean<'a>(
+pub fn did_you_mean<'a>(
     written: &str,
     known: impl IntoIterator<Item = &'a str> + Clone,
     kinds: &str,

@@ -9,7 +9,7 @@ mod stop;
 use super::{
     StartError,
     admin_socket::AdminSocket,
-    expiry,
+    expiry, overruled,
     reload::{self, PreparedConfig, Preparing, ReloadSource, Reloading, Trigger},
     retired::retire,
     sharing::Sharing,
@@ -147,8 +147,9 @@ impl Control {
                     SignalAsk::ReopenLogs => reopen_logs(&self.live),
                 },
                 () = self.watch.changed(), if idle => self.begin_reload(Trigger::by(CHANGED)),
-                Some(Reload { reply }) = self.reloads.recv(), if idle => {
-                    self.begin_reload(Trigger { cause: "POST /reload", reply: Some(reply) });
+                Some(Reload { unchanged, reply }) = self.reloads.recv(), if idle => {
+                    let cause = if unchanged { "POST /servers" } else { "POST /reload" };
+                    self.begin_reload(Trigger { unchanged, cause, reply: Some(reply) });
                 }
                 (seen, prepared) = reload::outcome(&mut self.reloading) => {
                     self.end_reload(seen, prepared).await;
@@ -219,6 +220,7 @@ impl Control {
         let previous = self.live.load();
         let source = ReloadSource {
             path: self.path.clone(),
+            unchanged: asked.unchanged,
             files: watched(&self.path, &previous.config),
             previous,
             current: self.listeners.borrow().clone(),
@@ -254,14 +256,18 @@ impl Control {
 
     fn tell_of_reload(
         &mut self,
-        Trigger { cause, reply }: Trigger,
+        Trigger { unchanged, cause, reply }: Trigger,
         seen: Option<Seen>,
         outcome: Result<u64, StartError>,
     ) {
-        let config = Arc::clone(&self.live.load().config);
-        self.watch.set(watched(&self.path, &config), seen);
+        if !unchanged {
+            let config = Arc::clone(&self.live.load().config);
+            self.watch.set(watched(&self.path, &config), seen);
+        }
         let metrics = &self.live.metrics;
         match &outcome {
+            // The admin address tells of it, and answers with the error.
+            _ if unchanged => {}
             Err(StartError::System(error)) if cause == CHANGED && is_ours(error) => {
                 tracing::warn!(%error, "a file has changed, but can't be loaded now; another try follows");
             }
@@ -270,6 +276,7 @@ impl Control {
                 metrics.generation.set(*generation as i64);
                 metrics.reload_successful.set(1);
                 tracing::info!(cause, generation, "reloaded");
+                overruled::tell(&self.live.load());
             }
             Err(error) => {
                 metrics.reloads.with_label_values(&["failure"]).inc();

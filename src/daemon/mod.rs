@@ -9,6 +9,7 @@
 pub mod admin_socket;
 pub mod control;
 pub mod expiry;
+mod overruled;
 pub mod reload;
 pub mod retired;
 mod sharing;

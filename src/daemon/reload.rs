@@ -10,7 +10,11 @@ use super::{
 use crate::{
     client::listener::Listener,
     config,
-    snapshot::{Live, Snapshot, build::build, live::Resources},
+    snapshot::{
+        Live, Snapshot,
+        build::{build, rebuild},
+        live::Resources,
+    },
 };
 use serde_json::Value;
 use std::{
@@ -94,6 +98,8 @@ pub struct ReloadSource {
     pub path: PathBuf,
     /// The config's file, and the files that the running config names.
     pub files: Vec<PathBuf>,
+    /// The running config is taken once more, with what an operator has set since.
+    pub unchanged: bool,
     /// The running snapshot.
     pub previous: Arc<Snapshot>,
     /// The current listeners.
@@ -158,7 +164,15 @@ pub fn hangs() -> StartError {
 
 /// Loads and builds; touches nothing that runs.
 fn prepare(source: &ReloadSource) -> Preparation {
-    let ReloadSource { path, files, previous, current, resources } = source;
+    let ReloadSource { path, files, previous, current, resources, .. } = source;
+    if source.unchanged {
+        let built = rebuild(previous, resources).map_err(StartError::Build);
+        let listeners = current.clone();
+        return (
+            None,
+            built.map(|snapshot| PreparedConfig { snapshot, listeners, warnings: Vec::new() }),
+        );
+    }
     // Look before the load, so that a change during the load counts as another one.
     let seen = match watch::look(files) {
         Ok(seen) => seen,
@@ -185,6 +199,8 @@ pub struct Reloading {
 
 /// Why there is a reload.
 pub struct Trigger {
+    /// The config is the running one: only what an operator has set is new.
+    pub unchanged: bool,
     /// The cause, in words for the log.
     pub cause: &'static str,
     /// Where to send the outcome.
@@ -194,7 +210,7 @@ pub struct Trigger {
 impl Trigger {
     /// A reload whose outcome nobody waits for.
     pub fn by(cause: &'static str) -> Self {
-        Self { cause, reply: None }
+        Self { unchanged: false, cause, reply: None }
     }
 }
 

@@ -56,6 +56,8 @@ pub struct Metrics {
     ejections: IntCounterVec,
     /// `sheave_upstream_up`, set when the metrics are read.
     pub upstream_up: IntGaugeVec,
+    /// `sheave_upstream_drained`, set when the metrics are read.
+    pub upstream_drained: IntGaugeVec,
     /// `sheave_upstream_in_flight`, set when the metrics are read.
     pub upstream_in_flight: IntGaugeVec,
     /// `sheave_upstream_tunnels`, set when the metrics are read.
@@ -148,6 +150,11 @@ impl Metrics {
             upstream_up: make.gauges(
                 "sheave_upstream_up",
                 "Whether a server gets requests.",
+                &server,
+            ),
+            upstream_drained: make.gauges(
+                "sheave_upstream_drained",
+                "Whether an operator has drained a server.",
                 &server,
             ),
             upstream_in_flight: make.gauges(
@@ -298,6 +305,7 @@ impl Metrics {
         }
         let _ = self.ejections.remove_label_values(&[upstream, server]);
         let _ = self.upstream_up.remove_label_values(&[upstream, server]);
+        let _ = self.upstream_drained.remove_label_values(&[upstream, server]);
         let _ = self.upstream_in_flight.remove_label_values(&[upstream, server]);
         let _ = self.upstream_tunnels.remove_label_values(&[upstream, server]);
     }

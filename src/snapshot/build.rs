@@ -7,7 +7,7 @@
 //! leaves everything as it was. Routes are compiled by `routes`.
 
 use super::{
-    Databases, ListenerParts, Snapshot, TlsParts,
+    Databases, Snapshot, listening,
     live::Resources,
     logs::{self, LogError},
     reaches::Reaches,
@@ -22,7 +22,7 @@ use crate::{
     message::forwarded::Believed,
     origin::{http2_settings::Http2Settings, pool},
     route::{Group, Router, Sites},
-    tls::{self, Certificates, Clients, ClientsFiles, Pair, TlsError},
+    tls::TlsError,
     upstream::{ActiveHealth, Member, Reach, Server, StrategyKind, Upstream},
 };
 use http::StatusCode;
@@ -57,13 +57,32 @@ pub fn build(
     previous: Option<&Snapshot>,
     resources: &Resources,
 ) -> Result<Snapshot, BuildError> {
-    let mut reaches = Reaches::new(resources);
+    assemble(config, previous, None, resources)
+}
+
+/// Compiles the config of `running` once more, with what an operator has set since. No file is read.
+pub fn rebuild(running: &Snapshot, resources: &Resources) -> Result<Snapshot, BuildError> {
+    let config = Config::clone(&running.config);
+    let mut snapshot = assemble(config, Some(running), Some(running), resources)?;
+    snapshot.generation = running.generation;
+    Ok(snapshot)
+}
+
+/// The files of `unchanged`, if there is one, are not read again.
+fn assemble(
+    config: Config,
+    previous: Option<&Snapshot>,
+    unchanged: Option<&Snapshot>,
+    resources: &Resources,
+) -> Result<Snapshot, BuildError> {
+    let mut reaches = Reaches::new(resources, unchanged.is_some());
     let groups = config.upstreams.iter();
     let groups = groups.map(|it| group(it, previous, resources, &mut reaches).map(Arc::new));
     let groups = groups.collect::<Result<Vec<_>, _>>().map_err(BuildError::Tls)?;
     let by_name = config.upstreams.iter().zip(&groups).map(|it| (it.0.name.as_str(), it)).collect();
     let caches = caches(&config, previous);
-    let databases = databases(&config, previous)?;
+    let known = unchanged.map(|it| it.databases.clone());
+    let databases = known.map_or_else(|| databases(&config, previous), Ok)?;
     let fields = config.trusted_fields;
     let mut compiler = Compiler::new(by_name, previous, fields, &caches, &databases, resources);
     let mut router = Router::default();
@@ -91,7 +110,9 @@ pub fn build(
             listeners.resize_with(id + 1, || None);
         }
         let sites = sites.remove(listener.name.as_str()).unwrap_or_default();
-        listeners[id] = Some(listener_parts(listener, sites, resources)?);
+        let unchanged = unchanged.and_then(|it| it.listener(id));
+        listeners[id] =
+            Some(listening::parts(listener, sites, unchanged, resources).map_err(BuildError::Tls)?);
     }
     drop(compiler);
     let access_logs = logs::open(&config, previous, resources).map_err(BuildError::AccessLog)?;
@@ -158,51 +179,6 @@ fn believed(wanted: config::TrustedFields) -> Believed {
     }
 }
 
-fn listener_parts(
-    listener: &config::Listener,
-    sites: Sites,
-    resources: &Resources,
-) -> Result<ListenerParts, BuildError> {
-    let tls = listener.tls.as_ref().map(|tls| tls_parts(tls, resources)).transpose()?;
-    Ok(ListenerParts {
-        name: listener.name.as_str().into(),
-        sites,
-        limits: listener.limits,
-        timeouts: listener.timeouts.clone(),
-        proxy_protocol: listener.proxy_protocol.clone(),
-        tls,
-    })
-}
-
-fn tls_parts(tls: &config::Tls, resources: &Resources) -> Result<TlsParts, BuildError> {
-    let pairs = tls.certificates.iter().map(|it| Pair {
-        chain: &it.cert,
-        key: &it.key,
-        staple: it.ocsp.as_deref(),
-    });
-    let certificates = Arc::new(Certificates::read(pairs).map_err(BuildError::Tls)?);
-    let clients = tls.client.as_ref().map(|it| {
-        let crl = it.crl.as_deref();
-        Clients::read(ClientsFiles { ca: &it.ca, crl, required: it.required })
-    });
-    let tickets = match &tls.ticket_keys {
-        Some(file) => tls::tickets_from_file(file).map_err(BuildError::Tls)?,
-        None => Arc::clone(&resources.tickets),
-    };
-    let server = tls::server_config(tls::ListenerTlsWanted {
-        certificates: Arc::clone(&certificates),
-        clients: clients.transpose().map_err(BuildError::Tls)?,
-        only_tls13: tls.only_tls13,
-        http2: tls.http2,
-        tickets,
-    });
-    Ok(TlsParts {
-        server: Arc::new(server.map_err(BuildError::Tls)?),
-        certificates,
-        strict_sni: tls.strict_sni,
-    })
-}
-
 fn group(
     wanted: &config::Upstream,
     previous: Option<&Snapshot>,
@@ -260,8 +236,13 @@ fn group(
     })
 }
 
+/// What an operator has set counts in place of what the config says.
 fn member(wanted: &config::Server, server: Arc<Server>, reach: Arc<Reach>) -> Member {
-    Member { server, reach, terms: wanted.terms }
+    let mut terms = wanted.terms;
+    if let Some(weight) = server.overruled().and_then(|it| it.weight) {
+        terms.weight = weight;
+    }
+    Member { server, reach, terms }
 }
 
 /// A new server. One that is `checked` gets no requests before its first check has passed.

@@ -8,6 +8,7 @@
 //! that took it has ended.
 
 pub mod build;
+mod listening;
 pub mod live;
 pub mod logs;
 mod reaches;
@@ -82,6 +83,7 @@ pub struct ListenerParts {
 }
 
 /// A TLS listener's part.
+#[derive(Clone)]
 pub struct TlsParts {
     /// What handshakes are made with.
     pub server: Arc<rustls::ServerConfig>,

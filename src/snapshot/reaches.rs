@@ -19,6 +19,8 @@ use std::sync::Arc;
 /// Makes the reaches of one config.
 pub(super) struct Reaches<'a> {
     resources: &'a Resources,
+    /// The config has not changed, nor are its files to be read.
+    unchanged: bool,
     /// What was read of the files. Many servers have the same settings, and their files are read
     /// once.
     prepared: Vec<(ServerTlsWanted, PreparedTls)>,
@@ -26,8 +28,8 @@ pub(super) struct Reaches<'a> {
 
 impl<'a> Reaches<'a> {
     /// Starts with no reach.
-    pub(super) fn new(resources: &'a Resources) -> Self {
-        Self { resources, prepared: Vec::new() }
+    pub(super) fn new(resources: &'a Resources, unchanged: bool) -> Self {
+        Self { resources, unchanged, prepared: Vec::new() }
     }
 
     /// How a server is reached. If nothing has changed, it is the old reach, so that its
@@ -37,6 +39,9 @@ impl<'a> Reaches<'a> {
         (upstream, server): (&config::Upstream, &config::Server),
         before: Option<&Arc<Reach>>,
     ) -> Result<Arc<Reach>, TlsError> {
+        if let Some(before) = before.filter(|_| self.unchanged) {
+            return Ok(Arc::clone(before));
+        }
         let speaks = match upstream.protocol {
             // In an upstream with TLS, single servers may have no TLS.
             config::Protocol::Auto if server.tls.is_none() => Speaks::Http1,

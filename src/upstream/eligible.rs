@@ -62,6 +62,7 @@ impl Member {
     #[inline]
     pub(super) fn is_usable(&self) -> bool {
         !self.terms.down
+            && !self.server.is_drained()
             && self.terms.weight > 0
             && self.server.is_resolved()
             && self.server.active().is_usable()

@@ -10,6 +10,7 @@ use super::{
         ActiveHealth,
         passive::{Passive, Standing},
     },
+    overruled::{Overruled, OverruledCell},
 };
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use std::{
@@ -33,6 +34,7 @@ pub struct Server {
     /// more.
     resolved: AtomicBool,
     active: AtomicU8,
+    overruled: OverruledCell,
     in_flight: AtomicU32,
     /// Tunnels. They count in `in_flight`, too.
     pub(super) tunnels: AtomicU32,
@@ -67,6 +69,7 @@ impl Server {
             lost: AtomicU32::new(0),
             check_failed: ArcSwapOption::empty(),
             active: AtomicU8::new(ActiveHealth::Unchecked as u8),
+            overruled: OverruledCell::default(),
             passive: Passive::default(),
             in_flight: AtomicU32::new(0),
             tunnels: AtomicU32::new(0),
@@ -182,6 +185,23 @@ impl Server {
         self.check_failed.store(failed.map(Arc::new));
     }
 
+    /// Whether an operator has taken it out.
+    #[inline]
+    pub fn is_drained(&self) -> bool {
+        self.overruled.is_drained()
+    }
+
+    /// What an operator has set, if anything.
+    pub fn overruled(&self) -> Option<Arc<Overruled>> {
+        self.overruled.load()
+    }
+
+    /// Sets what an operator wants. A drain holds at once; a weight is taken up when the next
+    /// snapshot is built.
+    pub fn overrule(&self, wanted: Overruled) {
+        self.overruled.store(wanted);
+    }
+
     /// What the traffic says.
     #[inline]
     pub(super) fn passive(&self) -> &Passive {
@@ -258,8 +278,16 @@ impl Server {
                 )
             }
             ServerState::Unresolved => Some("its name does not resolve".into()),
+            ServerState::Drained => self
+                .overruled()
+                .map(|it| format!("drained at the admin address by {}", it.by).into()),
             ServerState::Down if member.terms.down => Some("the config has it `down`".into()),
-            ServerState::Down => Some("its weight is 0".into()),
+            ServerState::Down => Some(match self.overruled().filter(|it| it.weight == Some(0)) {
+                Some(it) => {
+                    format!("its weight was set to 0 at the admin address by {}", it.by).into()
+                }
+                None => "its weight is 0".into(),
+            }),
         }
     }
 }
@@ -302,10 +330,15 @@ pub enum ServerState {
     Unresolved,
     /// By config: `down`, or a weight of 0.
     Down,
+    /// An operator has taken it out.
+    Drained,
 }
 
 impl ServerState {
     fn of(server: &Server, member: &Member, now: u64) -> Self {
+        if server.is_drained() {
+            return Self::Drained;
+        }
         if member.terms.down || member.terms.weight == 0 {
             return Self::Down;
         }
@@ -338,6 +371,7 @@ impl ServerState {
             Self::Failed => "failed",
             Self::Unresolved => "unresolved",
             Self::Down => "down",
+            Self::Drained => "drained",
         }
     }
 }

@@ -13,6 +13,7 @@
 )]
 
 mod admin;
+mod admin_servers;
 mod announced;
 mod answers;
 mod balance;
