@@ -84,6 +84,7 @@ impl RequestIds {
     }
 
     /// The digits of a new trace's id.
+    #[inline]
     pub fn trace(&self) -> TraceId {
         let count = self.count();
         let mut digits = [0; 32];

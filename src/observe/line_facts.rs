@@ -68,11 +68,7 @@ impl LineFacts<'_> {
 
     /// The client's protocol.
     pub fn protocol(&self) -> &'static str {
-        match self.context.head.version {
-            Version::HTTP_10 => "HTTP/1.0",
-            Version::HTTP_2 => "HTTP/2.0",
-            _ => "HTTP/1.1",
-        }
+        protocol(self.context.head.version)
     }
 
     /// The request as templates see it.
@@ -130,4 +126,13 @@ fn lower_case(text: Cow<'_, str>) -> Cow<'_, str> {
         return text.to_ascii_lowercase().into();
     }
     text
+}
+
+/// The protocol's name.
+pub fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        _ => "HTTP/1.1",
+    }
 }

@@ -3,7 +3,7 @@
 //! Owns: which fields go with the body that is replaced. May touch: [`crate::message`],
 //! [`crate::route`]. The status stays, and the fields that tell what to do, as `Allow`.
 
-use super::record::Facts;
+use super::facts::Facts;
 use crate::{
     message::{answer::Answer, body::Body},
     route::{Action, ErrorPages, Route},

@@ -7,11 +7,12 @@
 
 use super::{
     Proxy,
+    facts::Facts,
     grpc::Call,
-    record::Facts,
     refusal::Refusal,
     request_head::Forwarding,
     retry::{is_unwanted, to_retry, try_permit},
+    trace,
     verdict::{report_answer, report_failure},
 };
 use crate::{
@@ -93,9 +94,9 @@ pub async fn forward(
     let call = Call::of(facts, forward);
     let timeouts = call.as_ref().map_or(&forward.timeouts, |call| &call.timeouts);
     let target = target(route, forward, facts, unclean);
+    facts.trace_target(target.as_deref());
     let group = &*forward.group;
-    let key = key(route, forward, facts);
-    let mut choice = Choice::new(&group.upstream, key);
+    let mut choice = Choice::new(&group.upstream, key(route, forward, facts));
     // Boxed: rare, and every request pays for the size of this future.
     let mut last: Option<Box<Refusal>> = None;
     let mut next: Option<Lease> = None;
@@ -109,13 +110,13 @@ pub async fn forward(
         let picked = next.take().map_or_else(|| choice.take(now), Ok);
         let mut lease = picked
             .map_err(|none| last.take().map_or_else(|| Refusal::unavailable(&none), |it| *it))?;
-        begin_attempt(facts, group, &lease, begun);
+        begin_attempt(proxy, facts, group, &lease, begun);
         let asking = asking(forward, facts, target.as_deref());
         let terms = forward.terms(timeouts, (begun, now));
         let to = Destination::new(lease.server(), group.upstream.reach(&lease));
         let to = to.of(&facts.context.peer).timed(&facts.dialed);
         let Fetched { reply, way } = fetch(&proxy.pool, &to, &asking, &mut body, &terms).await;
-        count_way(proxy, group, &lease, way);
+        count_way(proxy, facts, group, &lease, way);
         match reply {
             Ok(mut reply) => {
                 let answered = Instant::now();
@@ -180,19 +181,22 @@ fn is_event_stream(reply: &Reply, fields: &Fields) -> bool {
     reply.is_endless() && fields.first(&header::CONTENT_TYPE).is_some_and(of_events)
 }
 
-fn begin_attempt(facts: &mut Facts, group: &Group, lease: &Lease, begun: Instant) {
+fn begin_attempt(proxy: &Proxy, facts: &mut Facts, group: &Group, lease: &Lease, begun: Instant) {
     // Counts the previous attempt, whose answer was given up.
     facts.count_attempt(group);
     facts.attempt_begun = Some(begun);
     facts.dialed.reset();
+    (facts.upstream_time, facts.attempt_status) = (None, None);
     facts.attempts += 1;
     facts.member = Some(lease.index() as u32);
     if facts.attempts > 1 {
         group.metrics.retries.inc();
     }
+    trace::begin_attempt(facts, &proxy.ids, begun);
 }
 
-fn count_way(proxy: &Proxy, group: &Group, lease: &Lease, way: Way) {
+fn count_way(proxy: &Proxy, facts: &mut Facts, group: &Group, lease: &Lease, way: Way) {
+    facts.trace_way(way);
     let metrics = &proxy.live.metrics;
     if way != Way::Fresh {
         metrics.pool_hits.inc();

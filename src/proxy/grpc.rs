@@ -5,7 +5,7 @@
 //! [`crate::message`], [`crate::origin`], [`crate::route`], [`crate::settings`]. Other requests pay
 //! for one flag. [`mod@super::forward`] and [`super::handle`] ask.
 
-use super::{record::Facts, refusal::Refusal};
+use super::{facts::Facts, refusal::Refusal};
 use crate::{
     http1::outgoing::Part,
     message::{

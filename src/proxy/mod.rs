@@ -2,15 +2,17 @@
 //!
 //! Owns: the order of the steps, all of them in [`begin`] and [`handle`]. May touch:
 //! [`crate::cache`], [`crate::encode`], [`crate::files`], [`crate::filter`], [`crate::http1`],
-//! [`crate::message`], [`crate::observe`], [`crate::origin`], [`crate::path`], [`crate::route`],
+//! [`crate::message`], [`crate::observe`], [`crate::origin`], [`crate::path`], [`crate::protobuf`], [`crate::route`],
 //! [`crate::settings`], [`crate::snapshot`], [`crate::task`], [`crate::template`], [`crate::tls`],
 //! [`crate::upstream`]. Called by [`crate::client::service`] and [`crate::client::http1`]; nothing
 //! below calls back up.
 
 pub mod admission;
+mod attempt_spans;
 mod caching;
 pub mod delivery;
 mod error_page;
+pub mod facts;
 mod field_sink;
 pub mod forward;
 pub mod forwarded_fields;
@@ -20,6 +22,10 @@ pub mod refusal;
 pub mod request_head;
 mod retry;
 mod server_timing;
+mod span;
+mod spans;
+mod trace;
+mod traced;
 mod verdict;
 
 use crate::{
@@ -43,8 +49,9 @@ use crate::{
 use arc_swap::ArcSwapOption;
 use caching::CachePlace;
 use delivery::Delivery;
+use facts::Facts;
 use http::{HeaderValue, Method, StatusCode, header};
-use record::{Facts, Record, client_closed};
+use record::{Record, client_closed};
 use refusal::Refusal;
 use std::{borrow::Cow, mem::take, sync::Arc};
 
@@ -97,24 +104,26 @@ pub async fn handle(mut record: Box<Record>, body: Body) -> Answer<Delivery> {
         let Record { proxy, snapshot, facts } = &mut *record;
         route(proxy, snapshot, facts, body).await
     };
-    let answer = match answer {
+    let mut answer = match answer {
         Ok(answer) => answer,
         Err(refusal) => refuse(&mut record, &refusal),
     };
     record.facts.status.get_or_insert(answer.status);
-    let answer = timed(&record, answer);
+    note_head(&mut record, &mut answer);
     // 8. The rest happens while the body is sent; its end ends the record.
     let ahead = answer.ahead;
     answer.map(|body| Delivery::new(body, ahead, record))
 }
 
-/// The same answer, with where the time went if its route tells.
-fn timed(record: &Record, mut answer: Answer<Body>) -> Answer<Body> {
+/// A trace may keep some of the answer's fields; a route may tell where the time went.
+fn note_head(record: &mut Record, answer: &mut Answer<Body>) {
     let Record { snapshot, facts, .. } = record;
-    if facts.route.is_some_and(|it| snapshot.route(it).server_timing) {
-        server_timing::add(facts, &mut answer);
+    if let Some(terms) = &snapshot.tracing {
+        trace::note_response(facts, terms, &mut answer.fields);
     }
-    answer
+    if facts.route.is_some_and(|it| snapshot.route(it).server_timing) {
+        server_timing::add(facts, answer);
+    }
 }
 
 async fn route(

@@ -1,29 +1,28 @@
 //! What is recorded of a request when it ends, in any way.
 //!
-//! Owns: the facts gathered on the way. May touch: [`crate::http1`], [`crate::message`],
-//! [`crate::observe`], [`crate::origin`], [`crate::route`], [`crate::snapshot`]. The last step: dropping the record
+//! Owns: a request's beginning and its end. May touch: [`crate::http1`], [`crate::message`],
+//! [`crate::observe`], [`crate::route`], [`crate::snapshot`]. The last step: dropping the record
 //! counts and logs the request, so that none is missed.
 
-use super::{Arrival, Proxy};
+use super::{
+    Arrival, Proxy,
+    facts::Facts,
+    spans::{self, EndedRequest},
+    trace,
+};
 use crate::{
     http1::request::Head,
     message::{
-        body::BodyError,
-        context::{Context, Scope},
-        forwarded::ToldOfClient,
+        body::BodyError, context::Context, forwarded::ToldOfClient, trace_context::TraceContext,
     },
     observe::{line_facts::LineFacts, outcome::AttemptOutcome, phase_times::PhaseTimes},
-    origin::dial_times::DialTimes,
-    route::{Action, Group, Route},
+    route::{Action, Route},
     snapshot::Snapshot,
 };
 use http::{StatusCode, header};
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
 };
 
 /// nginx's number for a client that went away before the answer's head.
@@ -37,55 +36,6 @@ pub struct Record {
     pub snapshot: Arc<Snapshot>,
     /// What is known of it.
     pub facts: Facts,
-}
-
-/// What is known of a request.
-pub struct Facts {
-    /// The request.
-    pub context: Context,
-    /// The listener's id.
-    pub listener: usize,
-    /// Whether its body was framed in two ways at once.
-    pub framed_twice: bool,
-    /// Its site.
-    pub site: Option<u32>,
-    /// Its route.
-    pub route: Option<u32>,
-    /// The member of the upstream that was tried last.
-    pub member: Option<u32>,
-    /// How that attempt has gone so far, from its response head on. It is counted once it has
-    /// ended.
-    pub attempt: Option<AttemptOutcome>,
-    /// Servers tried.
-    pub attempts: u32,
-    /// Those of them that could not be connected to.
-    pub unconnected: u32,
-    /// When the last attempt began.
-    pub attempt_begun: Option<Instant>,
-    /// How long its connection took to open.
-    pub dialed: DialTimes,
-    /// From the last attempt's start to its response head.
-    pub upstream_time: Option<Duration>,
-    /// Whether anybody wants to know where the time went.
-    pub timed: bool,
-    /// When the server's body had ended, if anybody wants to know.
-    pub body_ended: Option<Instant>,
-    /// Bytes of the request's body.
-    pub received: Option<Arc<AtomicU64>>,
-    /// Whether its server has agreed to a tunnel, which is open as long as the record lives.
-    pub tunnel: bool,
-    /// The answer's status; `None` before the answer's head.
-    pub status: Option<StatusCode>,
-    /// Bytes of the answer's body.
-    pub sent: u64,
-    /// What went wrong.
-    pub reason: Option<&'static str>,
-    /// The same in the words of what failed.
-    pub detail: Option<Box<str>>,
-    /// What the cache did, if the route has one.
-    pub cache: Option<&'static str>,
-    /// When the answer had been sent; `None`: when the record is dropped.
-    pub ended: Option<Instant>,
 }
 
 impl Record {
@@ -116,9 +66,14 @@ impl Record {
             country: None,
             trace: None,
         };
-        let mut facts = Facts::new(context, listener, framed_twice);
+        let facts = Facts::new(context, listener, framed_twice);
+        let mut record = Box::new(Self { proxy, snapshot, facts });
+        let Self { proxy, snapshot, facts } = &mut *record;
         facts.timed = snapshot.wants_times;
-        Box::new(Self { proxy, snapshot, facts })
+        if let Some(terms) = &snapshot.tracing {
+            trace::begin(terms, &proxy.ids, facts);
+        }
+        record
     }
 
     /// The response's body broke. This is noted, and counts against the attempt if the server broke
@@ -133,152 +88,6 @@ impl Record {
 /// The status to write down if the client was gone before the answer.
 pub fn client_closed() -> StatusCode {
     StatusCode::from_u16(CLIENT_CLOSED).unwrap_or(StatusCode::BAD_REQUEST)
-}
-
-/// What a request's record learns about a fetch that was made for it.
-#[derive(Clone)]
-pub struct ToldOfFetch {
-    member: Option<u32>,
-    attempts: u32,
-    unconnected: u32,
-    attempt_begun: Option<Instant>,
-    dialed: DialTimes,
-    upstream_time: Option<Duration>,
-    reason: Option<&'static str>,
-    detail: Option<Box<str>>,
-}
-
-impl ToldOfFetch {
-    /// What is known of the fetch with these facts.
-    pub fn of(facts: &Facts) -> Self {
-        Self {
-            member: facts.member,
-            attempts: facts.attempts,
-            unconnected: facts.unconnected,
-            attempt_begun: facts.attempt_begun,
-            dialed: facts.dialed.clone(),
-            upstream_time: facts.upstream_time,
-            reason: facts.reason,
-            detail: facts.detail.clone(),
-        }
-    }
-
-    /// Writes it into a request's facts. The attempt itself is counted by the fetch.
-    pub fn tell(self, facts: &mut Facts) {
-        let Self { member, attempts, unconnected, upstream_time, reason, detail, .. } = self;
-        (facts.member, facts.attempts, facts.unconnected) = (member, attempts, unconnected);
-        (facts.attempt_begun, facts.dialed) = (self.attempt_begun, self.dialed);
-        (facts.upstream_time, facts.reason, facts.detail) = (upstream_time, reason, detail);
-    }
-}
-
-impl Facts {
-    /// Nothing is known yet but the request itself.
-    fn new(context: Context, listener: usize, framed_twice: bool) -> Self {
-        Self {
-            context,
-            listener,
-            framed_twice,
-            site: None,
-            route: None,
-            member: None,
-            attempt: None,
-            attempts: 0,
-            unconnected: 0,
-            attempt_begun: None,
-            dialed: DialTimes::default(),
-            upstream_time: None,
-            timed: false,
-            body_ended: None,
-            received: None,
-            tunnel: false,
-            status: None,
-            sent: 0,
-            reason: None,
-            detail: None,
-            cache: None,
-            ended: None,
-        }
-    }
-
-    /// The facts of a fetch with another head, made for this request or behind its answer.
-    #[must_use]
-    pub fn for_fetch(&self, head: Head) -> Self {
-        let Context { peer, told, trusted, number, id, country, trace, .. } = &self.context;
-        let context = Context {
-            id: id.clone(),
-            head,
-            peer: Arc::clone(peer),
-            told: *told,
-            trusted: *trusted,
-            number: *number,
-            started: Instant::now(),
-            country: *country,
-            trace: trace.clone(),
-        };
-        let (site, route) = (self.site, self.route);
-        Self { site, route, ..Self::new(context, self.listener, false) }
-    }
-
-    /// Another attempt for the same request follows.
-    pub fn ask_again(&mut self) {
-        self.context.started = Instant::now();
-    }
-
-    /// The response's body broke. This counts against the attempt if the server broke it.
-    pub fn attempt_broke(&mut self, error: &BodyError) {
-        let outcome = match error {
-            BodyError::Truncated | BodyError::Reset(_) => AttemptOutcome::ResponseTruncated,
-            BodyError::ReadTimeout => AttemptOutcome::ReadTimeout,
-            BodyError::BadChunk | BodyError::BadFrame | BodyError::BadCoding => {
-                AttemptOutcome::BadResponse
-            }
-            BodyError::Client(_) | BodyError::TooLarge | BodyError::File(_) | BodyError::Idle => {
-                return;
-            }
-        };
-        if let Some(attempt) = &mut self.attempt {
-            *attempt = outcome;
-        }
-    }
-
-    /// Counts the attempt that has ended, unless it was counted before.
-    pub fn count_attempt(&mut self, group: &Group) {
-        if let (Some(outcome), Some(member)) = (self.attempt.take(), self.member) {
-            group.metrics.attempt(member as usize, outcome);
-        }
-    }
-
-    /// Where the time went of a request that had ended at `ended`.
-    pub fn phases(&self, ended: Instant) -> PhaseTimes {
-        let since = |later: Option<Instant>, earlier: Option<Instant>| {
-            Some(later?.saturating_duration_since(earlier?))
-        };
-        let (connect, tls) = (self.dialed.connect(), self.dialed.tls());
-        let opening = connect.unwrap_or_default() + tls.unwrap_or_default();
-        let head = self.attempt_begun.zip(self.upstream_time).map(|(begun, time)| begun + time);
-        PhaseTimes {
-            queue: since(self.attempt_begun, Some(self.context.started)),
-            connect,
-            tls,
-            first_byte: self.upstream_time.map(|time| time.saturating_sub(opening)),
-            body: since(self.body_ended, head),
-            client: since(Some(ended), self.body_ended),
-        }
-    }
-
-    /// The request as templates see it.
-    pub fn scope<'a>(&'a self, route: &'a Route) -> Scope<'a> {
-        let (upstream, server) = self.names(Some(route));
-        Scope { context: &self.context, route: &route.name, upstream, server, path: None }
-    }
-
-    fn names<'a>(&self, route: Option<&'a Route>) -> (&'a str, &'a str) {
-        let Some(Route { action: Action::Forward(forward), .. }) = route else { return ("", "") };
-        let upstream = &forward.group.upstream;
-        let server = self.member.and_then(|member| upstream.members().get(member as usize));
-        (upstream.name(), server.map_or("", |member| member.server.address()))
-    }
 }
 
 /// What the client asked for and did not get, though it was answered. A refused upgrade to HTTP/2
@@ -323,6 +132,11 @@ impl Drop for Record {
         let is_tunnel = facts.context.head.protocols.is_some();
         let waited = facts.upstream_time.filter(|_| is_tunnel).unwrap_or(took);
         histograms.observe(&facts.context.head.method, status, waited);
+        if let Some(terms) = &snapshot.tracing {
+            let (facts, worker, took) = (&*facts, proxy.worker, waited);
+            let ended = (ended, took);
+            spans::tell(&EndedRequest { terms, facts, route, worker, status, ended, received });
+        }
         if snapshot.access_logs.is_empty() {
             return;
         }
@@ -340,7 +154,7 @@ impl Drop for Record {
             received,
             took,
             times: if facts.timed { facts.phases(ended) } else { PhaseTimes::default() },
-            trace_id: None,
+            trace_id: facts.context.trace.as_deref().map(TraceContext::trace_text),
             cache: facts.cache,
             reason: facts.reason.or_else(|| left_out(facts, route)),
             detail: facts.detail.as_deref(),

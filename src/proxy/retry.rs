@@ -4,7 +4,7 @@
 //! budget. May touch: [`crate::message`], [`crate::origin`], [`crate::route`], [`crate::settings`],
 //! [`crate::upstream`]. [`super::forward`] asks after every failed attempt.
 
-use super::{record::Facts, refusal::Refusal};
+use super::{facts::Facts, refusal::Refusal};
 use crate::{
     message::{grpc, upload::Upload},
     origin::{

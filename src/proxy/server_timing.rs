@@ -3,7 +3,7 @@
 //! Owns: the field's value (W3C Server Timing). May touch: [`crate::message`].
 //! Only routes that ask for it have it: it tells strangers how the servers behave.
 
-use super::record::Facts;
+use super::facts::Facts;
 use crate::message::{answer::Answer, body::Body};
 use http::{HeaderName, HeaderValue};
 use std::{

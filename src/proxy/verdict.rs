@@ -4,7 +4,7 @@
 //! [`crate::observe`], [`crate::origin`], [`crate::route`], [`crate::upstream`]. [`super::forward`]
 //! calls it after every attempt.
 
-use super::{Proxy, grpc, record::Facts, refusal::outcome};
+use super::{Proxy, facts::Facts, grpc, refusal::outcome};
 use crate::{
     message::body::BodyError,
     observe::outcome::AttemptOutcome as Count,
@@ -23,7 +23,7 @@ pub(super) fn report_answer(
     status: StatusCode,
     (latency, now): (Duration, u64),
 ) {
-    facts.upstream_time = Some(latency);
+    (facts.upstream_time, facts.attempt_status) = (Some(latency), Some(status));
     facts.attempt = Some(if group.fail_on.contains(&status) {
         report(group, lease, Outcome::Failure("http_status"), now);
         Count::Status

@@ -62,11 +62,29 @@ pub enum SpanAttribute {
     Connection,
     /// How an attempt ended.
     Outcome,
+    /// The listener's name.
+    Listener,
+    /// The client's country.
+    Country,
+    /// Servers that were asked.
+    Attempts,
+    /// Until the last attempt began.
+    QueueTime,
+    /// Until an attempt's connection was open.
+    ConnectTime,
+    /// Its TLS handshake.
+    TlsTime,
+    /// From there to the response's head.
+    FirstByteTime,
+    /// From there to the end of the server's body.
+    BodyTime,
+    /// From there until the client had everything.
+    ClientTime,
 }
 
 impl SpanAttribute {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 37] = [
         Self::ClientAddress,
         Self::ErrorType,
         Self::Method,
@@ -95,6 +113,15 @@ impl SpanAttribute {
         Self::Upstream,
         Self::Connection,
         Self::Outcome,
+        Self::Listener,
+        Self::Country,
+        Self::Attempts,
+        Self::QueueTime,
+        Self::ConnectTime,
+        Self::TlsTime,
+        Self::FirstByteTime,
+        Self::BodyTime,
+        Self::ClientTime,
     ];
 
     /// Its name, in spans and in the config.
@@ -128,6 +155,15 @@ impl SpanAttribute {
             Self::Upstream => "sheave.upstream",
             Self::Connection => "sheave.connection",
             Self::Outcome => "sheave.outcome",
+            Self::Listener => "sheave.listener",
+            Self::Country => "geo.country.iso_code",
+            Self::Attempts => "sheave.attempts",
+            Self::QueueTime => "sheave.queue_ms",
+            Self::ConnectTime => "sheave.connect_ms",
+            Self::TlsTime => "sheave.tls_ms",
+            Self::FirstByteTime => "sheave.first_byte_ms",
+            Self::BodyTime => "sheave.body_ms",
+            Self::ClientTime => "sheave.client_ms",
         }
     }
 }

@@ -122,7 +122,7 @@ fn assemble(
         router,
         trusted_proxies: config.trusted_proxies.clone(),
         believed: believed(config.trusted_fields),
-        wants_times: access_logs.wants_times(),
+        wants_times: access_logs.wants_times() || config.otlp.is_some(),
         access_logs,
         tracing: telemetry::tracing(&config, resources),
         announces: config.upstreams.iter().any(|it| it.proxy_protocol.is_some()),

@@ -39,7 +39,8 @@ fn a_condition_decides_which_requests_have_a_line() {
                when = \"status >= 500 || duration > 150ms || header.x-debug == 'on' && !(path ^= /quiet)\"";
     let config =
         Config::to([&server]).route_before("path = \"/bad\"\nrespond = { status = 503 }").rest(log);
-    let daemon = Daemon::start(&config);
+    // One worker's lines are in the order of its requests.
+    let daemon = Daemon::start(&config.workers(1));
     get(daemon.http(), "/good");
     get(daemon.http(), "/bad");
     ask(daemon.http(), &request("GET", "/debugged", "X-Debug: on\r\n", ""));

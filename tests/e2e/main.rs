@@ -69,6 +69,7 @@ mod times;
 mod tls;
 mod tls_clients;
 mod tls_tickets;
+mod traces;
 mod tunnels;
 mod unix;
 mod unix_listeners;

@@ -25,9 +25,11 @@ use crate::{
         pile::compact,
     },
     proxy::{
-        Proxy, forward,
-        record::{Facts, ToldOfFetch},
+        Proxy,
+        facts::{Facts, ToldOfFetch},
+        forward,
         refusal::Refusal,
+        spans,
     },
     route::{Action, Forward, Route},
     snapshot::Snapshot,
@@ -137,6 +139,9 @@ pub(super) async fn fill(mut job: Job, mut reply: FillReply) {
         }
     }
     job.facts.count_attempt(&forward.group);
+    if let Some(terms) = &snapshot.tracing {
+        spans::tell_of_fetch(terms, &job.facts, route, job.proxy.worker);
+    }
 }
 
 impl Job {

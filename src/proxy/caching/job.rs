@@ -22,7 +22,7 @@ use crate::{
         target::RequestTarget,
     },
     message::forwarded::{X_FORWARDED_HOST, X_FORWARDED_PROTO},
-    proxy::record::Facts,
+    proxy::facts::Facts,
     settings::{CookieKey, RouteCache},
 };
 use http::{HeaderName, HeaderValue, Method, header};

@@ -13,7 +13,7 @@ mod tiers;
 mod together;
 mod write;
 
-use super::{Proxy, forward, record::Facts, refusal::Refusal};
+use super::{Proxy, facts::Facts, forward, refusal::Refusal};
 use crate::{
     cache::{
         Caching,

@@ -26,7 +26,7 @@ use crate::{
         conditional::{self, Precondition, Validators},
         range::{self, AskedRange},
     },
-    proxy::{record::Facts, refusal::Refusal},
+    proxy::{facts::Facts, refusal::Refusal},
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};

@@ -14,7 +14,7 @@ use crate::{
         url,
     },
     message::{answer::Answer, body::Body},
-    proxy::{record::Facts, refusal::Refusal},
+    proxy::{facts::Facts, refusal::Refusal},
     settings::AfterWrite,
 };
 
