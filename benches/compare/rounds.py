@@ -159,7 +159,8 @@ def plans(bench, scenario, wanted, addresses):
         return made
     return {
         name: systems.Plan(bench.place(f"{scenario.name}-{name}"), addresses, core,
-                           bench.binaries[name], log=scenario.log, workers=scenario.workers,
+                           bench.binaries[name], log=scenario.log,
+                           trace=scenario.trace, workers=scenario.workers,
                            upstream=scenario.upstream)
         for name in wanted
     }

@@ -30,6 +30,7 @@ class Scenario:
     fields: tuple = ()  # of the request, beside `Host`
     codings: tuple = ()  # that the response must have one of, so that its length differs
     log: bool = False  # a JSON access log to a file
+    trace: str = ""  # the share of requests whose spans go to a collector, as "100%"
     peers: tuple = ("nginx", "haproxy")
     unable: str = ""  # which peer is left out, and why
     steady: bool = True  # whether it is measured at a fixed rate, too
@@ -131,6 +132,10 @@ SCENARIOS = [
              steady=False, target=at_most(1.00)),
     Scenario("log", "as small, with a JSON access log to a file", log=True, peers=("nginx",),
              target=at_most(0.90)),
+    Scenario("traced", "as small, the spans of every request to a collector by OTLP", trace="100%",
+             peers=("envoy",), target=at_most(None, envoy=0.50),
+             unable="nginx has OpenTelemetry as a module that Debian lacks, HAProxy as a filter that "
+                    "its packages are built without"),
     Scenario("idle", "memory of an idle keep-alive connection", kind="idle",
              connections=IDLE_CONNECTIONS, target={"KiB": 4}),
     Scenario("idle-tls", "memory of an idle keep-alive connection with TLS", kind="idle", tls=True,
@@ -146,6 +151,12 @@ SCENARIOS = [
         "growth-servers", "an upstream of 1,000 servers", kind="growth", peers=(),
         target={"base": 1.10},
         variants={"3 servers": {"servers": 3}, "1,000 servers": {"servers": 1000}},
+    ),
+    Scenario(
+        "growth-traces", "spans to a collector by OTLP", kind="growth", peers=(),
+        target={"base": 1.30},
+        variants={"no traces": {}, "1 % of requests": {"trace": "1%"},
+                  "every request": {"trace": "100%"}},
     ),
     # Two workers cannot have one core: here both systems share both cores with the load.
     Scenario(

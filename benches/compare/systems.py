@@ -168,6 +168,7 @@ class Plan:
     core: int | None
     binary: Path
     log: bool = False
+    trace: str = ""
     workers: int = 1
     sites: int = 0  # beside the default one
     upstream: str = "plain"
@@ -247,6 +248,10 @@ def sheave(plan):
     }.get(plan.upstream, "")
     access = lines.AccessLog(plan.directory / "sheave.access") if plan.log else None
     filled["LOG"] = f'\n[access_log]\npath = "{access.path}"\nformat = "json"\n' if access else ""
+    if plan.trace:
+        # The first of the servers is the collector, too.
+        filled["LOG"] += (f'\n[otlp]\nendpoint = "http://{plan.servers[0]}"\nsample = "{plan.trace}"\n'
+                          "metrics = false\n")
     config = plan.directory / "sheave.toml"
     config.write_text(fill("sheave.toml", filled) + sites.many(plan.sites))
     arguments = [str(plan.binary), "run", "--config", str(config)]
@@ -263,6 +268,10 @@ def envoy(plan):
     filled["PROTOCOL"] = "http2_protocol_options: {}" if h2 else "http_protocol_options: {}"
     filled["TLS"] = fill("envoy-tls.yaml", {"ALPN": "h2" if h2 else "http/1.1"}) if (
         plan.upstream in ("tls", "h2")) else ""
+    host, port = plan.servers[0].rsplit(":", 1)
+    collector = {"SHARE": plan.trace.rstrip("%"), "HOST": host, "COLLECTOR_PORT": port}
+    filled["TRACING"] = fill("envoy-tracing.yaml", collector) if plan.trace else ""
+    filled["COLLECTOR"] = fill("envoy-collector.yaml", collector) if plan.trace else ""
     config = plan.directory / "envoy.yaml"
     config.write_text(fill("envoy.yaml", filled))
     arguments = [str(plan.binary), "-c", str(config), "--concurrency", str(plan.workers),

@@ -50,6 +50,8 @@ fn a_server_gets_its_attempt_as_the_parent() {
     let fields = format!("traceparent: {}\r\n", PARENT.replace("-01", "-00"));
     let seen = ask(daemon.http(), &request("GET", "/", &fields, "")).text();
     assert_eq!(parts(&seen)[3], "00");
+    let line = daemon.wait_for_access("the trace", |line| line["status"] == 200);
+    assert_eq!(line["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
 }
 
 #[test]
