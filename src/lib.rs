@@ -38,7 +38,7 @@
 //! | [`proxy::Proxy`] | a worker's connections to servers, and its blocks of memory | its worker |
 //!
 //! Imports go strictly down: `cli` → `demo` → `daemon`, `health` → `client` → `admin`, `proxy` →
-//! `snapshot` → `route` → `filter`, `files`, `origin`, `cache` → `upstream`, `encode` → `observe` → `message`, `tls`,
+//! `snapshot` → `route`, `otlp` → `filter`, `files`, `origin`, `cache` → `upstream`, `encode` → `observe` → `message`, `tls`,
 //! `task` → `config`, `http1` → `condition` → `template`, `path`, `cidr`, `clock`, `loopback`, `country`,
 //! `credentials`, `protobuf`, `settings`, `units`. Rooms between two arrows do not know each other. `tests/layering.rs` reads this and
 //! holds it.
@@ -64,6 +64,7 @@ pub mod loopback;
 pub mod message;
 pub mod observe;
 pub mod origin;
+pub mod otlp;
 pub mod path;
 pub mod protobuf;
 pub mod proxy;

@@ -5,7 +5,10 @@ use super::{
     ask::Ask,
     cache_tiers, certificates,
 };
-use crate::{snapshot::live::Phase, upstream::Member};
+use crate::{
+    snapshot::{Live, live::Phase},
+    upstream::Member,
+};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -47,6 +50,10 @@ pub(super) fn health(Ask { live, .. }: &Ask) -> AdminAnswer {
         let dropped = live.metrics.access_log_dropped.get();
         checks.insert("access_log".into(), json!({ "status": word(whole), "dropped": dropped }));
     }
+    if snapshot.export.is_some() {
+        // Requests are served without it, and nobody shall take this instance out for it.
+        checks.insert("otlp".into(), exports(live));
+    }
     for cache in &snapshot.caches {
         for (tier, up) in cache_tiers::states(cache) {
             // Requests are served without it, only slower.
@@ -69,6 +76,20 @@ pub(super) fn health(Ask { live, .. }: &Ask) -> AdminAnswer {
     });
     let status = if serving { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     document(status, &body)
+}
+
+/// What is sent to a collector.
+fn exports(live: &Live) -> Value {
+    let up = |signal| live.metrics.otlp.up.with_label_values(&[signal]).get() == 1;
+    let (traces, metrics) = (up("traces"), up("metrics"));
+    let (used, limit) = live.spans.fill();
+    json!({
+        "status": word(traces && metrics),
+        "traces": word(traces),
+        "metrics": word(metrics),
+        "dropped_spans": live.metrics.otlp.dropped_spans.get(),
+        "queue": { "used": used, "limit": limit },
+    })
 }
 
 fn word(well: bool) -> &'static str {

@@ -15,6 +15,8 @@ mod resources;
 mod servers;
 mod upstreams;
 
+pub use process::gather;
+
 use crate::{snapshot::Live, task};
 use answer::AdminAnswer;
 use ask::{Ask, Caller, Role};

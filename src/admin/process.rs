@@ -1,22 +1,33 @@
 //! The process as a whole: metrics, probes, reload.
 //!
-//! Owns: `/metrics`, `/ready`, `/live`, `/whoami`, `/reload`. May touch: [`crate::snapshot`].
+//! Owns: `/metrics`, `/ready`, `/live`, `/whoami`, `/reload`. May touch:
+//! [`crate::observe`], [`crate::snapshot`].
 
 use super::{
     answer::{self, AdminAnswer, document},
     ask::Ask,
     cache, certificates, upstreams,
 };
-use crate::snapshot::live::Phase;
+use crate::{
+    observe::metrics::Metrics,
+    snapshot::{Live, live::Phase},
+};
 use http::StatusCode;
+use prometheus::proto::MetricFamily;
 use serde_json::json;
 
-/// Every metric, for Prometheus.
-pub(super) fn metrics(Ask { live, .. }: &Ask) -> AdminAnswer {
+/// Every metric, for Prometheus and for OTLP. First it sets those that are not counted as they happen.
+pub fn gather(live: &Live) -> Vec<MetricFamily> {
     upstreams::set_gauges(live);
     cache::set_gauges(live);
     certificates::set_gauges(live);
-    answer::whole(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", live.metrics.text())
+    live.metrics.gather()
+}
+
+/// Every metric, for Prometheus.
+pub(super) fn metrics(Ask { live, .. }: &Ask) -> AdminAnswer {
+    let text = Metrics::text(&gather(live));
+    answer::whole(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
 }
 
 /// Whether the process answers.

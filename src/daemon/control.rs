@@ -9,7 +9,9 @@ mod stop;
 use super::{
     StartError,
     admin_socket::AdminSocket,
-    expiry, overruled,
+    expiry,
+    exporting::Exporting,
+    overruled,
     reload::{self, PreparedConfig, Preparing, ReloadSource, Reloading, Trigger},
     retired::retire,
     sharing::Sharing,
@@ -63,6 +65,7 @@ pub struct Control {
     admin: Option<AdminSocket>,
     tending: Tending,
     sharing: Sharing,
+    exporting: Exporting,
     watch: Watch,
     level: Level,
     reloading: Option<Reloading>,
@@ -96,6 +99,7 @@ impl Control {
         let (tell_ended, ended) = mpsc::unbounded_channel();
         let (ask_reload, reloads) = mpsc::channel(16);
         let config = Arc::clone(&live.load().config);
+        let exporting = Exporting::new(&live);
         let mut control = Self {
             path: path.to_owned(),
             live,
@@ -110,6 +114,7 @@ impl Control {
             admin: None,
             tending: Tending::default(),
             sharing: Sharing::default(),
+            exporting,
             watch: Watch::new(watched(path, &config)).map_err(StartError::System)?,
             level,
             reloading: None,
@@ -120,6 +125,7 @@ impl Control {
         tending::resolve_new(&control.live.load().groups).await;
         control.tending.update(&control.live.load().groups);
         control.sharing.update(&control.live.load().caches);
+        control.exporting.update(control.live.load().export.as_ref());
         reload::adjust(&config, &bound);
         control.publish(bound);
         for index in 0..workers {
@@ -312,6 +318,7 @@ impl Control {
         tending::resolve_new(&snapshot.groups).await;
         self.tending.update(&snapshot.groups);
         self.sharing.update(&snapshot.caches);
+        self.exporting.update(snapshot.export.as_ref());
         let generation = snapshot.generation;
         // Connections of listeners that end keep the last snapshot that has their listener.
         let old = self.live.load();

@@ -2,13 +2,14 @@
 //!
 //! Owns: the order of starting and stopping. May touch: [`crate::admin`], [`crate::cache`],
 //! [`crate::client`], [`crate::config`], [`crate::http1`], [`crate::message`], [`crate::observe`],
-//! [`crate::origin`], [`crate::proxy`], [`crate::route`], [`crate::settings`], [`crate::snapshot`],
+//! [`crate::origin`], [`crate::otlp`], [`crate::proxy`], [`crate::route`], [`crate::settings`], [`crate::snapshot`],
 //! [`crate::task`], [`crate::tls`], [`crate::upstream`]. [`run`] is what the command line calls;
 //! the thread that calls it becomes the control thread.
 
 pub mod admin_socket;
 pub mod control;
 pub mod expiry;
+mod exporting;
 mod overruled;
 pub mod reload;
 pub mod retired;

@@ -15,6 +15,7 @@ use super::{
 };
 use prometheus::{
     Encoder, Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
+    proto::MetricFamily,
 };
 use std::{
     collections::HashMap,
@@ -373,11 +374,16 @@ impl Metrics {
         }
     }
 
-    /// All metrics, in Prometheus's text form.
-    pub fn text(&self) -> Vec<u8> {
+    /// All metrics.
+    pub fn gather(&self) -> Vec<MetricFamily> {
         self.servers().values().for_each(|server| server.publish());
+        self.registry.gather()
+    }
+
+    /// Metrics in Prometheus's text form.
+    pub fn text(families: &[MetricFamily]) -> Vec<u8> {
         let mut text = Vec::new();
-        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+        if let Err(error) = TextEncoder::new().encode(families, &mut text) {
             tracing::error!(%error, "metrics could not be written");
         }
         text
@@ -402,7 +408,7 @@ mod tests {
         let series =
             "sheave_upstream_attempts_total{outcome=\"reset\",server=\"b:1\",upstream=\"u\"}";
         let told = || {
-            let text = String::from_utf8(metrics.text()).unwrap();
+            let text = String::from_utf8(Metrics::text(&metrics.gather())).unwrap();
             let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
             line.map(|count| count.parse::<u64>().unwrap())
         };

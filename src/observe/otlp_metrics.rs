@@ -3,12 +3,14 @@
 //! Owns: their counters. May touch: nothing outside this room. The exporter counts.
 
 use super::maker::Maker;
-use prometheus::{IntCounter, IntCounterVec};
+use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
 
 /// The counters of exports.
 pub struct OtlpMetrics {
     /// `sheave_otlp_exports_total`.
     pub exports: IntCounterVec,
+    /// `sheave_otlp_up`.
+    pub up: IntGaugeVec,
     /// `sheave_otlp_exported_spans_total`.
     pub exported_spans: IntCounter,
     /// `sheave_otlp_dropped_spans_total`.
@@ -24,6 +26,11 @@ impl OtlpMetrics {
                 "sheave_otlp_exports_total",
                 "Exports to the collector, by what became of them.",
                 &["signal", "result"],
+            ),
+            up: make.gauges(
+                "sheave_otlp_up",
+                "Whether the collector took, or could read, the last export.",
+                &["signal"],
             ),
             exported_spans: make
                 .counter("sheave_otlp_exported_spans_total", "Spans that the collector took."),

@@ -143,11 +143,6 @@ impl SpanQueue {
         }
     }
 
-    /// Counts spans that the collector did not take.
-    pub fn count_dropped(&self, spans: u64) {
-        self.dropped.inc_by(spans);
-    }
-
     /// Returns once there is much to take.
     pub async fn hurried(&self) {
         self.hurry.notified().await;

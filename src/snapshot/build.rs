@@ -124,6 +124,7 @@ fn assemble(
         believed: believed(config.trusted_fields),
         wants_times: access_logs.wants_times() || config.otlp.is_some(),
         access_logs,
+        export: telemetry::export(&config, previous, &mut reaches).map_err(BuildError::Tls)?,
         tracing: telemetry::tracing(&config, resources),
         announces: config.upstreams.iter().any(|it| it.proxy_protocol.is_some()),
         groups,

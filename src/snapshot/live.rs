@@ -41,6 +41,8 @@ pub struct Live {
     pub clock: Clock,
     /// The places for client connections.
     pub seats: Arc<Seats>,
+    /// Spans that wait for the collector.
+    pub spans: Arc<SpanQueue>,
     started: Instant,
     phase: AtomicU8,
 }
@@ -55,6 +57,7 @@ impl Live {
             metrics: Arc::clone(&resources.metrics),
             clock: resources.clock,
             seats,
+            spans: Arc::clone(&resources.spans),
             started: Instant::now(),
             phase: AtomicU8::new(Phase::Starting as u8),
         })

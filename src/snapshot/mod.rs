@@ -3,7 +3,7 @@
 //! Owns: the compiled parts of one config. May touch: [`crate::cache`], [`crate::cidr`],
 //! [`crate::clock`], [`crate::config`], [`crate::country`], [`crate::encode`], [`crate::files`],
 //! [`crate::filter`], [`crate::http1`], [`crate::message`], [`crate::observe`], [`crate::origin`],
-//! [`crate::route`], [`crate::settings`], [`crate::tls`], [`crate::upstream`]. Built by [`build`],
+//! [`crate::otlp`], [`crate::route`], [`crate::settings`], [`crate::tls`], [`crate::upstream`]. Built by [`build`],
 //! published by [`live`], taken once per request by [`crate::proxy::begin`]; it lives until the last request
 //! that took it has ended.
 
@@ -26,6 +26,7 @@ use crate::{
     files::Files,
     message::forwarded::Believed,
     observe::{access_log::AccessLogs, trace_terms::TraceTerms},
+    otlp::ExportTerms,
     route::{Action, Group, Route, Router, Sites},
     tls::{Certificates, Lifetime},
     upstream::Server,
@@ -59,6 +60,8 @@ pub struct Snapshot {
     pub wants_times: bool,
     /// Where requests are logged.
     pub access_logs: AccessLogs,
+    /// Where traces and metrics are sent, if anywhere.
+    pub export: Option<Arc<ExportTerms>>,
     /// How requests are traced, if they are.
     pub tracing: Option<Arc<TraceTerms>>,
     /// The config that it was built from. The next build and the control thread read it, requests

@@ -54,11 +54,17 @@ impl<'a> Reaches<'a> {
             config::SentHeader::V1 => HeaderVersion::V1,
             config::SentHeader::V2 => HeaderVersion::V2,
         });
-        let means = Means { socket: server.socket.clone(), speaks, tls, announces };
-        Ok(match before.filter(|before| before.means == means) {
-            Some(before) => Arc::clone(before),
-            None => Arc::new(Reach::new(means)),
-        })
+        Ok(kept(Means { socket: server.socket.clone(), speaks, tls, announces }, before))
+    }
+
+    /// The same for a collector.
+    pub(super) fn collector(
+        &mut self,
+        endpoint: &config::OtlpEndpoint,
+        before: Option<&Arc<Reach>>,
+    ) -> Result<Arc<Reach>, TlsError> {
+        let tls = endpoint.tls.as_ref().map(|tls| self.secured(tls)).transpose()?;
+        Ok(kept(Means { socket: endpoint.socket.clone(), tls, ..Means::default() }, before))
     }
 
     fn secured(&mut self, tls: &config::ServerTls) -> Result<ServerHandshakes, TlsError> {
@@ -76,5 +82,13 @@ impl<'a> Reaches<'a> {
         let secured = prepared.for_server(name)?;
         self.prepared.push((wanted, prepared));
         Ok(secured)
+    }
+}
+
+/// The reach from before, if it has these means.
+fn kept(means: Means, before: Option<&Arc<Reach>>) -> Arc<Reach> {
+    match before.filter(|before| before.means == means) {
+        Some(before) => Arc::clone(before),
+        None => Arc::new(Reach::new(means)),
     }
 }

@@ -42,6 +42,7 @@ impl Control {
                 disk.flush(FLUSHING).await;
             }
         }
+        self.exporting.finish().await;
         // Drain all listeners, so that no socket file is left.
         self.publish(Vec::new());
         for log in self.live.load().access_logs.writers() {
