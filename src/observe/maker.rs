@@ -3,22 +3,42 @@
 //! Owns: the library's types for it. May touch: nothing outside this room. Used by
 //! [`super::metrics`] and the other files that own metrics.
 
+use super::declared::{self, Declared};
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     core::Collector,
 };
+use std::cell::RefCell;
 
 /// Makes metrics and registers them. Names are constants, so a failure is a mistake in this file.
-pub(super) struct Maker(pub(super) Registry);
+#[derive(Default)]
+pub(super) struct Maker {
+    pub(super) registry: Registry,
+    declared: RefCell<Vec<Declared>>,
+}
 
 impl Maker {
+    /// Registers what was made elsewhere.
+    pub(super) fn add(&self, collector: impl Collector + 'static) -> prometheus::Result<()> {
+        let declared = declared::of(&collector);
+        self.registry.register(Box::new(collector))?;
+        self.declared.borrow_mut().extend(declared);
+        Ok(())
+    }
+
+    /// All that has been registered so far, by name.
+    pub(super) fn declared(&self) -> Vec<Declared> {
+        let mut declared = self.declared.borrow().clone();
+        declared.sort_by(|a, b| a.name.cmp(&b.name));
+        declared
+    }
+
     pub(super) fn register<C: Collector + Clone + 'static>(
         &self,
         name: &str,
         made: prometheus::Result<C>,
     ) -> C {
-        let made =
-            made.and_then(|metric| self.0.register(Box::new(metric.clone())).map(|()| metric));
+        let made = made.and_then(|metric| self.add(metric.clone()).map(|()| metric));
         made.unwrap_or_else(|error| {
             unreachable!("the metric `{name}` is declared wrongly: {error}")
         })

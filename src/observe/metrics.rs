@@ -6,6 +6,7 @@
 use super::{
     RouteMetrics, UpstreamMetrics,
     cache_metrics::CacheMetrics,
+    declared::Declared,
     maker::Maker,
     otlp_metrics::OtlpMetrics,
     outcome::AttemptOutcome,
@@ -44,6 +45,7 @@ pub const ANNOUNCEMENT_FAILURES: [&str; 4] = ["broken", "closed", "missing", "ti
 /// All that is counted.
 pub struct Metrics {
     registry: Registry,
+    declared: Vec<Declared>,
     durations: Family,
     /// Requests that no route took; the label `route` is empty.
     pub unrouted: Arc<RouteMetrics>,
@@ -124,9 +126,10 @@ impl Metrics {
     // A list of declarations, one after the other.
     #[allow(clippy::new_without_default, clippy::too_many_lines)]
     pub fn new() -> Arc<Self> {
-        let make = Maker(Registry::new());
+        let make = Maker::default();
         let server = ["upstream", "server"];
-        let process = ProcessMetrics::for_self();
+        // This fails only on systems without /proc.
+        let _ = make.add(ProcessMetrics::for_self());
         let durations = make.register("http_request_duration_seconds", Family::new());
         let metrics = Self {
             unrouted: durations.route(&"".into()),
@@ -251,13 +254,17 @@ impl Metrics {
                 "sheave_uptime_seconds",
                 Gauge::new("sheave_uptime_seconds", "Seconds since the start."),
             ),
-            registry: make.0,
+            declared: make.declared(),
+            registry: make.registry,
         };
         metrics.reloads.with_label_values(&["success"]);
         metrics.reloads.with_label_values(&["failure"]);
-        // This fails only on systems without /proc.
-        let _ = metrics.registry.register(Box::new(process));
         Arc::new(metrics)
+    }
+
+    /// What there is to read in [`Self::text`], also what has no series yet; by name.
+    pub fn declared(&self) -> &[Declared] {
+        &self.declared
     }
 
     /// A route's histograms.

@@ -9,6 +9,7 @@ pub mod access_line;
 pub mod access_log;
 pub mod cache_metrics;
 mod combined_line;
+pub mod declared;
 pub mod foreign;
 pub mod json_line;
 pub mod key_value;
