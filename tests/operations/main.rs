@@ -179,6 +179,44 @@ fn the_alerts_name_only_what_there_is() {
     assert_none(&mistakes);
 }
 
+/// What autoscalers get; `namespace` and `pod` are added by Kubernetes.
+#[test]
+fn custom_metrics_of_kubernetes_are_there() {
+    let path = "docker/kubernetes/custom-metrics.yaml";
+    let mut known = Known::new();
+    known.0.values_mut().for_each(|labels| labels.extend(["namespace", "pod"].map(str::to_owned)));
+    let rules = rules::read(&text(path));
+    assert!(rules.len() >= 2);
+    let mut mistakes = Vec::new();
+    for rule in &rules {
+        known.mistakes(path, &rule.expression, &mut mistakes);
+    }
+    assert_none(&mistakes);
+}
+
+/// The alerts once more, as the Prometheus operator wants them.
+#[test]
+fn the_alerts_for_kubernetes_are_the_same() {
+    let mut made = String::from(
+        "# Made from docker/prometheus/alerts.yml: UPDATE=1 cargo test --test operations\n\
+         apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\n\
+         metadata:\n  name: sheave\n  labels: { app.kubernetes.io/name: sheave }\nspec:\n",
+    );
+    let alerts = text(ALERTS);
+    let groups = &alerts[alerts.find("groups:").expect("the groups")..];
+    for line in groups.lines() {
+        let indent = if line.is_empty() { "" } else { "  " };
+        writeln!(made, "{indent}{line}").expect("text");
+    }
+    assert_made("docker/kubernetes/monitoring/prometheusrule.yaml", &made);
+}
+
+/// `kubectl apply -k` takes files of its own directory only.
+#[test]
+fn the_config_for_kubernetes_is_the_recipe() {
+    assert_made("docker/kubernetes/sheave.toml", &text("config/recipes/kubernetes.toml"));
+}
+
 #[test]
 fn every_metric_is_in_the_docs() {
     let mut page = String::from(

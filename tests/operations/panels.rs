@@ -34,6 +34,8 @@ pub struct Panel {
     stacked: bool,
     red_from: Option<f64>,
     red_below: Option<f64>,
+    /// The words for 0 and 1.
+    states: Option<[String; 2]>,
     show: BTreeMap<String, String>,
 }
 
@@ -156,8 +158,10 @@ impl Panel {
             defaults["max"] = max.into();
         }
         if self.kind == Kind::States {
-            let state = |text, color| json!({ "text": text, "color": color, "index": 0 });
-            let states = json!({ "0": state("down", "red"), "1": state("up", "green") });
+            let words = self.states.clone().unwrap_or_else(|| ["down", "up"].map(str::to_owned));
+            let colors = if self.red_from.is_some() { ["green", "red"] } else { ["red", "green"] };
+            let state = |at: usize| json!({ "text": words[at], "color": colors[at], "index": at });
+            let states = json!({ "0": state(0), "1": state(1) });
             defaults["mappings"] = json!([{ "type": "value", "options": states }]);
         }
         defaults
@@ -273,7 +277,6 @@ fn variables() -> Value {
             "label": label,
             "datasource": source(),
             "query": { "query": query, "refId": name },
-            "definition": query,
             "refresh": 2,
             "sort": 1,
             "multi": true,

@@ -14,6 +14,8 @@ import traceback
 import browser_checks as browser
 import grpc_checks as rpc
 import http_checks as http
+import kubernetes_checks as kubernetes
+import prometheus_checks as prometheus
 import proxy_checks as proxy
 import redis_checks as redis
 import reload_checks as reload
@@ -53,6 +55,7 @@ def checks(scene):
         ("a sentinel", redis.sentinel),
     ):
         yield Check(f"redis: {name}", work(scene), "node", direct=False)
+    yield from operations_checks(scene)
     yield Check("all at once: reloads", reload.under_way, "node", direct=False)
     for name, only, needs in (
         ("a page with an EventSource over HTTP/2", "events", []),
@@ -63,6 +66,21 @@ def checks(scene):
     work = browser.assets(scene.directory / "site.pem", scene.directory / "access.log")
     name = "a page with 50 assets, the second time from its own cache"
     yield Check(f"chromium: {name}", work, "node", direct=False)
+
+
+def operations_checks(scene):
+    """What is shipped for those who run it; these never hold without sheave."""
+    for name, work in (
+        ("promtool: the alerts", prometheus.rules),
+        ("the alerts' runbooks name commands that there are", prometheus.commands(scene)),
+        ("docker/compose.yaml mounts what is asked for", prometheus.composed),
+        ("grafana: the dashboard's schema", prometheus.schema),
+        ("prometheus: an alert when a server is killed", prometheus.at_work(scene)),
+        ("kubernetes: each manifest by its schema", kubernetes.schemas),
+        ("kubernetes: manifests and config agree", kubernetes.agree(scene)),
+        ("kubernetes: the config as it is mounted", kubernetes.mounted(scene)),
+    ):
+        yield Check(name, work, "node", direct=False)
 
 
 def curl_checks():
