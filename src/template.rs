@@ -47,6 +47,8 @@ pub enum Variable {
     Country,
     /// `{request_id}`.
     RequestId,
+    /// `{trace_id}`: of the request's trace; empty without `[otlp]`.
+    TraceId,
     /// `{header.NAME}`: the first value of a request header, or empty.
     Header(HeaderName),
     /// `{cookie.NAME}`: a cookie's value, or empty.
@@ -101,7 +103,7 @@ pub struct TemplateError {
 }
 
 /// The variables without an argument, by name.
-const NAMED: [(&str, Variable); 20] = [
+const NAMED: [(&str, Variable); 21] = [
     ("client_ip", Variable::ClientIp),
     ("host", Variable::Host),
     ("uri", Variable::Uri),
@@ -113,6 +115,7 @@ const NAMED: [(&str, Variable); 20] = [
     ("upstream", Variable::Upstream),
     ("server", Variable::Server),
     ("request_id", Variable::RequestId),
+    ("trace_id", Variable::TraceId),
     ("geo.country", Variable::Country),
     ("tls.version", Variable::Tls(TlsFact::Version)),
     ("tls.cipher", Variable::Tls(TlsFact::Cipher)),

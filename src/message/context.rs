@@ -251,6 +251,9 @@ impl Scope<'_> {
                 text.push_str(self.context.country.as_ref().map_or("", CountryCode::as_str));
             }
             Variable::RequestId => text.push_str(self.context.id.as_str()),
+            Variable::TraceId => {
+                text.push_str(self.context.trace.as_deref().map_or("", TraceContext::trace_text));
+            }
             Variable::Header(name) => text.push_str(&first_value(&head.fields, name)),
             Variable::Cookie(name) => {
                 text.push_str(cookie(&head.fields, name).unwrap_or_default());

@@ -84,6 +84,7 @@ fn an_edit_of_the_route_decides() {
     server.set(Behaviour::echo());
     let rest = "[otlp]\nendpoint = \"http://127.0.0.1:9\"\n";
     let config = Config::to([&server])
+        .route("response_headers.set = { x-trace = \"{trace_id}\" }")
         .route_before(
             "path = \"/set\"\nupstream = \"app\"\nrequest_headers.set = { traceparent = \"x\" }",
         )
@@ -94,4 +95,7 @@ fn an_edit_of_the_route_decides() {
     let daemon = Daemon::start(&config);
     assert_eq!(field(&get(daemon.http(), "/set").text(), "traceparent").as_deref(), Some("x"));
     assert_eq!(field(&get(daemon.http(), "/gone").text(), "traceparent"), None);
+    let fields = format!("traceparent: {PARENT}\r\n");
+    let told = ask(daemon.http(), &request("GET", "/", &fields, ""));
+    assert_eq!(told.head.field("x-trace"), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
 }
