@@ -8,6 +8,7 @@ use super::{
     cache_metrics::CacheMetrics,
     declared::Declared,
     maker::Maker,
+    memory_limit,
     otlp_metrics::OtlpMetrics,
     outcome::AttemptOutcome,
     process::{ProcessMetrics, cpu_seconds},
@@ -130,6 +131,9 @@ impl Metrics {
         let server = ["upstream", "server"];
         // This fails only on systems without /proc.
         let _ = make.add(ProcessMetrics::for_self());
+        let limit =
+            "Memory that the process may have: its container's limit, or the machine's memory.";
+        make.gauge("sheave_memory_limit_bytes", limit).set(memory_limit::bytes() as i64);
         let durations = make.register("http_request_duration_seconds", Family::new());
         let metrics = Self {
             unrouted: durations.route(&"".into()),

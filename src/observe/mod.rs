@@ -20,6 +20,7 @@ pub mod log_losses;
 pub mod log_writer;
 pub mod logging;
 mod maker;
+pub mod memory_limit;
 pub mod metrics;
 pub mod otlp_metrics;
 pub mod outcome;
