@@ -140,12 +140,28 @@ fn full_toml_has_every_key() {
     let loaded = loaded.unwrap_or_else(|error| panic!("{error}"));
     // `retry` and `tls` are written out at the upstream, `geo` at the site; a route's, a server's and a
     // collector's are the same tables.
-    let again =
-        ["site[].route[].retry.", "site[].route[].geo.", "upstream.*.servers[].tls.", "otlp.tls."];
-    // These exclude `url`.
-    let instead = ["cluster", "sentinels", "master"].map(|key| format!("cache.*.redis.{key}"));
+    // The slow log has the keys of the access log.
+    let again = [
+        "site[].route[].retry.",
+        "site[].route[].geo.",
+        "upstream.*.servers[].tls.",
+        "otlp.tls.",
+        "slow_log.",
+    ];
+    // These exclude `url`, and `path`.
+    let instead = [
+        "cache.*.redis.cluster",
+        "cache.*.redis.sentinels",
+        "cache.*.redis.master",
+        "access_log.address",
+        "access_log.syslog",
+        "access_log.facility",
+        "access_log.tag",
+    ];
     let missing: Vec<_> = (loaded.defaulted.iter())
-        .filter(|key| !again.iter().any(|table| key.starts_with(table)) && !instead.contains(key))
+        .filter(|key| {
+            !again.iter().any(|table| key.starts_with(table)) && !instead.contains(&key.as_str())
+        })
         .collect();
     assert_eq!(missing, Vec::<&String>::new());
 }
@@ -174,6 +190,7 @@ cache = "main"
 upstream = "app"
 [cache.main]
 [access_log]
+[slow_log]
 [otlp]
 endpoint = "https://collector.internal:4318"
 "#;

@@ -1,14 +1,14 @@
-//! `[access_log]`: one line a request.
+//! `[access_log]`, one line a request, and `[slow_log]`, one line a slow request.
 //!
-//! Owns: where the lines go, and which requests have one. May touch: [`crate::condition`]. Next:
-//! [`super::line_fields`] has what is in a line.
+//! Owns: which requests have a line. May touch: [`crate::condition`], [`crate::settings`]. Next:
+//! [`super::line_fields`] has what is in a line, [`super::log_sink`] where it goes.
 
-use super::{LineField, line_fields, table::Table, tree::TextValue};
-use crate::condition::Condition;
-use std::path::PathBuf;
-
-/// A line is up to some KiB.
-const LEAST_BUFFER: usize = 64 << 10;
+use super::{LineField, line_fields, log_sink, table::Table};
+use crate::{
+    condition::Condition,
+    settings::{LogField, LogSink},
+};
+use std::time::Duration;
 
 /// One line a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,26 +29,6 @@ pub struct AccessLog {
     pub always: Option<Condition>,
 }
 
-/// Where lines go, and how they wait.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LogSink {
-    /// `path`: `"stdout"` is `None`; relative paths are taken from the config file's directory.
-    pub path: Option<PathBuf>,
-    /// `buffer`: bytes that may wait for the writer, default 16 MiB.
-    pub buffer: usize,
-    /// `when_full`, default `drop`.
-    pub when_full: WhenFull,
-}
-
-/// `when_full`: what happens to a line when the buffer is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhenFull {
-    /// `drop`: it is lost, and counted.
-    Drop,
-    /// `wait`: the worker waits, and all its connections with it.
-    Wait,
-}
-
 /// `format` of the access log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessLogFormat {
@@ -58,34 +38,25 @@ pub enum AccessLogFormat {
     Combined,
 }
 
-/// A path where a file can be. [`super::system`] checks whether this user can write it.
-fn read_path(table: &Table<'_>, text: &TextValue) -> PathBuf {
-    let path = table.path_in(text);
-    let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
-    let shown = path.display();
-    if text.value.is_empty() {
-        return path;
-    }
-    if path.is_dir() {
-        let hint =
-            format!("write a file in it: `\"{}/access.log\"`", text.value.trim_end_matches('/'));
-        table.error(text.span.clone(), format!("`{shown}` is a directory"), Some(hint));
-    } else if let Some(directory) = directory.filter(|it| !it.is_dir()) {
-        let directory = directory.display();
-        let hint = format!("make it with `mkdir -p {directory}`, or write another path");
-        table.error(text.span.clone(), format!("there is no directory `{directory}`"), Some(hint));
-    }
-    path
-}
-
 impl AccessLog {
     /// Reads every `[access_log]`.
     pub(super) fn read_all(top: &Table<'_>) -> Vec<Self> {
         let tables = top.one_or_several("access_log").into_iter();
-        tables.map(|(place, table)| Self::read(&table, place)).collect()
+        let all = LogField::default_set;
+        let logs = tables.map(|(place, table)| Self::read(&table, place, all()));
+        logs.chain(top.optional_table("slow_log").map(|table| Self::read_slow(&table))).collect()
     }
 
-    fn read(table: &Table<'_>, place: String) -> Self {
+    /// Its lines have the phases of the time, too.
+    fn read_slow(table: &Table<'_>) -> Self {
+        let limit = table.duration("longer_than", Duration::from_secs(1));
+        let all = LogField::NAMED.iter().map(|(_, field)| *field);
+        let log = Self::read(table, "slow_log".into(), all);
+        let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+        Self { when: Some(Condition::slower_than(limit, log.when)), ..log }
+    }
+
+    fn read(table: &Table<'_>, place: String, fields: impl Iterator<Item = LogField>) -> Self {
         let formats = [("json", AccessLogFormat::Json), ("combined", AccessLogFormat::Combined)];
         let format = table.choice("format", AccessLogFormat::Json, &formats);
         if format == AccessLogFormat::Combined && table.has("fields") {
@@ -109,36 +80,12 @@ impl AccessLog {
         }
         Self {
             place,
-            sink: LogSink::read(table),
+            sink: log_sink::read(table),
             format,
-            fields: line_fields::read(table),
+            fields: line_fields::read(table, fields),
             when: table.condition("when"),
             sample,
             always: table.condition("always"),
         }
-    }
-}
-
-impl LogSink {
-    fn read(table: &Table<'_>) -> Self {
-        let path = table.text("path").filter(|text| text.value != "stdout");
-        Self {
-            path: path.map(|text| read_path(table, text)),
-            buffer: Self::read_buffer(table),
-            when_full: table.choice(
-                "when_full",
-                WhenFull::Drop,
-                &[("drop", WhenFull::Drop), ("wait", WhenFull::Wait)],
-            ),
-        }
-    }
-
-    fn read_buffer(table: &Table<'_>) -> usize {
-        let buffer = table.size("buffer", 16 << 20);
-        if buffer < LEAST_BUFFER {
-            let hint = Some("write at least `\"64KiB\"`".into());
-            table.error(table.value_span("buffer"), "`buffer` has no room for lines", hint);
-        }
-        buffer
     }
 }

@@ -6,7 +6,8 @@
 
 use super::{
     Config, HostPattern, ListenAddress, Upstream, cache_tiers, certificate, client_certificates,
-    document::ConfigText, geo, nearest::did_you_mean, shadow::shadowed_by, system, ticket_keys,
+    document::ConfigText, geo, log_sink, nearest::did_you_mean, shadow::shadowed_by, system,
+    ticket_keys,
 };
 use std::{
     collections::{BTreeSet, HashMap},
@@ -40,6 +41,7 @@ pub(super) fn check(document: &ConfigText<'_>, config: &Config, databases: &[&Pa
     upstream_names(document, config);
     cache_names(document, config);
     cache_tiers::check(document, config);
+    log_sink::check(document, config);
     shadows(document, config);
     // With a mistake, something may only seem to be unused.
     if document.errors() == 0 {

@@ -38,10 +38,10 @@ impl LineField {
     }
 }
 
-/// Reads `fields`, which may be absent.
-pub(super) fn read(table: &Table<'_>) -> Vec<LineField> {
+/// Reads `fields`; if it is absent, these.
+pub(super) fn read(table: &Table<'_>, default: impl Iterator<Item = LogField>) -> Vec<LineField> {
     let Some(values) = table.array("fields") else {
-        return LogField::default_set().map(LineField::Known).collect();
+        return default.map(LineField::Known).collect();
     };
     let mut fields: Vec<LineField> = Vec::new();
     for value in values {

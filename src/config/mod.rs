@@ -30,6 +30,7 @@ mod listen_address;
 mod listener;
 mod load;
 mod log;
+mod log_sink;
 mod names;
 mod nearest;
 mod not_yet;
@@ -54,7 +55,7 @@ mod tree;
 mod upstream;
 mod values;
 
-pub use access_log::{AccessLog, AccessLogFormat, LogSink, WhenFull};
+pub use access_log::{AccessLog, AccessLogFormat};
 pub use admin::Admin;
 pub use cache::Cache;
 pub use check::clash;
@@ -105,7 +106,7 @@ pub struct Config {
     pub caches: Vec<Cache>,
     /// In the order of the file.
     pub sites: Vec<Site>,
-    /// `[access_log]`, which may be there several times.
+    /// Every `[access_log]`, and `[slow_log]`.
     pub access_logs: Vec<AccessLog>,
     /// `None` when `[otlp]` is absent.
     pub otlp: Option<Otlp>,

@@ -1,9 +1,11 @@
 //! What the config wants and this machine or this user cannot do.
 //!
 //! Owns: warnings about it. They are not errors: the daemon may run on another machine, or as
-//! another user. May touch: the file system, and sockets that nobody can connect to.
+//! another user. May touch: [`crate::settings`], the file system, and sockets that nobody can
+//! connect to.
 
 use super::{Config, ListenAddress, document::ConfigText};
+use crate::settings::LogTarget;
 use rustix::{
     fs::{Access, access},
     io::Errno,
@@ -23,7 +25,7 @@ pub(super) fn check(document: &ConfigText<'_>, config: &Config) {
         address(document, "admin", wanted);
     }
     for wanted in &config.access_logs {
-        if let Some(path) = &wanted.sink.path {
+        if let LogTarget::File(path, _) = &wanted.sink.target {
             log(document, path, &wanted.place);
         }
     }

@@ -1,10 +1,10 @@
 //! The file that the access log is written to.
 //!
 //! Owns: the file, or stdout, and whether its last line has an end. May touch: nothing outside this
-//! room. Called by the writer of [`super::access_log`] only.
+//! room. Called by [`super::log_output`] and [`super::log_rotation`].
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{File, Metadata, OpenOptions, Permissions},
     io::{self, Write},
     os::fd::AsFd,
     path::Path,
@@ -25,15 +25,25 @@ pub struct LogFile<W = File> {
 }
 
 impl LogFile {
-    /// Opens `path`, or stdout.
-    pub fn open(path: Option<&Path>) -> io::Result<Self> {
-        let out = match path {
-            Some(path) => OpenOptions::new().create(true).append(true).open(path)?,
-            // `io::stdout` would keep a part of the bytes that it could not write, so it is not
-            // used.
-            None => File::from(io::stdout().as_fd().try_clone_to_owned()?),
-        };
-        Ok(Self::over(out))
+    /// Opens a file to append to it.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        OpenOptions::new().create(true).append(true).open(path).map(Self::over)
+    }
+
+    /// The daemon's standard output, or standard error. The library's own handles are not used: that
+    /// of stdout would keep a part of the bytes that it could not write.
+    pub fn standard(stream: impl AsFd) -> io::Result<Self> {
+        Ok(Self::over(File::from(stream.as_fd().try_clone_to_owned()?)))
+    }
+
+    /// What the system knows of the file.
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        self.out.metadata()
+    }
+
+    /// Sets who may read and write it.
+    pub fn set_permissions(&self, permissions: Permissions) -> io::Result<()> {
+        self.out.set_permissions(permissions)
     }
 }
 

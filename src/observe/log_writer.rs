@@ -1,20 +1,20 @@
 //! Writes the lines of access logs, on a thread of its own.
 //!
-//! Owns: the bounded buffers between workers and writer. May touch: nothing outside this room. A
-//! worker never waits for the writer: each worker has two buffers, and the writer holds at most one
+//! Owns: the bounded buffers between workers and writer. May touch: [`crate::settings`]. A worker
+//! never waits for the writer: each worker has two buffers, and the writer holds at most one
 //! of them. The writer takes a worker's lock only to exchange them. If the buffers are full, the
 //! line is dropped and counted, unless the config wants the worker to wait.
 
 use super::{
     access_line::{LineForm, WaitingLines},
     line_facts::LineFacts,
-    log_file::LogFile,
     log_losses::Losses,
+    log_output::LogOutput,
 };
+use crate::settings::LogSink;
 use prometheus::IntCounter;
 use std::{
     io,
-    path::{Path, PathBuf},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError,
         atomic::{
@@ -49,21 +49,8 @@ const HURRY: u8 = 1 << 1;
 const REOPEN: u8 = 1 << 2;
 const STOP: u8 = 1 << 3;
 
-const FULL: &str = "the disk, or who reads them, does not keep up; a larger `buffer` bridges more";
+const FULL: &str = "the disk, or who takes them, does not keep up; a larger `buffer` bridges more";
 const UNWRITTEN: &str = "the log can't be written";
-
-/// What a writer is started with.
-#[derive(Clone, Copy)]
-pub struct WriterOptions<'a> {
-    /// `None` is stdout.
-    pub path: Option<&'a Path>,
-    /// Threads that record.
-    pub workers: usize,
-    /// Bytes that may wait for the writer, of all workers.
-    pub limit: usize,
-    /// Whether a full buffer makes its worker wait, instead of dropping the line.
-    pub waits: bool,
-}
 
 /// An open file with its writer. Dropping it lets the writer write what is left and end.
 pub struct LogWriter {
@@ -74,7 +61,6 @@ pub struct LogWriter {
 }
 
 struct SharedBuffers {
-    path: Option<PathBuf>,
     /// One place per worker, so that workers never wait for each other.
     places: Box<[BufferPair]>,
     limit: usize,
@@ -115,16 +101,14 @@ impl BufferPair {
 }
 
 impl LogWriter {
-    /// Opens the file, or stdout, and starts the writer.
-    pub fn start(options: WriterOptions<'_>, dropped: IntCounter) -> io::Result<Self> {
-        let WriterOptions { path, workers, limit, waits } = options;
-        let file = LogFile::open(path)?;
+    /// Opens the sink and starts the writer, for so many threads that record.
+    pub fn start(sink: &LogSink, workers: usize, dropped: IntCounter) -> io::Result<Self> {
+        let output = LogOutput::open(&sink.target)?;
         let shared = Arc::new(SharedBuffers {
-            path: path.map(Path::to_owned),
             places: (0..workers.max(1)).map(|_| BufferPair::default()).collect(),
-            limit,
+            limit: sink.buffer,
             used: AtomicUsize::new(0),
-            waits,
+            waits: sink.waits,
             losses: Losses::new(dropped),
             told: AtomicU8::new(0),
             ended: AtomicBool::new(false),
@@ -134,7 +118,7 @@ impl LogWriter {
         let (held, writing) = mpsc::channel();
         let thread = thread::Builder::new().name("access-log".into()).spawn(move || {
             let _ended = Ended(&writer.ended);
-            writer.write(file);
+            writer.write(output);
             drop(held);
         })?;
         let writer = thread.thread().clone();
@@ -234,17 +218,18 @@ impl SharedBuffers {
         let _ = self.room.1.wait_timeout(lock(&self.room.0), LOOK);
     }
 
-    fn write(&self, mut file: LogFile) {
+    fn write(&self, mut output: LogOutput) {
         let mut spare = Vec::new();
         loop {
             let told = self.wait();
+            let ends = || (told | self.told.load(Acquire)) & STOP != 0;
             for buffer in self.places.iter().flat_map(|place| &place.0) {
                 let granted = {
                     let mut buffer = lock(buffer);
                     std::mem::swap(&mut buffer.lines.bytes, &mut spare);
                     std::mem::take(&mut buffer.granted)
                 };
-                self.losses.add(file.write(&spare), UNWRITTEN);
+                self.losses.add(output.write(&spare, &ends), UNWRITTEN);
                 spare.clear();
                 spare.shrink_to(KEPT);
                 if granted > 0 {
@@ -253,7 +238,7 @@ impl SharedBuffers {
                 }
             }
             if told & REOPEN != 0 {
-                self.reopen(&mut file);
+                output.reopen();
             }
             if told & STOP != 0 {
                 return;
@@ -278,17 +263,6 @@ impl SharedBuffers {
             told |= self.told.swap(0, AcqRel);
         }
         told
-    }
-
-    fn reopen(&self, file: &mut LogFile) {
-        let Some(path) = &self.path else { return };
-        match LogFile::open(Some(path)) {
-            Ok(opened) => *file = opened,
-            Err(error) => {
-                let path = path.display();
-                tracing::error!(%path, %error, "the access log can't be reopened; lines still go to the old file");
-            }
-        }
     }
 }
 

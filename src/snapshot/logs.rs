@@ -6,14 +6,14 @@
 
 use super::{Snapshot, live::Resources};
 use crate::{
-    config::{self, Config, LogSink},
+    config::{self, Config},
     observe::{
         access_line::LineForm,
         access_log::{AccessLog, AccessLogs, LineChoice},
         json_line::{self, ChosenField},
-        log_writer::{LogWriter, WriterOptions},
+        log_writer::LogWriter,
     },
-    settings::LogField,
+    settings::{LogField, LogSink, LogTarget},
 };
 use std::{fmt, io, path::PathBuf, sync::Arc};
 
@@ -23,6 +23,16 @@ pub struct LogError {
     table: String,
     path: PathBuf,
     error: io::Error,
+}
+
+impl LogError {
+    fn new(wanted: &config::AccessLog, error: io::Error) -> Self {
+        let path = match &wanted.sink.target {
+            LogTarget::File(path, _) => path.clone(),
+            _ => PathBuf::new(),
+        };
+        Self { table: wanted.place.clone(), path, error }
+    }
 }
 
 impl fmt::Display for LogError {
@@ -53,13 +63,12 @@ pub fn open(
     let mut logs = Vec::with_capacity(config.access_logs.len());
     for wanted in &config.access_logs {
         let known = open.iter().find(|(sink, _)| **sink == wanted.sink);
-        let writer = match known {
-            Some((_, writer)) => Arc::clone(writer),
-            None => start(&wanted.sink, resources).map_err(|error| LogError {
-                table: wanted.place.clone(),
-                path: wanted.sink.path.clone().unwrap_or_default(),
-                error,
-            })?,
+        let writer = if let Some((_, writer)) = known {
+            Arc::clone(writer)
+        } else {
+            let dropped = resources.metrics.access_log_dropped.clone();
+            let writer = LogWriter::start(&wanted.sink, resources.workers, dropped);
+            Arc::new(writer.map_err(|error| LogError::new(wanted, error))?)
         };
         open.push((&wanted.sink, Arc::clone(&writer)));
         let choice = LineChoice {
@@ -70,16 +79,6 @@ pub fn open(
         logs.push(AccessLog { form: form(wanted), choice, writer });
     }
     Ok(AccessLogs::new(logs))
-}
-
-fn start(sink: &LogSink, resources: &Resources) -> io::Result<Arc<LogWriter>> {
-    let options = WriterOptions {
-        path: sink.path.as_deref(),
-        workers: resources.workers,
-        limit: sink.buffer,
-        waits: sink.when_full == config::WhenFull::Wait,
-    };
-    LogWriter::start(options, resources.metrics.access_log_dropped.clone()).map(Arc::new)
 }
 
 fn form(wanted: &config::AccessLog) -> LineForm {

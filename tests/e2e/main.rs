@@ -51,6 +51,7 @@ mod http2_tunnels;
 mod ipv6;
 mod limits;
 mod log_lines;
+mod log_outputs;
 mod logs;
 mod memory;
 mod pools;
