@@ -31,6 +31,7 @@ use crate::{
         Live,
         build::build,
         live::{Phase, Resources},
+        reload_history::{PastChange, PastReload, changes},
     },
     task,
 };
@@ -133,6 +134,7 @@ impl Control {
         }
         control.live.metrics.generation.set(1);
         control.live.metrics.reload_successful.set(1);
+        control.live.reloads.add(PastReload::new("start", Ok(1), Vec::new()));
         Ok(control)
     }
 
@@ -250,10 +252,12 @@ impl Control {
     ) {
         let Some(Reloading { asked, preparing }) = self.reloading.take() else { return };
         self.stuck = preparing.stuck();
+        let before = Arc::clone(&self.live.load().config);
         let outcome = match prepared {
             Ok(prepared) => self.adopt(prepared).await,
             Err(error) => Err(error),
         };
+        let outcome = outcome.map(|it| (it, changes(&before, &self.live.load().config)));
         self.tell_of_reload(asked, seen, outcome);
         if std::mem::take(&mut self.again) {
             self.begin_reload(Trigger::by("SIGHUP"));
@@ -264,7 +268,7 @@ impl Control {
         &mut self,
         Trigger { unchanged, cause, reply }: Trigger,
         seen: Option<Seen>,
-        outcome: Result<u64, StartError>,
+        outcome: Result<(u64, Vec<PastChange>), StartError>,
     ) {
         if !unchanged {
             let config = Arc::clone(&self.live.load().config);
@@ -277,7 +281,7 @@ impl Control {
             Err(StartError::System(error)) if cause == CHANGED && is_ours(error) => {
                 tracing::warn!(%error, "a file has changed, but can't be loaded now; another try follows");
             }
-            Ok(generation) => {
+            Ok((generation, _)) => {
                 metrics.reloads.with_label_values(&["success"]).inc();
                 metrics.generation.set(*generation as i64);
                 metrics.reload_successful.set(1);
@@ -293,9 +297,14 @@ impl Control {
                 );
             }
         }
+        let (outcome, changes) = match outcome {
+            Ok((generation, changes)) => (Ok(generation), changes),
+            Err(error) => (Err(error.to_json()), Vec::new()),
+        };
+        self.live.reloads.add(PastReload::new(cause, outcome.clone(), changes));
         if let Some(reply) = reply {
             // The side that asked may be gone.
-            let _ = reply.send(outcome.map_err(|it| it.to_json()));
+            let _ = reply.send(outcome);
         }
     }
 

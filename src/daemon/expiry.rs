@@ -53,7 +53,9 @@ mod tests {
 
     #[test]
     fn two_weeks_before_the_end_it_is_told() {
-        let told = |ends| words(&Lifetime { file: "a.pem".into(), begins: 0, ends }, 1_000_000_000);
+        let told = |ends| {
+            words(&Lifetime { file: "a.pem".into(), names: vec![], begins: 0, ends }, 1_000_000_000)
+        };
         assert_eq!(told(1_000_000_000 + SOON), None);
         assert_eq!(told(i64::MAX), None);
         let soon = told(1_000_000_000 + 2 * DAY + 5);

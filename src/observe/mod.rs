@@ -31,6 +31,7 @@ pub mod outcome;
 pub mod phase_times;
 pub mod process;
 pub mod rarely;
+pub mod recent_failures;
 pub mod request_metrics;
 pub mod span_queue;
 pub mod trace_terms;

@@ -137,7 +137,8 @@ impl Drop for Record {
             let ended = (ended, took);
             spans::tell(&EndedRequest { terms, facts, route, worker, status, ended, received });
         }
-        if snapshot.access_logs.is_empty() {
+        let failed = facts.reason.is_some() || status.is_server_error();
+        if snapshot.access_logs.is_empty() && !failed {
             return;
         }
         let (upstream, server) = facts.names(route);
@@ -159,6 +160,9 @@ impl Drop for Record {
             reason: facts.reason.or_else(|| left_out(facts, route)),
             detail: facts.detail.as_deref(),
         };
+        if failed {
+            proxy.live.failures.note(&line);
+        }
         snapshot.access_logs.record(proxy.worker, &line);
     }
 }

@@ -4,10 +4,10 @@
 //! [`crate::clock`], [`crate::observe`], [`crate::tls`]. A request loads it once; only the control
 //! thread stores.
 
-use super::{Snapshot, seats::Seats};
+use super::{Snapshot, reload_history::ReloadHistory, seats::Seats};
 use crate::{
     clock::Clock,
-    observe::{metrics::Metrics, span_queue::SpanQueue},
+    observe::{metrics::Metrics, recent_failures::RecentFailures, span_queue::SpanQueue},
     tls::to_server::SystemRoots,
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -43,6 +43,10 @@ pub struct Live {
     pub seats: Arc<Seats>,
     /// Spans that wait for the collector.
     pub spans: Arc<SpanQueue>,
+    /// The last requests that failed.
+    pub failures: RecentFailures,
+    /// The last reloads.
+    pub reloads: ReloadHistory,
     started: Instant,
     phase: AtomicU8,
 }
@@ -58,6 +62,8 @@ impl Live {
             clock: resources.clock,
             seats,
             spans: Arc::clone(&resources.spans),
+            failures: RecentFailures::default(),
+            reloads: ReloadHistory::default(),
             started: Instant::now(),
             phase: AtomicU8::new(Phase::Starting as u8),
         })

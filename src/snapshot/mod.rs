@@ -12,6 +12,7 @@ mod listening;
 pub mod live;
 pub mod logs;
 mod reaches;
+pub mod reload_history;
 mod routes;
 pub mod seats;
 mod telemetry;

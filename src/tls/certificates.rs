@@ -64,6 +64,8 @@ struct Stapled {
 pub struct Lifetime {
     /// Its file.
     pub file: PathBuf,
+    /// The names that it is for.
+    pub names: Vec<String>,
     /// The first second.
     pub begins: i64,
     /// The last one.
@@ -89,7 +91,7 @@ impl Certificates {
         let (begins, ends) = validity.map_or((i64::MIN, i64::MAX), |it| {
             (it.not_before.timestamp(), it.not_after.timestamp())
         });
-        let lifetime = Lifetime { file: pair.chain.to_owned(), begins, ends };
+        let lifetime = Lifetime { file: pair.chain.to_owned(), names: names.clone(), begins, ends };
         let staple = leaf.as_ref().zip(pair.staple);
         let stapled = staple.and_then(|((_, leaf), file)| stapled(&key, leaf, file));
         let key = Arc::new(key);
