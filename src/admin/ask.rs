@@ -5,6 +5,7 @@
 use super::{
     Reload,
     answer::{AdminAnswer, document},
+    listening::Listeners,
 };
 use crate::snapshot::Live;
 use bytes::Bytes;
@@ -60,6 +61,8 @@ pub(super) struct Ask {
     pub live: Arc<Live>,
     /// Where a reload is asked for.
     pub reloads: mpsc::Sender<Reload>,
+    /// Who listens to `/events`.
+    pub listeners: Arc<Listeners>,
     /// Who asks.
     pub caller: Caller,
     /// Method, path, query and fields.

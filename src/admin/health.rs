@@ -18,6 +18,12 @@ use serde_json::{Map, Value, json};
 /// three days; 503 when requests
 /// can't be served.
 pub(super) fn health(Ask { live, .. }: &Ask) -> AdminAnswer {
+    let (status, body) = now(live);
+    document(status, &body)
+}
+
+/// The status and the body of the answer.
+pub(super) fn now(live: &Live) -> (StatusCode, Value) {
     let (snapshot, now) = (live.load(), live.clock.now());
     let mut degraded = false;
     let mut checks = Map::new();
@@ -75,7 +81,7 @@ pub(super) fn health(Ask { live, .. }: &Ask) -> AdminAnswer {
         "checks": checks,
     });
     let status = if serving { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    document(status, &body)
+    (status, body)
 }
 
 /// What is sent to a collector.

@@ -9,10 +9,18 @@ mod ask;
 mod cache;
 mod cache_tiers;
 mod certificates;
+mod dashboard;
+mod events;
 mod health;
+mod listening;
+mod past;
+mod patient;
 mod process;
 mod resources;
+mod rows;
 mod servers;
+mod states;
+mod topology;
 mod upstreams;
 
 pub use process::gather;
@@ -25,6 +33,8 @@ use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use listening::{EndsEvents, Listeners};
+use patient::Patient;
 use serde_json::Value;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::{
@@ -58,14 +68,19 @@ pub enum Acceptor {
 
 /// Answers on `socket` until dropped.
 pub async fn serve(socket: Acceptor, live: Arc<Live>, reloads: mpsc::Sender<Reload>) {
+    let ends = EndsEvents(Arc::new(Listeners::new(events::look)));
     loop {
-        let (live, reloads) = (Arc::clone(&live), reloads.clone());
+        let shared = Shared {
+            live: Arc::clone(&live),
+            reloads: reloads.clone(),
+            listeners: Arc::clone(&ends.0),
+        };
         let accepted = match &socket {
             Acceptor::Tcp(socket) => socket.accept().await.map(|(stream, _)| {
-                task::spawn(converse(stream, live, reloads));
+                task::spawn(converse(stream, shared));
             }),
             Acceptor::Unix(socket) => socket.accept().await.map(|(stream, _)| {
-                task::spawn(converse(stream, live, reloads));
+                task::spawn(converse(stream, shared));
             }),
         };
         if let Err(error) = accepted {
@@ -75,24 +90,23 @@ pub async fn serve(socket: Acceptor, live: Arc<Live>, reloads: mpsc::Sender<Relo
     }
 }
 
-async fn converse(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
+/// What all connections of an admin address have.
+struct Shared {
     live: Arc<Live>,
     reloads: mpsc::Sender<Reload>,
-) {
-    let service = service_fn(|request| answer(request, &live, &reloads));
+    listeners: Arc<Listeners>,
+}
+
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Shared) {
+    let service = service_fn(|request| answer(request, &shared));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
-    if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
+    if let Err(error) = http.serve_connection(TokioIo::new(Patient::new(stream)), service).await {
         tracing::debug!(%error, "an admin connection ended with an error");
     }
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    live: &Arc<Live>,
-    reloads: &mpsc::Sender<Reload>,
-) -> Result<AdminAnswer, Infallible> {
+async fn answer(request: Request<Incoming>, shared: &Shared) -> Result<AdminAnswer, Infallible> {
     let path = request.uri().path();
     let Some(resource) = resources::find(request.method(), path) else {
         return Ok(resources::none(path));
@@ -114,6 +128,13 @@ async fn answer(
     } else {
         Bytes::new()
     };
-    let ask = Ask { live: Arc::clone(live), reloads: reloads.clone(), caller, head, body };
+    let ask = Ask {
+        live: Arc::clone(&shared.live),
+        reloads: shared.reloads.clone(),
+        listeners: Arc::clone(&shared.listeners),
+        caller,
+        head,
+        body,
+    };
     Ok(resource.handler.answer(&ask).await)
 }

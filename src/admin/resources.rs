@@ -10,7 +10,7 @@ use super::{
         Handler::{self, Later, Now},
         Role,
     },
-    cache, health, process, servers, upstreams,
+    cache, dashboard, events, health, past, process, servers, topology, upstreams,
 };
 use http::{HeaderValue, Method, StatusCode, header};
 use std::fmt::Write;
@@ -38,7 +38,7 @@ const fn post(path: &'static str, handler: Handler, says: &'static str) -> Resou
 }
 
 /// Every resource, as the contents have them.
-static RESOURCES: [Resource; 13] = [
+static RESOURCES: &[Resource] = &[
     get("/metrics", Role::Read, Now(process::metrics), "Prometheus"),
     get("/health", Role::Read, Now(health::health), "what is well and what is not"),
     get("/ready", Role::Probe, Now(process::ready), "whether to send requests here"),
@@ -55,8 +55,31 @@ static RESOURCES: [Resource; 13] = [
     post("/reload", Later(|ask| Box::pin(process::reload(ask))), "load the config again"),
     get("/whoami", Role::Probe, Now(process::whoami), "what you may do here"),
     get("/help", Role::Probe, Now(help), "this list"),
-    get("/", Role::Probe, Now(help), ""),
+    get(
+        "/topology",
+        Role::Read,
+        Now(topology::topology),
+        "listeners, sites, routes, upstreams, servers",
+    ),
+    get("/events", Role::Read, Now(events::events), "what the dashboard shows, once a second"),
+    get("/errors", Role::Read, Now(past::errors), "the last requests that failed"),
+    get("/reloads", Role::Read, Now(past::reloads), "the last reloads, and what they changed"),
+    get("/", Role::Probe, Now(root), "the dashboard, for browsers"),
+    page("/dashboard/style.css"),
+    page("/dashboard/icon.svg"),
+    page("/dashboard/app.js"),
+    page("/dashboard/feed.js"),
+    page("/dashboard/model.js"),
+    page("/dashboard/draw.js"),
+    page("/dashboard/overview.js"),
+    page("/dashboard/views.js"),
+    page("/dashboard/actions.js"),
 ];
+
+/// A file of the dashboard. They hold no figures, so everybody may have them.
+const fn page(path: &'static str) -> Resource {
+    get(path, Role::Probe, Now(dashboard::file), "")
+}
 
 /// The line in the table that takes a request.
 pub(super) fn find(method: &Method, path: &str) -> Option<&'static Resource> {
@@ -78,6 +101,16 @@ pub(super) fn none(path: &str) -> AdminAnswer {
         refused.headers_mut().insert(header::ALLOW, allowed);
     }
     refused
+}
+
+/// The dashboard for browsers, the table for others.
+fn root(ask: &Ask) -> AdminAnswer {
+    let takes = ask.head.headers.get_all(header::ACCEPT).iter();
+    let mut takes = takes.filter_map(|it| it.to_str().ok());
+    let is_browser = takes.any(|it| it.contains("text/html"));
+    let mut answer = if is_browser { dashboard::file(ask) } else { help(ask) };
+    answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+    answer
 }
 
 fn help(_: &Ask) -> AdminAnswer {

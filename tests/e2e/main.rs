@@ -30,6 +30,7 @@ mod caching_writes;
 mod check;
 mod churn;
 mod compression;
+mod dashboard;
 mod differential_requests;
 mod differential_responses;
 mod error_pages;
