@@ -55,6 +55,8 @@ mod log_lines;
 mod log_outputs;
 mod logs;
 mod memory;
+mod otlp;
+mod otlp_spans;
 mod pools;
 mod proxy_protocol;
 mod purge;

@@ -8,6 +8,7 @@ pub mod behaviour;
 pub mod certs;
 pub mod chance;
 pub mod client;
+pub mod collector;
 pub mod config;
 pub mod daemon;
 pub mod frames;
