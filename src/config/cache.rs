@@ -1,6 +1,6 @@
 //! `[cache.NAME]` and `cache` of a route: what is stored of servers' responses, and for how long.
 
-use super::{table::Table, tree::ValueKind};
+use super::{Place, table::Table, tree::ValueKind};
 use crate::settings::{AfterWrite, CookieKey, DiskSettings, QueryKey, RedisSettings, RouteCache};
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Cache {
     /// The NAME in `[cache.NAME]`.
     pub name: String,
+    /// Where it stands.
+    pub place: Place,
     /// `memory` for responses, with all that is kept beside them, default 256 MiB.
     pub memory: u64,
     /// `max_object`: larger responses are not stored, default 8 MiB.
@@ -24,6 +26,7 @@ impl Cache {
     pub(super) fn read(name: String, table: &Table<'_>) -> Self {
         let cache = Self {
             name,
+            place: table.place(),
             memory: table.size("memory", 256 << 20),
             max_object: table.size("max_object", 8 << 20),
             redis: RedisSettings::read(table),

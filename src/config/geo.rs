@@ -1,7 +1,7 @@
 //! `geo = { … }` of a site or a route: for which countries it is.
 
 use super::{
-    Action, Config, HeaderEdits, Route, document::ConfigText, table::Table, tree::ValueKind,
+    Action, Config, HeaderEdits, Place, Route, document::ConfigText, table::Table, tree::ValueKind,
 };
 use crate::{
     country::{CountryCode, CountryDatabase, CountryRule, DatabaseFault},
@@ -16,6 +16,8 @@ use std::{
 /// `geo`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Geo {
+    /// Where it stands.
+    pub place: Place,
     /// `database`: a MaxMind database of countries or cities.
     pub database: PathBuf,
     /// `allow`, `deny` and `unknown`: without the first two all known countries pass. `unknown` is
@@ -41,7 +43,12 @@ impl Geo {
         let named_pass = !allow.is_empty();
         let unknown = table.choice("unknown", !named_pass, &[("allow", true), ("deny", false)]);
         let named = if named_pass { allow } else { deny };
-        Some(Self { database, rule: CountryRule { named, named_pass, unknown_pass: unknown } })
+        let place = table.place();
+        Some(Self {
+            place,
+            database,
+            rule: CountryRule { named, named_pass, unknown_pass: unknown },
+        })
     }
 }
 

@@ -69,6 +69,7 @@ impl HeaderEdits {
         let names = table.texts("remove").unwrap_or_default();
         let remove = names.iter().filter_map(|text| name(table, &text.value, text.span.clone()));
         Self {
+            place: table.place(),
             set: read_fields(&table.table("set")),
             add: read_fields(&table.table("add")),
             remove: remove.collect(),

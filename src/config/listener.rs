@@ -1,7 +1,7 @@
 //! `[listener.NAME]`: a socket that we accept on, its TLS, timeouts and limits.
 
 use super::{
-    ProxyProtocol,
+    Place, ProxyProtocol,
     listen_address::{ListenAddress, NOWHERE, listen_address, socket_mode},
     table::Table,
 };
@@ -12,6 +12,8 @@ use std::{path::PathBuf, time::Duration};
 pub struct Listener {
     /// The NAME in `[listener.NAME]`.
     pub name: String,
+    /// Where it stands.
+    pub place: Place,
     /// Where to listen.
     pub address: ListenAddress,
     /// `mode`: who may connect to a Unix socket, default 0666: any user, as with TCP.
@@ -112,6 +114,7 @@ impl Listener {
         let address = address.map_or(NOWHERE, |text| listen_address(table, text));
         Self {
             name,
+            place: table.place(),
             mode: socket_mode(table, &address, 0o666),
             defer_accept: table.boolean("defer_accept", true),
             proxy_protocol: table

@@ -102,6 +102,7 @@ fn read(top: &Table<'_>) -> Config {
         shutdown_timeout: top.duration("shutdown_timeout", Duration::from_secs(30)),
         drain_delay: top.duration("drain_delay", Duration::ZERO),
         trusted_proxies: address_set(top, "trusted_proxies"),
+        trusted_place: top.place_of("trusted_proxies"),
         trusted_fields: TrustedFields::read(top),
         listeners,
         upstreams,

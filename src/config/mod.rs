@@ -37,6 +37,7 @@ mod not_yet;
 mod otlp;
 mod otlp_attributes;
 mod otlp_endpoint;
+mod place;
 mod private_key;
 mod proxy_protocol;
 mod retry;
@@ -75,6 +76,7 @@ pub use log::{Log, LogFormat};
 pub use nearest::did_you_mean;
 pub use otlp::{Otlp, OtlpCompression, SampleAlways};
 pub use otlp_endpoint::OtlpEndpoint;
+pub use place::Place;
 pub use proxy_protocol::ProxyProtocol;
 pub use route::{Action, HeaderEdits, PathPattern, Redirect, Respond, Route};
 pub use server::Server;
@@ -96,6 +98,8 @@ pub struct Config {
     pub drain_delay: Duration,
     /// Who may speak for a client with `X-Forwarded-*`.
     pub trusted_proxies: AddressSet,
+    /// Where `trusted_proxies` is.
+    pub trusted_place: Place,
     /// Which fields they write.
     pub trusted_fields: TrustedFields,
     /// In the order of the file.

@@ -1,7 +1,7 @@
 //! `[[site.route]]`: match → action.
 
 use super::{
-    ErrorPages, Files, ForwardedFields, Geo, Upstream,
+    ErrorPages, Files, ForwardedFields, Geo, Place, Upstream,
     header_edits::check_sendable,
     names::{method, path_pattern},
     site::TakenNames,
@@ -21,6 +21,8 @@ pub struct Route {
     /// `name`, default `SITE:PATH` (`SITE:PATH:METHODS` joined with `,` where methods are named);
     /// made unique with `-2` and so on.
     pub name: String,
+    /// Where it stands.
+    pub place: Place,
     /// `path`, default `/*`.
     pub path: PathPattern,
     /// `methods`; empty = all.
@@ -122,6 +124,8 @@ pub struct Respond {
 /// `request_headers` or `response_headers`: removed first, then set, then added.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HeaderEdits {
+    /// Where it stands.
+    pub place: Place,
     /// `set`: replaces every value.
     pub set: Vec<(HeaderName, Template)>,
     /// `add`: beside those that are there.
@@ -179,6 +183,7 @@ impl Route {
         let base = base.map(|upstream| upstream.retry.clone()).unwrap_or_default();
         Self {
             name,
+            place: table.place(),
             methods,
             strip_prefix: read_strip_prefix(table, written),
             rewrite: read_rewrite(table),

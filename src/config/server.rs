@@ -1,7 +1,7 @@
 //! `servers = [{ … }]` of an upstream: one address and its limits.
 
 use super::{
-    ServerTls, server_address::ServerAddress, server_tls::is_verifiable, table::Table,
+    Place, ServerTls, server_address::ServerAddress, server_tls::is_verifiable, table::Table,
     tree::TextValue,
 };
 use crate::settings::ServerTerms;
@@ -13,6 +13,8 @@ pub struct Server {
     /// `address`: `"host:port"`, `"1.2.3.4:80"`, `"[::1]:80"` or `"unix:app.sock"`, syntactically
     /// valid. Of `"https://host"` it is `"host:443"`.
     pub address: String,
+    /// Where it stands.
+    pub place: Place,
     /// The path of a Unix socket; relative paths are taken from the config file's directory and
     /// stored joined.
     pub socket: Option<PathBuf>,
@@ -29,7 +31,13 @@ impl Server {
         let address = table.required_text("address", "\"127.0.0.1:3001\"");
         let place = address.map(|text| ServerAddress::read(table, text)).unwrap_or_default();
         let tls = read_tls(table, (&place, address), upstream_tls);
-        Self { address: place.text, socket: place.socket, tls, terms: read_terms(table) }
+        Self {
+            address: place.text,
+            place: table.place(),
+            socket: place.socket,
+            tls,
+            terms: read_terms(table),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `[[site]]`: a virtual host, its hosts, listeners and routes.
 
-use super::{ErrorPages, Geo, Route, Upstream, names::host_pattern, table::Table};
+use super::{ErrorPages, Geo, Place, Route, Upstream, names::host_pattern, table::Table};
 use std::collections::HashMap;
 
 /// A virtual host.
@@ -8,6 +8,8 @@ use std::collections::HashMap;
 pub struct Site {
     /// `name`, default the first host, or `default`, made unique with `-2` and so on.
     pub name: String,
+    /// Where it stands.
+    pub place: Place,
     /// `hosts`; empty makes this the default site of its listeners.
     pub hosts: Vec<HostPattern>,
     /// `listeners`, by name; absent in the file = all of them, filled in here.
@@ -72,7 +74,8 @@ impl Site {
             chosen
         });
         let listeners = chosen.unwrap_or_else(|| listeners.to_vec());
-        Self { name, hosts, listeners, geo, error_pages: pages, routes }
+        let place = table.place();
+        Self { name, place, hosts, listeners, geo, error_pages: pages, routes }
     }
 
     /// The hosts, and the first as it was written.

@@ -6,6 +6,7 @@
 //! files of the tables use both.
 
 use super::{
+    Place,
     document::{ConfigText, Stray},
     shape::Shape,
     tree::{KeyAndValue, Span, TextValue, Value, ValueKind},
@@ -74,6 +75,20 @@ impl<'d> Table<'d> {
     pub(super) fn value_span(&self, key: &str) -> Span {
         let entry = self.entries.iter().find(|entry| entry.key == key);
         entry.map_or_else(|| self.span.clone(), |entry| entry.value.span.clone())
+    }
+
+    /// Where the table stands.
+    pub(super) fn place(&self) -> Place {
+        Place { line: self.line(&self.span) as u32 }
+    }
+
+    /// Where a key stands, if it is written.
+    pub(super) fn place_of(&self, key: &str) -> Place {
+        if self.has(key) {
+            Place { line: self.line(&self.key_span(key)) as u32 }
+        } else {
+            Place::default()
+        }
     }
 
     /// Every entry, for tables whose keys are the user's own.

@@ -1,6 +1,6 @@
 //! `[upstream.NAME]`: a group of servers and how a request chooses among them.
 
-use super::{Server, ServerTls, listener::head_size, nearest::did_you_mean, table::Table};
+use super::{Place, Server, ServerTls, listener::head_size, nearest::did_you_mean, table::Table};
 use crate::{
     settings::{HealthCheck, Retry},
     template::Template,
@@ -12,6 +12,8 @@ use std::time::Duration;
 pub struct Upstream {
     /// The NAME in `[upstream.NAME]`.
     pub name: String,
+    /// Where it stands.
+    pub place: Place,
     /// `strategy`, default `round_robin`.
     pub strategy: Strategy,
     /// `protocol`, default `auto` with TLS and `http1` without.
@@ -136,6 +138,7 @@ impl Upstream {
         let all_down = [("fail_open", WhenAllDown::FailOpen), ("error", WhenAllDown::Error)];
         Self {
             name,
+            place: table.place(),
             strategy: Strategy::read(table),
             protocol,
             proxy_protocol: table.choice(

@@ -225,7 +225,7 @@ fn path(wanted: &config::PathPattern) -> PathMatcher {
 
 fn filters(wanted: &config::Route, databases: &Databases) -> Chain {
     let mut filters: Vec<Box<dyn Filter>> = Vec::new();
-    if let Some(config::Geo { database, rule }) = &wanted.geo
+    if let Some(config::Geo { database, rule, .. }) = &wanted.geo
         && let Some(database) = databases.iter().find(|it| it.path() == database)
     {
         let (database, rule) = (Arc::clone(database), rule.clone());

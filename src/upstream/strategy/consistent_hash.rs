@@ -3,7 +3,7 @@
 //!
 //! Owns: the ring. May touch: nothing outside this room. Falls back on `round_robin`.
 
-use super::{Candidates, Share, Strategy, round_robin::RoundRobin};
+use super::{Candidates, Foreseen, Share, Strategy, round_robin::RoundRobin};
 use crc32fast::Hasher;
 
 const POINTS_PER_WEIGHT: u64 = 160;
@@ -47,14 +47,38 @@ impl ConsistentHash {
 
 impl Strategy for ConsistentHash {
     fn pick(&self, candidates: &Candidates<'_>, key: u64) -> Option<usize> {
-        if key == NO_KEY || self.points.is_empty() {
-            return self.turns.pick(candidates, key);
-        }
-        let start = self.points.partition_point(|point| u64::from(*point) < key);
-        (0..=STEPS)
-            .map(|step| self.servers[(start + step) % self.servers.len()] as usize)
+        self.owners(key)
             .find(|i| candidates.is_eligible(*i))
             .or_else(|| self.turns.pick(candidates, key))
+    }
+
+    fn peek(&self, candidates: &Candidates<'_>, key: u64) -> Option<Foreseen> {
+        match self.owners(key).enumerate().find(|(_, i)| candidates.is_eligible(*i)) {
+            Some((0, i)) => Some(Foreseen::one(i, "the key's place on the ring is its own")),
+            Some((steps, i)) => {
+                let why = format!(
+                    "the key's place on the ring is its own, after {steps} that cannot be used"
+                );
+                Some(Foreseen::one(i, why))
+            }
+            None if key == NO_KEY => {
+                let foreseen = self.turns.peek(candidates, key)?;
+                Some(Foreseen {
+                    why: format!("the key is empty, and {}", foreseen.why),
+                    ..foreseen
+                })
+            }
+            None => self.turns.peek(candidates, key),
+        }
+    }
+}
+
+impl ConsistentHash {
+    /// The servers whose points follow a key's place on the ring; none without a key.
+    fn owners(&self, key: u64) -> impl Iterator<Item = usize> {
+        let start = self.points.partition_point(|point| u64::from(*point) < key);
+        let steps = if key == NO_KEY || self.points.is_empty() { 0 } else { STEPS + 1 };
+        (start..start + steps).map(|at| self.servers[at % self.servers.len()] as usize)
     }
 }
 

@@ -6,7 +6,7 @@
 //! used, it hashes the address again, starting from that `h`. For a whole address this is one step,
 //! `h = (h · 113^n + c) mod 6271`, so a key needs only these two numbers.
 
-use super::{Candidates, Share, Strategy, round_robin::RoundRobin, share::NumberLine};
+use super::{Candidates, Foreseen, Share, Strategy, round_robin::RoundRobin, share::NumberLine};
 use crate::cidr::PeerAddress;
 use std::net::IpAddr;
 
@@ -52,15 +52,31 @@ impl IpHash {
 
 impl Strategy for IpHash {
     fn pick(&self, candidates: &Candidates<'_>, key: u64) -> Option<usize> {
-        let total = self.line.total();
-        if total == 0 {
-            return None;
-        }
-        positions(key)
-            .take(1 + REHASHES)
-            .map(|hash| self.line.at(hash % total))
+        self.places(key)
             .find(|i| candidates.is_eligible(*i))
             .or_else(|| self.turns.pick(candidates, key))
+    }
+
+    fn peek(&self, candidates: &Candidates<'_>, key: u64) -> Option<Foreseen> {
+        match self.places(key).enumerate().find(|(_, i)| candidates.is_eligible(*i)) {
+            Some((0, i)) => Some(Foreseen::one(i, "the client's address leads to it")),
+            Some((times, i)) => {
+                let why = format!(
+                    "the client's address leads to it, after {times} places that cannot be used"
+                );
+                Some(Foreseen::one(i, why))
+            }
+            None => self.turns.peek(candidates, key),
+        }
+    }
+}
+
+impl IpHash {
+    /// The servers that an address leads to, one after the other.
+    fn places(&self, key: u64) -> impl Iterator<Item = usize> {
+        let total = self.line.total();
+        let places = if total == 0 { 0 } else { 1 + REHASHES };
+        positions(key).take(places).map(move |hash| self.line.at(hash % total))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns: the groups of equal weight, and the turns. May touch: nothing outside this room.
 
-use super::{Candidates, Member, Share, Strategy, round_robin::RoundRobin};
+use super::{Candidates, Foreseen, Member, Share, Strategy, round_robin::RoundRobin};
 use crate::upstream::Server;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -103,6 +103,24 @@ impl LeastConnections {
 
 impl Strategy for LeastConnections {
     fn pick(&self, candidates: &Candidates<'_>, _key: u64) -> Option<usize> {
+        self.least(candidates, || self.turns.draw())
+    }
+
+    fn peek(&self, candidates: &Candidates<'_>, _key: u64) -> Option<Foreseen> {
+        let i = self.least(candidates, self.turns.ahead())?;
+        let Load { in_flight, weight } = Load::of(candidates.member(i));
+        let of_weight =
+            if weight == 1 { String::new() } else { format!(" for a weight of {weight}") };
+        Some(Foreseen::one(
+            i,
+            format!("it has the fewest requests in flight: {in_flight}{of_weight}"),
+        ))
+    }
+}
+
+impl LeastConnections {
+    #[inline]
+    fn least(&self, candidates: &Candidates<'_>, mut draw: impl FnMut() -> usize) -> Option<usize> {
         let of_each = self.alike.iter().filter_map(|alike| Least::among(candidates, alike));
         let Least { candidate: first, load: least, tied } = of_each.reduce(Least::or)?;
         if !tied {
@@ -111,7 +129,7 @@ impl Strategy for LeastConnections {
         // Every server has a slot in the period, so the turn of a tied one comes, unless other
         // threads change the loads or draw its slots meanwhile.
         for _ in 0..self.turns.period() {
-            let i = self.turns.draw();
+            let i = draw();
             if !least.is_below(Load::of(candidates.member(i))) && candidates.is_eligible(i) {
                 return Some(i);
             }

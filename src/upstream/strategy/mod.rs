@@ -23,6 +23,24 @@ use std::sync::{Arc, atomic::AtomicU64};
 pub trait Strategy: Send + Sync {
     /// The index of an eligible candidate; `None` only if none is eligible.
     fn pick(&self, candidates: &Candidates<'_>, key: u64) -> Option<usize>;
+
+    /// What [`Self::pick`] would choose now. Nobody's turn is taken.
+    fn peek(&self, candidates: &Candidates<'_>, key: u64) -> Option<Foreseen>;
+}
+
+/// A choice that has not been made yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreseen {
+    /// Those that it may fall on: more than one if chance decides.
+    pub among: Vec<usize>,
+    /// Why.
+    pub why: String,
+}
+
+impl Foreseen {
+    fn one(candidate: usize, why: impl Into<String>) -> Self {
+        Self { among: vec![candidate], why: why.into() }
+    }
 }
 
 /// The strategies there are.
@@ -88,5 +106,9 @@ impl Rank {
 
     pub(super) fn pick(&self, candidates: &Candidates<'_>, key: u64) -> Option<usize> {
         if self.indices.is_empty() { None } else { self.strategy.pick(candidates, key) }
+    }
+
+    pub(super) fn peek(&self, candidates: &Candidates<'_>, key: u64) -> Option<Foreseen> {
+        if self.indices.is_empty() { None } else { self.strategy.peek(candidates, key) }
     }
 }

@@ -6,7 +6,7 @@
 //! workers choosing the same one at once.
 
 use super::{
-    Candidates, Share, Strategy, least_connections::Load, round_robin::RoundRobin,
+    Candidates, Foreseen, Share, Strategy, least_connections::Load, round_robin::RoundRobin,
     share::NumberLine,
 };
 use std::{
@@ -60,6 +60,16 @@ impl Strategy for RandomTwo {
             Some(second) if load(second).is_below(load(first)) => Some(second),
             _ => Some(first),
         }
+    }
+
+    fn peek(&self, candidates: &Candidates<'_>, key: u64) -> Option<Foreseen> {
+        let among: Vec<_> = (0..candidates.len()).filter(|i| candidates.is_eligible(*i)).collect();
+        let why = match among.len() {
+            0 => return self.turns.peek(candidates, key),
+            1 => "no other can be used",
+            _ => "of two that are drawn at random, the less loaded",
+        };
+        Some(Foreseen { among, why: why.into() })
     }
 }
 

@@ -3,7 +3,7 @@
 //! Owns: the order of one period, worked out once, and the cursor in it that all workers share. May
 //! touch: nothing outside this room. The other strategies fall back on it.
 
-use super::{Candidates, Share, Strategy};
+use super::{Candidates, Foreseen, Share, Strategy};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
@@ -41,28 +41,55 @@ impl RoundRobin {
         if self.slots.len() == 1 {
             return self.slots[0] as usize;
         }
-        let turn = self.cursor.fetch_add(1, Relaxed) % self.slots.len() as u64;
-        self.slots[turn as usize] as usize
+        self.slot(self.cursor.fetch_add(1, Relaxed))
+    }
+
+    fn slot(&self, turn: u64) -> usize {
+        self.slots[(turn % self.slots.len() as u64) as usize] as usize
+    }
+
+    /// Turns as [`Self::draw`] would give them, without taking them.
+    pub(super) fn ahead(&self) -> impl FnMut() -> usize {
+        let mut turn = self.cursor.load(Relaxed);
+        move || {
+            let i = self.slot(turn);
+            turn += u64::from(self.slots.len() > 1);
+            i
+        }
     }
 }
 
 impl Strategy for RoundRobin {
     fn pick(&self, candidates: &Candidates<'_>, _key: u64) -> Option<usize> {
-        // Not until the end of the period: if a server with nearly all turns is out, its turns
-        // would be drawn one by one.
-        for _ in 0..self.period().min(candidates.len().max(DRAWS)) {
-            let i = self.draw();
-            if candidates.is_eligible(i) {
-                return Some(i);
-            }
+        self.drawn(candidates, || self.draw())
+            .or_else(|| self.by_weight(candidates, self.cursor.load(Relaxed)))
+    }
+
+    fn peek(&self, candidates: &Candidates<'_>, _key: u64) -> Option<Foreseen> {
+        if let Some(i) = self.drawn(candidates, self.ahead()) {
+            return Some(Foreseen::one(i, "it is its turn"));
         }
-        self.by_weight(candidates)
+        let draws = if self.slots.len() > 1 { self.draws(candidates) as u64 } else { 0 };
+        let i = self.by_weight(candidates, self.cursor.load(Relaxed) + draws)?;
+        Some(Foreseen::one(i, "those whose turns come next cannot be used"))
     }
 }
 
 impl RoundRobin {
+    /// How many turns are drawn at most. Not a whole period: if a server with nearly all turns is
+    /// out, its turns would be drawn one by one.
+    fn draws(&self, candidates: &Candidates<'_>) -> usize {
+        self.period().min(candidates.len().max(DRAWS))
+    }
+
+    /// The first eligible server whose turn it is.
+    #[inline]
+    fn drawn(&self, candidates: &Candidates<'_>, mut draw: impl FnMut() -> usize) -> Option<usize> {
+        (0..self.draws(candidates)).map(|_| draw()).find(|i| candidates.is_eligible(*i))
+    }
+
     /// One of the eligible servers, in proportion to its weight.
-    fn by_weight(&self, candidates: &Candidates<'_>) -> Option<usize> {
+    fn by_weight(&self, candidates: &Candidates<'_>, cursor: u64) -> Option<usize> {
         let eligible = || {
             let all = (0..candidates.len()).filter(|i| candidates.is_eligible(*i));
             all.map(|i| (i, u64::from(candidates.member(i).terms.weight)))
@@ -70,7 +97,7 @@ impl RoundRobin {
         let total: u64 = eligible().map(|(_, weight)| weight).sum();
         // A multiple of the cursor spreads the choices, even if the failed draws come at regular
         // distances.
-        let spread = self.cursor.load(Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let spread = cursor.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut position = ((u128::from(spread) * u128::from(total)) >> 64) as u64;
         let mut last = None;
         for (i, weight) in eligible() {
