@@ -54,11 +54,21 @@ pub fn ask(url: &str) -> Result<(), String> {
 }
 
 /// Sends a request to the admin address `admin`, as `127.0.0.1:9900` or `unix:FILE`, and gives back the
-/// status and the body of the answer.
-pub fn send(admin: &str, method: &str, path: &str, body: &str) -> Result<(u16, String), String> {
+/// status and the body of the answer. `token` says who asks.
+pub fn send(
+    admin: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+    token: Option<&str>,
+) -> Result<(u16, String), String> {
+    if token.is_some_and(|it| it.bytes().any(|byte| !byte.is_ascii_graphic())) {
+        return Err("the token has characters that no token has".into());
+    }
+    let bearer = token.map_or(String::new(), |it| format!("authorization: Bearer {it}\r\n"));
     let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: localhost\r\nuser-agent: sheave\r\nconnection: close\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+         {bearer}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
     let answer = if let Some(file) = admin.strip_prefix("unix:") {

@@ -1,6 +1,6 @@
 //! The admin address: metrics, health, reload.
 //!
-//! Owns: its HTTP server, on the control thread. May touch: [`crate::cache`], [`crate::config`],
+//! Owns: its HTTP server, on the control thread. May touch: [`crate::cache`], [`crate::config`], [`crate::explain`],
 //! [`crate::message`], [`crate::observe`], [`crate::route`], [`crate::snapshot`], [`crate::task`], [`crate::upstream`]. It is
 //! never on a listener for clients.
 
@@ -11,6 +11,7 @@ mod cache_tiers;
 mod certificates;
 mod dashboard;
 mod events;
+mod explain;
 mod health;
 mod listening;
 mod past;

@@ -10,7 +10,7 @@ use super::{
         Handler::{self, Later, Now},
         Role,
     },
-    cache, dashboard, events, health, past, process, servers, topology, upstreams,
+    cache, dashboard, events, explain, health, past, process, servers, topology, upstreams,
 };
 use http::{HeaderValue, Method, StatusCode, header};
 use std::fmt::Write;
@@ -49,6 +49,20 @@ static RESOURCES: &[Resource] = &[
         Later(|ask| Box::pin(servers::change(ask))),
         "drain a server, or change its weight",
     ),
+    get(
+        "/explain",
+        Role::Read,
+        Later(|ask| Box::pin(explain::explained(ask))),
+        "?method=GET&url=URL: what would happen to it",
+    ),
+    // It changes nothing: a question has more fields than a query can hold.
+    Resource {
+        path: "/explain",
+        method: Method::POST,
+        role: Role::Read,
+        handler: Later(|ask| Box::pin(explain::explained(ask))),
+        says: "the same, asked with JSON",
+    },
     get("/cache", Role::Read, Now(cache::caches), "every cache and its counts"),
     get("/cache/explain", Role::Read, Now(cache::explain), "?url=URL: why it is or is not stored"),
     post("/purge", Later(|ask| Box::pin(cache::purge(ask))), "take responses out of the caches"),

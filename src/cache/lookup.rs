@@ -43,12 +43,27 @@ pub fn response(entry: &StoredEntry<CacheEntry>) -> Option<&StoredResponse> {
 impl Cache {
     /// Looks a URL up for a request with these fields, at `now` (Unix time).
     pub fn look_up(&self, url: StoreKey, fields: &RequestFields, now: u64) -> LookedUp {
-        let Some(hit) = self.store.get(url) else { return LookedUp { key: url, kept: None } };
+        Self::found(|key| self.store.get(key), url, fields, now)
+    }
+
+    /// The same without counting, and without being a reason to keep it longer.
+    pub fn peek(&self, url: StoreKey, fields: &RequestFields, now: u64) -> LookedUp {
+        Self::found(|key| self.store.peek(key), url, fields, now)
+    }
+
+    #[inline]
+    fn found(
+        look: impl Fn(StoreKey) -> Option<StoreHit<CacheEntry>>,
+        url: StoreKey,
+        fields: &RequestFields,
+        now: u64,
+    ) -> LookedUp {
+        let Some(hit) = look(url) else { return LookedUp { key: url, kept: None } };
         let CacheEntry::Variants(names) = hit.entry.value() else {
             return LookedUp { key: url, kept: Self::kept(hit, now) };
         };
         let key = variant_key(url, names, fields);
-        let kept = self.store.get(key).and_then(|hit| Self::kept(hit, now));
+        let kept = look(key).and_then(|hit| Self::kept(hit, now));
         LookedUp { key, kept: Some(kept.unwrap_or(FoundKept::OtherVariants)) }
     }
 

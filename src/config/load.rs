@@ -4,8 +4,8 @@
 //! the config's other files, only those about files and certificates do. Next: `snapshot::build`.
 
 use super::{
-    AccessLog, Admin, Cache, Config, ConfigError, Diagnostic, Listener, Log, Otlp, ServerTls,
-    Severity, Site, Tls, TrustedFields, Upstream,
+    AccessLog, Admin, Cache, Config, ConfigError, ConfigSource, Diagnostic, Listener, Log, Otlp,
+    ServerTls, Severity, Site, Tls, TrustedFields, Upstream,
     addresses::address_set,
     check::check,
     document::{ConfigText, Finished},
@@ -56,7 +56,8 @@ fn read_text(
     databases: &[&Path],
 ) -> Result<Loaded, ConfigError> {
     let document = ConfigText::parse(text, file, env);
-    let config = read(&Table::top(&document));
+    let mut config = read(&Table::top(&document));
+    config.source = ConfigSource { file: file.to_owned(), text: text.into() };
     // If lines are broken, tables may be missing. The rules across tables would report them, so
     // they are left out.
     if document.is_whole() {
@@ -98,6 +99,7 @@ fn read(top: &Table<'_>) -> Config {
     watched.sort();
     watched.dedup();
     Config {
+        source: ConfigSource::default(),
         workers: read_workers(top),
         shutdown_timeout: top.duration("shutdown_timeout", Duration::from_secs(30)),
         drain_delay: top.duration("drain_delay", Duration::ZERO),

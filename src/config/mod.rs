@@ -76,7 +76,7 @@ pub use log::{Log, LogFormat};
 pub use nearest::did_you_mean;
 pub use otlp::{Otlp, OtlpCompression, SampleAlways};
 pub use otlp_endpoint::OtlpEndpoint;
-pub use place::Place;
+pub use place::{ConfigSource, Place};
 pub use proxy_protocol::ProxyProtocol;
 pub use route::{Action, HeaderEdits, PathPattern, Redirect, Respond, Route};
 pub use server::Server;
@@ -90,6 +90,8 @@ use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 /// One whole configuration, valid in itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// The file that it was read from.
+    pub source: ConfigSource,
     /// Threads that serve requests; `None` is `"auto"`, one per core.
     pub workers: Option<NonZeroUsize>,
     /// How long a stop waits for requests in flight.

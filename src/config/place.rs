@@ -1,7 +1,9 @@
-//! Where something stands in the config file.
+//! Where something stands in the config file, and the file itself.
 //!
-//! Owns: the line, which says nothing about what is configured. May touch: nothing outside this
+//! Owns: the line and the text, which say nothing about what is configured. May touch: nothing outside this
 //! room. `sheave explain` and `sheave plan` tell it.
+
+use std::{path::PathBuf, sync::Arc};
 
 /// A place in the file. All places are equal, so that two configs are if they say the same.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,3 +19,25 @@ impl PartialEq for Place {
 }
 
 impl Eq for Place {}
+
+/// What a config was read from. All are equal, as all places are.
+#[derive(Clone, Debug, Default)]
+pub struct ConfigSource {
+    /// The file, as it was named.
+    pub file: PathBuf,
+    /// Its text.
+    pub text: Arc<str>,
+}
+
+impl PartialEq for ConfigSource {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl ConfigSource {
+    /// A place as people write it: `sheave.toml:12`.
+    pub fn told(&self, place: Place) -> String {
+        format!("{}:{}", self.file.display(), place.line)
+    }
+}

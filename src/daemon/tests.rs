@@ -108,6 +108,10 @@ fn a_worker_that_dies_is_replaced_and_what_is_queued_is_served() {
 struct Bomb;
 
 impl Filter for Bomb {
+    fn name(&self) -> &'static str {
+        "bomb"
+    }
+
     fn request<'a>(&'a self, context: &'a mut Context, place: FilterPlace<'a>) -> Verdict<'a> {
         let path = context.head.target.path();
         assert_ne!(path, "/bomb", "as asked");

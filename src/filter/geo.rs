@@ -21,6 +21,10 @@ pub struct GeoFilter {
 }
 
 impl Filter for GeoFilter {
+    fn name(&self) -> &'static str {
+        "geo"
+    }
+
     fn request<'a>(&'a self, context: &'a mut Context, _: FilterPlace<'a>) -> Verdict<'a> {
         let country = match context.client() {
             PeerAddress::Ip(address) => self.database.find(address),

@@ -116,6 +116,10 @@ impl HeaderEdits {
 }
 
 impl Filter for HeaderEdits {
+    fn name(&self) -> &'static str {
+        "request_headers"
+    }
+
     fn request<'a>(&'a self, context: &'a mut Context, place: FilterPlace<'a>) -> Verdict<'a> {
         if !self.request.is_empty() {
             let FilterPlace { route, upstream, .. } = place;

@@ -21,6 +21,9 @@ use std::pin::Pin;
 
 /// Sees heads on their way.
 pub trait Filter: Send + Sync {
+    /// The table of the route that it is made from.
+    fn name(&self) -> &'static str;
+
     /// Sees a request. May change its fields, answer instead of what follows, or wait before it
     /// decides.
     fn request<'a>(&'a self, context: &'a mut Context, place: FilterPlace<'a>) -> Verdict<'a>;

@@ -153,7 +153,11 @@ pub async fn forward(
 }
 
 /// The request as servers get it. `target` is theirs, if it differs from the client's.
-fn asking<'a>(forward: &Forward, facts: &'a Facts, target: Option<&'a str>) -> Forwarding<'a> {
+pub(super) fn asking<'a>(
+    forward: &Forward,
+    facts: &'a Facts,
+    target: Option<&'a str>,
+) -> Forwarding<'a> {
     Forwarding {
         context: &facts.context,
         target: target.unwrap_or(facts.context.head.target.path_and_query()),
@@ -167,9 +171,13 @@ fn upload(route: &Route, forward: &Forward, facts: &Facts, body: Body) -> Upload
     if facts.context.head.protocols.is_some() {
         return Upload::tunnel(body);
     }
+    Upload::new(body, most(route, facts), forward.retry.max_body, &forward.edited_in_requests)
+}
+
+/// How many bytes the body may have; 0 is no limit.
+pub(super) fn most(route: &Route, facts: &Facts) -> u64 {
     // A gRPC call may have many messages over a long time. Its server limits each message.
-    let most = if facts.context.head.present.grpc { 0 } else { route.max_body };
-    Upload::new(body, most, forward.retry.max_body, &forward.edited_in_requests)
+    if facts.context.head.present.grpc { 0 } else { route.max_body }
 }
 
 /// Whether the reply is a stream of events, which come now and then (HTML §9.2). Then silence means
@@ -255,7 +263,7 @@ fn authenticates_the_connection(head: &Head) -> bool {
 }
 
 /// What the hashing strategies hash.
-fn key(route: &Route, forward: &Forward, facts: &Facts) -> u64 {
+pub(super) fn key(route: &Route, forward: &Forward, facts: &Facts) -> u64 {
     match &forward.key {
         Key::None => 0,
         Key::ClientIp => ip_hash::key(facts.context.client()),
@@ -264,7 +272,7 @@ fn key(route: &Route, forward: &Forward, facts: &Facts) -> u64 {
 }
 
 /// Path and query for the server, if they differ from the client's.
-fn target(
+pub(super) fn target(
     route: &Route,
     forward: &Forward,
     facts: &Facts,

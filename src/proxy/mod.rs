@@ -1,7 +1,7 @@
 //! One request, from its head to the end of its answer.
 //!
 //! Owns: the order of the steps, all of them in [`begin`] and [`handle`]. May touch:
-//! [`crate::cache`], [`crate::encode`], [`crate::files`], [`crate::filter`], [`crate::http1`],
+//! [`crate::cache`], [`crate::clock`], [`crate::encode`], [`crate::files`], [`crate::filter`], [`crate::http1`],
 //! [`crate::message`], [`crate::observe`], [`crate::origin`], [`crate::path`], [`crate::protobuf`], [`crate::route`],
 //! [`crate::settings`], [`crate::snapshot`], [`crate::task`], [`crate::template`], [`crate::tls`],
 //! [`crate::upstream`]. Called by [`crate::client::service`] and [`crate::client::http1`]; nothing
@@ -19,6 +19,7 @@ pub mod forwarded_fields;
 mod grpc;
 pub mod record;
 pub mod refusal;
+pub mod rehearsal;
 pub mod request_head;
 mod retry;
 mod server_timing;
@@ -132,22 +133,8 @@ async fn route(
     facts: &mut Facts,
     body: Body,
 ) -> Result<Answer<Body>, Refusal> {
-    let listener = snapshot.listener(facts.listener);
-    let listener = listener.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "no_listener"))?;
-    // 2. The head is checked.
-    admission::admit(&mut facts.context, facts.framed_twice, listener)?;
-    remove_what_ends_here(&mut facts.context);
-    // 3. Site and route.
-    let unclean = match normalise(raw_path(&facts.context)) {
-        Ok(Cow::Borrowed(_)) => None,
-        Ok(Cow::Owned(path)) => Some(path),
-        Err(_) => return Err(Refusal::malformed("path_invalid")),
-    };
-    let unclean = unclean.as_deref();
-    let path = unclean.unwrap_or(raw_path(&facts.context));
-    let index = find(snapshot, listener, &facts.context, path, &mut facts.site)?;
-    facts.route = Some(index);
-    let route = snapshot.route(index);
+    let (index, unclean) = arrive(snapshot, facts)?;
+    let (route, unclean) = (snapshot.route(index), unclean.as_deref());
     // As the client says it: a filter may tell the server something else.
     // Boxed: few routes have codings, and every request pays for the size of this future.
     let wish = route.codings.as_ref().map(|_| Box::new(CodingWish::by(&facts.context.head)));
@@ -201,6 +188,25 @@ async fn route(
     // 7. The filters see the response, in reverse.
     show_filters(route, facts, &mut answer);
     Ok(answer)
+}
+
+/// Steps 2 and 3: the route, and the normalised path if it differs from the one received.
+fn arrive(snapshot: &Snapshot, facts: &mut Facts) -> Result<(u32, Option<String>), Refusal> {
+    let listener = snapshot.listener(facts.listener);
+    let listener = listener.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "no_listener"))?;
+    // 2. The head is checked.
+    admission::admit(&mut facts.context, facts.framed_twice, listener)?;
+    remove_what_ends_here(&mut facts.context);
+    // 3. Site and route.
+    let unclean = match normalise(raw_path(&facts.context)) {
+        Ok(Cow::Borrowed(_)) => None,
+        Ok(Cow::Owned(path)) => Some(path),
+        Err(_) => return Err(Refusal::malformed("path_invalid")),
+    };
+    let path = unclean.as_deref().unwrap_or(raw_path(&facts.context));
+    let index = find(snapshot, listener, &facts.context, path, &mut facts.site)?;
+    facts.route = Some(index);
+    Ok((index, unclean))
 }
 
 fn show_filters(route: &Route, facts: &Facts, answer: &mut Answer<Body>) {
@@ -379,7 +385,11 @@ fn refuse(record: &mut Record, refusal: &Refusal) -> Answer<Body> {
     } else {
         record.proxy.live.metrics.reject(refusal.reason);
     }
-    let Record { snapshot, facts, .. } = record;
+    refused(&record.snapshot, &record.facts, refusal)
+}
+
+/// The answer of a refusal.
+fn refused(snapshot: &Snapshot, facts: &Facts, refusal: &Refusal) -> Answer<Body> {
     let id = facts.context.id.as_str();
     let mut answer = if facts.context.head.present.grpc {
         grpc::refused(refusal, id)

@@ -13,7 +13,10 @@ use super::{
 use crate::{
     http1::request::Head,
     message::{
-        body::BodyError, context::Context, forwarded::ToldOfClient, trace_context::TraceContext,
+        body::BodyError,
+        context::{Context, Peer},
+        forwarded::ToldOfClient,
+        trace_context::TraceContext,
     },
     observe::{line_facts::LineFacts, outcome::AttemptOutcome, phase_times::PhaseTimes},
     route::{Action, Route},
@@ -48,13 +51,7 @@ impl Record {
     ) -> Box<Self> {
         let &Arrival { peer, listener, framed_twice, number, .. } = arrival;
         proxy.live.metrics.in_flight.inc();
-        let trusted = snapshot.trusted_proxies.contains(peer.address);
-        let told = if trusted {
-            let Snapshot { trusted_proxies, believed, .. } = &*snapshot;
-            ToldOfClient::read(&head.fields, trusted_proxies, *believed, peer.address)
-        } else {
-            ToldOfClient::default()
-        };
+        let (trusted, told) = told_of_client(&snapshot, &head, peer);
         let context = Context {
             id: proxy.ids.take(&head.fields, head.present.request_id),
             head,
@@ -83,6 +80,19 @@ impl Record {
         self.facts.detail = Some(error.to_string().into());
         self.facts.attempt_broke(error);
     }
+}
+
+/// Whether the peer may speak for a client, and what it says.
+pub(super) fn told_of_client(
+    snapshot: &Snapshot,
+    head: &Head,
+    peer: &Peer,
+) -> (bool, ToldOfClient) {
+    let Snapshot { trusted_proxies, believed, .. } = snapshot;
+    if !trusted_proxies.contains(peer.address) {
+        return (false, ToldOfClient::default());
+    }
+    (true, ToldOfClient::read(&head.fields, trusted_proxies, *believed, peer.address))
 }
 
 /// The status to write down if the client was gone before the answer.

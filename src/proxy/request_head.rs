@@ -115,6 +115,13 @@ impl Asking for Forwarding<'_> {
 }
 
 impl Forwarding<'_> {
+    /// The head as an HTTP/1 server gets it.
+    pub fn text(&self, server: &Server, length: Length) -> Vec<u8> {
+        let mut text = Vec::new();
+        head(&mut text, self, server, length);
+        text
+    }
+
     /// RFC 9112 §3.2: `Host` is always sent. If an HTTP/1.0 client sent none, the server's own name
     /// is the best guess: many servers refuse an empty one.
     fn host<'a>(&'a self, server: &'a Server) -> &'a [u8] {

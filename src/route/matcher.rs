@@ -27,12 +27,16 @@ pub enum PathMatcher {
 impl RouteMatcher {
     /// Whether it takes a request of this method and normalised path.
     pub fn takes(&self, method: &Method, path: &str) -> bool {
+        self.path.takes(path) && self.takes_method(method)
+    }
+
+    /// Whether it takes this method.
+    pub fn takes_method(&self, method: &Method) -> bool {
         let by = |method| self.methods.contains(method);
-        self.path.takes(path)
-            && (self.methods.is_empty()
-                || by(method)
-                // RFC 9110 §9.3.2: a GET without its body.
-                || *method == Method::HEAD && by(&Method::GET))
+        self.methods.is_empty()
+            || by(method)
+            // RFC 9110 §9.3.2: a GET without its body.
+            || *method == Method::HEAD && by(&Method::GET)
     }
 }
 

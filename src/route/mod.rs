@@ -15,7 +15,7 @@ mod target;
 pub use action::{Action, FilesRoute, Forward, Group, Key, Redirect, Respond, Tries, Wording};
 pub use error_pages::{ErrorPage, ErrorPages};
 pub use matcher::{PathMatcher, RouteMatcher};
-pub use router::{Router, Sites};
+pub use router::{HostMatch, Router, Sites};
 pub use target::PathEdit;
 
 use crate::{cache::Caching, encode::Codings, filter::Chain, observe::RouteMetrics};

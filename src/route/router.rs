@@ -7,7 +7,7 @@
 use super::{ErrorPages, PathMatcher, Route};
 use foldhash::fast::FixedState;
 use http::Method;
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, ops::Range, sync::Arc};
 
 /// The number of a site or a route in one snapshot.
 type Index = u32;
@@ -42,26 +42,44 @@ impl Sites {
     /// The site of `host`, which has no port and no trailing dot: the exact one, else the one of
     /// the nearest wildcard, else the default.
     pub fn find(&self, host: &str) -> Option<Index> {
-        if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return self.find_lower(&host.to_ascii_lowercase());
-        }
-        self.find_lower(host)
+        Some(self.matched(host)?.0)
     }
 
-    fn find_lower(&self, host: &str) -> Option<Index> {
+    /// The same, and by what.
+    pub fn matched(&self, host: &str) -> Option<(Index, HostMatch)> {
+        if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return self.matched_lower(&host.to_ascii_lowercase());
+        }
+        self.matched_lower(host)
+    }
+
+    fn matched_lower(&self, host: &str) -> Option<(Index, HostMatch)> {
+        let default = || Some((self.default?, HostMatch::Default));
         if self.exact.is_empty() && self.wildcard.is_empty() {
-            return self.default;
+            return default();
         }
         if let Some(site) = self.exact.get(host) {
-            return Some(*site);
+            return Some((*site, HostMatch::Exact));
         }
+        let wildcard = |it: &str| Some((*self.wildcard.get(it)?, HostMatch::Below(it.len())));
         if !self.wildcard.is_empty()
-            && let Some(site) = parents(host, self.longest).find_map(|it| self.wildcard.get(it))
+            && let Some(found) = parents(host, self.longest).find_map(wildcard)
         {
-            return Some(*site);
+            return Some(found);
         }
-        self.default
+        default()
     }
+}
+
+/// What of a site's hosts is the request's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostMatch {
+    /// The very name.
+    Exact,
+    /// A wildcard, for what is below the last so many bytes of the name.
+    Below(usize),
+    /// None: the site takes all hosts that no other has.
+    Default,
 }
 
 /// The names that `host` is below, the nearest first, ending with an empty label. None is longer
@@ -171,6 +189,12 @@ impl Router {
             methods.push(&Method::HEAD);
         }
         methods
+    }
+
+    /// The numbers of a site's routes, in their order.
+    pub fn of_site(&self, site: Index) -> Range<Index> {
+        let (begin, end) = self.sites[site as usize];
+        begin..end
     }
 
     /// A route by its number.

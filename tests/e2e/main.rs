@@ -34,6 +34,7 @@ mod dashboard;
 mod differential_requests;
 mod differential_responses;
 mod error_pages;
+mod explain_agrees;
 mod faults;
 mod fields;
 mod files;

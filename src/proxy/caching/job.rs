@@ -1,7 +1,8 @@
 //! The request that fills the cache.
 //!
 //! Owns: what of a client's request the server is to see. May touch: [`crate::cache`],
-//! [`crate::http1`], [`crate::message`], [`crate::settings`]. Whatever of it is not in the key is
+//! [`crate::http1`], [`crate::message`], [`crate::route`],
+//! [`crate::settings`]. Whatever of it is not in the key is
 //! one client's, and its answer would be everybody's: so methods, hosts and parameters are in one
 //! spelling here, and what asks for a part or a condition is left out.
 
@@ -23,6 +24,7 @@ use crate::{
     },
     message::forwarded::{X_FORWARDED_HOST, X_FORWARDED_PROTO},
     proxy::facts::Facts,
+    route::Forward,
     settings::{CookieKey, RouteCache},
 };
 use http::{HeaderName, HeaderValue, Method, header};
@@ -79,7 +81,7 @@ impl Job {
         ticket: Ticket,
     ) -> Self {
         let CachePlace { proxy, snapshot, route: (route, _), caching, unclean, .. } = place;
-        let mut head = head(place, &facts.context.head, request);
+        let mut head = head(place.forward, caching, &facts.context.head, request);
         if let Some((entry, _)) = &kept {
             validate(&mut head, entry);
         }
@@ -132,17 +134,21 @@ impl Job {
     /// With the client's own method, conditions and range, for what is known not to be stored.
     #[must_use]
     pub(super) fn passing(mut self, client: &Head) -> Self {
-        let head = &mut self.facts.context.head;
-        head.method = client.method.clone();
-        head.present.conditional = client.present.conditional;
-        let fields = head.fields.map();
-        for name in &ASK_FOR_LESS {
-            for value in client.fields.values(name) {
-                fields.extend(HeaderValue::from_bytes(value).map(|it| (name.clone(), it)));
-            }
-        }
+        ask_as(client, &mut self.facts.context.head);
         self.as_asked = true;
         self
+    }
+}
+
+/// Gives a fetch's head the client's own method, conditions and range.
+pub(super) fn ask_as(client: &Head, head: &mut Head) {
+    head.method = client.method.clone();
+    head.present.conditional = client.present.conditional;
+    let fields = head.fields.map();
+    for name in &ASK_FOR_LESS {
+        for value in client.fields.values(name) {
+            fields.extend(HeaderValue::from_bytes(value).map(|it| (name.clone(), it)));
+        }
     }
 }
 
@@ -155,11 +161,8 @@ pub(super) fn is_left_out(name: &HeaderName, settings: &RouteCache) -> bool {
         || *name == header::COOKIE && settings.cookies != CookieKey::Pass
 }
 
-fn head(
-    CachePlace { forward, caching, .. }: CachePlace<'_>,
-    client: &Head,
-    request: &Lookup,
-) -> Head {
+/// The head that a server is to see.
+pub(super) fn head(forward: &Forward, caching: &Caching, client: &Head, request: &Lookup) -> Head {
     let mut fields = client.fields.clone();
     let map = fields.map();
     for name in ASK_FOR_LESS.iter().chain(&ABOUT_ITSELF) {

@@ -8,6 +8,7 @@
 mod fill;
 mod job;
 mod keep;
+pub(super) mod preview;
 mod stored;
 mod tiers;
 mod together;
@@ -129,7 +130,7 @@ pub(super) fn answer<'a>(
         // Others are not looked for by name before a server is asked.
         fields.map();
     }
-    let missed = match read(place, facts, &body) {
+    let missed = match read(place, facts, body.is_ended()) {
         Ok(answer) => return Either::Left(ready(answer.map(|it| shown(place, it)))),
         Err(missed) => missed,
     };
@@ -161,19 +162,48 @@ fn shown(place: CachePlace<'_>, mut answer: Answer<Body>) -> Answer<Body> {
 fn read(
     place: CachePlace<'_>,
     facts: &mut Facts,
-    body: &Body,
+    bodyless: bool,
 ) -> Result<Result<Answer<Body>, Refusal>, Box<Missed>> {
-    let CachePlace { caching, .. } = place;
+    let (caching, now) = (place.caching, unix_now());
+    let request = concerned(caching, facts, bodyless)?;
+    let found = caching.cache.look_up(request.key, &facts.context.head.fields, now);
+    match judge(caching, request, found, now)? {
+        Judged::Hit(request, kept, decision) => {
+            Ok(hit(place, facts, &request, kept, (decision, now)))
+        }
+        // RFC 9111 §5.2.1.7.
+        Judged::OnlyIfCached => {
+            Ok(Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "only_if_cached")))
+        }
+    }
+}
+
+/// The request as the cache sees it, if it concerns the cache. `bodyless` says that it has no body.
+fn concerned(caching: &Caching, facts: &Facts, bodyless: bool) -> Result<Lookup, Box<Missed>> {
     if !matches!(facts.context.head.method, Method::GET | Method::HEAD) {
         return Err(Box::new(Missed::Write));
     }
-    if let Some(detail) = goes_by(caching, facts, body) {
-        return Err(Box::new(Missed::Bypass(detail)));
+    match goes_by(caching, facts, bodyless) {
+        Some(detail) => Err(Box::new(Missed::Bypass(detail))),
+        None => Ok(request(caching, facts)),
     }
-    let request = request(caching, facts);
-    let now = unix_now();
-    let LookedUp { key, kept } =
-        caching.cache.look_up(request.key, &facts.context.head.fields, now);
+}
+
+/// What is known without a server.
+enum Judged {
+    /// What is stored is the answer.
+    Hit(Lookup, (StoreKey, Arc<StoredEntry<CacheEntry>>, Freshness), Decision),
+    /// The client wants nothing that is not stored.
+    OnlyIfCached,
+}
+
+/// Whether what was found is the answer.
+fn judge(
+    caching: &Caching,
+    request: Lookup,
+    LookedUp { key, kept }: LookedUp,
+    now: u64,
+) -> Result<Judged, Box<Missed>> {
     let mut why = Forwarded::UriMiss;
     let mut shared = !request.asked.no_store();
     let (mut stored, mut passed) = (None, false);
@@ -186,17 +216,14 @@ fn read(
                 shared &= by_server;
                 stored = Some((entry, fresh));
             }
-            decision => {
-                return Ok(hit(place, facts, &request, (key, entry, fresh), (decision, now)));
-            }
+            decision => return Ok(Judged::Hit(request, (key, entry, fresh), decision)),
         },
         Some(FoundKept::OtherVariants) => why = Forwarded::VaryMiss,
         Some(FoundKept::Passed) => passed = true,
         None => {}
     }
     if request.asked.only_if_cached() {
-        // RFC 9111 §5.2.1.7.
-        return Ok(Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "only_if_cached")));
+        return Ok(Judged::OnlyIfCached);
     }
     let key = request.waits_by(key);
     passed |= request.authorized && caching.cache.is_passed(key, now);
@@ -245,12 +272,12 @@ fn hit(
 }
 
 /// Why a request does not concern the cache.
-fn goes_by(caching: &Caching, facts: &Facts, body: &Body) -> Option<&'static str> {
+fn goes_by(caching: &Caching, facts: &Facts, bodyless: bool) -> Option<&'static str> {
     let head = &facts.context.head;
     if head.protocols.is_some() {
         return Some("upgrade");
     }
-    if !body.is_ended() {
+    if !bodyless {
         // A server may answer by the content, which is no part of the key.
         return Some("content");
     }

@@ -62,7 +62,7 @@ impl RoundRobin {
 impl Strategy for RoundRobin {
     fn pick(&self, candidates: &Candidates<'_>, _key: u64) -> Option<usize> {
         self.drawn(candidates, || self.draw())
-            .or_else(|| self.by_weight(candidates, self.cursor.load(Relaxed)))
+            .or_else(|| by_weight(candidates, self.cursor.load(Relaxed)))
     }
 
     fn peek(&self, candidates: &Candidates<'_>, _key: u64) -> Option<Foreseen> {
@@ -70,7 +70,7 @@ impl Strategy for RoundRobin {
             return Some(Foreseen::one(i, "it is its turn"));
         }
         let draws = if self.slots.len() > 1 { self.draws(candidates) as u64 } else { 0 };
-        let i = self.by_weight(candidates, self.cursor.load(Relaxed) + draws)?;
+        let i = by_weight(candidates, self.cursor.load(Relaxed) + draws)?;
         Some(Foreseen::one(i, "those whose turns come next cannot be used"))
     }
 }
@@ -87,28 +87,28 @@ impl RoundRobin {
     fn drawn(&self, candidates: &Candidates<'_>, mut draw: impl FnMut() -> usize) -> Option<usize> {
         (0..self.draws(candidates)).map(|_| draw()).find(|i| candidates.is_eligible(*i))
     }
+}
 
-    /// One of the eligible servers, in proportion to its weight.
-    fn by_weight(&self, candidates: &Candidates<'_>, cursor: u64) -> Option<usize> {
-        let eligible = || {
-            let all = (0..candidates.len()).filter(|i| candidates.is_eligible(*i));
-            all.map(|i| (i, u64::from(candidates.member(i).terms.weight)))
-        };
-        let total: u64 = eligible().map(|(_, weight)| weight).sum();
-        // A multiple of the cursor spreads the choices, even if the failed draws come at regular
-        // distances.
-        let spread = cursor.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mut position = ((u128::from(spread) * u128::from(total)) >> 64) as u64;
-        let mut last = None;
-        for (i, weight) in eligible() {
-            if position < weight {
-                return Some(i);
-            }
-            (position, last) = (position - weight, Some(i));
+/// One of the eligible servers, in proportion to its weight.
+fn by_weight(candidates: &Candidates<'_>, cursor: u64) -> Option<usize> {
+    let eligible = || {
+        let all = (0..candidates.len()).filter(|i| candidates.is_eligible(*i));
+        all.map(|i| (i, u64::from(candidates.member(i).terms.weight)))
+    };
+    let total: u64 = eligible().map(|(_, weight)| weight).sum();
+    // A multiple of the cursor spreads the choices, even if the failed draws come at regular
+    // distances.
+    let spread = cursor.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut position = ((u128::from(spread) * u128::from(total)) >> 64) as u64;
+    let mut last = None;
+    for (i, weight) in eligible() {
+        if position < weight {
+            return Some(i);
         }
-        // A server that was eligible a moment ago may not be so any more.
-        last
+        (position, last) = (position - weight, Some(i));
     }
+    // A server that was eligible a moment ago may not be so any more.
+    last
 }
 
 /// The weights divided by their greatest common divisor. If the period would still be too long,

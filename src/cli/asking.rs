@@ -1,0 +1,86 @@
+//! Asking a running daemon at its admin address.
+//!
+//! Owns: where it is, and the token for it. May touch: [`crate::health`]; the file of the token and
+//! the environment.
+
+use super::{complain, failed, print};
+use crate::health;
+use serde_json::Value;
+use std::{fs, path::PathBuf};
+
+/// Where the token is, if no file is named.
+const VARIABLE: &str = "SHEAVE_TOKEN";
+
+/// A daemon's admin address.
+#[derive(Debug, Default)]
+pub(super) struct AdminPlace {
+    pub(super) address: Option<String>,
+    pub(super) token_file: Option<PathBuf>,
+}
+
+impl AdminPlace {
+    /// As people write it.
+    pub(super) fn address(&self) -> &str {
+        self.address.as_deref().unwrap_or("127.0.0.1:9900")
+    }
+
+    fn token(&self) -> Result<Option<String>, String> {
+        let Some(file) = &self.token_file else { return Ok(std::env::var(VARIABLE).ok()) };
+        match fs::read_to_string(file) {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(error) => Err(format!("the token in `{}` can't be read: {error}", file.display())),
+        }
+    }
+
+    /// Status and body of the answer.
+    pub(super) fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> Result<(u16, String), String> {
+        health::send(self.address(), method, path, body, self.token()?.as_deref())
+    }
+
+    /// The answer's JSON; or the exit code, once it has been said what is wrong.
+    pub(super) fn json(&self, method: &str, path: &str, body: &str) -> Result<Value, u8> {
+        let (status, text) = self.ask(method, path, body).map_err(|error| failed(3, &error))?;
+        let told: Value = serde_json::from_str(&text).unwrap_or_default();
+        match status {
+            200 if !told.is_null() => Ok(told),
+            401 | 403 => {
+                let why = told["error"].as_str().unwrap_or("this needs a token");
+                Err(failed(
+                    3,
+                    &format!(
+                        "{}: {why}\n  = hint: name its file with `--token-file`, or set {VARIABLE}",
+                        self.address()
+                    ),
+                ))
+            }
+            404 => Err(failed(
+                3,
+                &format!(
+                    "`{}` is not there: the daemon is older than this program",
+                    path.split('?').next().unwrap_or_default()
+                ),
+            )),
+            _ => {
+                let why = told["error"].as_str().map_or(text.clone(), str::to_owned);
+                Err(failed(if status == 422 { 2 } else { 3 }, &why))
+            }
+        }
+    }
+
+    /// Prints the daemon's answer.
+    pub(super) fn shown(&self, method: &str, path: &str, body: &str) -> u8 {
+        match self.ask(method, path, body) {
+            Ok((200, answer)) => print(&answer),
+            Ok((_, answer)) => {
+                complain(&answer);
+                1
+            }
+            Err(error) => failed(3, &error),
+        }
+    }
+}
