@@ -276,7 +276,7 @@ fn variables() -> Value {
             "name": name,
             "label": label,
             "datasource": source(),
-            "query": { "query": query, "refId": name },
+            "query": { "qryType": 1, "query": query, "refId": "PrometheusVariableQueryEditor-VariableQuery" },
             "refresh": 2,
             "sort": 1,
             "multi": true,
