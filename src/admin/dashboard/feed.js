@@ -51,7 +51,7 @@ export async function ask(path, body) {
 // Events come once a second. After so long without one, the connection is dead.
 const SILENCE = 5000;
 
-/** Reads `/events` for ever. `on` has `event(data)`, `state(word, text)` and `refused(status)`. */
+/** Reads `/events` for ever. `on` has `event(text)`, `state(word, text)` and `refused(status)`. */
 export function follow(on) {
   let pause = 500;
   let stop = null;
@@ -81,7 +81,7 @@ export function follow(on) {
           const data = rest.slice(0, end).split("\n").find((line) => line.startsWith("data: "));
           rest = rest.slice(end + 2);
           pause = 500;
-          if (data) on.event(JSON.parse(data.slice(6)));
+          if (data) on.event(data.slice(6));
         }
       }
     } catch (error) {
