@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 
 /// Begins to send events.
 pub(super) fn events(ask: &Ask) -> AdminAnswer {
-    let Some(mut events) = ask.listeners.join(&ask.live) else {
+    let Some(mut events) = ask.listeners.join() else {
         let error = format!("{MOST} others listen already; read `/stats` instead");
         return refusal(StatusCode::SERVICE_UNAVAILABLE, &error);
     };

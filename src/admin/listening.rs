@@ -1,11 +1,10 @@
 //! Who listens to `/events`, and the one task that renders for all of them.
 //!
-//! Owns: both. May touch: [`crate::snapshot`], [`crate::task`]. Nothing is computed while nobody
-//! listens. A listener gets everything first, and then what has changed; one that does not keep up is
+//! Owns: both. May touch: [`crate::task`]. Nothing is computed while nobody listens. A listener gets everything first, and then what has changed; one that does not keep up is
 //! dropped, and may come back.
 
 use super::rows::Told;
-use crate::{snapshot::Live, task};
+use crate::task;
 use bytes::Bytes;
 use std::{
     mem,
@@ -29,7 +28,7 @@ const WAITING: usize = 4;
 /// Everybody who listens at one admin address.
 pub(super) struct Listeners {
     /// What runs now.
-    look: fn(&Live) -> Told,
+    look: Box<dyn Fn() -> Told + Send + Sync>,
     listening: Mutex<ListenersNow>,
 }
 
@@ -57,8 +56,8 @@ impl Drop for EndsEvents {
 
 impl Listeners {
     /// Nobody yet. They will be told what `look` finds.
-    pub(super) fn new(look: fn(&Live) -> Told) -> Self {
-        Self { look, listening: Mutex::default() }
+    pub(super) fn new(look: impl Fn() -> Told + Send + Sync + 'static) -> Self {
+        Self { look: Box::new(look), listening: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, ListenersNow> {
@@ -66,7 +65,7 @@ impl Listeners {
     }
 
     /// Another listener; `None` if there are too many.
-    pub(super) fn join(self: &Arc<Self>, live: &Arc<Live>) -> Option<mpsc::Receiver<Bytes>> {
+    pub(super) fn join(self: &Arc<Self>) -> Option<mpsc::Receiver<Bytes>> {
         let (tell, events) = mpsc::channel(WAITING);
         let mut listening = self.lock();
         listening.listeners.retain(|it| !it.is_closed());
@@ -78,7 +77,7 @@ impl Listeners {
             let _ = tell.try_send(known.whole());
         }
         if !mem::replace(&mut listening.rendered, true) {
-            task::spawn(render(Arc::clone(self), Arc::clone(live)));
+            task::spawn(render(Arc::clone(self)));
         }
         listening.listeners.push(tell);
         Some(events)
@@ -86,7 +85,7 @@ impl Listeners {
 }
 
 /// Renders once a second for as long as somebody listens.
-async fn render(events: Arc<Listeners>, live: Arc<Live>) {
+async fn render(events: Arc<Listeners>) {
     let mut seconds = interval(PERIOD);
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -97,10 +96,75 @@ async fn render(events: Arc<Listeners>, live: Arc<Live>) {
             (listening.rendered, listening.known) = (false, None);
             return;
         }
-        let now = (events.look)(&live);
+        let now = (events.look)();
         let known = listening.known.as_ref();
         let event = known.map_or_else(|| now.whole(), |known| now.since(known));
         listening.listeners.retain(|it| it.try_send(event.clone()).is_ok());
         listening.known = Some(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Map;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    use tokio::time::sleep;
+
+    fn listeners() -> (Arc<Listeners>, Arc<AtomicUsize>) {
+        let looked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&looked);
+        let look = move || {
+            let number = count.fetch_add(1, Relaxed);
+            let rows = [("same".to_owned(), "0".to_owned()), ("n".to_owned(), number.to_string())];
+            Told { head: Map::new(), rows: rows.into() }
+        };
+        (Arc::new(Listeners::new(look)), looked)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_keep_up_is_dropped_and_the_others_are_not() {
+        let (listeners, _) = listeners();
+        let mut stuck = listeners.join().unwrap();
+        let mut quick = listeners.join().unwrap();
+        for _ in 0..WAITING + 3 {
+            quick.recv().await.unwrap();
+        }
+        for _ in 0..WAITING {
+            stuck.recv().await.unwrap();
+        }
+        assert_eq!(stuck.recv().await, None);
+        assert!(quick.recv().await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_looked_at_while_nobody_listens() {
+        let (listeners, looked) = listeners();
+        sleep(PERIOD * 3).await;
+        assert_eq!(looked.load(Relaxed), 0);
+        let mut events = [listeners.join().unwrap(), listeners.join().unwrap()];
+        for events in &mut events {
+            let whole = events.recv().await.unwrap();
+            assert!(whole.ends_with(b"\"rows\":{\"n\":0,\"same\":0}}\n\n"), "{whole:?}");
+            assert!(events.recv().await.unwrap().ends_with(b"\"rows\":{\"n\":1}}\n\n"));
+        }
+        assert_eq!(looked.load(Relaxed), 2, "once for both");
+        drop(events);
+        sleep(PERIOD * 3).await;
+        assert_eq!(looked.load(Relaxed), 2);
+        // Who comes then begins anew.
+        let whole = listeners.join().unwrap().recv().await.unwrap();
+        assert!(whole.ends_with(b"\"rows\":{\"n\":2,\"same\":0}}\n\n"), "{whole:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_end_with_their_address() {
+        let (listeners, _) = listeners();
+        let ends = EndsEvents(Arc::clone(&listeners));
+        let mut events = listeners.join().unwrap();
+        events.recv().await.unwrap();
+        drop(ends);
+        assert_eq!(events.recv().await, None);
+        assert!(listeners.join().is_none());
     }
 }

@@ -69,7 +69,8 @@ pub enum Acceptor {
 
 /// Answers on `socket` until dropped.
 pub async fn serve(socket: Acceptor, live: Arc<Live>, reloads: mpsc::Sender<Reload>) {
-    let ends = EndsEvents(Arc::new(Listeners::new(events::look)));
+    let seen = Arc::clone(&live);
+    let ends = EndsEvents(Arc::new(Listeners::new(move || events::look(&seen))));
     loop {
         let shared = Shared {
             live: Arc::clone(&live),

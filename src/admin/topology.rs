@@ -27,6 +27,7 @@ fn told(snapshot: &Snapshot) -> Value {
     let config = &snapshot.config;
     json!({
         "generation": snapshot.generation,
+        "file": config.source.file.display().to_string(),
         "listeners": list(&config.listeners, |it| listener(snapshot, it)),
         "sites": list(&config.sites, site),
         "upstreams": list(&config.upstreams, upstream),
@@ -52,6 +53,7 @@ fn listener(snapshot: &Snapshot, wanted: &Listener) -> Value {
     });
     json!({
         "name": wanted.name,
+        "line": wanted.place.line,
         "address": wanted.address.to_string(),
         "proxy_protocol": wanted.proxy_protocol.is_some(),
         "tls": tls,
@@ -78,6 +80,7 @@ fn site(site: &Site) -> Value {
     };
     json!({
         "name": site.name,
+        "line": site.place.line,
         "hosts": list(&site.hosts, host),
         "listeners": site.listeners,
         "routes": list(&site.routes, route),
@@ -98,6 +101,7 @@ fn route(route: &Route) -> Value {
     };
     json!({
         "name": route.name,
+        "line": route.place.line,
         "path": path,
         "methods": list(&route.methods, |it| it.as_str().into()),
         "action": action,
@@ -122,6 +126,7 @@ fn upstream(upstream: &Upstream) -> Value {
     };
     json!({
         "name": upstream.name,
+        "line": upstream.place.line,
         "strategy": strategy,
         "protocol": protocol,
         "health_check": upstream.health_check.is_some(),
@@ -132,6 +137,7 @@ fn upstream(upstream: &Upstream) -> Value {
 fn server(server: &Server) -> Value {
     json!({
         "address": server.address,
+        "line": server.place.line,
         "weight": server.terms.weight,
         "backup": server.terms.backup,
         "max_conns": server.terms.max_conns,

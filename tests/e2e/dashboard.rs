@@ -253,6 +253,9 @@ fn topology_leads_from_listener_to_server() {
     let facts = |at: usize| ["path", "action", "upstream"].map(|key| routes[at][key].clone());
     assert_eq!(facts(0), [json!("/old/*"), json!("redirect"), Value::Null]);
     assert_eq!(routes[0]["methods"], json!(["GET"]));
+    let text = config.text();
+    let line = text.lines().position(|it| it == "path = \"/old/*\"").unwrap();
+    assert_eq!(routes[0]["line"], line, "the line of `[[site.route]]` above it, counted from 1");
     assert_eq!(facts(1), [json!("/*"), json!("forward"), json!("app")]);
     let upstream = &told["upstreams"][0];
     assert_eq!((&upstream["name"], &upstream["strategy"]), (&"app".into(), &"round_robin".into()));

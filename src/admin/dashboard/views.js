@@ -109,6 +109,7 @@ export function routes() {
       { id: "route", label: "Route", head: true, sort: (it) => it.name, text: (it) => it.name },
       { id: "site", label: "Site", hide: "mid", sort: (it) => it.site ?? "", text: (it) => it.site ?? "" },
       { id: "path", label: "Path", hide: "small", sort: (it) => it.path ?? "", make: () => h("code"), update: (cell, it) => setText(cell.firstChild, `${it.methods?.length ? `${it.methods.join(" ")} ` : ""}${it.path ?? ""}`) },
+      number("line", "Line", (it) => it.line ?? NaN, count, { hide: "wide" }),
       { id: "to", label: "Does", hide: "mid", sort: (it) => it.does ?? "", text: (it) => it.does ?? "" },
       ...traffic, ...charts(),
     ],
@@ -231,6 +232,10 @@ export function certificateView() {
   });
 }
 
+const SAME = {
+  "POST /servers": "The config is the same: somebody has set a server's weight.",
+  other: "The config is the same; another file may differ, such as a certificate.",
+};
 const HOW = { added: "+", removed: "−", changed: "~" };
 
 export function reloads() {
@@ -255,7 +260,7 @@ export function reloads() {
       return h("li", {},
         h("p", {}, h(`span.state.${well ? "good" : "bad"}`, {}, `${well ? "●" : "▲"} ${title}`), h("span.quiet", {}, ` ${when(it.time)}, by ${it.cause}`)),
         it.text ? h("pre", { tabindex: "0" }, it.text) : null,
-        changes.length ? h("ul.changes", {}, changes) : (well && it.cause !== "start" ? h("p.quiet", {}, "The config is the same; another file may differ, such as a certificate.") : null));
+        changes.length ? h("ul.changes", {}, changes) : (well && it.cause !== "start" ? h("p.quiet", {}, SAME[it.cause] ?? SAME.other) : null));
     }));
   });
 }
