@@ -33,6 +33,11 @@ const SWEPT_AT_ONCE: u32 = 1_000;
 
 /// Every cache, as `/cache` tells.
 pub(super) fn caches(Ask { live, .. }: &Ask) -> AdminAnswer {
+    document(StatusCode::OK, &json!({ "caches": told(live) }))
+}
+
+/// Every cache.
+pub(super) fn told(live: &Live) -> Vec<Value> {
     let snapshot = live.load();
     let caches = snapshot.caches.iter().map(|cache| {
         let (stats, counts) = (cache.store.stats(), &cache.counts);
@@ -54,7 +59,7 @@ pub(super) fn caches(Ask { live, .. }: &Ask) -> AdminAnswer {
             "tiers": cache_tiers::tell(cache),
         })
     });
-    document(StatusCode::OK, &json!({ "caches": caches.collect::<Vec<_>>() }))
+    caches.collect()
 }
 
 /// Sets the gauges and counters to their current values.

@@ -8,7 +8,7 @@ use super::{
     health,
     listening::MOST,
     rows::{Told, rows},
-    states,
+    stats,
 };
 use crate::snapshot::{Live, live::Phase};
 use futures_util::stream::poll_fn;
@@ -35,7 +35,7 @@ pub(super) fn events(ask: &Ask) -> AdminAnswer {
 
 /// What an event tells of now.
 pub(super) fn look(live: &Live) -> Told {
-    let stats = states::now(live);
+    let stats = stats::everything(live);
     let mut rows = rows(&stats);
     rows.insert("health".into(), health_row(live).to_string());
     let mut head = Map::new();

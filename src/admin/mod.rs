@@ -20,7 +20,7 @@ mod process;
 mod resources;
 mod rows;
 mod servers;
-mod states;
+mod stats;
 mod topology;
 mod upstreams;
 

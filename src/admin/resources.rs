@@ -10,7 +10,7 @@ use super::{
         Handler::{self, Later, Now},
         Role,
     },
-    cache, dashboard, events, explain, health, past, process, servers, topology, upstreams,
+    cache, dashboard, events, explain, health, past, process, servers, stats, topology, upstreams,
 };
 use http::{HeaderValue, Method, StatusCode, header};
 use std::fmt::Write;
@@ -43,6 +43,12 @@ static RESOURCES: &[Resource] = &[
     get("/health", Role::Read, Now(health::health), "what is well and what is not"),
     get("/ready", Role::Probe, Now(process::ready), "whether to send requests here"),
     get("/live", Role::Probe, Now(process::live), "whether the process answers"),
+    get(
+        "/stats",
+        Role::Read,
+        Now(stats::stats),
+        "rates, errors, durations; how full everything is",
+    ),
     get("/upstreams", Role::Read, Now(upstreams::upstreams), "every server and its state"),
     post(
         "/servers",

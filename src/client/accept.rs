@@ -94,7 +94,7 @@ async fn take(
             {
                 loopback::unpace(&stream);
             }
-            let open = OpenConnection::new(listener, &proxy.live.seats);
+            let open = OpenConnection::new(listener, &proxy.counts, &proxy.live.seats);
             let (proxy, alive) = (Arc::clone(proxy), alive.clone());
             // Boxed, so that it is not moved again on its way into the task.
             task::spawn(Box::pin(connection::serve(stream, peer, open, proxy, alive)));

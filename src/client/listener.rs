@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::{ListenAddress, clash},
-    observe::{metrics::Metrics, rarely::Rarely},
+    observe::{metrics::Metrics, rarely::Rarely, worker_metrics::WorkerMetrics},
     snapshot::{
         Snapshot,
         seats::{Seat, Seats},
@@ -220,16 +220,18 @@ impl Listener {
 /// Counts a connection while it lives.
 pub struct OpenConnection {
     listener: Arc<Listener>,
+    worker: Arc<WorkerMetrics>,
     _seat: Seat,
 }
 
 impl OpenConnection {
-    /// Counts one more.
-    pub fn new(listener: &Arc<Listener>, seats: &Arc<Seats>) -> Self {
+    /// Counts one more, in a worker.
+    pub fn new(listener: &Arc<Listener>, worker: &Arc<WorkerMetrics>, seats: &Arc<Seats>) -> Self {
+        worker.opened();
         listener.accepted.inc();
         listener.open_gauge.inc();
         listener.open.fetch_add(1, Ordering::Relaxed);
-        Self { listener: Arc::clone(listener), _seat: seats.take() }
+        Self { listener: Arc::clone(listener), worker: Arc::clone(worker), _seat: seats.take() }
     }
 
     /// The listener.
@@ -240,6 +242,7 @@ impl OpenConnection {
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
+        self.worker.closed();
         self.listener.open_gauge.dec();
         self.listener.open.fetch_sub(1, Ordering::Relaxed);
         self.listener.closed.notify_one();

@@ -14,6 +14,7 @@ use super::{
     overruled,
     reload::{self, PreparedConfig, Preparing, ReloadSource, Reloading, Trigger},
     retired::retire,
+    sampling,
     sharing::Sharing,
     signals::{SignalAsk, Signals},
     sweeping,
@@ -143,6 +144,7 @@ impl Control {
         self.live.set_phase(Phase::Running);
         task::spawn(expiry::watch(Arc::clone(&self.live)));
         task::spawn(sweeping::sweep(Arc::clone(&self.live)));
+        task::spawn(sampling::sample(Arc::clone(&self.live)));
         let workers = self.resources.workers;
         tracing::info!(workers, config = %self.path.display(), version = env!("CARGO_PKG_VERSION"), "ready");
         loop {

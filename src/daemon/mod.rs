@@ -1,7 +1,7 @@
 //! Threads and sockets: the daemon from its start to its stop.
 //!
 //! Owns: the order of starting and stopping. May touch: [`crate::admin`], [`crate::cache`],
-//! [`crate::client`], [`crate::config`], [`crate::http1`], [`crate::message`], [`crate::observe`],
+//! [`crate::client`], [`crate::clock`], [`crate::config`], [`crate::http1`], [`crate::message`], [`crate::observe`],
 //! [`crate::origin`], [`crate::otlp`], [`crate::proxy`], [`crate::route`], [`crate::settings`], [`crate::snapshot`],
 //! [`crate::task`], [`crate::tls`], [`crate::upstream`]. [`run`] is what the command line calls;
 //! the thread that calls it becomes the control thread.
@@ -10,9 +10,11 @@ pub mod admin_socket;
 pub mod control;
 pub mod expiry;
 mod exporting;
+mod lag;
 mod overruled;
 pub mod reload;
 pub mod retired;
+mod sampling;
 mod sharing;
 pub mod signals;
 mod sweeping;

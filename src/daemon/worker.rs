@@ -4,6 +4,7 @@
 //! [`crate::http1`], [`crate::message`], [`crate::proxy`], [`crate::snapshot`], [`crate::task`].
 //! The listening sockets belong to the listeners, not to the threads.
 
+use super::lag;
 use crate::{
     client::{accept::accept, listener::Listener},
     http1::{buffers, date::Date},
@@ -61,8 +62,11 @@ pub fn start(
                 }
             }
         };
+        let counts = live.metrics.worker(index);
+        counts.runs_on(runtime.metrics());
         let proxy = Arc::new(Proxy {
             live,
+            counts,
             pool: Arc::default(),
             ids: RequestIds::new(),
             cached_date: Date::default(),
@@ -107,7 +111,8 @@ impl Drop for Watched {
 }
 
 fn sweep(proxy: &Proxy) {
-    proxy.pool.sweep(proxy.live.clock.now(), &proxy.live.load().servers());
+    let idle = proxy.pool.sweep(proxy.live.clock.now(), &proxy.live.load().servers());
+    proxy.counts.set_idle(idle);
 }
 
 async fn work(proxy: Arc<Proxy>, mut orders: Orders) {
@@ -121,6 +126,7 @@ async fn work(proxy: Arc<Proxy>, mut orders: Orders) {
             buffers::trim();
         }
     });
+    task::spawn(lag::measure(Arc::clone(&proxy.counts), proxy.live.clock));
     let mut serving: Vec<Arc<Listener>> = Vec::new();
     let mut accepting = JoinSet::new();
     loop {

@@ -157,6 +157,11 @@ impl LogWriter {
         self.tell(REOPEN);
     }
 
+    /// How many bytes of the shared room are used, and how many there are.
+    pub fn fill(&self) -> (usize, usize) {
+        (self.shared.used.load(Relaxed), self.shared.limit)
+    }
+
     /// Whether lines were lost a moment ago.
     pub fn loses_lines(&self) -> bool {
         self.shared.losses.are_recent()

@@ -7,6 +7,7 @@ use super::declared::{self, Declared};
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     core::Collector,
+    proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType},
 };
 use std::cell::RefCell;
 
@@ -66,4 +67,33 @@ impl Maker {
         let options = HistogramOpts::new(name, help).buckets(bounds);
         self.register(name, HistogramVec::new(options, labels))
     }
+}
+
+/// What a collector of our own tells.
+pub(super) fn family(name: &str, help: &str, kind: MetricType, all: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(all);
+    family
+}
+
+pub(super) fn label((name, value): (&str, String)) -> LabelPair {
+    let mut label = LabelPair::default();
+    label.set_name(name.to_owned());
+    label.set_value(value);
+    label
+}
+
+pub(super) fn counter(value: f64) -> Counter {
+    let mut counter = Counter::default();
+    counter.set_value(value);
+    counter
+}
+
+pub(super) fn gauge(value: f64) -> Gauge {
+    let mut gauge = Gauge::default();
+    gauge.set_value(value);
+    gauge
 }

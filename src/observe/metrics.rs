@@ -7,17 +7,19 @@ use super::{
     RouteMetrics, UpstreamMetrics,
     cache_metrics::CacheMetrics,
     declared::Declared,
+    durations::Durations,
     maker::Maker,
     memory_limit,
     otlp_metrics::OtlpMetrics,
     outcome::AttemptOutcome,
     process::{ProcessMetrics, cpu_seconds},
     request_metrics::Family,
-    upstream_metrics::ServerMetrics,
+    upstream_metrics::{ServerFamily, ServerMetrics},
+    worker_metrics::{WorkerMetrics, Workers},
 };
 use prometheus::{
     Encoder, Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
-    proto::MetricFamily,
+    core::Collector, proto::MetricFamily,
 };
 use std::{
     collections::HashMap,
@@ -50,8 +52,10 @@ pub struct Metrics {
     durations: Family,
     /// Requests that no route took; the label `route` is empty.
     pub unrouted: Arc<RouteMetrics>,
-    /// By upstream and address, for as long as the config has them.
-    servers: Mutex<HashMap<[String; 2], Arc<ServerMetrics>>>,
+    servers: ServerFamily,
+    workers: Workers,
+    /// `sheave_request_failures_total`.
+    failures: IntCounterVec,
     /// How many listeners of each name there are. While a listener moves to another address, there
     /// are two.
     listeners: Mutex<HashMap<String, usize>>,
@@ -138,7 +142,13 @@ impl Metrics {
         let metrics = Self {
             unrouted: durations.route(&"".into()),
             durations,
-            servers: Mutex::default(),
+            servers: make.register("sheave_upstream_response_seconds", ServerFamily::new()),
+            workers: make.register("sheave_worker_*", Workers::new()),
+            failures: make.counters(
+                "sheave_request_failures_total",
+                "Requests that something went wrong with, by the access log's reason.",
+                &["reason"],
+            ),
             listeners: Mutex::default(),
             attempts: make.counters(
                 "sheave_upstream_attempts_total",
@@ -281,10 +291,30 @@ impl Metrics {
         self.durations.retain(&names.chain([""]).collect());
     }
 
+    /// Shows all routes' histograms.
+    pub(super) fn each_route(&self, mut see: impl FnMut(&Arc<str>, &Arc<RouteMetrics>)) {
+        self.durations.each(|(name, route)| see(name, route));
+    }
+
+    /// Shows all servers' counters.
+    pub(super) fn each_server(&self, mut see: impl FnMut(&[String; 2], &Arc<ServerMetrics>)) {
+        self.servers.lock().iter().for_each(|(name, server)| see(name, server));
+    }
+
+    /// The counts of the worker `index`.
+    pub fn worker(&self, index: usize) -> Arc<WorkerMetrics> {
+        self.workers.worker(index)
+    }
+
+    /// The counts of all workers, in their order.
+    pub fn workers(&self) -> Vec<Arc<WorkerMetrics>> {
+        self.workers.all()
+    }
+
     /// An upstream's counters; `servers` in the order of its members. A server that existed before
     /// goes on counting.
     pub fn upstream(&self, upstream: &str, servers: &[&str]) -> UpstreamMetrics {
-        let mut known = self.servers();
+        let mut known = self.servers.lock();
         let server = |server: &&str| {
             let key = [upstream.to_owned(), (*server).to_owned()];
             Arc::clone(known.entry(key).or_insert_with(|| Arc::new(self.server(upstream, server))))
@@ -298,6 +328,7 @@ impl Metrics {
     fn server(&self, upstream: &str, server: &str) -> ServerMetrics {
         ServerMetrics {
             attempts: Default::default(),
+            heads: Durations::default(),
             counters: AttemptOutcome::ALL.map(|outcome| {
                 self.attempts.with_label_values(&[upstream, server, outcome.name()])
             }),
@@ -305,13 +336,9 @@ impl Metrics {
         }
     }
 
-    fn servers(&self) -> MutexGuard<'_, HashMap<[String; 2], Arc<ServerMetrics>>> {
-        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Removes the series of a server that the config no longer has.
     pub fn remove_server(&self, upstream: &str, server: &str) {
-        self.servers().remove(&[upstream.to_owned(), server.to_owned()]);
+        self.servers.lock().remove(&[upstream.to_owned(), server.to_owned()]);
         for outcome in AttemptOutcome::ALL {
             let _ = self.attempts.remove_label_values(&[upstream, server, outcome.name()]);
         }
@@ -370,6 +397,20 @@ impl Metrics {
         self.rejected.with_label_values(&[reason]).inc();
     }
 
+    /// Counts a request that something went wrong with: rare, as the reasons of [`Self::reject`].
+    pub fn fail(&self, reason: &str) {
+        self.failures.with_label_values(&[reason]).inc();
+    }
+
+    /// How many requests each reason had.
+    pub(super) fn failures(&self) -> Vec<(String, u64)> {
+        let families = self.failures.collect();
+        let metrics = families.iter().flat_map(MetricFamily::get_metric);
+        let told =
+            metrics.filter_map(|it| Some((it.get_label().first()?, it.get_counter().get_value())));
+        told.map(|(label, count)| (label.value().to_owned(), count as u64)).collect()
+    }
+
     /// What the process uses, by the `process_*` metrics.
     pub fn process(&self) -> Process {
         let families = self.registry.gather();
@@ -387,7 +428,7 @@ impl Metrics {
 
     /// All metrics.
     pub fn gather(&self) -> Vec<MetricFamily> {
-        self.servers().values().for_each(|server| server.publish());
+        self.servers.lock().values().for_each(|server| server.publish());
         self.registry.gather()
     }
 

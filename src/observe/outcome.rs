@@ -57,6 +57,19 @@ impl AttemptOutcome {
         Self::ClientAborted,
     ];
 
+    /// Whether the server failed. A client that went away is no failure of it, and neither is a
+    /// connection that could not take the request.
+    pub fn is_failure(self) -> bool {
+        !matches!(
+            self,
+            Self::Success
+                | Self::Refused
+                | Self::NoTunnels
+                | Self::StaleConnection
+                | Self::ClientAborted
+        )
+    }
+
     /// The word for logs and the label.
     pub fn name(self) -> &'static str {
         match self {

@@ -5,18 +5,19 @@
 //! pieces of memory, which are not in the processor's cache if there are many routes, and it needs
 //! twice as many atomic operations. [`super::metrics`] registers the [`Family`].
 
+use super::{
+    durations::{BucketCounts, Durations},
+    maker::{family, label},
+};
 use http::{Method, StatusCode};
 use prometheus::{
     core::{Collector, Desc},
-    proto::{Bucket, Histogram, LabelPair, Metric, MetricFamily, MetricType},
+    proto::{Metric, MetricFamily, MetricType},
 };
 use std::{
     collections::{HashMap, HashSet},
     iter::zip,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -24,55 +25,9 @@ const NAME: &str = "http_request_duration_seconds";
 const HELP: &str = "Time from a request's head to the end of its response.";
 const LABELS: [&str; 3] = ["method", "route", "status_code"];
 
-/// The buckets' bounds in microseconds: from a cached file to a slow report.
-const BOUNDS: [u64; 14] = [
-    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
-    2_500_000, 5_000_000, 10_000_000,
-];
-
 /// Label values of `method`; a method that is not in the list is counted as the last.
 const METHODS: [&str; 10] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "OTHER"];
-
-/// One histogram. Most requests touch a single line of the processor's cache in it.
-#[derive(Default)]
-#[repr(align(64))]
-struct Durations {
-    /// Nanoseconds.
-    sum: AtomicU64,
-    /// How many requests are in each bucket (not cumulative); the last bucket has no bound.
-    counts: [AtomicU64; BOUNDS.len() + 1],
-}
-
-impl Durations {
-    fn observe(&self, took: Duration) {
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        let at = BOUNDS.iter().position(|micros| nanos <= micros * 1000).unwrap_or(BOUNDS.len());
-        self.counts[at].fetch_add(1, Relaxed);
-        self.sum.fetch_add(nanos, Relaxed);
-    }
-
-    fn collect(&self) -> Histogram {
-        let mut count = 0;
-        let mut histogram = Histogram::default();
-        let buckets = zip(BOUNDS, &self.counts).map(|(bound, within)| {
-            count += within.load(Relaxed);
-            let mut bucket = Bucket::default();
-            bucket.set_upper_bound(seconds(bound));
-            bucket.set_cumulative_count(count);
-            bucket
-        });
-        histogram.set_bucket(buckets.collect());
-        count += self.counts[BOUNDS.len()].load(Relaxed);
-        histogram.set_sample_count(count);
-        histogram.set_sample_sum(Duration::from_nanos(self.sum.load(Relaxed)).as_secs_f64());
-        histogram
-    }
-}
-
-fn seconds(micros: u64) -> f64 {
-    micros as f64 / 1e6
-}
 
 /// A hundred statuses of one class and method.
 type Hundred = Box<[OnceLock<Box<Durations>>]>;
@@ -86,7 +41,7 @@ pub struct RouteMetrics {
 }
 
 impl RouteMetrics {
-    /// Counts one request.
+    /// BucketCounts one request.
     pub fn observe(&self, method: &Method, status: StatusCode, took: Duration) {
         let (method, status) = (method_index(method), usize::from(status.as_u16().min(599)));
         let key = method * 1000 + status;
@@ -97,6 +52,24 @@ impl RouteMetrics {
         let cells = self.cells.get_or_init(|| empty(METHODS.len() * 5));
         let hundred = cells[method * 5 + status / 100 - 1].get_or_init(|| empty(100));
         hundred[status % 100].get_or_init(Box::default).observe(took);
+    }
+
+    /// Adds all requests to `counts`. Returns how many of them had a status of 500 or above.
+    pub(super) fn add_to(&self, counts: &mut BucketCounts) -> u64 {
+        let mut errors = 0;
+        for (_, status, durations) in self.all() {
+            let before = if status < 500 { 0 } else { counts.iter().sum::<u64>() };
+            durations.add_to(counts);
+            if status >= 500 {
+                errors += counts.iter().sum::<u64>() - before;
+            }
+        }
+        errors
+    }
+
+    /// A number that changes with every request.
+    pub(super) fn mark(&self) -> u64 {
+        self.all().iter().fold(0, |sum, (_, _, it)| sum.wrapping_add(it.sum()))
     }
 
     /// Method, status and histogram, for all histograms that were needed.
@@ -134,6 +107,11 @@ impl Family {
         Arc::clone(self.lock().entry(Arc::clone(name)).or_default())
     }
 
+    /// Shows all routes.
+    pub(super) fn each(&self, see: impl FnMut((&Arc<str>, &Arc<RouteMetrics>))) {
+        self.lock().iter().for_each(see);
+    }
+
     /// Takes out the routes that are not among `names`.
     pub(super) fn retain(&self, names: &HashSet<&str>) {
         self.lock().retain(|name, _| names.contains(&**name));
@@ -150,10 +128,6 @@ impl Collector for Family {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let mut family = MetricFamily::default();
-        family.set_name(NAME.to_owned());
-        family.set_help(HELP.to_owned());
-        family.set_field_type(MetricType::HISTOGRAM);
         let mut metrics = Vec::new();
         for (name, route) in &*self.lock() {
             metrics.extend(route.all().into_iter().map(|(method, status, durations)| {
@@ -163,16 +137,8 @@ impl Collector for Family {
                 metric
             }));
         }
-        family.set_metric(metrics);
-        vec![family]
+        vec![family(NAME, HELP, MetricType::HISTOGRAM, metrics)]
     }
-}
-
-fn label((name, value): (&str, String)) -> LabelPair {
-    let mut label = LabelPair::default();
-    label.set_name(name.to_owned());
-    label.set_value(value);
-    label
 }
 
 fn empty<T>(length: usize) -> Box<[OnceLock<T>]> {
@@ -196,7 +162,7 @@ fn method_index(method: &Method) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::durations::SHOWN, *};
     use prometheus::{Encoder, HistogramOpts, HistogramVec, Registry, TextEncoder};
 
     fn text(registry: &Registry) -> String {
@@ -211,7 +177,8 @@ mod tests {
         let (ours, theirs) = (Registry::new(), Registry::new());
         let family = Family::new().unwrap();
         ours.register(Box::new(family.clone())).unwrap();
-        let model = HistogramOpts::new(NAME, HELP).buckets(BOUNDS.map(seconds).to_vec());
+        let bounds = SHOWN.map(|micros| micros as f64 / 1e6).to_vec();
+        let model = HistogramOpts::new(NAME, HELP).buckets(bounds);
         let model = HistogramVec::new(model, &LABELS).unwrap();
         theirs.register(Box::new(model.clone())).unwrap();
         for (at, route) in
@@ -220,7 +187,7 @@ mod tests {
             let method = [Method::GET, Method::POST, "PURGE".parse().unwrap()][at % 3].clone();
             let status = [200, 204, 404, 599, 999][at % 5];
             // From one bound to the next, and past the last one.
-            let took = Duration::from_micros(BOUNDS.get(at % 15).copied().unwrap_or(40_000_000))
+            let took = Duration::from_micros(SHOWN.get(at % 15).copied().unwrap_or(40_000_000))
                 + Duration::from_nanos(at as u64 % 2);
             let code = StatusCode::from_u16(status).unwrap();
             family.route(&route.into()).observe(&method, code, took);

@@ -124,16 +124,18 @@ impl Pool {
 
     /// Drops connections that have expired or ended, those whose server is not `current` or is now
     /// reached in another way, and those to addresses that a server no longer has. Called once a
-    /// second.
-    pub fn sweep(&self, now: u64, current: &HashMap<u64, &Server>) {
+    /// second. Returns how many wait for a request.
+    pub fn sweep(&self, now: u64, current: &HashMap<u64, &Server>) -> usize {
         self.sessions.sweep(now, |key| current.contains_key(&key));
-        self.lock().by_reach.retain(|key, idle| {
+        let mut kept = self.lock();
+        kept.by_reach.retain(|key, idle| {
             let Some(server) = current.get(key) else { return false };
             idle.retain_mut(|it| {
                 now < it.expires && !it.link.is_dead(false) && !it.link.is_astray(server)
             });
             !idle.is_empty()
         });
+        kept.by_reach.values().map(Vec::len).sum()
     }
 
     /// Called when descriptors run out. Closes each server's idle connections except the one that

@@ -41,6 +41,7 @@ use crate::{
         hop_by_hop::{remove_ambiguous, remove_claims, remove_nominated},
         request_id::RequestIds,
     },
+    observe::worker_metrics::WorkerMetrics,
     origin::pool::Pool,
     path::normalise,
     route::{Action, FilesRoute, Redirect, Respond, Route, Tries, Wording},
@@ -68,9 +69,19 @@ pub struct Proxy {
     pub cached_date: Date,
     /// The worker's number.
     pub worker: usize,
+    /// What is counted of the worker.
+    pub counts: Arc<WorkerMetrics>,
 }
 
 impl Proxy {
+    /// Counts a request that has ended with this status, and the reason if something went wrong.
+    fn count(&self, status: StatusCode, reason: Option<&str>) {
+        self.counts.count_request();
+        if status.is_server_error() || reason.is_some() {
+            self.live.metrics.fail(reason.unwrap_or("http_status"));
+        }
+    }
+
     /// `Date` for a response that has none.
     pub fn date(&self) -> [u8; 29] {
         self.cached_date.at(self.live.clock.now())

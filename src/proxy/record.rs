@@ -142,6 +142,7 @@ impl Drop for Record {
         let is_tunnel = facts.context.head.protocols.is_some();
         let waited = facts.upstream_time.filter(|_| is_tunnel).unwrap_or(took);
         histograms.observe(&facts.context.head.method, status, waited);
+        proxy.count(status, facts.reason);
         if let Some(terms) = &snapshot.tracing {
             let (facts, worker, took) = (&*facts, proxy.worker, waited);
             let ended = (ended, took);

@@ -24,6 +24,7 @@ pub(super) fn report_answer(
     (latency, now): (Duration, u64),
 ) {
     (facts.upstream_time, facts.attempt_status) = (Some(latency), Some(status));
+    group.metrics.answered(lease.index(), latency);
     facts.attempt = Some(if group.fail_on.contains(&status) {
         report(group, lease, Outcome::Failure("http_status"), now);
         Count::Status

@@ -7,7 +7,10 @@
 use super::{Snapshot, reload_history::ReloadHistory, seats::Seats};
 use crate::{
     clock::Clock,
-    observe::{metrics::Metrics, recent_failures::RecentFailures, span_queue::SpanQueue},
+    observe::{
+        metrics::Metrics, recent_failures::RecentFailures, sampler::StatsSampler,
+        span_queue::SpanQueue,
+    },
     tls::to_server::SystemRoots,
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -15,7 +18,7 @@ use rustls::server::ProducesTickets;
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
     time::{Duration, Instant},
@@ -49,6 +52,7 @@ pub struct Live {
     pub reloads: ReloadHistory,
     started: Instant,
     phase: AtomicU8,
+    sampler: Mutex<StatsSampler>,
 }
 
 impl Live {
@@ -66,6 +70,7 @@ impl Live {
             reloads: ReloadHistory::default(),
             started: Instant::now(),
             phase: AtomicU8::new(Phase::Starting as u8),
+            sampler: Mutex::default(),
         })
     }
 
@@ -89,6 +94,11 @@ impl Live {
     /// Makes `snapshot` current for all later requests. Returns the previous one.
     pub fn store(&self, snapshot: Snapshot) -> Arc<Snapshot> {
         self.current.swap(Arc::new(snapshot))
+    }
+
+    /// What has happened in the last seconds and minutes. Only the control thread asks.
+    pub fn sampler(&self) -> MutexGuard<'_, StatsSampler> {
+        self.sampler.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The time since the start.

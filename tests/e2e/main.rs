@@ -68,6 +68,7 @@ mod rig;
 mod routes;
 mod scarcity;
 mod server_tls;
+mod stats;
 mod stop;
 mod streams;
 mod times;
