@@ -19,7 +19,7 @@ use super::{
 };
 use prometheus::{
     Encoder, Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
-    core::Collector, proto::MetricFamily,
+    proto::MetricFamily,
 };
 use std::{
     collections::HashMap,
@@ -55,7 +55,7 @@ pub struct Metrics {
     servers: ServerFamily,
     workers: Workers,
     /// `sheave_request_failures_total`.
-    failures: IntCounterVec,
+    pub(super) failures: IntCounterVec,
     /// How many listeners of each name there are. While a listener moves to another address, there
     /// are two.
     listeners: Mutex<HashMap<String, usize>>,
@@ -400,15 +400,6 @@ impl Metrics {
     /// Counts a request that something went wrong with: rare, as the reasons of [`Self::reject`].
     pub fn fail(&self, reason: &str) {
         self.failures.with_label_values(&[reason]).inc();
-    }
-
-    /// How many requests each reason had.
-    pub(super) fn failures(&self) -> Vec<(String, u64)> {
-        let families = self.failures.collect();
-        let metrics = families.iter().flat_map(MetricFamily::get_metric);
-        let told =
-            metrics.filter_map(|it| Some((it.get_label().first()?, it.get_counter().get_value())));
-        told.map(|(label, count)| (label.value().to_owned(), count as u64)).collect()
     }
 
     /// What the process uses, by the `process_*` metrics.

@@ -12,6 +12,7 @@ use super::{
     windows::{CountSeries, Series, StatsWindow, Steps},
     worker_metrics::WorkerMetrics,
 };
+use prometheus::{IntCounterVec, core::Collector, proto::MetricFamily};
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
@@ -122,7 +123,7 @@ impl StatsSampler {
         let total = self.sample_routes(metrics, complete);
         self.total.note(&total, complete);
         self.sample_servers(metrics, complete);
-        for (reason, count) in metrics.failures() {
+        for (reason, count) in by_reason(&metrics.failures) {
             self.reasons.entry(reason).or_default().sample(count, complete);
         }
         let workers = metrics.workers();
@@ -218,6 +219,14 @@ impl StatsSampler {
     pub fn length(&self, window: StatsWindow) -> Duration {
         self.steps.length(window)
     }
+}
+
+/// How many requests each reason had.
+fn by_reason(failures: &IntCounterVec) -> Vec<(String, u64)> {
+    let families = failures.collect();
+    let metrics = families.iter().flat_map(MetricFamily::get_metric);
+    let told = metrics.filter_map(|it| Some((it.get_label().first()?, it.get_counter())));
+    told.map(|(label, count)| (label.value().to_owned(), count.get_value() as u64)).collect()
 }
 
 #[cfg(test)]
