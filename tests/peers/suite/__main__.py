@@ -16,6 +16,7 @@ import dashboard_checks as dashboard
 import grpc_checks as rpc
 import http_checks as http
 import kubernetes_checks as kubernetes
+import otlp_checks as otlp
 import prometheus_checks as prometheus
 import proxy_checks as proxy
 import redis_checks as redis
@@ -56,6 +57,7 @@ def checks(scene):
         ("a sentinel", redis.sentinel),
     ):
         yield Check(f"redis: {name}", work(scene), "node", direct=False)
+    yield from otlp_checks(scene)
     yield from operations_checks(scene)
     yield Check("all at once: reloads", reload.under_way, "node", direct=False)
     for name, only, needs in (
@@ -78,6 +80,25 @@ def checks(scene):
     if scene.pictures:
         work = dashboard.pictures(scene, scene.pictures)
         yield Check("dashboard: pictures", work, "node", direct=False, limit=240)
+
+
+def otlp_checks(scene):
+    """What a collector gets; these never hold without sheave."""
+    for name, work in (
+        ("the tree of a retried request", otlp.tree),
+        ("a collector that is down at first", otlp.down_then_up),
+        ("a collector that is slow", otlp.slow),
+        ("a collector that is busy", otlp.busy),
+        ("a collector that refuses", otlp.refused),
+        ("a collector that takes a part", otlp.partial),
+        ("more spans than the buffer has room for", otlp.overflow),
+        ("sampling", otlp.sampled),
+        ("secrets", otlp.redacted),
+        ("metrics", otlp.metrics),
+        ("a chain of Traefik, sheave and Envoy", otlp.chain(otlp.traefik, otlp.envoy)),
+        ("a chain of Envoy, sheave and Traefik", otlp.chain(otlp.envoy, otlp.traefik)),
+    ):
+        yield Check(f"otlp: {name}", work(scene), "node", direct=False)
 
 
 def operations_checks(scene):
