@@ -385,3 +385,33 @@ fn a_collector_behind_tls_is_verified() {
     daemon.reconfigure(&config.rest(&otlp("{ ca = \"ca.pem\", name = \"collector.test\" }")));
     assert_eq!(wait_for_requests_told(&collector, 1).len(), 2);
 }
+
+/// The contract's file; only its ports are others.
+#[test]
+fn the_contracts_file_runs_as_it_is() {
+    let (one, two, collector) = (Server::start("1"), Server::start("2"), collector());
+    let text = include_str!("../contract/see.toml")
+        .replace("127.0.0.1:3001", &one.to_string())
+        .replace("127.0.0.1:3002", &two.to_string())
+        .replace("127.0.0.1:4318", &collector.to_string())
+        .replace("127.0.0.1:8080", "127.0.0.1:0")
+        .replace("127.0.0.1:9900", "127.0.0.1:0");
+    let text = format!("{text}\n[log]\nlevel = \"debug\"\nformat = \"json\"\n");
+    let daemon = Daemon::start_text(&text);
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let fields = format!("traceparent: {parent}\r\nX-Tenant: red\r\nCookie: SECRET\r\n");
+    let answer = Client::connect(daemon.http()).ask(&request("GET", "/a?b", &fields, ""));
+    assert_eq!(answer.status, 200);
+    let spans = wait_for_requests_told(&collector, 1);
+    let asked = attributes(&requests_told(&spans)[0].attributes);
+    assert_eq!(asked["http.request.header.x-tenant"], "red");
+    assert!(!asked.values().any(|it| it.contains("SECRET")), "{asked:?}");
+    let line = daemon.wait_for_access("the request", |line| line["uri"] == "/a?b");
+    assert_eq!(line["trace_id"], parent[3..35]);
+    let names: Vec<_> = line.as_object().expect("an object").keys().cloned().collect();
+    for field in ["time", "method", "uri", "status", "duration_ms", "connect_ms", "first_byte_ms"] {
+        assert!(names.contains(&field.to_owned()), "{field} in {line}");
+    }
+    let export = next_metrics(&collector);
+    assert!(metric(&export, "http_request_duration_seconds").is_some());
+}
