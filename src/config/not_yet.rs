@@ -7,7 +7,7 @@
 /// [`super::shape::Shape::pattern`]; empty: everywhere), and the hint.
 type NotYetKeys = (&'static [&'static str], &'static str, &'static str);
 
-const TOLD: [NotYetKeys; 17] = [
+const TOLD: [NotYetKeys; 18] = [
     (
         &["ssl", "https", "sni", "insecure", "verify", "ca_file"],
         "upstream.",
@@ -58,6 +58,11 @@ const TOLD: [NotYetKeys; 17] = [
         "write `proxy_protocol.from = [\"10.0.0.0/8\"]`: whose connections begin with its header",
     ),
     (&["send_proxy", "send_proxy_v2"], "upstream.", "write `proxy_protocol = \"v2\"`, or `\"v1\"`"),
+    (
+        &["tracing", "telemetry", "opentelemetry", "otel", "jaeger", "zipkin"],
+        "",
+        "traces are sent by `[otlp]`, as `endpoint = \"http://127.0.0.1:4318\"` and `sample = \"10%\"`",
+    ),
     (&["cors"], "", "write its fields in `response_headers.set`"),
     (&["mirror", "shadow"], "", "mirrored requests are not supported yet"),
     (&["include", "includes", "import"], "", "there are no includes: one file has everything"),

@@ -29,7 +29,7 @@ impl OtlpMetrics {
             ),
             up: make.gauges(
                 "sheave_otlp_up",
-                "Whether the collector took, or could read, the last export.",
+                "0 while the collector can't be reached or asks to wait; exports are then sent again.",
                 &["signal"],
             ),
             exported_spans: make
