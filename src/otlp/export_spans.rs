@@ -54,16 +54,28 @@ pub async fn export_spans(
             }
         }
         if ending {
-            let spans = fields(&taken.bytes).count();
-            if spans > 0 {
-                tracing::warn!(spans, "the collector does not take them: the last spans are lost");
-            }
+            give_up(&collector, &queue, &mut taken);
             return;
         }
-        if terms.is_none() && orders.changed().await.is_err() {
-            return;
+        if terms.is_none() {
+            // The config has no traces any more: what waited for their collector is given up.
+            queue.take_into(&mut taken);
+            give_up(&collector, &queue, &mut taken);
+            if orders.changed().await.is_err() {
+                return;
+            }
         }
     }
+}
+
+/// Drops and counts what was taken.
+fn give_up(collector: &Collector, queue: &SpanQueue, taken: &mut TakenSpans) {
+    let spans = fields(&taken.bytes).count() as u64;
+    if spans > 0 {
+        tracing::warn!(spans, "the last spans were not delivered and are lost");
+        collector.metrics.otlp.dropped_spans.inc_by(spans);
+    }
+    queue.release(taken, usize::MAX);
 }
 
 /// Sends what was taken, batch by batch. What is not to be sent later is released.

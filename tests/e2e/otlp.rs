@@ -274,6 +274,16 @@ fn a_reload_changes_the_collector_and_loses_nothing() {
     daemon.reconfigure(&with(&second));
     get(daemon.http(), "/2");
     wait_for_requests_told(&second, 2);
+    // What waits for a collector that is taken out of the config is given up, and counted.
+    second.kill();
+    get(daemon.http(), "/lost");
+    let failed = exports(&daemon, "traces", "failed");
+    until("another failure", || exports(&daemon, "traces", "failed") > failed);
+    let before = dropped(&daemon);
+    daemon.reconfigure(&config);
+    until("its two spans to be counted", || dropped(&daemon) == before + 2);
+    second.come_back();
+    daemon.reconfigure(&with(&second));
     // Without `[otlp]` nothing is sent, and servers get the client's traceparent as it was.
     daemon.reconfigure(&config);
     second.forget_requests();
