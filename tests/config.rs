@@ -228,7 +228,13 @@ fn the_optional_tables_of_full_toml_are_the_defaults() {
         )
         .replace("upstream = \"app\"", "upstream = \"app\"\ncompress = true")
         .replace("[otlp]", "[otlp]\ntls.ca = \"tls/ca.pem\"\nsample_always.slower_than = \"1s\"");
+    let minimal = minimal
+        + "[admin]\ntls.certificates = [{ cert = \"tls/site.pem\", key = \"tls/site.key\", ocsp = \
+           \"tls/site.ocsp\" }]\ntls.client = { ca = \"tls/clients.pem\", crl = \"tls/revoked.pem\" }\n\
+           access = [{ name = \"grafana\", token_file = \"tls/token\", role = \"read\" }]";
     let minimal = parse_in(directory.path(), &minimal).expect("minimal").config;
+    assert_eq!(full.admin.tls, minimal.admin.tls);
+    assert_eq!(full.admin.access[1], minimal.admin.access[0]);
     assert_eq!(full.listeners, minimal.listeners);
     assert_eq!(full.upstreams, minimal.upstreams);
     let compress = |it: &Config| it.sites[0].routes.last().expect("a route").compress.clone();
@@ -236,7 +242,7 @@ fn the_optional_tables_of_full_toml_are_the_defaults() {
     assert!(compress(&full).is_some());
     assert_eq!(full.otlp, minimal.otlp);
     assert_eq!(full.watched, minimal.watched);
-    assert_eq!(full.watched.len(), 10);
+    assert_eq!(full.watched.len(), 11);
 }
 
 #[test]

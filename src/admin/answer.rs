@@ -4,7 +4,7 @@
 //! of server-sent events, is an [`AdminBody`] too: `StreamBody::new(frames).boxed_unsync()`.
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use serde_json::Value;
 use std::convert::Infallible;
@@ -36,4 +36,20 @@ pub(super) fn whole(status: StatusCode, kind: &'static str, body: impl Into<Byte
     *answer.status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     answer
+}
+
+/// What keeps a browser from storing an answer, from guessing its type, and from showing it within the
+/// page of another site. A handler may have set a field itself.
+pub(super) fn harden(answer: &mut AdminAnswer) {
+    let fields: [(HeaderName, &'static str); 6] = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ];
+    for (name, value) in fields {
+        answer.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
 }

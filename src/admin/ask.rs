@@ -1,41 +1,19 @@
 //! A request at the admin address, and who may make it.
 //!
-//! Owns: what a handler is given. May touch: [`crate::snapshot`].
+//! Owns: what a handler is given. May touch: [`crate::settings`], [`crate::snapshot`].
 
 use super::{
     Reload,
     answer::{AdminAnswer, document},
     listening::Listeners,
 };
-use crate::snapshot::Live;
+use crate::{settings::Role, snapshot::Live};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{StatusCode, request::Parts};
 use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
-
-/// What somebody may do; each may do what those before it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Role {
-    /// Ask whether the process lives and is ready, as probes do.
-    Probe,
-    /// See everything.
-    Read,
-    /// Change what runs.
-    Write,
-}
-
-impl Role {
-    /// Its name, as the config and `/whoami` have it.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Probe => "none",
-            Self::Read => "read",
-            Self::Write => "write",
-        }
-    }
-}
 
 /// Who asks.
 #[derive(Debug)]
@@ -46,6 +24,8 @@ pub(super) struct Caller {
     pub name: Option<Arc<str>>,
     /// Where the connection comes from, for people.
     pub peer: Arc<str>,
+    /// By their client certificate, if they have one.
+    pub subject: Option<Arc<str>>,
 }
 
 impl Caller {
@@ -64,7 +44,7 @@ pub(super) struct Ask {
     /// Who listens to `/events`.
     pub listeners: Arc<Listeners>,
     /// Who asks.
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
     /// Method, path, query and fields.
     pub head: Parts,
     /// The body: empty unless the method is POST.

@@ -8,10 +8,10 @@ use super::{
     ask::{
         Ask,
         Handler::{self, Later, Now},
-        Role,
     },
     cache, dashboard, events, explain, health, past, process, servers, stats, topology, upstreams,
 };
+use crate::settings::Role;
 use http::{HeaderValue, Method, StatusCode, header};
 use std::fmt::Write;
 
@@ -41,8 +41,8 @@ const fn post(path: &'static str, handler: Handler, says: &'static str) -> Resou
 static RESOURCES: &[Resource] = &[
     get("/metrics", Role::Read, Now(process::metrics), "Prometheus"),
     get("/health", Role::Read, Now(health::health), "what is well and what is not"),
-    get("/ready", Role::Probe, Now(process::ready), "whether to send requests here"),
-    get("/live", Role::Probe, Now(process::live), "whether the process answers"),
+    get("/ready", Role::None, Now(process::ready), "whether to send requests here"),
+    get("/live", Role::None, Now(process::live), "whether the process answers"),
     get(
         "/stats",
         Role::Read,
@@ -73,8 +73,8 @@ static RESOURCES: &[Resource] = &[
     get("/cache/explain", Role::Read, Now(cache::explain), "?url=URL: why it is or is not stored"),
     post("/purge", Later(|ask| Box::pin(cache::purge(ask))), "take responses out of the caches"),
     post("/reload", Later(|ask| Box::pin(process::reload(ask))), "load the config again"),
-    get("/whoami", Role::Probe, Now(process::whoami), "what you may do here"),
-    get("/help", Role::Probe, Now(help), "this list"),
+    get("/whoami", Role::None, Now(process::whoami), "what you may do here"),
+    get("/help", Role::None, Now(help), "this list"),
     get(
         "/topology",
         Role::Read,
@@ -84,7 +84,7 @@ static RESOURCES: &[Resource] = &[
     get("/events", Role::Read, Now(events::events), "what the dashboard shows, once a second"),
     get("/errors", Role::Read, Now(past::errors), "the last requests that failed"),
     get("/reloads", Role::Read, Now(past::reloads), "the last reloads, and what they changed"),
-    get("/", Role::Probe, Now(root), "the dashboard, for browsers"),
+    get("/", Role::None, Now(root), "the dashboard, for browsers"),
     page("/dashboard/style.css"),
     page("/dashboard/icon.svg"),
     page("/dashboard/app.js"),
@@ -98,7 +98,7 @@ static RESOURCES: &[Resource] = &[
 
 /// A file of the dashboard. They hold no figures, so everybody may have them.
 const fn page(path: &'static str) -> Resource {
-    get(path, Role::Probe, Now(dashboard::file), "")
+    get(path, Role::None, Now(dashboard::file), "")
 }
 
 /// The line in the table that takes a request.

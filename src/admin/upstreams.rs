@@ -6,6 +6,7 @@ use super::{
 };
 use crate::snapshot::Live;
 use http::StatusCode;
+use prometheus::IntGaugeVec;
 use serde_json::json;
 
 /// Every server of every upstream.
@@ -51,16 +52,12 @@ pub(super) fn set_gauges(live: &Live) {
         for member in group.upstream.members() {
             let server = &member.server;
             let labels = [upstream, server.address()];
-            live.metrics
-                .upstream_drained
-                .with_label_values(&labels)
-                .set(server.is_drained().into());
-            let is_up = server.status(member, now).state.is_up();
-            live.metrics.upstream_up.with_label_values(&labels).set(is_up.into());
-            let in_flight = i64::from(server.in_flight());
-            live.metrics.upstream_in_flight.with_label_values(&labels).set(in_flight);
-            let tunnels = i64::from(server.tunnels());
-            live.metrics.upstream_tunnels.with_label_values(&labels).set(tunnels);
+            let gauges = &live.metrics.server_gauges;
+            let set = |family: &IntGaugeVec, value| family.with_label_values(&labels).set(value);
+            set(&gauges.up, server.status(member, now).state.is_up().into());
+            set(&gauges.drained, server.is_drained().into());
+            set(&gauges.in_flight, server.in_flight().into());
+            set(&gauges.tunnels, server.tunnels().into());
         }
     }
     let (hits, misses) = snapshot.files_lookups();

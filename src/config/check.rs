@@ -19,9 +19,10 @@ use std::{
 pub(super) fn check(document: &ConfigText<'_>, config: &Config, databases: &[&Path]) {
     something_is_served(document, config);
     addresses(document, config);
-    for listener in &config.listeners {
-        let Some(tls) = &listener.tls else { continue };
-        let path = |key: &str| format!("listener.{}.tls.{key}", listener.name);
+    let listeners = config.listeners.iter().map(|it| (format!("listener.{}", it.name), &it.tls));
+    for (place, tls) in listeners.chain([("admin".to_owned(), &config.admin.tls)]) {
+        let Some(tls) = tls else { continue };
+        let path = |key: &str| format!("{place}.tls.{key}");
         for (index, pair) in tls.certificates.iter().enumerate() {
             certificate::check(document, &path(&format!("certificates[{index}]")), pair);
         }

@@ -4,6 +4,7 @@
 //! touch: nothing outside this room. Next: the command line prints them, the admin address sends
 //! them.
 
+use super::concealed::concealed;
 use std::{
     fmt,
     ops::Range,
@@ -80,7 +81,7 @@ impl Diagnostic {
             start -= 1;
         }
         let line_start = source[..start].rfind('\n').map_or(0, |at| at + 1);
-        let line = source[line_start..].lines().next().unwrap_or("");
+        let line = &concealed(source[line_start..].lines().next().unwrap_or(""));
         let before = source[line_start..start].chars().count();
         let (source_line, offset) = window(line, before);
         Self {

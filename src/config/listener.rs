@@ -130,26 +130,25 @@ impl Listener {
 
 impl Tls {
     fn read(table: &Table<'_>) -> Self {
-        let example = "certificates = [{ cert = \"site.pem\", key = \"site.key\" }]";
-        let certificates: Vec<_> =
-            table.tables("certificates", example).iter().map(Certificate::read).collect();
-        if certificates.is_empty()
-            && table.value("certificates").is_none_or(super::tree::Value::is_empty)
-        {
-            let message = format!("{} has no certificates", table.label());
-            table.absent(
-                table.value_span("certificates"),
-                message,
-                Some(format!("add `{example}`")),
-            );
-        }
         Self {
-            certificates,
-            only_tls13: table.choice("min_version", false, &[("1.2", false), ("1.3", true)]),
+            certificates: read_certificates(table),
+            only_tls13: read_only_tls13(table),
             http2: table.boolean("http2", true),
             strict_sni: table.boolean("strict_sni", true),
             client: table.optional_table("client").map(|it| ClientCertificates::read(&it)),
             ticket_keys: optional_path(table, "ticket_keys"),
+        }
+    }
+
+    /// Reads `tls` of `[admin]`, where HTTP/1.1 is spoken.
+    pub(super) fn read_admin(table: &Table<'_>) -> Self {
+        Self {
+            certificates: read_certificates(table),
+            only_tls13: read_only_tls13(table),
+            http2: false,
+            strict_sni: false,
+            client: table.optional_table("client").map(|it| ClientCertificates::read(&it)),
+            ticket_keys: None,
         }
     }
 
@@ -160,6 +159,24 @@ impl Tls {
         let client = self.client.iter().flat_map(|it| [Some(&it.ca), it.crl.as_ref()]);
         pairs.chain(client).chain([self.ticket_keys.as_ref()]).flatten()
     }
+}
+
+fn read_certificates(table: &Table<'_>) -> Vec<Certificate> {
+    let example = "certificates = [{ cert = \"site.pem\", key = \"site.key\" }]";
+    let certificates: Vec<_> =
+        table.tables("certificates", example).iter().map(Certificate::read).collect();
+    if certificates.is_empty()
+        && table.value("certificates").is_none_or(super::tree::Value::is_empty)
+    {
+        let message = format!("{} has no certificates", table.label());
+        let hint = format!("add `{example}`");
+        table.absent(table.value_span("certificates"), message, Some(hint));
+    }
+    certificates
+}
+
+fn read_only_tls13(table: &Table<'_>) -> bool {
+    table.choice("min_version", false, &[("1.2", false), ("1.3", true)])
 }
 
 impl ClientCertificates {

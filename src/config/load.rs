@@ -96,6 +96,8 @@ fn read(top: &Table<'_>) -> Config {
     let otlp = top.optional_table("otlp").map(|table| Otlp::read(&table));
     let collector = otlp.as_ref().and_then(|it| it.endpoint.tls.as_ref());
     watched.extend(collector.into_iter().flat_map(ServerTls::files).cloned());
+    let admin = Admin::read(&top.table("admin"));
+    watched.extend(admin.files().cloned());
     watched.sort();
     watched.dedup();
     Config {
@@ -113,7 +115,7 @@ fn read(top: &Table<'_>) -> Config {
         access_logs: AccessLog::read_all(top),
         otlp,
         log: Log::read(&top.table("log")),
-        admin: Admin::read(&top.table("admin")),
+        admin,
         watched,
     }
 }

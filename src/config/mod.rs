@@ -8,12 +8,14 @@
 mod access_log;
 mod addresses;
 mod admin;
+mod admin_access;
 mod cache;
 mod cache_tiers;
 mod certificate;
 mod check;
 mod client_certificates;
 mod compression;
+mod concealed;
 mod document;
 mod environment;
 pub mod error;
@@ -58,6 +60,7 @@ mod values;
 
 pub use access_log::{AccessLog, AccessLogFormat};
 pub use admin::Admin;
+pub use admin_access::{AdminAccess, AdminProof, TokenDigest};
 pub use cache::Cache;
 pub use check::clash;
 pub use error::{ConfigError, Diagnostic, Severity};

@@ -24,9 +24,12 @@ pub(super) fn check(document: &ConfigText<'_>, config: &Config) {
     if let Some(wanted) = &config.admin.address {
         address(document, "admin", wanted);
     }
+    if let Some(path) = &config.admin.audit_log {
+        log(document, path, "admin.audit_log");
+    }
     for wanted in &config.access_logs {
         if let LogTarget::File(path, _) = &wanted.sink.target {
-            log(document, path, &wanted.place);
+            log(document, path, &format!("{}.path", wanted.place));
         }
     }
 }
@@ -61,8 +64,8 @@ fn is_elsewhere(address: SocketAddr) -> bool {
     TcpListener::bind(any).is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable)
 }
 
-fn log(document: &ConfigText<'_>, path: &Path, table: &str) {
-    let at = document.value_at(&format!("{table}.path"));
+fn log(document: &ConfigText<'_>, path: &Path, key: &str) {
+    let at = document.value_at(key);
     let written = if path.exists() {
         access(path, Access::WRITE_OK).map_err(|why| {
             let message = format!("`{}` can't be written by this user: {why}", path.display());

@@ -14,6 +14,7 @@ use super::{
     outcome::AttemptOutcome,
     process::{ProcessMetrics, cpu_seconds},
     request_metrics::Family,
+    server_gauges::ServerGauges,
     upstream_metrics::{ServerFamily, ServerMetrics},
     worker_metrics::{WorkerMetrics, Workers},
 };
@@ -62,14 +63,10 @@ pub struct Metrics {
     attempts: IntCounterVec,
     retries: IntCounterVec,
     ejections: IntCounterVec,
-    /// `sheave_upstream_up`, set when the metrics are read.
-    pub upstream_up: IntGaugeVec,
-    /// `sheave_upstream_drained`, set when the metrics are read.
-    pub upstream_drained: IntGaugeVec,
-    /// `sheave_upstream_in_flight`, set when the metrics are read.
-    pub upstream_in_flight: IntGaugeVec,
-    /// `sheave_upstream_tunnels`, set when the metrics are read.
-    pub upstream_tunnels: IntGaugeVec,
+    /// The state of every server.
+    pub server_gauges: ServerGauges,
+    /// `sheave_admin_requests_total`, by path, role and result.
+    pub admin_requests: IntCounterVec,
     /// `sheave_tunnels`.
     pub tunnels: IntGauge,
     /// `sheave_requests_in_flight`.
@@ -165,25 +162,11 @@ impl Metrics {
                 "Servers taken out after max_fails failures.",
                 &server,
             ),
-            upstream_up: make.gauges(
-                "sheave_upstream_up",
-                "Whether a server gets requests.",
-                &server,
-            ),
-            upstream_drained: make.gauges(
-                "sheave_upstream_drained",
-                "Whether an operator has drained a server.",
-                &server,
-            ),
-            upstream_in_flight: make.gauges(
-                "sheave_upstream_in_flight",
-                "Requests at a server.",
-                &server,
-            ),
-            upstream_tunnels: make.gauges(
-                "sheave_upstream_tunnels",
-                "Tunnels (WebSocket and the like) open through a server.",
-                &server,
+            server_gauges: ServerGauges::new(&make),
+            admin_requests: make.counters(
+                "sheave_admin_requests_total",
+                "Requests at the admin address, by path, role of who asked, and result.",
+                &["path", "role", "result"],
             ),
             tunnels: make.gauge(
                 "sheave_tunnels",
@@ -343,10 +326,7 @@ impl Metrics {
             let _ = self.attempts.remove_label_values(&[upstream, server, outcome.name()]);
         }
         let _ = self.ejections.remove_label_values(&[upstream, server]);
-        let _ = self.upstream_up.remove_label_values(&[upstream, server]);
-        let _ = self.upstream_drained.remove_label_values(&[upstream, server]);
-        let _ = self.upstream_in_flight.remove_label_values(&[upstream, server]);
-        let _ = self.upstream_tunnels.remove_label_values(&[upstream, server]);
+        self.server_gauges.remove(&[upstream, server]);
     }
 
     /// Removes an upstream's own series.

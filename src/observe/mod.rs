@@ -7,6 +7,7 @@
 
 pub mod access_line;
 pub mod access_log;
+pub mod audit_file;
 pub mod cache_metrics;
 mod combined_line;
 pub mod declared;
@@ -38,6 +39,7 @@ pub mod rarely;
 pub mod recent_failures;
 pub mod request_metrics;
 pub mod sampler;
+pub mod server_gauges;
 pub mod span_queue;
 pub mod tally;
 pub mod trace_terms;

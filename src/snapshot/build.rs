@@ -115,6 +115,7 @@ fn assemble(
             Some(listening::parts(listener, sites, unchanged, resources).map_err(BuildError::Tls)?);
     }
     drop(compiler);
+    let admin_tls = listening::admin_tls(&config.admin, unchanged, resources);
     let access_logs = logs::open(&config, previous, resources).map_err(BuildError::AccessLog)?;
     Ok(Snapshot {
         generation: previous.map_or(1, |it| it.generation + 1),
@@ -126,6 +127,7 @@ fn assemble(
         access_logs,
         export: telemetry::export(&config, previous, &mut reaches).map_err(BuildError::Tls)?,
         tracing: telemetry::tracing(&config, resources),
+        admin_tls: admin_tls.map_err(BuildError::Tls)?,
         announces: config.upstreams.iter().any(|it| it.proxy_protocol.is_some()),
         groups,
         caches,

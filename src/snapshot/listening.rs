@@ -3,7 +3,7 @@
 //! Owns: reading its certificates. May touch: [`crate::config`], [`crate::route`], [`crate::tls`];
 //! certificate files. Called by [`super::build`].
 
-use super::{ListenerParts, TlsParts, live::Resources};
+use super::{ListenerParts, Snapshot, TlsParts, live::Resources};
 use crate::{
     config,
     route::Sites,
@@ -32,6 +32,18 @@ pub(super) fn parts(
     })
 }
 
+/// The TLS side of the admin address.
+pub(super) fn admin_tls(
+    admin: &config::Admin,
+    unchanged: Option<&Snapshot>,
+    resources: &Resources,
+) -> Result<Option<TlsParts>, TlsError> {
+    match unchanged {
+        Some(unchanged) => Ok(unchanged.admin_tls.clone()),
+        None => admin.tls.as_ref().map(|tls| tls_parts(tls, resources)).transpose(),
+    }
+}
+
 fn tls_parts(tls: &config::Tls, resources: &Resources) -> Result<TlsParts, TlsError> {
     let pairs = tls.certificates.iter().map(|it| Pair {
         chain: &it.cert,
@@ -43,16 +55,18 @@ fn tls_parts(tls: &config::Tls, resources: &Resources) -> Result<TlsParts, TlsEr
         let crl = it.crl.as_deref();
         Clients::read(ClientsFiles { ca: &it.ca, crl, required: it.required })
     });
+    let clients = clients.transpose()?;
+    let trust = clients.as_ref().map(Clients::trust);
     let tickets = match &tls.ticket_keys {
         Some(file) => tls::tickets_from_file(file)?,
         None => Arc::clone(&resources.tickets),
     };
     let server = tls::server_config(tls::ListenerTlsWanted {
         certificates: Arc::clone(&certificates),
-        clients: clients.transpose()?,
+        clients,
         only_tls13: tls.only_tls13,
         http2: tls.http2,
         tickets,
     });
-    Ok(TlsParts { server: Arc::new(server?), certificates, strict_sni: tls.strict_sni })
+    Ok(TlsParts { server: Arc::new(server?), certificates, strict_sni: tls.strict_sni, trust })
 }

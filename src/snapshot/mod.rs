@@ -29,7 +29,7 @@ use crate::{
     observe::{access_log::AccessLogs, trace_terms::TraceTerms},
     otlp::ExportTerms,
     route::{Action, Group, Route, Router, Sites},
-    tls::{Certificates, Lifetime},
+    tls::{Certificates, Lifetime, TrustScope},
     upstream::Server,
 };
 use std::{collections::HashMap, path::Path, sync::Arc};
@@ -51,6 +51,8 @@ pub struct Snapshot {
     pub believed: Believed,
     /// Whether any server is told of both ends of a client's connection.
     pub announces: bool,
+    /// The TLS side of the admin address.
+    pub admin_tls: Option<TlsParts>,
     /// Every upstream once, in the order of the config.
     pub groups: Vec<Arc<Group>>,
     /// Every cache of responses.
@@ -95,6 +97,8 @@ pub struct TlsParts {
     pub certificates: Arc<Certificates>,
     /// Whether a host that the connection's certificate does not cover is answered with 421.
     pub strict_sni: bool,
+    /// What client certificates are verified with, if they are asked for.
+    pub trust: Option<TrustScope>,
 }
 
 impl Snapshot {
@@ -106,9 +110,10 @@ impl Snapshot {
     /// When the certificates hold, by listener.
     pub fn lifetimes(&self) -> impl Iterator<Item = (&str, &Lifetime)> {
         let listeners = self.listeners.iter().flatten();
-        listeners.flat_map(|listener| {
-            let tls = listener.tls.iter().flat_map(|tls| tls.certificates.lifetimes());
-            tls.map(|lifetime| (&*listener.name, lifetime))
+        let all = listeners.map(|it| (&*it.name, &it.tls)).chain([("admin", &self.admin_tls)]);
+        all.flat_map(|(name, tls)| {
+            let tls = tls.iter().flat_map(|tls| tls.certificates.lifetimes());
+            tls.map(move |lifetime| (name, lifetime))
         })
     }
 

@@ -28,10 +28,18 @@ pub struct ClientsFiles<'a> {
 pub struct Clients {
     pub(super) verifier: Arc<dyn ClientCertVerifier>,
     /// A hash of what the files say.
-    pub(super) scope: [u8; 32],
+    pub(super) scope: TrustScope,
 }
 
+/// A hash of authorities, revoked certificates and mode: what a certificate was verified with.
+pub type TrustScope = [u8; 32];
+
 impl Clients {
+    /// What certificates are verified with.
+    pub fn trust(&self) -> TrustScope {
+        self.scope
+    }
+
     /// Reads the files.
     pub fn read(files: ClientsFiles<'_>) -> Result<Self, TlsError> {
         let mut hash = Context::new(&SHA256);

@@ -12,7 +12,7 @@ pub mod verify;
 pub mod words;
 
 pub use certificates::{Certificates, Lifetime, Pair};
-pub use clients::{Clients, ClientsFiles};
+pub use clients::{Clients, ClientsFiles, TrustScope};
 pub use tickets::from_file as tickets_from_file;
 
 use rustls::{

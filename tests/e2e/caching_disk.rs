@@ -72,7 +72,10 @@ fn wait_for_writes(daemon: &Daemon, writes: u64) {
 }
 
 fn purge(daemon: &Daemon, body: &str) {
-    let response = client::ask(daemon.admin(), &client::request("POST", "/purge", "", body));
+    let response = client::ask(
+        daemon.admin(),
+        &client::request("POST", "/purge", "Content-Type: application/json\r\n", body),
+    );
     assert_eq!(response.status, 200, "{}", response.text());
 }
 

@@ -13,7 +13,9 @@
 )]
 
 mod admin;
+mod admin_access;
 mod admin_servers;
+mod admin_tls;
 mod announced;
 mod answers;
 mod balance;

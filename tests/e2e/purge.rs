@@ -15,7 +15,8 @@ fn cached(server: &Server) -> Daemon {
 }
 
 fn purge(daemon: &Daemon, body: &str) -> (u16, String) {
-    let response = ask(daemon.admin(), &request("POST", "/purge", "", body));
+    let response =
+        ask(daemon.admin(), &request("POST", "/purge", "Content-Type: application/json\r\n", body));
     (response.status, response.text())
 }
 

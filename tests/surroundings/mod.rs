@@ -21,6 +21,7 @@ pub(crate) fn files_of_tls(directory: &Path) {
     let list = list.signed_by(&rcgen::Issuer::new(authority, key)).expect("list");
     write("revoked.pem", list.pem().expect("PEM").as_bytes());
     write("ticket.keys", "5a".repeat(32).as_bytes());
+    write("token", b"a-token-of-nobody");
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     fs::set_permissions(directory.join("ticket.keys"), private).expect("permissions");
 }
