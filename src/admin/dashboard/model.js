@@ -170,7 +170,7 @@ export function attention() {
     if (out.length > 3) named.push(`and ${out.length - 3} more`);
     const wanted = out.every((it) => it.drained || it.state === "down");
     const tone = out.length === servers.length ? "bad" : wanted ? "note" : "warn";
-    add(tone, `${upstream.name}: ${out.length} of ${servers.length} servers get no requests: ${named.join(", ")}`,
+    add(tone, `${upstream.name}: ${out.length} of ${servers.length} servers ${out.length === 1 ? "gets" : "get"} no requests: ${named.join(", ")}`,
       `#servers?find=${encodeURIComponent(upstream.name)}`);
   }
   for (const [name, check] of Object.entries(model.rest.health?.checks ?? {})) {
@@ -196,6 +196,12 @@ export function attention() {
 export function certificates() {
   return (model.topology?.listeners ?? []).flatMap((listener) =>
     (listener.tls?.certificates ?? []).map((it) => ({ ...it, listener: listener.name })));
+}
+
+/** Why a request failed, in short. */
+export function whyFailed({ reason, status }) {
+  if (!reason) return "answered by the server";
+  return status < 500 ? `${reason}, then answered` : reason;
 }
 
 /** A value of JSON in plain words. */

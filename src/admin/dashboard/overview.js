@@ -1,7 +1,7 @@
 // The first view: figures, what needs attention, and the way from listener to server.
 
 import { band, count, h, millis, percent, rate, setClass, setText, spark, when } from "./draw.js";
-import { attention, model, stateOf } from "./model.js";
+import { attention, model, stateOf, whyFailed } from "./model.js";
 
 const SIGN = { bad: "▲", warn: "◆", note: "○", good: "●" };
 const WORD = { bad: "problem", warn: "warning", note: "note" };
@@ -96,7 +96,7 @@ export function overview() {
     drawnErrors = model.errors;
     const last = model.errors.slice(0, 6);
     recent.replaceChildren(...(last.length
-      ? last.map((it) => h("li", {}, h("span.quiet", {}, when(it.time)), " ", h("strong", {}, String(it.status)), ` ${it.method} ${it.host}${it.path} `, h("span.reason", {}, it.reason ?? "answered by the server"), it.server ? h("span.quiet", {}, ` ${it.server}`) : null))
+      ? last.map((it) => h("li", {}, h("span.quiet", {}, when(it.time)), " ", h("strong", {}, String(it.status)), ` ${it.method} ${it.host}${it.path} `, h("span.reason", {}, whyFailed(it)), it.server ? h("span.quiet", {}, ` ${it.server}`) : null))
       : [h("li.empty", {}, "None since the start.")]));
   }
 

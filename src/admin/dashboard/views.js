@@ -1,7 +1,7 @@
 // The views with tables: servers, routes, errors, caches, certificates, reloads, the process.
 
 import { Table, band, bytes, count, duration, h, millis, percent, rate, setAttribute, setClass, setText, spark, when } from "./draw.js";
-import { certificates, daysLeft, getsRequests, model, plain, stateOf } from "./model.js";
+import { certificates, daysLeft, getsRequests, model, plain, stateOf, whyFailed } from "./model.js";
 import { drain, purge, reload, say, showServer } from "./actions.js";
 
 const number = (id, label, value, text, more = {}) =>
@@ -135,7 +135,7 @@ export function errors() {
     columns: [
       { id: "time", label: "Time", sort: (it) => it.number, text: (it) => when(it.time) },
       number("status", "Status", (it) => it.status, String),
-      { id: "reason", label: "Reason", sort: (it) => it.reason ?? "", make: (it) => [h("span.reason", {}, it.reason ?? "answered by the server"), it.detail ? h("small", {}, it.detail) : null].filter(Boolean) },
+      { id: "reason", label: "Reason", sort: (it) => it.reason ?? "", make: (it) => [h("span.reason", {}, whyFailed(it)), it.detail ? h("small", {}, it.detail) : null].filter(Boolean) },
       { id: "request", label: "Request", hide: "small", sort: (it) => it.path, make: (it) => h("code", {}, `${it.method} ${it.host}${it.path}`) },
       { id: "route", label: "Route", hide: "mid", sort: (it) => it.route ?? "", text: (it) => it.route ?? "–" },
       { id: "server", label: "Server", hide: "small", sort: (it) => it.server ?? "", text: (it) => it.server ?? "–" },

@@ -337,12 +337,14 @@ def pictures(scene, place):
             await fill(it)
             for name, view, (theme, width, height) in (
                 ("overview-light", "overview", ("light", 1280, 900)),
-                ("servers-dark", "servers", ("dark", 1280, 560)),
+                ("servers-dark", "servers", ("dark", 1280, 430)),
                 ("phone-dark", "overview", ("dark", 360, 760)),
             ):
                 await page.look(theme, width, height)
+                await page.call("Emulation.setScrollbarsHidden", hidden=True)
                 await page.open(f"{it.url}#{view}")
-                await asyncio.sleep(25)
+                # The charts are of a minute.
+                await asyncio.sleep(62)
                 file = place / f"dashboard-{name}.png"
                 await page.picture(file)
                 if shutil.which("pngquant"):
