@@ -96,7 +96,7 @@ export function overview() {
     drawnErrors = model.errors;
     const last = model.errors.slice(0, 6);
     recent.replaceChildren(...(last.length
-      ? last.map((it) => h("li", {}, h("span.quiet", {}, when(it.time)), " ", h("strong", {}, String(it.status)), ` ${it.method} ${it.host}${it.path} `, h("span.reason", {}, whyFailed(it)), it.server ? h("span.quiet", {}, ` ${it.server}`) : null))
+      ? last.map((it) => h("li", {}, h("span.quiet", {}, when(it.time)), " ", h("strong", {}, String(it.status)), ` ${it.method} ${it.host}${it.path} `, h("span.reason", {}, whyFailed(it)), it.server ? h("span.quiet", {}, `${it.reason && it.status < 500 ? " by" : ""} ${it.server}`) : null))
       : [h("li.empty", {}, "None since the start.")]));
   }
 
