@@ -185,9 +185,11 @@ def timings(pod, one, config):
     assert left >= 3, left
 
 
-def asks(url):
+def asks(url, **headers):
+    """Status and text. Probes and Prometheus name a pod by its address."""
+    request = urllib.request.Request(url, headers=headers)
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:
+        with urllib.request.urlopen(request, timeout=5) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -238,11 +240,15 @@ def mounted(scene):
             stdout=log, stderr=log)
         try:
             probe = lambda name: asks(
-                f"http://127.0.0.1:{admin}{one[name + 'Probe']['httpGet']['path']}")[0]
+                f"http://127.0.0.1:{admin}{one[name + 'Probe']['httpGet']['path']}",
+                Host="10.42.0.7:9900")[0]
             client = f"http://127.0.0.1:{http}/"
             await until("it is alive", lambda: listens(admin) and probe("liveness") == 200)
             await until("it is ready", lambda: probe("readiness") == 200)
             assert asks(client + "hello")[0] == 200
+            (endpoint,) = objects()["ServiceMonitor", "sheave"]["spec"]["endpoints"]
+            metrics = asks(f"http://127.0.0.1:{admin}{endpoint['path']}", Host="10.42.0.7:9900")
+            assert metrics[0] == 200 and "sheave_uptime_seconds" in metrics[1]
             added = '[[site.route]]\npath = "/version"\nrespond.body = "{}"\n\n[[site.route]]\nupstream'
             for number in (2, 3):
                 swap = added.format(number)
