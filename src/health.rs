@@ -29,8 +29,9 @@ enum HealthPlace<'a> {
     Unix(&'a str),
 }
 
-/// Whether `url` answers with 2xx; otherwise says why not.
-pub fn ask(url: &str) -> Result<(), String> {
+/// Whether `url` answers with 2xx; otherwise says why not. `token` says who asks.
+pub fn ask(url: &str, token: Option<&str>) -> Result<(), String> {
+    let bearer = bearer(token)?;
     let Some((place, path)) = split(url) else {
         return Err(format!(
             "`{url}` is no URL that can be asked: write `{DEFAULT_URL}` or `unix:admin.sock`"
@@ -38,10 +39,10 @@ pub fn ask(url: &str) -> Result<(), String> {
     };
     let line = match place {
         HealthPlace::Tcp(authority) => {
-            connect(authority).and_then(|stream| status_line(stream, authority, path))
+            connect(authority).and_then(|stream| status_line(stream, authority, path, &bearer))
         }
         HealthPlace::Unix(file) => {
-            connect_file(file).and_then(|stream| status_line(stream, "localhost", path))
+            connect_file(file).and_then(|stream| status_line(stream, "localhost", path, &bearer))
         }
     };
     let line = line.map_err(|error| format!("{url}: {error}"))?;
@@ -62,10 +63,7 @@ pub fn send(
     body: &str,
     token: Option<&str>,
 ) -> Result<(u16, String), String> {
-    if token.is_some_and(|it| it.bytes().any(|byte| !byte.is_ascii_graphic())) {
-        return Err("the token has characters that no token has".into());
-    }
-    let bearer = token.map_or(String::new(), |it| format!("authorization: Bearer {it}\r\n"));
+    let bearer = bearer(token)?;
     let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: localhost\r\nuser-agent: sheave\r\nconnection: close\r\n\
          {bearer}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
@@ -83,6 +81,14 @@ pub fn send(
     let status = head.split(' ').nth(1).and_then(|it| it.parse().ok());
     let status = status.ok_or_else(|| format!("`{admin}` is no admin address of sheave"))?;
     Ok((status, body.to_owned()))
+}
+
+/// The line of the head that has the token.
+fn bearer(token: Option<&str>) -> Result<String, String> {
+    if token.is_some_and(|it| it.bytes().any(|byte| !byte.is_ascii_graphic())) {
+        return Err("the token has characters that no token has".into());
+    }
+    Ok(token.map_or(String::new(), |it| format!("authorization: Bearer {it}\r\n")))
 }
 
 fn whole(mut stream: impl Read + Write, request: &str) -> io::Result<String> {
@@ -113,9 +119,15 @@ fn split(url: &str) -> Option<(HealthPlace<'_>, &str)> {
     Some((place.filter(|_| is_clean)?, path))
 }
 
-fn status_line(mut stream: impl Read + Write, authority: &str, path: &str) -> io::Result<String> {
+fn status_line(
+    mut stream: impl Read + Write,
+    authority: &str,
+    path: &str,
+    bearer: &str,
+) -> io::Result<String> {
     let request = format!(
-        "GET {path} HTTP/1.1\r\nhost: {authority}\r\nuser-agent: sheave-health\r\nconnection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nhost: {authority}\r\nuser-agent: sheave-health\r\n\
+         {bearer}connection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes())?;
     // The status is within the first bytes; the rest is not needed.
@@ -167,7 +179,7 @@ mod tests {
             stream.write_all(answer.as_bytes()).expect("answer");
             String::from_utf8_lossy(&request[..length]).into_owned()
         });
-        let told = ask(&url);
+        let told = ask(&url, None);
         assert!(server.join().expect("server").starts_with("GET /live HTTP/1.1\r\nhost: 127."));
         told
     }

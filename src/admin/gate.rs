@@ -58,6 +58,12 @@ fn host_of(authority: &str) -> String {
     host.trim_end_matches('.').to_ascii_lowercase()
 }
 
+/// Whether a browser opens a page, or a program can show one.
+pub(super) fn takes_html(fields: &HeaderMap) -> bool {
+    let mut takes = fields.get_all(header::ACCEPT).iter().filter_map(|it| it.to_str().ok());
+    takes.any(|it| it.contains("text/html"))
+}
+
 /// Whether the body is said to be JSON. Pages of other sites can't send that without asking first.
 pub(super) fn is_json(fields: &HeaderMap) -> bool {
     let kind = fields.get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok()).unwrap_or_default();

@@ -9,7 +9,8 @@ use super::{
         Ask,
         Handler::{self, Later, Now},
     },
-    cache, dashboard, events, explain, health, past, process, servers, stats, topology, upstreams,
+    cache, dashboard, events, explain, gate, health, past, process, servers, stats, topology,
+    upstreams,
 };
 use crate::settings::Role;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -125,9 +126,7 @@ pub(super) fn none(path: &str) -> AdminAnswer {
 
 /// The dashboard for browsers, the table for others.
 fn root(ask: &Ask) -> AdminAnswer {
-    let takes = ask.head.headers.get_all(header::ACCEPT).iter();
-    let mut takes = takes.filter_map(|it| it.to_str().ok());
-    let is_browser = takes.any(|it| it.contains("text/html"));
+    let is_browser = gate::takes_html(&ask.head.headers);
     let mut answer = if is_browser { dashboard::file(ask) } else { help(ask) };
     answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
     answer

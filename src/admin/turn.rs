@@ -97,12 +97,12 @@ impl Desk {
         let caller = match access::caller(&snapshot, &head.headers, peer) {
             access::Asker::Caller(caller) => Arc::new(caller),
             access::Asker::WrongToken => {
-                return Err(self.turn_away(challenge("this token is not known")).await);
+                return Err(self.turn_away(challenge(&head, "this token is not known")).await);
             }
         };
         noted.caller = Some(Arc::clone(&caller));
         if caller.role < resource.role {
-            return Err(self.turn_away(lacking(&snapshot, &caller, resource.role)).await);
+            return Err(self.turn_away(lacking(&snapshot, &head, &caller, resource.role)).await);
         }
         if resource.role != Role::None && gate::is_foreign(&head, &config.hosts) {
             let error = "a page of another site has made this request: that is not allowed";
@@ -167,13 +167,14 @@ fn whole(read: ReadBody) -> Result<Bytes, Box<AdminAnswer>> {
 }
 
 /// 401 if a token would help, or else 403 with what to do.
-fn lacking(snapshot: &Snapshot, caller: &Caller, needed: Role) -> AdminAnswer {
+fn lacking(snapshot: &Snapshot, head: &Parts, caller: &Caller, needed: Role) -> AdminAnswer {
     let needed_name = needed.name();
     if caller.name.is_none() && access::takes_tokens(&snapshot.config.admin, needed) {
-        return challenge(&format!(
+        let error = format!(
             "this needs the role `{needed_name}`: send a token that has it, as `Authorization: Bearer \
              TOKEN` or as the password"
-        ));
+        );
+        return challenge(head, &error);
     }
     let error = match &caller.name {
         Some(name) => {
@@ -187,10 +188,13 @@ fn lacking(snapshot: &Snapshot, caller: &Caller, needed: Role) -> AdminAnswer {
     refusal(StatusCode::FORBIDDEN, &error)
 }
 
-/// 401, which makes a browser ask for a password.
-fn challenge(error: &str) -> AdminAnswer {
+/// Status 401. Where a browser opens a page, it makes it ask for a password; the dashboard asks for a
+/// token itself.
+fn challenge(head: &Parts, error: &str) -> AdminAnswer {
     let mut answer = refusal(StatusCode::UNAUTHORIZED, error);
-    for scheme in ["Bearer realm=\"sheave\"", "Basic realm=\"sheave\", charset=\"UTF-8\""] {
+    let is_page = gate::takes_html(&head.headers);
+    let basic = is_page.then_some("Basic realm=\"sheave\", charset=\"UTF-8\"");
+    for scheme in [Some("Bearer realm=\"sheave\""), basic].into_iter().flatten() {
         answer.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
     }
     answer

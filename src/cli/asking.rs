@@ -24,7 +24,7 @@ impl AdminPlace {
         self.address.as_deref().unwrap_or("127.0.0.1:9900")
     }
 
-    fn token(&self) -> Result<Option<String>, String> {
+    pub(super) fn token(&self) -> Result<Option<String>, String> {
         let Some(file) = &self.token_file else { return Ok(std::env::var(VARIABLE).ok()) };
         match fs::read_to_string(file) {
             Ok(text) => Ok(Some(text.trim().to_owned())),

@@ -63,7 +63,7 @@ Exit codes: 0 done, 1 the config is wrong (or `health`: not alive), 2 the comman
 enum Command {
     Run(PathBuf),
     Check(PathBuf),
-    Health(String),
+    Health { url: String, admin: AdminPlace },
     Purge { admin: AdminPlace, body: String },
     CacheExplain { admin: AdminPlace, url: String },
     Explain(Box<ExplainFrom>),
@@ -77,13 +77,10 @@ pub fn run() -> u8 {
     match options::parse(Parser::from_env()) {
         Ok(Command::Run(path)) => ended(daemon::run(&path)),
         Ok(Command::Check(path)) => check::check(&path),
-        Ok(Command::Health(url)) => match health::ask(&url) {
-            Ok(()) => 0,
-            Err(error) => {
-                complain(&format!("{error}\n"));
-                1
-            }
-        },
+        Ok(Command::Health { url, admin }) => {
+            let alive = admin.token().and_then(|token| health::ask(&url, token.as_deref()));
+            alive.map_or_else(|error| failed(1, &error), |()| 0)
+        }
         Ok(Command::Purge { admin, body }) => admin.shown("POST", "/purge", &body),
         Ok(Command::CacheExplain { admin, url }) => {
             let url = percent_encoding::utf8_percent_encode(&url, NON_ALPHANUMERIC);

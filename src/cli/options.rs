@@ -19,7 +19,7 @@ const PLACES: [&str; 2] = ["config/sheave.toml", "/etc/sheave/sheave.toml"];
 const KNOWN: [(&str, &[&str]); 8] = [
     ("run", &["config"]),
     ("check", &["config"]),
-    ("health", &["url"]),
+    ("health", &["url", "token-file"]),
     ("purge", &["url", "prefix", "host", "tag", "soft", "admin", "token-file"]),
     ("cache", &["admin", "token-file"]),
     ("explain", &["config", "admin", "token-file", "header", "client", "listener", "json"]),
@@ -120,7 +120,10 @@ impl CommandOptions {
         Ok(match word.as_str() {
             "run" => Command::Run(self.config.unwrap_or_else(default_path)),
             "check" => Command::Check(self.config.unwrap_or_else(default_path)),
-            "health" => Command::Health(self.url.unwrap_or_else(|| health::DEFAULT_URL.to_owned())),
+            "health" => Command::Health {
+                url: self.url.unwrap_or_else(|| health::DEFAULT_URL.to_owned()),
+                admin: self.admin,
+            },
             "purge" => self.into_purge()?,
             "cache" => self.into_cache()?,
             "explain" => Command::Explain(Box::new(self.into_explain()?)),

@@ -3,6 +3,7 @@
 use crate::rig::{
     Client, Config, Daemon, Response, Server,
     client::{ask, get, request},
+    daemon::{command, run_to_end},
     until,
 };
 use serde_json::Value;
@@ -68,6 +69,10 @@ fn tokens_decide_who_may_what() {
     let missing = with(&daemon, "GET", "/metrics", "");
     assert_eq!(missing.status, 401);
     assert!(error(&missing).contains("Authorization: Bearer"), "{}", missing.text());
+    assert_eq!(missing.field("www-authenticate"), Some("Bearer realm=\"sheave\""));
+    let page = with(&daemon, "GET", "/metrics", "Accept: text/html\r\n");
+    let asks = page.head.fields("www-authenticate");
+    assert!(asks.iter().any(|it| it.starts_with("Basic realm")), "{asks:?}");
     for probe in ["/live", "/ready"] {
         assert_eq!(with(&daemon, "GET", probe, "").status, 200, "probes have no token");
     }
@@ -79,6 +84,29 @@ fn tokens_decide_who_may_what() {
     assert_eq!(with(&daemon, "GET", "/whoami", &bearer(WRITER)).status, 401);
     let log = daemon.log.lines().join("\n");
     assert!(!log.contains(READER) && !log.contains(WRITER), "a token is never logged");
+}
+
+#[test]
+fn the_commands_send_a_token() {
+    let server = Server::start("1");
+    let daemon = start(&server, ACCESS);
+    let (dir, admin) = (daemon.path("."), daemon.admin().to_string());
+    let purge = ["purge", "--tag", "shoes", "--admin", &admin];
+    let refused = run_to_end(&dir, &purge);
+    assert_ne!(refused.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("role `write`"), "{refused:?}");
+    let by_file = [&purge[..], &["--token-file", "ci.token"]].concat();
+    assert_eq!(run_to_end(&dir, &by_file).status.code(), Some(0));
+    let by_variable = command(&dir, &purge).env("SHEAVE_TOKEN", WRITER).output().unwrap();
+    assert_eq!(by_variable.status.code(), Some(0), "{by_variable:?}");
+    let url = format!("http://{admin}/health");
+    assert_eq!(run_to_end(&dir, &["health", "--url", &url]).status.code(), Some(1));
+    let health = ["health", "--url", &url, "--token-file", "ci.token"];
+    assert_eq!(run_to_end(&dir, &health).status.code(), Some(0));
+    assert_eq!(
+        run_to_end(&dir, &["health", "--url", &format!("http://{admin}")]).status.code(),
+        Some(0)
+    );
 }
 
 #[test]
