@@ -191,6 +191,7 @@ upstream = "app"
 [cache.main]
 [access_log]
 [slow_log]
+[metrics.custom.orders]
 [otlp]
 endpoint = "https://collector.internal:4318"
 "#;

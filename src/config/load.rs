@@ -4,8 +4,8 @@
 //! the config's other files, only those about files and certificates do. Next: `snapshot::build`.
 
 use super::{
-    AccessLog, Admin, Cache, Config, ConfigError, ConfigSource, Diagnostic, Listener, Log, Otlp,
-    ServerTls, Severity, Site, Tls, TrustedFields, Upstream,
+    AccessLog, Admin, Cache, Config, ConfigError, ConfigSource, CustomCounter, Diagnostic,
+    Listener, Log, Otlp, ServerTls, Severity, Site, Tls, TrustedFields, Upstream,
     addresses::address_set,
     check::check,
     document::{ConfigText, Finished},
@@ -113,6 +113,7 @@ fn read(top: &Table<'_>) -> Config {
         caches,
         sites,
         access_logs: AccessLog::read_all(top),
+        custom_counters: CustomCounter::read_all(top),
         otlp,
         log: Log::read(&top.table("log")),
         admin,

@@ -16,6 +16,7 @@ mod check;
 mod client_certificates;
 mod compression;
 mod concealed;
+mod custom_counter;
 mod document;
 mod environment;
 pub mod error;
@@ -63,6 +64,7 @@ pub use admin::Admin;
 pub use admin_access::{AdminAccess, AdminProof, TokenDigest};
 pub use cache::Cache;
 pub use check::clash;
+pub use custom_counter::CustomCounter;
 pub use error::{ConfigError, Diagnostic, Severity};
 pub use error_pages::{ErrorPage, ErrorPages};
 pub use file_fields::FileFields;
@@ -119,6 +121,8 @@ pub struct Config {
     pub access_logs: Vec<AccessLog>,
     /// `None` when `[otlp]` is absent.
     pub otlp: Option<Otlp>,
+    /// Every `[metrics.custom.NAME]`.
+    pub custom_counters: Vec<CustomCounter>,
     /// The daemon's own log.
     pub log: Log,
     /// The admin address; `[admin]` may be absent, the default address is used then.

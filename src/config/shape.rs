@@ -86,7 +86,8 @@ impl Shape {
 
     /// The shape of the table that is a key's value.
     pub(super) fn named(&self, key: &'static str, name: &str) -> Rc<Self> {
-        self.add(key, ShapeKind::Named, format!("{key}.*"), format!("[{key}.{name}]"))
+        let path = self.pattern_of(key);
+        self.add(key, ShapeKind::Named, format!("{path}.*"), format!("[{path}.{name}]"))
     }
 
     fn shared(&self, key: &'static str, kind: ShapeKind) -> Rc<Self> {

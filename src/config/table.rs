@@ -154,7 +154,12 @@ impl<'d> Table<'d> {
     /// The tables of a table, by the names that the user gave, as `[upstream.NAME]`.
     pub(super) fn named_tables(&self, key: &'static str) -> Vec<(String, Table<'d>)> {
         let Some(value) = self.value(key) else { return Vec::new() };
-        let hint = || Some(format!("write `[{key}.NAME]`, with a name of your own"));
+        let path = if self.label().is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.label().trim_matches(['[', ']']))
+        };
+        let hint = || Some(format!("write `[{path}.NAME]`, with a name of your own"));
         let ValueKind::Table(entries) = &value.kind else {
             self.wrong_kind(key, value, "a table of tables", hint());
             return Vec::new();

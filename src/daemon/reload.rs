@@ -225,6 +225,7 @@ pub async fn outcome(reloading: &mut Option<Reloading>) -> Preparation {
 /// Removes the metric series of everything that the config no longer has.
 pub fn forget(live: &Live, old: &Snapshot, new: &Snapshot) {
     live.metrics.retain_routes(new.router.routes().iter().map(|route| &*route.name));
+    live.metrics.custom.retain(new.custom.as_deref().unwrap_or_default());
     for group in &old.groups {
         let name = group.upstream.name();
         let kept = new.groups.iter().find(|it| it.upstream.name() == name);

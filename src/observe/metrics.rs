@@ -6,6 +6,7 @@
 use super::{
     RouteMetrics, UpstreamMetrics,
     cache_metrics::CacheMetrics,
+    custom_metrics::CustomFamilies,
     declared::Declared,
     durations::Durations,
     maker::Maker,
@@ -51,6 +52,8 @@ pub struct Metrics {
     registry: Registry,
     declared: Vec<Declared>,
     durations: Family,
+    /// Counters of the config's own.
+    pub custom: CustomFamilies,
     /// Requests that no route took; the label `route` is empty.
     pub unrouted: Arc<RouteMetrics>,
     servers: ServerFamily,
@@ -139,6 +142,7 @@ impl Metrics {
         let metrics = Self {
             unrouted: durations.route(&"".into()),
             durations,
+            custom: make.register("[metrics.custom]", Ok(CustomFamilies::default())),
             servers: make.register("sheave_upstream_response_seconds", ServerFamily::new()),
             workers: make.register("sheave_worker_*", Workers::new()),
             failures: make.counters(

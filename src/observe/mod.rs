@@ -10,6 +10,7 @@ pub mod access_log;
 pub mod audit_file;
 pub mod cache_metrics;
 mod combined_line;
+pub mod custom_metrics;
 pub mod declared;
 pub mod durations;
 pub mod figures;

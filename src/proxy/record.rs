@@ -149,7 +149,7 @@ impl Drop for Record {
             spans::tell(&EndedRequest { terms, facts, route, worker, status, ended, received });
         }
         let failed = facts.reason.is_some() || status.is_server_error();
-        if snapshot.access_logs.is_empty() && !failed {
+        if snapshot.access_logs.is_empty() && snapshot.custom.is_none() && !failed {
             return;
         }
         let (upstream, server) = facts.names(route);
@@ -174,6 +174,7 @@ impl Drop for Record {
         if failed {
             proxy.live.failures.note(&line);
         }
+        snapshot.custom.iter().flatten().for_each(|it| it.count(&line));
         snapshot.access_logs.record(proxy.worker, &line);
     }
 }

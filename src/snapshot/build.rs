@@ -125,6 +125,7 @@ fn assemble(
         believed: believed(config.trusted_fields),
         wants_times: access_logs.wants_times() || config.otlp.is_some(),
         access_logs,
+        custom: logs::custom_counters(&config, resources),
         export: telemetry::export(&config, previous, &mut reaches).map_err(BuildError::Tls)?,
         tracing: telemetry::tracing(&config, resources),
         admin_tls: admin_tls.map_err(BuildError::Tls)?,

@@ -1,4 +1,4 @@
-//! The access logs of a config, opened.
+//! The access logs of a config, opened, and the counters of its own.
 //!
 //! Owns: what is taken over from the running config. May touch: [`crate::config`],
 //! [`crate::observe`], [`crate::settings`]; log files. A reload that changes what is in a log, and not where it goes,
@@ -10,6 +10,7 @@ use crate::{
     observe::{
         access_line::LineForm,
         access_log::{AccessLog, AccessLogs, LineChoice},
+        custom_metrics::CustomCounter,
         json_line::{self, ChosenField},
         log_writer::LogWriter,
     },
@@ -100,4 +101,20 @@ fn form(wanted: &config::AccessLog) -> LineForm {
         }
     };
     LineForm::Chosen(wanted.fields.iter().map(chosen).collect())
+}
+
+/// The counters of `[metrics.custom]`. Those that the previous config has go on counting.
+pub fn custom_counters(config: &Config, resources: &Resources) -> Option<Box<[CustomCounter]>> {
+    let counter = |wanted: &config::CustomCounter| {
+        let config::CustomCounter { metric, help, when, add, labels, max_series } = wanted;
+        let names: Vec<_> = labels.iter().map(|(name, _)| name.clone()).collect();
+        CustomCounter {
+            when: when.clone(),
+            add: *add,
+            labels: labels.iter().map(|(_, value)| value.clone()).collect(),
+            series: resources.metrics.custom.series(metric, help, &names, *max_series),
+        }
+    };
+    let counters: Box<[_]> = config.custom_counters.iter().map(counter).collect();
+    Some(counters).filter(|it| !it.is_empty())
 }

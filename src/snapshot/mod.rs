@@ -26,7 +26,7 @@ use crate::{
     country::CountryDatabase,
     files::Files,
     message::forwarded::Believed,
-    observe::{access_log::AccessLogs, trace_terms::TraceTerms},
+    observe::{access_log::AccessLogs, custom_metrics::CustomCounter, trace_terms::TraceTerms},
     otlp::ExportTerms,
     route::{Action, Group, Route, Router, Sites},
     tls::{Certificates, Lifetime, TrustScope},
@@ -61,6 +61,8 @@ pub struct Snapshot {
     pub databases: Databases,
     /// Whether anybody wants to know where a request's time went.
     pub wants_times: bool,
+    /// Counters of the config's own; `None` without any.
+    pub custom: Option<Box<[CustomCounter]>>,
     /// Where requests are logged.
     pub access_logs: AccessLogs,
     /// Where traces and metrics are sent, if anywhere.

@@ -32,6 +32,7 @@ mod caching_writes;
 mod check;
 mod churn;
 mod compression;
+mod custom_metrics;
 mod dashboard;
 mod differential_requests;
 mod differential_responses;
