@@ -37,7 +37,7 @@
 //! | [`upstream::Server`] | in-flight count, health, addresses | across reloads |
 //! | [`proxy::Proxy`] | a worker's connections to servers, and its blocks of memory | its worker |
 //!
-//! Imports go strictly down: `cli` → `demo` → `daemon`, `health` → `client` → `admin` → `explain` → `proxy` →
+//! Imports go strictly down: `cli` → `demo` → `daemon`, `health` → `client` → `admin` → `explain`, `plan` → `proxy` →
 //! `snapshot` → `route`, `otlp` → `filter`, `files`, `origin`, `cache` → `upstream`, `encode` → `observe` → `message`, `tls`,
 //! `task` → `config`, `http1` → `condition` → `template`, `path`, `cidr`, `clock`, `loopback`, `country`,
 //! `credentials`, `protobuf`, `settings`, `units`. Rooms between two arrows do not know each other. `tests/layering.rs` reads this and
@@ -67,6 +67,7 @@ pub mod observe;
 pub mod origin;
 pub mod otlp;
 pub mod path;
+pub mod plan;
 pub mod protobuf;
 pub mod proxy;
 pub mod route;

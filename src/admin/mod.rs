@@ -1,7 +1,7 @@
 //! The admin address: metrics, health, reload.
 //!
 //! Owns: its HTTP server, on the control thread. May touch: [`crate::cache`], [`crate::config`],
-//! [`crate::credentials`], [`crate::explain`], [`crate::message`], [`crate::observe`],
+//! [`crate::credentials`], [`crate::explain`], [`crate::message`], [`crate::observe`], [`crate::plan`],
 //! [`crate::route`], [`crate::settings`], [`crate::snapshot`], [`crate::task`], [`crate::tls`],
 //! [`crate::upstream`]. It is never on a listener for clients. A request goes `connection` → `turn` →
 //! `access` and `gate` → `resources`.
@@ -24,6 +24,7 @@ mod pace;
 mod past;
 mod patient;
 mod peer;
+mod plan;
 mod process;
 mod resources;
 mod rows;

@@ -9,7 +9,7 @@ use super::{
         Ask,
         Handler::{self, Later, Now},
     },
-    cache, dashboard, events, explain, gate, health, past, process, servers, stats, topology,
+    cache, dashboard, events, explain, gate, health, past, plan, process, servers, stats, topology,
     upstreams,
 };
 use crate::settings::Role;
@@ -73,6 +73,7 @@ static RESOURCES: &[Resource] = &[
     get("/cache", Role::Read, Now(cache::caches), "every cache and its counts"),
     get("/cache/explain", Role::Read, Now(cache::explain), "?url=URL: why it is or is not stored"),
     post("/purge", Later(|ask| Box::pin(cache::purge(ask))), "take responses out of the caches"),
+    post("/plan", Later(|ask| Box::pin(plan::planned(ask))), "what another config would change"),
     post("/reload", Later(|ask| Box::pin(process::reload(ask))), "load the config again"),
     get("/whoami", Role::None, Now(process::whoami), "what you may do here"),
     get("/help", Role::None, Now(help), "this list"),
@@ -100,6 +101,14 @@ static RESOURCES: &[Resource] = &[
 /// A file of the dashboard. They hold no figures, so everybody may have them.
 const fn page(path: &'static str) -> Resource {
     get(path, Role::None, Now(dashboard::file), "")
+}
+
+impl Resource {
+    /// The longest body that it takes, if that is more than the config says.
+    pub(super) fn longest_body(&self) -> usize {
+        // A whole config.
+        if self.path == "/plan" { 16 << 20 } else { 0 }
+    }
 }
 
 /// The line in the table that takes a request.

@@ -109,7 +109,7 @@ impl Desk {
             return Err(self.turn_away(refusal(StatusCode::FORBIDDEN, error)).await);
         }
         if resource.method == Method::POST {
-            let reading = Limited::new(body, config.body).collect();
+            let reading = Limited::new(body, config.body.max(resource.longest_body())).collect();
             let read = timeout(config.timeout, reading).await;
             noted.body = whole(read)?;
             let changes = resource.role == Role::Write && !noted.body.is_empty();

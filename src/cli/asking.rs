@@ -45,7 +45,12 @@ impl AdminPlace {
     /// The answer's JSON; or the exit code, once it has been said what is wrong.
     pub(super) fn json(&self, method: &str, path: &str, body: &str) -> Result<Value, u8> {
         let (status, text) = self.ask(method, path, body).map_err(|error| failed(3, &error))?;
-        let told: Value = serde_json::from_str(&text).unwrap_or_default();
+        self.answered(path, status, &text)
+    }
+
+    /// The same for an answer that has come.
+    pub(super) fn answered(&self, path: &str, status: u16, text: &str) -> Result<Value, u8> {
+        let told: Value = serde_json::from_str(text).unwrap_or_default();
         match status {
             200 if !told.is_null() => Ok(told),
             401 | 403 => {
@@ -66,8 +71,8 @@ impl AdminPlace {
                 ),
             )),
             _ => {
-                let why = told["error"].as_str().map_or(text.clone(), str::to_owned);
-                Err(failed(if status == 422 { 2 } else { 3 }, &why))
+                let why = told["error"].as_str().unwrap_or(text);
+                Err(failed(if status == 422 { 2 } else { 3 }, why))
             }
         }
     }

@@ -3,6 +3,7 @@
 //! Owns: the columns and the words between the facts. May touch: nothing outside this room. The
 //! facts are those of `--json`.
 
+use super::table::Columns;
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -10,30 +11,15 @@ use std::fmt::Write;
 const MOST_ROUTES: usize = 8;
 /// How many servers are shown.
 const MOST_SERVERS: usize = 20;
-/// The width of the first column.
-const STEP: usize = 10;
 
 /// Rows of a step, its subject, its place, and what is said of it.
 #[derive(Default)]
-struct Page {
-    rows: Vec<[String; 4]>,
-}
+struct Page(Columns);
 
 impl Page {
     fn row(&mut self, step: &str, subject: &str, place: &Value, says: impl Into<String>) {
         let place = place.as_str().unwrap_or_default().to_owned();
-        self.rows.push([step.to_owned(), subject.to_owned(), place, says.into()]);
-    }
-
-    fn write(&self, out: &mut String) {
-        let width = |column: usize| {
-            self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
-        };
-        let (subject, place) = (width(1), width(2));
-        for [step, first, second, says] in &self.rows {
-            let line = format!("{step:<STEP$}{first:<subject$}  {second:<place$}  {says}");
-            let _ = writeln!(out, "{}", line.trim_end());
-        }
+        self.0.row([step.to_owned(), subject.to_owned(), place, says.into()]);
     }
 }
 
@@ -44,7 +30,7 @@ pub(super) fn page(told: &Value) -> String {
     upstream(&mut page, &told["upstream"]);
     let request = &told["request"];
     let mut out = format!("{} {}\n\n", text(&request["method"]), text(&request["url"]));
-    page.write(&mut out);
+    page.0.write(&mut out);
     sent(&mut out, &told["sent"]);
     answer(&mut out, told);
     out

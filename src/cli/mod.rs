@@ -1,7 +1,7 @@
 //! The command line.
 //!
 //! Owns: what each command leads to, and what is printed. May touch: [`crate::cidr`],
-//! [`crate::config`], [`crate::daemon`], [`crate::demo`], [`crate::explain`], [`crate::health`],
+//! [`crate::config`], [`crate::daemon`], [`crate::demo`], [`crate::explain`], [`crate::health`], [`crate::plan`],
 //! [`crate::snapshot`], [`crate::upstream`]. `main.rs` turns its answer into the exit code.
 
 mod asking;
@@ -9,6 +9,9 @@ mod check;
 mod explain;
 mod explain_text;
 mod options;
+mod plan;
+mod plan_text;
+mod table;
 
 use crate::{
     daemon::{self, StartError},
@@ -18,6 +21,7 @@ use asking::AdminPlace;
 use explain::ExplainFrom;
 use lexopt::Parser;
 use percent_encoding::NON_ALPHANUMERIC;
+use plan::PlanFrom;
 use std::{io::Write, path::PathBuf};
 
 const HELP: &str = "\
@@ -67,6 +71,7 @@ enum Command {
     Purge { admin: AdminPlace, body: String },
     CacheExplain { admin: AdminPlace, url: String },
     Explain(Box<ExplainFrom>),
+    Plan(Box<PlanFrom>),
     Demo(demo::DemoAddresses),
     Help,
     Version,
@@ -87,6 +92,7 @@ pub fn run() -> u8 {
             admin.shown("GET", &format!("/cache/explain?url={url}"), "")
         }
         Ok(Command::Explain(asked)) => explain::run(&asked),
+        Ok(Command::Plan(asked)) => plan::run(&asked),
         Ok(Command::Demo(options)) => ended(demo::run(&options)),
         Ok(Command::Help) => print(HELP),
         Ok(Command::Version) => print(concat!("sheave ", env!("CARGO_PKG_VERSION"), "\n")),

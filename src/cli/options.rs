@@ -7,6 +7,7 @@ use super::{
     Command,
     asking::AdminPlace,
     explain::{ExplainFrom, Side},
+    plan::PlanFrom,
 };
 use crate::{cidr::PeerAddress, demo, explain::asked::AskedRequest, health};
 use lexopt::{Arg, Parser, ValueExt};
@@ -16,13 +17,14 @@ use std::path::PathBuf;
 const PLACES: [&str; 2] = ["config/sheave.toml", "/etc/sheave/sheave.toml"];
 
 /// The flags that each command knows.
-const KNOWN: [(&str, &[&str]); 8] = [
+const KNOWN: [(&str, &[&str]); 9] = [
     ("run", &["config"]),
     ("check", &["config"]),
     ("health", &["url", "token-file"]),
     ("purge", &["url", "prefix", "host", "tag", "soft", "admin", "token-file"]),
     ("cache", &["admin", "token-file"]),
     ("explain", &["config", "admin", "token-file", "header", "client", "listener", "json"]),
+    ("plan", &["config", "against", "admin", "token-file", "json", "exit-code"]),
     ("demo", &["http", "https", "admin"]),
     ("help", &[]),
 ];
@@ -34,6 +36,7 @@ struct CommandOptions {
     /// The names of the flags that are there.
     given: Vec<&'static str>,
     config: Option<PathBuf>,
+    against: Option<PathBuf>,
     url: Option<String>,
     /// Of `purge`: the key and the value.
     purge: Option<(&'static str, String)>,
@@ -76,12 +79,13 @@ impl CommandOptions {
     fn flag(&mut self, name: &'static str, from: &mut Parser) -> Result<(), lexopt::Error> {
         self.given.push(name);
         match name {
-            "soft" | "json" => return Ok(()),
+            "soft" | "json" | "exit-code" => return Ok(()),
             _ => {}
         }
         let value = from.value()?;
         match name {
             "config" => self.config = Some(value.into()),
+            "against" => self.against = Some(value.into()),
             "token-file" => self.admin.token_file = Some(value.into()),
             "http" => self.demo.http = Some(value.parse()?),
             "https" => self.demo.https = Some(value.parse()?),
@@ -127,6 +131,7 @@ impl CommandOptions {
             "purge" => self.into_purge()?,
             "cache" => self.into_cache()?,
             "explain" => Command::Explain(Box::new(self.into_explain()?)),
+            "plan" => Command::Plan(Box::new(self.into_plan()?)),
             "demo" => {
                 let admin = self.admin.address.map(|it| it.parse()).transpose();
                 self.demo.admin = admin.map_err(|error| {
@@ -158,6 +163,15 @@ impl CommandOptions {
             return Err(format!("unknown command `cache {verb}`: write `cache explain URL`").into());
         }
         Ok(Command::CacheExplain { admin: self.admin, url })
+    }
+
+    fn into_plan(self) -> Result<PlanFrom, lexopt::Error> {
+        if self.against.is_some() && self.has("admin") {
+            return Err("`--against` and `--admin`: another file, or a running daemon".into());
+        }
+        let (json, exit_code) = (self.has("json"), self.has("exit-code"));
+        let new = self.config.unwrap_or_else(default_path);
+        Ok(PlanFrom { new, against: self.against, admin: self.admin, json, exit_code })
     }
 
     fn into_explain(self) -> Result<ExplainFrom, lexopt::Error> {

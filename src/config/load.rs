@@ -8,6 +8,7 @@ use super::{
     Listener, Log, Otlp, ServerTls, Severity, Site, Tls, TrustedFields, Upstream,
     addresses::address_set,
     check::check,
+    concealed::concealed,
     document::{ConfigText, Finished},
     site::Names,
     table::Table,
@@ -57,7 +58,7 @@ fn read_text(
 ) -> Result<Loaded, ConfigError> {
     let document = ConfigText::parse(text, file, env);
     let mut config = read(&Table::top(&document));
-    config.source = ConfigSource { file: file.to_owned(), text: text.into() };
+    config.source = ConfigSource { file: file.to_owned(), text: without_secrets(text).into() };
     // If lines are broken, tables may be missing. The rules across tables would report them, so
     // they are left out.
     if document.is_whole() {
@@ -68,6 +69,11 @@ fn read_text(
         return Err(ConfigError { file: file.to_owned(), diagnostics, unreadable: false });
     }
     Ok(Loaded { config, warnings: diagnostics, defaulted })
+}
+
+/// Tokens are not kept in memory.
+fn without_secrets(text: &str) -> String {
+    text.lines().flat_map(|line| [concealed(line), "\n".into()]).collect()
 }
 
 fn read(top: &Table<'_>) -> Config {

@@ -58,6 +58,7 @@ mod ticket_keys;
 mod tree;
 mod upstream;
 mod values;
+mod written;
 
 pub use access_log::{AccessLog, AccessLogFormat};
 pub use admin::Admin;
@@ -88,6 +89,7 @@ pub use server::Server;
 pub use server_tls::ServerTls;
 pub use site::{HostPattern, Site};
 pub use upstream::{Protocol, SentHeader, Strategy, Upstream, UpstreamHttp2, WhenAllDown};
+pub use written::{WrittenKey, WrittenTable, written_tables};
 
 use crate::cidr::AddressSet;
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};

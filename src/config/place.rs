@@ -25,7 +25,7 @@ impl Eq for Place {}
 pub struct ConfigSource {
     /// The file, as it was named.
     pub file: PathBuf,
-    /// Its text.
+    /// Its text, without the secrets in it.
     pub text: Arc<str>,
 }
 

@@ -4,10 +4,21 @@
 //! [`super::check`].
 
 use super::{PathPattern, Route};
+use std::fmt;
 
 impl PathPattern {
+    /// Whether some path is taken by both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.covers(other)
+            || other.covers(self)
+            || matches!(
+                (self, other),
+                (Self::Prefix(_), Self::Suffix(_)) | (Self::Suffix(_), Self::Prefix(_))
+            )
+    }
+
     /// Whether every path that `other` takes is taken by this.
-    fn covers(&self, other: &Self) -> bool {
+    pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Prefix(prefix), _) if prefix == "/" => !other.is_unread(),
             (Self::Prefix(prefix), Self::Prefix(path)) => path.starts_with(prefix.as_str()),
@@ -25,6 +36,17 @@ impl PathPattern {
     /// Whether this is in place of a pattern that was wrong.
     fn is_unread(&self) -> bool {
         matches!(self, Self::Exact(path) if path.is_empty())
+    }
+}
+
+impl fmt::Display for PathPattern {
+    /// As the config has it.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(path) => out.write_str(path),
+            Self::Prefix(prefix) => write!(out, "{prefix}*"),
+            Self::Suffix(suffix) => write!(out, "*{suffix}"),
+        }
     }
 }
 

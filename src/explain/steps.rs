@@ -4,7 +4,7 @@
 //! [`crate::proxy`], [`crate::route`], [`crate::settings`], [`crate::snapshot`].
 
 use crate::{
-    config::{self, Config, PathPattern},
+    config::{self, Config},
     encode::{self, CodingWish, Codings},
     message::context::{Context, site_name},
     proxy::{facts::Facts, rehearsal::FilterView},
@@ -73,7 +73,7 @@ pub(super) fn routes(snapshot: &Snapshot, facts: &Facts, site: u32, path: &str) 
         let method = &facts.context.head.method;
         let by_path = matcher.path.takes(path);
         let why = if !by_path {
-            Some(format!("its path is {}", pattern(&wanted.path)))
+            Some(format!("its path is {}", wanted.path))
         } else if !matcher.takes_method(method) {
             let methods: Vec<_> = wanted.methods.iter().map(http::Method::as_str).collect();
             Some(format!("it is for {}", methods.join(", ")))
@@ -101,19 +101,10 @@ pub(super) fn route(config: &Config, wanted: &config::Route) -> Value {
     json!({
         "name": wanted.name,
         "place": config.source.told(wanted.place),
-        "path": pattern(&wanted.path),
+        "path": wanted.path.to_string(),
         "methods": wanted.methods.iter().map(http::Method::as_str).collect::<Vec<_>>(),
         "action": action,
     })
-}
-
-/// A pattern as the config has it.
-pub(crate) fn pattern(path: &PathPattern) -> String {
-    match path {
-        PathPattern::Exact(path) => path.clone(),
-        PathPattern::Prefix(prefix) => format!("{prefix}*"),
-        PathPattern::Suffix(suffix) => format!("*{suffix}"),
-    }
 }
 
 /// What a filter did.
