@@ -5,7 +5,7 @@
 
 use super::{answer::AdminAnswer, ask::Caller};
 use crate::{observe::audit_file::AuditFile, settings::Role, snapshot::Live};
-use http::Method;
+use http::{Method, StatusCode};
 use jiff::Timestamp;
 use serde_json::json;
 use std::{
@@ -62,7 +62,8 @@ impl Audit {
             Admission::Answered => "ok",
         };
         live.metrics.admin_requests.with_label_values(&[about.path, role, result]).inc();
-        if !about.changes {
+        // A stranger can cause any number of those that are turned away at once.
+        if !about.changes || status == StatusCode::TOO_MANY_REQUESTS {
             return;
         }
         let (path, peer, status) = (about.path, about.peer, status.as_u16());

@@ -7,7 +7,11 @@ use super::{patient::Patient, peer::AdminPeer, turn::Desk};
 use crate::task;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
@@ -92,7 +96,9 @@ async fn shake(
         }
         Err(error) => {
             let peer = &*peer.told;
-            tracing::info!(peer, %error, "a TLS handshake at the admin address failed");
+            if let Some(kept_back) = desk.failures.may_say((), Instant::now()) {
+                tracing::info!(peer, %error, kept_back, "a TLS handshake at the admin address failed");
+            }
         }
     }
 }

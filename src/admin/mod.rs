@@ -37,7 +37,7 @@ mod upstreams;
 pub use connection::Acceptor;
 pub use process::gather;
 
-use crate::snapshot::Live;
+use crate::{observe::rarely::Rarely, snapshot::Live};
 use listening::{EndsEvents, Listeners};
 use serde_json::Value;
 use std::{fs, sync::Arc};
@@ -63,6 +63,7 @@ pub async fn serve(socket: Acceptor, live: Arc<Live>, reloads: mpsc::Sender<Relo
         reloads,
         listeners: Arc::clone(&ends.0),
         machine,
+        failures: Rarely::default(),
         pace: pace::RefusalPace::default(),
         audit: audit::Audit::default(),
     };

@@ -1,8 +1,8 @@
 //! One request at the admin address, from its head to its answer.
 //!
 //! Owns: the order in which it is looked at: is there such a path, may it come from there, who asks,
-//! may they, the body; and only then the handler. May touch: [`crate::settings`],
-//! [`crate::snapshot`].
+//! may they, the body; and only then the handler. May touch: [`crate::observe`],
+//! [`crate::settings`], [`crate::snapshot`].
 
 use super::{
     Reload, access,
@@ -16,6 +16,7 @@ use super::{
     resources::{self, Resource},
 };
 use crate::{
+    observe::rarely::Rarely,
     settings::Role,
     snapshot::{Live, Snapshot},
 };
@@ -38,6 +39,8 @@ pub(super) struct Desk {
     pub machine: String,
     /// When refusals are answered.
     pub pace: RefusalPace,
+    /// When a failed handshake is told of.
+    pub failures: Rarely<()>,
     /// Where changes are told of.
     pub audit: Audit,
 }
@@ -88,7 +91,9 @@ impl Desk {
             let error = "this connection is older than the config's `tls`: make a new one";
             return Err(self.turn_away(refusal(StatusCode::MISDIRECTED_REQUEST, error)).await);
         }
-        let is_free = resource.role == Role::None || access::is_bearer(&head.headers);
+        // Without `access` a token is not looked at, so that it says nothing.
+        let shows_token = !config.access.is_empty() && access::is_bearer(&head.headers);
+        let is_free = resource.role == Role::None || shows_token;
         if !is_free && !gate::is_own_host(&head, &config.hosts, &self.machine) {
             let error = "the `Host` of this request is not a name of this daemon: ask by its address, or \
                          add the name to `hosts` of `[admin]`";

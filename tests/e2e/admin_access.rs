@@ -161,6 +161,18 @@ fn a_rebound_name_is_refused() {
     }
 }
 
+/// A page at a rebound name may send any field, as its browser thinks that it asks its own site.
+#[test]
+fn where_tokens_say_nothing_a_rebound_name_can_not_use_one() {
+    let server = Server::start("1");
+    let daemon = start(&server, "");
+    for path in ["/upstreams", "/reload"] {
+        let method = if path == "/reload" { "POST" } else { "GET" };
+        let text = format!("{method} {path} HTTP/1.1\r\nHost: evil.example\r\n{}\r\n", bearer("x"));
+        assert_eq!(ask(daemon.admin(), &text).status, 421, "{path}");
+    }
+}
+
 #[test]
 fn a_page_of_another_site_changes_nothing() {
     let server = Server::start("1");
