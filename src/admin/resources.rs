@@ -104,6 +104,12 @@ const fn page(path: &'static str) -> Resource {
 }
 
 impl Resource {
+    /// Whether it is to change something, which is told of. `/plan` changes nothing: it needs the
+    /// role, as it reads the files that a config names, and the config may hold secrets.
+    pub(super) fn changes(&self) -> bool {
+        self.role == Role::Write && self.path != "/plan"
+    }
+
     /// The longest body that it takes, if that is more than the config says.
     pub(super) fn longest_body(&self) -> usize {
         // A whole config.

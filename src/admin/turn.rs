@@ -66,7 +66,7 @@ impl Desk {
         let about = Audited {
             path: resource.map_or("other", |it| it.path),
             method: &method,
-            changes: resource.is_some_and(|it| it.role == Role::Write),
+            changes: resource.is_some_and(Resource::changes),
             caller: noted.caller.as_deref(),
             peer: &peer.told,
             body: &noted.body,
