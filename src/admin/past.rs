@@ -6,10 +6,7 @@ use super::{
     answer::{AdminAnswer, document, refusal},
     ask::Ask,
 };
-use crate::{
-    observe::recent_failures::FailedRequest,
-    snapshot::reload_history::{PastChange, PastReload},
-};
+use crate::{observe::recent_failures::FailedRequest, snapshot::reload_history::PastReload};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -57,7 +54,6 @@ pub(super) fn reloads(Ask { live, .. }: &Ask) -> AdminAnswer {
 }
 
 fn past_reload(it: &PastReload) -> Value {
-    let change = |PastChange { how, what, name }: &PastChange| json!([how, what, name]);
     json!({
         "time": it.time.to_string(),
         "cause": it.cause,
@@ -65,7 +61,7 @@ fn past_reload(it: &PastReload) -> Value {
         "generation": it.outcome.as_ref().ok(),
         "errors": it.outcome.as_ref().err().map(|it| &it["errors"]),
         "text": it.outcome.as_ref().err().map(|it| &it["text"]),
-        "changes": it.changes.iter().map(change).collect::<Vec<_>>(),
+        "changes": it.changes,
         "changed": it.total,
     })
 }

@@ -45,7 +45,10 @@ impl WrittenKey {
     /// The value for people: a secret is not shown.
     pub fn shown(&self) -> String {
         let key = self.key.to_ascii_lowercase();
-        if SECRETS.iter().any(|it| key.contains(it)) {
+        // A list of inline tables, as `access = [{ token = "…" }]`, is one value.
+        let tables =
+            if self.text.contains('{') { self.text.to_ascii_lowercase() } else { String::new() };
+        if SECRETS.iter().any(|it| key.contains(it) || tables.contains(it)) {
             return SECRET.into();
         }
         without_passwords(&self.text)
@@ -192,6 +195,7 @@ mod tests {
             assert_eq!(shown(key, "\"x\""), SECRET, "{key}");
         }
         assert_eq!(shown("timeouts.read", "\"5s\""), "\"5s\"");
+        assert_eq!(shown("access", "[{ name = \"ci\", token = \"x\" }]"), SECRET);
         let urls = "[\"redis://:pass@a:1/0\", \"https://b/c@d\", \"rediss://u:p@c\"]";
         let told = "[\"redis://(not shown)@a:1/0\", \"https://b/c@d\", \"rediss://(not shown)@c\"]";
         assert_eq!(shown("redis.url", urls), told);

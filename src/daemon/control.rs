@@ -32,10 +32,11 @@ use crate::{
         Live,
         build::build,
         live::{Phase, Resources},
-        reload_history::{PastChange, PastReload, changes},
+        reload_history::PastReload,
     },
     task,
 };
+use serde_json::Value;
 use std::{
     io,
     num::NonZeroUsize,
@@ -254,12 +255,13 @@ impl Control {
     ) {
         let Some(Reloading { asked, preparing }) = self.reloading.take() else { return };
         self.stuck = preparing.stuck();
-        let before = Arc::clone(&self.live.load().config);
         let outcome = match prepared {
-            Ok(prepared) => self.adopt(prepared).await,
+            Ok(mut prepared) => {
+                let changes = std::mem::take(&mut prepared.changes);
+                self.adopt(prepared).await.map(|generation| (generation, changes))
+            }
             Err(error) => Err(error),
         };
-        let outcome = outcome.map(|it| (it, changes(&before, &self.live.load().config)));
         self.tell_of_reload(asked, seen, outcome);
         if std::mem::take(&mut self.again) {
             self.begin_reload(Trigger::by("SIGHUP"));
@@ -270,7 +272,7 @@ impl Control {
         &mut self,
         Trigger { unchanged, cause, reply }: Trigger,
         seen: Option<Seen>,
-        outcome: Result<(u64, Vec<PastChange>), StartError>,
+        outcome: Result<(u64, Vec<Value>), StartError>,
     ) {
         if !unchanged {
             let config = Arc::clone(&self.live.load().config);
@@ -312,7 +314,7 @@ impl Control {
 
     /// Takes a config into use.
     async fn adopt(&mut self, prepared: PreparedConfig) -> Result<u64, StartError> {
-        let PreparedConfig { snapshot, listeners, warnings } = prepared;
+        let PreparedConfig { snapshot, listeners, warnings, .. } = prepared;
         let config = Arc::clone(&snapshot.config);
         if self.admin.as_ref().map(|it| &it.wanted) != config.admin.address.as_ref() {
             // The failed build may have added series to the metrics.

@@ -1,7 +1,7 @@
 //! Takes a changed config into use, or changes nothing at all.
 //!
 //! Owns: the order of a reload: load, build, bind, and only then swap. May touch:
-//! [`crate::client`], [`crate::config`], [`crate::snapshot`]. Called by [`super::control`].
+//! [`crate::client`], [`crate::config`], [`crate::plan`], [`crate::snapshot`]. Called by [`super::control`].
 
 use super::{
     StartError,
@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     client::listener::Listener,
-    config,
+    config::{self, Config},
+    plan::plan,
     snapshot::{
         Live, Snapshot,
         build::{build, rebuild},
@@ -90,6 +91,8 @@ pub struct PreparedConfig {
     pub listeners: Vec<Arc<Listener>>,
     /// What the user should know although the config is valid.
     pub warnings: Vec<config::Diagnostic>,
+    /// What is different, for the history.
+    pub changes: Vec<Value>,
 }
 
 /// What a reload needs.
@@ -170,7 +173,12 @@ fn prepare(source: &ReloadSource) -> Preparation {
         let listeners = current.clone();
         return (
             None,
-            built.map(|snapshot| PreparedConfig { snapshot, listeners, warnings: Vec::new() }),
+            built.map(|snapshot| PreparedConfig {
+                snapshot,
+                listeners,
+                warnings: Vec::new(),
+                changes: Vec::new(),
+            }),
         );
     }
     // Look before the load, so that a change during the load counts as another one.
@@ -184,9 +192,42 @@ fn prepare(source: &ReloadSource) -> Preparation {
             config::load_again(path, &databases).map_err(StartError::Config)?;
         let listeners = bind(&config, current, resources)?;
         let snapshot = build(config, Some(previous), resources).map_err(StartError::Build)?;
-        Ok(PreparedConfig { snapshot, listeners, warnings })
+        let changes = changes(&previous.config, &snapshot.config);
+        Ok(PreparedConfig { snapshot, listeners, warnings, changes })
     };
     (Some(seen), build())
+}
+
+/// A value in the history of reloads is cut after so many bytes.
+const LONGEST_VALUE: usize = 200;
+
+/// So many keys of a table are in the history.
+const KEYS: usize = 20;
+
+/// What is different in `new`, as `sheave plan` tells it. What will become of it is left out: by the
+/// time that somebody reads it, it has.
+fn changes(old: &Config, new: &Config) -> Vec<Value> {
+    let mut changes = match plan(old, new, &[], None)["changes"].take() {
+        Value::Array(changes) => changes,
+        _ => Vec::new(),
+    };
+    for change in &mut changes {
+        if let Some(change) = change.as_object_mut() {
+            change.remove("effect");
+        }
+        let Some(keys) = change["keys"].as_array_mut() else { continue };
+        keys.truncate(KEYS);
+        let keys = keys.iter_mut();
+        for value in keys.filter_map(Value::as_object_mut).flat_map(serde_json::Map::values_mut) {
+            if let Value::String(text) = value
+                && text.len() > LONGEST_VALUE
+            {
+                text.truncate(text.floor_char_boundary(LONGEST_VALUE));
+                text.push('…');
+            }
+        }
+    }
+    changes
 }
 
 /// A reload under way.

@@ -316,16 +316,23 @@ fn reloads_are_kept_with_what_they_changed() {
     let reloads = told["reloads"].as_array().unwrap();
     let first = reloads.last().unwrap();
     assert_eq!((&first["cause"], &first["generation"]), (&"start".into(), &1.into()), "{told}");
-    let changed = reloads.iter().find(|it| it["generation"] == 2).expect("the second config");
-    assert_eq!(changed["outcome"], "success");
-    assert_eq!(
-        changed["changes"],
-        json!([
-            ["added", "route", "new"],
-            ["changed", "route", "all"],
-            ["added", "server", format!("app {}", servers[1])],
-        ])
-    );
+    let second = reloads.iter().find(|it| it["generation"] == 2).expect("the second config");
+    assert_eq!(second["outcome"], "success");
+    let told = |it: &Value| {
+        ["change", "kind", "of", "name"].map(|key| it[key].as_str().unwrap().to_owned())
+    };
+    let changes: Vec<_> = second["changes"].as_array().unwrap().iter().map(told).collect();
+    for wanted in [
+        ["added", "route", "main", "new"],
+        ["changed", "route", "main", "all"],
+        ["added", "server", "app", &servers[1].to_string()],
+    ] {
+        assert!(changes.iter().any(|it| *it == wanted), "{wanted:?} in {second}");
+    }
+    assert_eq!((changes.len(), &second["changed"]), (3, &3.into()), "{second}");
+    let route =
+        second["changes"].as_array().unwrap().iter().find(|it| it["name"] == "all").unwrap();
+    assert_eq!(route["keys"], json!([{ "key": "max_body", "from": null, "to": "\"1MiB\"" }]));
     let failed = &reloads[0];
     assert_eq!((&failed["outcome"], &failed["generation"]), (&"failure".into(), &Value::Null));
     assert!(failed["text"].as_str().unwrap().contains("nonsense"), "{failed}");

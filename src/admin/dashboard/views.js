@@ -236,7 +236,7 @@ const SAME = {
   "POST /servers": "The config is the same: somebody has set a server's weight.",
   other: "The config is the same; another file may differ, such as a certificate.",
 };
-const HOW = { added: "+", removed: "−", changed: "~" };
+const HOW = { added: "+", removed: "−", changed: "~", moved: "↕" };
 
 export function reloads() {
   const list = h("ol.reloads");
@@ -251,10 +251,10 @@ export function reloads() {
       const title = well
         ? `${it.cause === "start" ? "started" : "reloaded"}: generation ${it.generation}`
         : "refused: the config before it stays in use";
-      const changes = (it.changes ?? []).map((change) => {
-        const [how, what, name] = Array.isArray(change) ? change : [change.how, change.what, change.name];
-        return h("li", {}, h("code", {}, HOW[how] ?? "~"), ` ${how} ${what} `, h("strong", {}, name));
-      });
+      const changes = (it.changes ?? []).map(({ change, kind, of, name, place, keys }) => h("li", {},
+        h("code", {}, HOW[change] ?? "~"), ` ${change} ${kind || "settings"} `, h("strong", {}, [of, name].filter(Boolean).join(" ")),
+        h("span.quiet", {}, ` ${place}`),
+        change === "changed" ? keys.map((it) => h("small", {}, h("code", {}, `${it.key}: ${it.from ?? "–"} → ${it.to ?? "–"}`))) : null));
       const hidden = (it.changed ?? 0) - changes.length;
       if (hidden > 0) changes.push(h("li.quiet", {}, `and ${count(hidden)} more`));
       return h("li", {},
