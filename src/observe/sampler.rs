@@ -19,8 +19,9 @@ use std::{
     time::Duration,
 };
 
-/// A worker's timer fires every so many milliseconds.
-pub const BEAT: u64 = 100;
+/// A worker's timer fires every so many milliseconds. Each time it wakes a worker that has nothing
+/// to do.
+pub const BEAT: u64 = 250;
 
 /// For so many seconds the longest lag of a worker is remembered.
 const LAGS: usize = 60;

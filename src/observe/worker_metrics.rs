@@ -159,7 +159,7 @@ const TOLD: [WorkerMetric; 5] = [
     (
         "sheave_worker_lag_seconds",
         MetricType::HISTOGRAM,
-        "How late a worker's timer fired, ten times a second: what a ready request waits for.",
+        "How late a worker's timer fired, four times a second: what a ready request waits for.",
         |it, metric| metric.set_histogram(it.lag.collect()),
     ),
     (
