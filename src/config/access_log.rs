@@ -1,12 +1,14 @@
 //! `[access_log]`, one line a request, and `[slow_log]`, one line a slow request.
 //!
-//! Owns: which requests have a line. May touch: [`crate::condition`], [`crate::settings`]. Next:
+//! Owns: which requests have a line. May touch: [`crate::condition`], [`crate::settings`],
+//! [`crate::units`]. Next:
 //! [`super::line_fields`] has what is in a line, [`super::log_sink`] where it goes.
 
 use super::{LineField, line_fields, log_sink, table::Table};
 use crate::{
     condition::Condition,
     settings::{LogField, LogSink},
+    units::WHOLE,
 };
 use std::time::Duration;
 
@@ -23,7 +25,7 @@ pub struct AccessLog {
     pub fields: Vec<LineField>,
     /// `when`: the requests that have a line; `None`: all.
     pub when: Option<Condition>,
-    /// `sample`: of them so many per cent, default 100.
+    /// `sample`: of them so many millionths, default all.
     pub sample: u32,
     /// `always`: of them those that are not sampled.
     pub always: Option<Condition>,
@@ -68,8 +70,8 @@ impl AccessLog {
             );
         }
         let errors = table.errors();
-        let sample = table.percent("sample", 100);
-        if sample == 100 && table.has("always") && table.errors() == errors {
+        let sample = table.share("sample", WHOLE);
+        if sample == WHOLE && table.has("always") && table.errors() == errors {
             let hint =
                 "it is for lines that `sample` leaves out: write `sample = \"10%\"` beside it";
             table.warning(

@@ -5,8 +5,13 @@
 //! request by [`crate::proxy::begin`].
 
 use super::{
-    forwarded::ToldOfClient, interim::Interims, proxy_header::Ends, proxy_protocol::Announcement,
-    request_id::RequestId, secured::Secured, trace_context::TraceContext,
+    forwarded::ToldOfClient,
+    interim::Interims,
+    proxy_header::Ends,
+    proxy_protocol::Announcement,
+    request_id::RequestId,
+    secured::Secured,
+    trace_context::{TRACEPARENT, TraceContext, TraceParent},
 };
 use crate::{
     cidr::PeerAddress,
@@ -182,6 +187,16 @@ impl Context {
         self.peer.moves.load(Relaxed)
     }
 
+    /// The id of its trace: of ours, or of the one that the client tells of and that only passes.
+    pub fn trace_id(&self) -> Option<&str> {
+        if let Some(trace) = &self.trace {
+            return Some(trace.trace_text());
+        }
+        let Head { fields, present, .. } = &self.head;
+        let told = present.trace_parent.then(|| fields.get(&TRACEPARENT)).flatten()?;
+        TraceParent::trace_text(told)
+    }
+
     /// `http` or `https`, as the client used it.
     pub fn scheme(&self) -> &'static str {
         if self.told.https.unwrap_or(self.peer.is_tls()) { "https" } else { "http" }
@@ -252,7 +267,7 @@ impl Scope<'_> {
             }
             Variable::RequestId => text.push_str(self.context.id.as_str()),
             Variable::TraceId => {
-                text.push_str(self.context.trace.as_deref().map_or("", TraceContext::trace_text));
+                text.push_str(self.context.trace_id().unwrap_or_default());
             }
             Variable::Header(name) => text.push_str(&first_value(&head.fields, name)),
             Variable::Cookie(name) => {

@@ -64,6 +64,12 @@ impl TraceParent {
         is_valid.then(|| Self { trace, span, flags: number(&flags) as u8 })
     }
 
+    /// The trace's id in a valid field, as text.
+    pub fn trace_text(value: &[u8]) -> Option<&str> {
+        Self::read(value)?;
+        std::str::from_utf8(value.get(3..35)?).ok()
+    }
+
     /// Whether the caller records the trace.
     pub fn is_sampled(&self) -> bool {
         self.flags & SAMPLED != 0

@@ -1,12 +1,12 @@
 //! The access logs: which requests have a line in which of them.
 //!
-//! Owns: that choice. May touch: [`crate::condition`], [`crate::settings`]. Lines that are not
+//! Owns: that choice. May touch: [`crate::condition`], [`crate::settings`], [`crate::units`]. Lines that are not
 //! written are not formatted either. Next: [`super::log_writer`] writes them.
 
 use super::{
     access_line::LineForm, json_line::ChosenField, line_facts::LineFacts, log_writer::LogWriter,
 };
-use crate::{condition::Condition, settings::LogField};
+use crate::{condition::Condition, settings::LogField, units::WHOLE};
 use siphasher::sip::SipHasher13;
 use std::{hash::Hasher, sync::Arc};
 
@@ -25,7 +25,7 @@ pub struct AccessLog {
 pub struct LineChoice {
     /// Those of which this holds.
     pub when: Option<Condition>,
-    /// Of these so many per cent.
+    /// Of these so many millionths.
     pub sample: u32,
     /// Of the others those of which this holds.
     pub always: Option<Condition>,
@@ -34,19 +34,19 @@ pub struct LineChoice {
 impl LineChoice {
     fn takes(&self, line: &LineFacts<'_>) -> bool {
         self.when.as_ref().is_none_or(|it| it.holds(line))
-            && (self.sample >= 100
+            && (self.sample >= WHOLE
                 || is_sampled(line, self.sample)
                 || self.always.as_ref().is_some_and(|it| it.holds(line)))
     }
 }
 
-/// Whether a request is among `percent` of all. Another instance that knows it by the same id comes
+/// Whether a request is in a sample of so many millionths. Another instance that knows it by the same id comes
 /// to the same result, so the hash has no key of its own.
-fn is_sampled(line: &LineFacts<'_>, percent: u32) -> bool {
+fn is_sampled(line: &LineFacts<'_>, millionths: u32) -> bool {
     let id = line.trace_id.unwrap_or(line.context.id.as_str());
     let mut hash = SipHasher13::new();
     hash.write(id.as_bytes());
-    hash.finish() % 100 < u64::from(percent)
+    hash.finish() % u64::from(WHOLE) < u64::from(millionths)
 }
 
 /// All access logs of a config.

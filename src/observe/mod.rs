@@ -1,9 +1,9 @@
 //! What is seen from outside: metrics, the access log, the daemon's own log.
 //!
 //! Owns: all three. May touch: [`crate::cidr`], [`crate::condition`], [`crate::country`],
-//! [`crate::message`], [`crate::protobuf`], [`crate::settings`], [`crate::template`]. Recording
-//! takes no lock that another core holds for long. On a request's way only its own log lines and
-//! spans are formatted.
+//! [`crate::message`], [`crate::protobuf`], [`crate::settings`], [`crate::template`],
+//! [`crate::units`]. Recording takes no lock that another core holds for long. On a request's way
+//! only its own log lines and spans are formatted.
 
 pub mod access_line;
 pub mod access_log;

@@ -33,6 +33,22 @@ fn fields_choose_and_order_what_is_in_a_line() {
 }
 
 #[test]
+fn a_trace_that_only_passes_is_in_the_line_too() {
+    let daemon = Daemon::start(&answering(""));
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    for (path, parent) in [
+        ("/valid", format!("00-{trace}-00f067aa0ba902b7-01")),
+        ("/invalid", format!("00-{}-00f067aa0ba902b7-01", trace.to_uppercase())),
+    ] {
+        ask(daemon.http(), &request("GET", path, &format!("traceparent: {parent}\r\n"), ""));
+    }
+    let line = daemon.wait_for_access("the valid one", |line| line["uri"] == "/valid");
+    assert_eq!(line["trace_id"], trace);
+    let line = daemon.wait_for_access("the invalid one", |line| line["uri"] == "/invalid");
+    assert!(line.get("trace_id").is_none(), "{line}");
+}
+
+#[test]
 fn a_condition_decides_which_requests_have_a_line() {
     let server = Server::start("1");
     let log = "[access_log]\npath = \"access.log\"\n\
