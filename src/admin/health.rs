@@ -3,7 +3,7 @@
 use super::{
     answer::{AdminAnswer, document},
     ask::Ask,
-    cache_tiers, certificates,
+    cache_tiers, certificates, vitals,
 };
 use crate::{
     snapshot::{Live, live::Phase},
@@ -15,8 +15,8 @@ use serde_json::{Map, Value, json};
 
 /// `ok`, or `degraded` when an upstream has no live server, the last reload failed, the access log
 /// lost lines within the last minute, a cache's Redis or disk is gone, or a certificate ends within
-/// three days; 503 when requests
-/// can't be served.
+/// three days; `warning` when the process itself reaches a level of `[health]`, or seems to leak; 503
+/// when requests can't be served.
 pub(super) fn health(Ask { live, .. }: &Ask) -> AdminAnswer {
     let (status, body) = now(live);
     document(status, &body)
@@ -46,9 +46,7 @@ pub(super) fn now(live: &Live) -> (StatusCode, Value) {
         "config".into(),
         json!({ "status": word(reloaded), "generation": snapshot.generation }),
     );
-    let resources = live.metrics.process();
-    checks.insert("memory".into(), json!({ "status": "ok", "resident_bytes": resources.resident }));
-    checks.insert("cpu".into(), json!({ "status": "ok", "seconds": resources.cpu_seconds }));
+    let warns = vitals::check(live, &mut checks);
     if !snapshot.access_logs.is_empty() {
         // Requests are served, but readers of the log should know that lines are missing.
         let whole = !snapshot.access_logs.writers().any(|it| it.loses_lines());
@@ -75,13 +73,21 @@ pub(super) fn now(live: &Live) -> (StatusCode, Value) {
     }
     let serving = live.phase() == Phase::Running && snapshot.has_live_upstream(now);
     let body: Value = json!({
-        "status": if degraded || !serving { "degraded" } else { "ok" },
+        "status": overall(degraded || !serving, warns),
         "uptime": live.uptime().as_secs_f64(),
         "version": env!("CARGO_PKG_VERSION"),
         "checks": checks,
     });
     let status = if serving { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, body)
+}
+
+fn overall(degraded: bool, warns: bool) -> &'static str {
+    match (degraded, warns) {
+        (true, _) => "degraded",
+        (false, true) => "warning",
+        (false, false) => "ok",
+    }
 }
 
 /// What is sent to a collector.

@@ -26,6 +26,7 @@ mod patient;
 mod peer;
 mod plan;
 mod process;
+mod profile;
 mod resources;
 mod rows;
 mod servers;
@@ -33,6 +34,7 @@ mod stats;
 mod topology;
 mod turn;
 mod upstreams;
+mod vitals;
 
 pub use connection::Acceptor;
 pub use process::gather;

@@ -9,7 +9,10 @@ use super::{
     cache, certificates, upstreams,
 };
 use crate::{
-    observe::metrics::Metrics,
+    observe::{
+        figures::{Figures, Heap},
+        metrics::Metrics,
+    },
     snapshot::{Live, live::Phase},
 };
 use http::StatusCode;
@@ -19,6 +22,7 @@ use serde_json::json;
 /// Every metric, for Prometheus and for OTLP. First it sets those that are not counted as they happen.
 pub fn gather(live: &Live) -> Vec<MetricFamily> {
     upstreams::set_gauges(live);
+    live.metrics.vital.set(&Figures::read(), &Heap::read());
     cache::set_gauges(live);
     certificates::set_gauges(live);
     live.metrics.gather()

@@ -9,8 +9,8 @@ use super::{
         Ask,
         Handler::{self, Later, Now},
     },
-    cache, dashboard, events, explain, gate, health, past, plan, process, servers, stats, topology,
-    upstreams,
+    cache, dashboard, events, explain, gate, health, past, plan, process, profile, servers, stats,
+    topology, upstreams,
 };
 use crate::settings::Role;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -49,6 +49,12 @@ static RESOURCES: &[Resource] = &[
         Role::Read,
         Now(stats::stats),
         "rates, errors, durations; how full everything is",
+    ),
+    get(
+        "/profile",
+        Role::Write,
+        Later(profile::profile),
+        "?seconds=N&format=svg|pprof: where the processor time goes",
     ),
     get("/upstreams", Role::Read, Now(upstreams::upstreams), "every server and its state"),
     post(

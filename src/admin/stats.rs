@@ -7,7 +7,7 @@
 use super::{
     answer::{AdminAnswer, document},
     ask::Ask,
-    cache,
+    cache, vitals,
 };
 use crate::{
     observe::{
@@ -45,6 +45,8 @@ pub(super) fn everything(live: &Live) -> Value {
         "pools": pools(live, &snapshot),
         "queues": queues(&snapshot),
         "connections": connections(live, &snapshot),
+        "process": vitals::process(sampler.cores()),
+        "leak_watch": vitals::leak_watch(live),
         "caches": cache::told(live),
     })
 }

@@ -27,6 +27,7 @@ mod foreign_variables;
 mod forwarded;
 mod geo;
 mod header_edits;
+mod health;
 mod health_check;
 mod line_fields;
 mod listen_address;
@@ -72,6 +73,7 @@ pub use file_fields::FileFields;
 pub use files::{FileCache, Files, Listing};
 pub use forwarded::{ForwardedFields, TrustedFields};
 pub use geo::Geo;
+pub use health::HealthLevels;
 pub use line_fields::LineField;
 pub use listen_address::ListenAddress;
 pub use listener::{
@@ -121,6 +123,8 @@ pub struct Config {
     pub sites: Vec<Site>,
     /// Every `[access_log]`, and `[slow_log]`.
     pub access_logs: Vec<AccessLog>,
+    /// `[health]`.
+    pub health: HealthLevels,
     /// `None` when `[otlp]` is absent.
     pub otlp: Option<Otlp>,
     /// Every `[metrics.custom.NAME]`.

@@ -11,7 +11,7 @@ use super::{
     admin_socket::AdminSocket,
     expiry,
     exporting::Exporting,
-    overruled,
+    leaks, overruled,
     reload::{self, PreparedConfig, Preparing, ReloadSource, Reloading, Trigger},
     retired::retire,
     sampling,
@@ -146,6 +146,7 @@ impl Control {
         task::spawn(expiry::watch(Arc::clone(&self.live)));
         task::spawn(sweeping::sweep(Arc::clone(&self.live)));
         task::spawn(sampling::sample(Arc::clone(&self.live)));
+        task::spawn(leaks::watch(Arc::clone(&self.live)));
         let workers = self.resources.workers;
         tracing::info!(workers, config = %self.path.display(), version = env!("CARGO_PKG_VERSION"), "ready");
         loop {

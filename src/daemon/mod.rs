@@ -11,6 +11,7 @@ pub mod control;
 pub mod expiry;
 mod exporting;
 mod lag;
+mod leaks;
 mod overruled;
 pub mod reload;
 pub mod retired;

@@ -11,6 +11,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 pub(super) async fn sample(live: Arc<Live>) {
     let mut tick = interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first tick comes at once.
+    tick.tick().await;
     let mut last = Instant::now();
     loop {
         tick.tick().await;

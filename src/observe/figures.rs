@@ -64,9 +64,8 @@ impl Bounds {
 /// What mimalloc says of itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Heap {
-    /// Bytes of the pages that blocks are taken from: what is in use, and the room between.
-    pub used: u64,
-    /// Bytes that it has from the system.
+    /// Bytes that it has from the system and has not given back. Its release build does not count
+    /// what is in use of them.
     pub committed: u64,
     /// Bytes of addresses.
     pub reserved: u64,
@@ -79,7 +78,7 @@ impl Heap {
         let told = told.and_then(|it| serde_json::from_slice::<Value>(it.to_bytes()).ok());
         let told = told.unwrap_or_default();
         let now = |name: &str| told[name]["current"].as_u64().unwrap_or_default();
-        Self { used: now("page_committed"), committed: now("committed"), reserved: now("reserved") }
+        Self { committed: now("committed"), reserved: now("reserved") }
     }
 }
 

@@ -6,7 +6,8 @@
 //! Samples are compared at equal load. Their time is cut into six parts, and of each part the least
 //! amount counts, so that a sawtooth does not grow. These amounts must grow in every step by half
 //! of the average step at least, which one jump does not; and at the end nearly as fast as at the
-//! beginning, which a warm-up does not. What caches keep is taken off before.
+//! beginning, which a warm-up does not. All together must be twice what the amount varies by within
+//! a part. What caches keep is taken off before.
 
 use std::time::Duration;
 
@@ -121,6 +122,17 @@ pub struct Suspect {
     pub per_minute: f64,
 }
 
+impl Suspect {
+    /// The growth in a minute, for people.
+    pub fn told(&self) -> String {
+        if self.what.is_bytes() {
+            format!("{:.1} MiB", self.per_minute / f64::from(1 << 20))
+        } else {
+            format!("{:.1}", self.per_minute)
+        }
+    }
+}
+
 /// What grows in these samples, the oldest first, over at least so long.
 pub fn suspects(samples: &[LeakSample], over: Duration) -> Vec<Suspect> {
     let suspect = |what| {
@@ -137,20 +149,23 @@ fn growth(samples: &[LeakSample], what: Grower, over: Duration) -> Option<f64> {
     if span < over {
         return None;
     }
-    let mut lowest = [None; PARTS];
+    let mut parts = [None; PARTS];
     for sample in samples.iter().filter(|it| it.is_like(last, what)) {
         let into = sample.at.saturating_sub(first.at).as_secs_f64() / span.as_secs_f64();
         let part = ((into * PARTS as f64) as usize).min(PARTS - 1);
         let amount = sample.of(what);
-        lowest[part] = Some(lowest[part].map_or(amount, |it: u64| it.min(amount)));
+        let (low, high) = parts[part].unwrap_or((amount, amount));
+        parts[part] = Some((amount.min(low), amount.max(high)));
     }
-    let mut amounts = [0.0; PARTS];
-    for (amount, low) in amounts.iter_mut().zip(lowest) {
-        *amount = low? as f64;
+    let (mut amounts, mut spread) = ([0.0; PARTS], 0.0);
+    for (amount, part) in amounts.iter_mut().zip(parts) {
+        let (low, high) = part?;
+        *amount = low as f64;
+        spread += (high - low) as f64 / PARTS as f64;
     }
     let grown = amounts[PARTS - 1] - amounts[0];
-    // A tenth more is not yet a leak.
-    if grown < what.floor() as f64 || grown < amounts[0] / 10.0 {
+    // A tenth more is not yet a leak, nor is what may be chance.
+    if grown < what.floor() as f64 || grown < amounts[0] / 10.0 || grown < spread * 2.0 {
         return None;
     }
     let average = grown / (PARTS - 1) as f64;

@@ -105,9 +105,14 @@ impl LeakWatch {
         news
     }
 
-    /// What is suspected now.
-    pub fn suspected(&self) -> impl Iterator<Item = (Grower, Suspicion)> {
+    /// What is suspected now, and since when.
+    pub fn suspicions(&self) -> impl Iterator<Item = (Grower, Suspicion)> {
         self.suspected.iter().map(|(what, it)| (*what, *it))
+    }
+
+    /// What is suspected now.
+    pub fn suspected(&self) -> impl Iterator<Item = Suspect> {
+        self.suspected.iter().map(|(what, it)| Suspect { what: *what, per_minute: it.per_minute })
     }
 
     /// How many samples it has, and of how long.

@@ -13,10 +13,11 @@ use super::{
     memory_limit,
     otlp_metrics::OtlpMetrics,
     outcome::AttemptOutcome,
-    process::{ProcessMetrics, cpu_seconds},
+    process::ProcessMetrics,
     request_metrics::Family,
     server_gauges::ServerGauges,
     upstream_metrics::{ServerFamily, ServerMetrics},
+    vital_metrics::VitalMetrics,
     worker_metrics::{WorkerMetrics, Workers},
 };
 use prometheus::{
@@ -58,6 +59,8 @@ pub struct Metrics {
     pub unrouted: Arc<RouteMetrics>,
     servers: ServerFamily,
     workers: Workers,
+    /// The metrics of the process's own health.
+    pub vital: VitalMetrics,
     /// `sheave_request_failures_total`.
     pub(super) failures: IntCounterVec,
     /// How many listeners of each name there are. While a listener moves to another address, there
@@ -145,6 +148,7 @@ impl Metrics {
             custom: make.register("[metrics.custom]", Ok(CustomFamilies::default())),
             servers: make.register("sheave_upstream_response_seconds", ServerFamily::new()),
             workers: make.register("sheave_worker_*", Workers::new()),
+            vital: VitalMetrics::new(&make),
             failures: make.counters(
                 "sheave_request_failures_total",
                 "Requests that something went wrong with, by the access log's reason.",
@@ -386,21 +390,6 @@ impl Metrics {
         self.failures.with_label_values(&[reason]).inc();
     }
 
-    /// What the process uses, by the `process_*` metrics.
-    pub fn process(&self) -> Process {
-        let families = self.registry.gather();
-        let value = |name: &str| {
-            let family = families.iter().find(|family| family.name() == name);
-            family.and_then(|it| it.get_metric().first()).map_or(0.0, |metric| {
-                metric.get_gauge().get_value() + metric.get_counter().get_value()
-            })
-        };
-        Process {
-            resident: value("process_resident_memory_bytes") as u64,
-            cpu_seconds: cpu_seconds(),
-        }
-    }
-
     /// All metrics.
     pub fn gather(&self) -> Vec<MetricFamily> {
         self.servers.lock().values().for_each(|server| server.publish());
@@ -415,14 +404,6 @@ impl Metrics {
         }
         text
     }
-}
-
-/// What the process uses.
-pub struct Process {
-    /// Bytes of memory.
-    pub resident: u64,
-    /// Processor time since the start.
-    pub cpu_seconds: f64,
 }
 
 #[cfg(test)]

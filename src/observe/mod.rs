@@ -45,6 +45,7 @@ pub mod span_queue;
 pub mod tally;
 pub mod trace_terms;
 pub mod upstream_metrics;
+pub mod vital_metrics;
 pub mod windows;
 pub mod worker_metrics;
 

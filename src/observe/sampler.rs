@@ -6,6 +6,7 @@
 
 use super::{
     metrics::Metrics,
+    process::cpu_seconds,
     request_metrics::RouteMetrics,
     tally::{Summary, WindowTally},
     upstream_metrics::ServerMetrics,
@@ -26,6 +27,9 @@ pub const BEAT: u64 = 250;
 /// For so many seconds the longest lag of a worker is remembered.
 const LAGS: usize = 60;
 
+/// Of so many seconds is the processor time that is told.
+const CPU_SECONDS: usize = 10;
+
 /// The windows of everything.
 #[derive(Default)]
 pub struct StatsSampler {
@@ -35,6 +39,32 @@ pub struct StatsSampler {
     servers: HashMap<Arc<[String; 2]>, FollowedCounts<ServerMetrics>>,
     reasons: BTreeMap<String, CountSeries>,
     workers: Vec<WorkerSeries>,
+    cpu: CpuSeries,
+}
+
+/// Processor time of the last seconds.
+#[derive(Default)]
+struct CpuSeries {
+    seconds: VecDeque<(f64, Duration)>,
+    last: Option<f64>,
+}
+
+impl CpuSeries {
+    fn sample(&mut self, now: f64, elapsed: Duration) {
+        // What was used before the first sample has no time.
+        let Some(before) = self.last.replace(now) else { return };
+        if self.seconds.len() == CPU_SECONDS {
+            self.seconds.pop_front();
+        }
+        self.seconds.push_back((now - before, elapsed));
+    }
+
+    /// How many cores were busy.
+    fn cores(&self) -> f64 {
+        let used: f64 = self.seconds.iter().map(|it| it.0).sum();
+        let over: Duration = self.seconds.iter().map(|it| it.1).sum();
+        if over.is_zero() { 0.0 } else { (used / over.as_secs_f64()).max(0.0) }
+    }
 }
 
 /// A source of counts and its windows.
@@ -78,6 +108,7 @@ struct WorkerSeries {
     lag: Series,
     /// The longest lag of each second.
     lags: VecDeque<Duration>,
+    overdue: Duration,
     busy: Duration,
     /// The part of the last second.
     ratio: f64,
@@ -88,11 +119,13 @@ impl WorkerSeries {
     fn sample(&mut self, worker: &WorkerMetrics, elapsed: Duration, now: u64, complete: bool) {
         let mut tally = WindowTally::default();
         worker.lag.add_to(&mut tally.times);
+        tally.requests = tally.times.iter().sum();
         self.lag.sample(&tally, complete);
         if self.lags.len() == LAGS {
             self.lags.pop_front();
         }
-        self.lags.push_back(worker.take_lag_max().max(overdue(worker.beat(), now)));
+        self.overdue = overdue(worker.beat(), now);
+        self.lags.push_back(worker.take_lag_max().max(self.overdue));
         let busy = worker.busy();
         let added = busy.saturating_sub(std::mem::replace(&mut self.busy, busy));
         self.ratio = (added.as_secs_f64() / elapsed.as_secs_f64().max(0.001)).clamp(0.0, 1.0);
@@ -113,8 +146,12 @@ pub struct WorkerHealth {
     pub busy: f64,
     /// How late 99 of 100 of its timers were at most, in milliseconds, in the last minute.
     pub lag_p99: Option<f64>,
+    /// How many timers these are.
+    pub timers: u64,
     /// How late the latest of them was, even if it still has not fired.
     pub lag_max: Duration,
+    /// How late a timer is that has not fired.
+    pub overdue: Duration,
 }
 
 impl StatsSampler {
@@ -127,6 +164,7 @@ impl StatsSampler {
         for (reason, count) in by_reason(&metrics.failures) {
             self.reasons.entry(reason).or_default().sample(count, complete);
         }
+        self.cpu.sample(cpu_seconds(), elapsed);
         let workers = metrics.workers();
         self.workers.resize_with(workers.len(), WorkerSeries::default);
         for (series, worker) in self.workers.iter_mut().zip(&workers) {
@@ -209,11 +247,24 @@ impl StatsSampler {
 
     /// How each worker is.
     pub fn workers(&self) -> impl Iterator<Item = WorkerHealth> {
-        self.workers.iter().map(|it| WorkerHealth {
+        let lags = |it: &WorkerSeries| it.lag.summary(StatsWindow::Minute, &self.steps);
+        self.workers.iter().map(move |it| (it, lags(it))).map(|(it, lags)| WorkerHealth {
             busy: it.ratio,
-            lag_p99: it.lag.summary(StatsWindow::Minute, &self.steps).quantile(0.99),
+            lag_p99: lags.quantile(0.99),
+            timers: lags.tally.requests,
             lag_max: it.lags.iter().max().copied().unwrap_or_default(),
+            overdue: it.overdue,
         })
+    }
+
+    /// How many cores the process has used in the last ten seconds, or since it began.
+    pub fn cores(&self) -> f64 {
+        self.cpu.cores()
+    }
+
+    /// Whether that is of ten seconds.
+    pub fn knows_cores(&self) -> bool {
+        self.cpu.seconds.len() == CPU_SECONDS
     }
 
     /// How long a window is that is told now.

@@ -17,6 +17,8 @@ mod field_sink;
 pub mod forward;
 pub mod forwarded_fields;
 mod grpc;
+#[cfg(feature = "leak-for-tests")]
+mod leak_for_tests;
 pub mod record;
 pub mod refusal;
 pub mod rehearsal;
@@ -77,6 +79,8 @@ impl Proxy {
     /// Counts a request that has ended with this status, and the reason if something went wrong.
     fn count(&self, status: StatusCode, reason: Option<&str>) {
         self.counts.count_request();
+        #[cfg(feature = "leak-for-tests")]
+        leak_for_tests::leak();
         if status.is_server_error() || reason.is_some() {
             self.live.metrics.fail(reason.unwrap_or("http_status"));
         }

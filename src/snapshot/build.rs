@@ -119,6 +119,7 @@ fn assemble(
     let access_logs = logs::open(&config, previous, resources).map_err(BuildError::AccessLog)?;
     Ok(Snapshot {
         generation: previous.map_or(1, |it| it.generation + 1),
+        alive: Arc::clone(&resources.generations),
         listeners,
         router,
         trusted_proxies: config.trusted_proxies.clone(),

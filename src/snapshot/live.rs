@@ -8,8 +8,8 @@ use super::{Snapshot, reload_history::ReloadHistory, seats::Seats};
 use crate::{
     clock::Clock,
     observe::{
-        metrics::Metrics, recent_failures::RecentFailures, sampler::StatsSampler,
-        span_queue::SpanQueue,
+        leak_watch::LeakWatch, metrics::Metrics, recent_failures::RecentFailures,
+        sampler::StatsSampler, span_queue::SpanQueue,
     },
     tls::to_server::SystemRoots,
 };
@@ -53,6 +53,8 @@ pub struct Live {
     started: Instant,
     phase: AtomicU8,
     sampler: Mutex<StatsSampler>,
+    leaks: Mutex<LeakWatch>,
+    generations: Arc<()>,
 }
 
 impl Live {
@@ -71,6 +73,8 @@ impl Live {
             started: Instant::now(),
             phase: AtomicU8::new(Phase::Starting as u8),
             sampler: Mutex::default(),
+            leaks: Mutex::default(),
+            generations: Arc::clone(&resources.generations),
         })
     }
 
@@ -99,6 +103,18 @@ impl Live {
     /// What has happened in the last seconds and minutes. Only the control thread asks.
     pub fn sampler(&self) -> MutexGuard<'_, StatsSampler> {
         self.sampler.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The leak watch. Only the control thread asks.
+    pub fn leaks(&self) -> MutexGuard<'_, LeakWatch> {
+        self.leaks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many snapshots there are: the current one, and those with requests or connections that
+    /// have not ended.
+    pub fn generations(&self) -> usize {
+        // This one and that of the resources are no snapshots.
+        Arc::strong_count(&self.generations).saturating_sub(2)
     }
 
     /// The time since the start.
@@ -133,6 +149,8 @@ pub struct Resources {
     pub roots: SystemRoots,
     /// Threads that serve requests.
     pub workers: usize,
+    /// Every snapshot holds it, so that they can be counted.
+    pub generations: Arc<()>,
     /// Spans that wait for the collector.
     pub spans: Arc<SpanQueue>,
     ids: Mutex<HashMap<String, usize>>,
@@ -150,6 +168,7 @@ impl Resources {
             tickets: rustls::crypto::aws_lc_rs::Ticketer::new()?,
             roots: SystemRoots::default(),
             workers,
+            generations: Arc::default(),
             ids: Mutex::default(),
         })
     }

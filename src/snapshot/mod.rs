@@ -41,6 +41,8 @@ pub type Databases = Vec<Arc<CountryDatabase>>;
 pub struct Snapshot {
     /// The number of this config, counted from the start.
     pub generation: u64,
+    /// Counts the snapshots that there are.
+    pub alive: Arc<()>,
     /// Indexed by the listener's id; ids of listeners that this config lacks are `None`.
     pub listeners: Vec<Option<ListenerParts>>,
     /// All sites' routes.
@@ -149,6 +151,23 @@ impl Snapshot {
             }
         }
         sum
+    }
+
+    /// What is kept in memory to be sent again, and lines and spans that wait, in bytes.
+    pub fn kept_bytes(&self) -> u64 {
+        let caches = self.caches.iter().map(|it| it.store.stats().bytes).sum::<u64>();
+        let mut seen: Vec<*const Files> = Vec::new();
+        let mut files = 0;
+        for route in self.router.routes() {
+            let Action::Files(route) = &route.action else { continue };
+            if !seen.contains(&Arc::as_ptr(&route.files)) {
+                seen.push(Arc::as_ptr(&route.files));
+                files += route.files.kept_size();
+            }
+        }
+        let lines = self.access_logs.writers().map(|it| it.fill().0 as u64).sum::<u64>();
+        let spans = self.tracing.as_ref().map_or(0, |it| it.queue.fill().0 as u64);
+        caches + files + lines + spans
     }
 
     /// Whether some upstream has a server that gets requests; true without upstreams.

@@ -84,3 +84,4 @@ mod traces;
 mod tunnels;
 mod unix;
 mod unix_listeners;
+mod vitals;

@@ -1,0 +1,136 @@
+//! `/profile`: where the processor time goes.
+//!
+//! Owns: how long it is looked at, and by whom: one at a time. May touch: nothing outside this room.
+//! The sampler unwinds stacks in a signal's handler, which can crash the process, so it is in a
+//! build only if the feature `profile` is on.
+
+use super::{
+    answer::{AdminAnswer, refusal},
+    ask::Ask,
+};
+use futures_util::future::BoxFuture;
+use http::StatusCode;
+#[cfg(not(feature = "profile"))]
+use std::future::ready;
+
+#[cfg(not(feature = "profile"))]
+const HOW: &str = "this build has no profiler. `perf` needs none: \
+                   perf record -F 99 -g --call-graph dwarf -p $(pidof sheave) -- sleep 10; perf script. \
+                   Or build with `cargo build --release --features profile`: see docs/observing.md";
+
+/// Without the feature: what to do instead.
+#[cfg(not(feature = "profile"))]
+pub(super) fn profile(_: &Ask) -> BoxFuture<'_, AdminAnswer> {
+    Box::pin(ready(refusal(StatusCode::NOT_IMPLEMENTED, HOW)))
+}
+
+#[cfg(feature = "profile")]
+pub(super) use sampling::profile;
+
+#[cfg(feature = "profile")]
+mod sampling {
+    use super::{AdminAnswer, Ask, BoxFuture, StatusCode, refusal};
+    use crate::admin::answer::whole;
+    use pprof::{ProfilerGuardBuilder, Report, protos::Message};
+    use std::{
+        fmt::Display,
+        sync::atomic::{AtomicBool, Ordering::SeqCst},
+        thread,
+        time::Duration,
+    };
+    use tokio::sync::oneshot;
+
+    /// The longest profile.
+    const LONGEST: u64 = 60;
+    /// Samples in a second of processor time: not a round number, so that they do not fall together
+    /// with what is done a hundred times a second.
+    const RATE: i32 = 99;
+    /// To unwind these can wait for a lock that the interrupted thread holds.
+    const LEFT_OUT: [&str; 4] = ["libc", "libgcc", "pthread", "vdso"];
+
+    static RUNS: AtomicBool = AtomicBool::new(false);
+
+    /// The form of a profile.
+    #[derive(Clone, Copy)]
+    enum ProfileForm {
+        FlameGraph,
+        Pprof,
+    }
+
+    /// Looks for so many seconds, and answers with the profile.
+    pub(in crate::admin) fn profile(ask: &Ask) -> BoxFuture<'_, AdminAnswer> {
+        Box::pin(answer(ask))
+    }
+
+    async fn answer(ask: &Ask) -> AdminAnswer {
+        let (seconds, form) = match wanted(ask.query().unwrap_or_default()) {
+            Ok(wanted) => wanted,
+            Err(error) => return refusal(StatusCode::UNPROCESSABLE_ENTITY, &error),
+        };
+        if RUNS.swap(true, SeqCst) {
+            return refusal(StatusCode::CONFLICT, "another profile is being taken");
+        }
+        let (tell, told) = oneshot::channel();
+        // Reading the symbols takes seconds, which the control thread has not got.
+        let begun = thread::Builder::new().name("profile".into()).spawn(move || {
+            let taken = take(Duration::from_secs(seconds), form);
+            RUNS.store(false, SeqCst);
+            // Who asked may be gone.
+            let _ = tell.send(taken);
+        });
+        if begun.is_err() {
+            RUNS.store(false, SeqCst);
+        }
+        let taken = told.await.unwrap_or_else(|_| Err("the profile's thread has ended".into()));
+        let kind = match form {
+            ProfileForm::FlameGraph => "image/svg+xml",
+            ProfileForm::Pprof => "application/octet-stream",
+        };
+        match taken {
+            Ok(profile) => whole(StatusCode::OK, kind, profile),
+            Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error),
+        }
+    }
+
+    fn wanted(query: &str) -> Result<(u64, ProfileForm), String> {
+        let (mut seconds, mut form) = (10, ProfileForm::FlameGraph);
+        for pair in query.split('&').filter(|it| !it.is_empty()) {
+            match pair.split_once('=') {
+                Some(("seconds", told)) => {
+                    let number = told.parse().ok().filter(|it| (1..=LONGEST).contains(it));
+                    seconds = number.ok_or_else(|| format!("`seconds` is 1 to {LONGEST}"))?;
+                }
+                Some(("format", "svg")) => form = ProfileForm::FlameGraph,
+                Some(("format", "pprof")) => form = ProfileForm::Pprof,
+                Some(("format", _)) => return Err("`format` is `svg` or `pprof`".into()),
+                _ => return Err(format!("`{pair}` is not known: write ?seconds=10&format=svg")),
+            }
+        }
+        Ok((seconds, form))
+    }
+
+    fn take(time: Duration, form: ProfileForm) -> Result<Vec<u8>, String> {
+        let sampler = ProfilerGuardBuilder::default().frequency(RATE).blocklist(&LEFT_OUT);
+        let sampler = sampler.build().map_err(said)?;
+        thread::sleep(time);
+        let report = sampler.report().build().map_err(said)?;
+        drop(sampler);
+        written(&report, form)
+    }
+
+    fn written(report: &Report, form: ProfileForm) -> Result<Vec<u8>, String> {
+        let mut profile = Vec::new();
+        match form {
+            ProfileForm::FlameGraph if report.data.is_empty() => {
+                return Err("the process was idle: there is nothing to draw".into());
+            }
+            ProfileForm::FlameGraph => report.flamegraph(&mut profile).map_err(said)?,
+            ProfileForm::Pprof => profile = report.pprof().map_err(said)?.encode_to_vec(),
+        }
+        Ok(profile)
+    }
+
+    fn said(error: impl Display) -> String {
+        format!("no profile could be taken: {error}")
+    }
+}
