@@ -39,6 +39,12 @@ pub enum BuildError {
     AccessLog(LogError),
 }
 
+impl From<TlsError> for BuildError {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
+    }
+}
+
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -76,9 +82,8 @@ fn assemble(
     resources: &Resources,
 ) -> Result<Snapshot, BuildError> {
     let mut reaches = Reaches::new(resources, unchanged.is_some());
-    let groups = config.upstreams.iter();
-    let groups = groups.map(|it| group(it, previous, resources, &mut reaches).map(Arc::new));
-    let groups = groups.collect::<Result<Vec<_>, _>>().map_err(BuildError::Tls)?;
+    let group = |it| group(it, previous, resources, &mut reaches).map(Arc::new);
+    let groups = config.upstreams.iter().map(group).collect::<Result<Vec<_>, _>>()?;
     let by_name = config.upstreams.iter().zip(&groups).map(|it| (it.0.name.as_str(), it)).collect();
     let caches = caches(&config, previous);
     let known = unchanged.map(|it| it.databases.clone());
