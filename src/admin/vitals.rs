@@ -83,7 +83,7 @@ fn descriptors(figures: &Figures, bounds: &Bounds, levels: &HealthLevels) -> Val
 }
 
 /// A worker's lag counts once there are so many timers: of fewer one alone would decide.
-const TIMERS: u64 = 300;
+const TIMERS: u64 = 120;
 /// A timer that is so much later than the level has not fired because its worker is stuck.
 const STUCK: Duration = Duration::from_secs(1);
 
