@@ -11,6 +11,8 @@ mod explain_text;
 mod options;
 mod plan;
 mod plan_text;
+mod status;
+mod status_text;
 mod table;
 
 use crate::{
@@ -22,6 +24,7 @@ use explain::ExplainFrom;
 use lexopt::Parser;
 use percent_encoding::NON_ALPHANUMERIC;
 use plan::PlanFrom;
+use status::StatusFrom;
 use std::{io::Write, path::PathBuf};
 
 const HELP: &str = "\
@@ -55,6 +58,7 @@ Options:
   --http ADDRESS      the demo's addresses, default 127.0.0.1:8080,
   --https ADDRESS     127.0.0.1:8443, and with --admin 127.0.0.1:9900; with
                       port 0 the system chooses
+  --watch             `status` is shown again every second
   -h, --help          this text
   -V, --version       the version
 
@@ -72,6 +76,7 @@ enum Command {
     CacheExplain { admin: AdminPlace, url: String },
     Explain(Box<ExplainFrom>),
     Plan(Box<PlanFrom>),
+    Status(StatusFrom),
     Demo(demo::DemoAddresses),
     Help,
     Version,
@@ -93,6 +98,7 @@ pub fn run() -> u8 {
         }
         Ok(Command::Explain(asked)) => explain::run(&asked),
         Ok(Command::Plan(asked)) => plan::run(&asked),
+        Ok(Command::Status(asked)) => status::run(&asked),
         Ok(Command::Demo(options)) => ended(demo::run(&options)),
         Ok(Command::Help) => print(HELP),
         Ok(Command::Version) => print(concat!("sheave ", env!("CARGO_PKG_VERSION"), "\n")),

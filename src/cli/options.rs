@@ -8,6 +8,7 @@ use super::{
     asking::AdminPlace,
     explain::{ExplainFrom, Side},
     plan::PlanFrom,
+    status::StatusFrom,
 };
 use crate::{cidr::PeerAddress, demo, explain::asked::AskedRequest, health};
 use lexopt::{Arg, Parser, ValueExt};
@@ -17,7 +18,7 @@ use std::path::PathBuf;
 const PLACES: [&str; 2] = ["config/sheave.toml", "/etc/sheave/sheave.toml"];
 
 /// The flags that each command knows.
-const KNOWN: [(&str, &[&str]); 9] = [
+const KNOWN: [(&str, &[&str]); 10] = [
     ("run", &["config"]),
     ("check", &["config"]),
     ("health", &["url", "token-file"]),
@@ -25,6 +26,7 @@ const KNOWN: [(&str, &[&str]); 9] = [
     ("cache", &["admin", "token-file"]),
     ("explain", &["config", "admin", "token-file", "header", "client", "listener", "json"]),
     ("plan", &["config", "against", "admin", "token-file", "json", "exit-code"]),
+    ("status", &["admin", "token-file", "json", "watch"]),
     ("demo", &["http", "https", "admin"]),
     ("help", &[]),
 ];
@@ -79,7 +81,7 @@ impl CommandOptions {
     fn flag(&mut self, name: &'static str, from: &mut Parser) -> Result<(), lexopt::Error> {
         self.given.push(name);
         match name {
-            "soft" | "json" | "exit-code" => return Ok(()),
+            "soft" | "json" | "exit-code" | "watch" => return Ok(()),
             _ => {}
         }
         let value = from.value()?;
@@ -132,6 +134,10 @@ impl CommandOptions {
             "cache" => self.into_cache()?,
             "explain" => Command::Explain(Box::new(self.into_explain()?)),
             "plan" => Command::Plan(Box::new(self.into_plan()?)),
+            "status" => {
+                let (json, watch) = (self.has("json"), self.has("watch"));
+                Command::Status(StatusFrom { admin: self.admin, json, watch })
+            }
             "demo" => {
                 let admin = self.admin.address.map(|it| it.parse()).transpose();
                 self.demo.admin = admin.map_err(|error| {

@@ -74,6 +74,7 @@ mod routes;
 mod scarcity;
 mod server_tls;
 mod stats;
+mod status;
 mod stop;
 mod streams;
 mod times;
