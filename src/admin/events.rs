@@ -6,7 +6,6 @@ use super::{
     answer::{AdminAnswer, refusal},
     ask::Ask,
     health,
-    listening::MOST,
     rows::{Told, rows},
     stats,
 };
@@ -19,8 +18,11 @@ use serde_json::{Map, Value, json};
 
 /// Begins to send events.
 pub(super) fn events(ask: &Ask) -> AdminAnswer {
-    let Some(mut events) = ask.listeners.join() else {
-        let error = format!("{MOST} others listen already; read `/stats` instead");
+    let most = ask.live.load().config.admin.events;
+    let Some(mut events) = ask.listeners.join(most) else {
+        let error = format!(
+            "{most} others listen already: read `/stats` instead, or raise `events` of `[admin]`"
+        );
         return refusal(StatusCode::SERVICE_UNAVAILABLE, &error);
     };
     let frames = poll_fn(move |cx| events.poll_recv(cx).map(|it| it.map(|it| Ok(Frame::data(it)))));

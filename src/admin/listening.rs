@@ -19,9 +19,6 @@ use tokio::{
 /// Between two events. They are the heartbeat, too: one comes even if nothing has changed.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Listeners at once.
-pub(super) const MOST: usize = 32;
-
 /// Events that may wait for one listener, beside those in its socket.
 const WAITING: usize = 4;
 
@@ -64,12 +61,12 @@ impl Listeners {
         self.listening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Another listener; `None` if there are too many.
-    pub(super) fn join(self: &Arc<Self>) -> Option<mpsc::Receiver<Bytes>> {
+    /// Another listener; `None` if there are `most` already.
+    pub(super) fn join(self: &Arc<Self>, most: usize) -> Option<mpsc::Receiver<Bytes>> {
         let (tell, events) = mpsc::channel(WAITING);
         let mut listening = self.lock();
         listening.listeners.retain(|it| !it.is_closed());
-        if listening.listeners.len() >= MOST || listening.ended {
+        if listening.listeners.len() >= most || listening.ended {
             return None;
         }
         if let Some(known) = &listening.known {
@@ -125,8 +122,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_does_not_keep_up_is_dropped_and_the_others_are_not() {
         let (listeners, _) = listeners();
-        let mut stuck = listeners.join().unwrap();
-        let mut quick = listeners.join().unwrap();
+        let mut stuck = listeners.join(2).unwrap();
+        let mut quick = listeners.join(2).unwrap();
         for _ in 0..WAITING + 3 {
             quick.recv().await.unwrap();
         }
@@ -142,7 +139,7 @@ mod tests {
         let (listeners, looked) = listeners();
         sleep(PERIOD * 3).await;
         assert_eq!(looked.load(Relaxed), 0);
-        let mut events = [listeners.join().unwrap(), listeners.join().unwrap()];
+        let mut events = [listeners.join(2).unwrap(), listeners.join(2).unwrap()];
         for events in &mut events {
             let whole = events.recv().await.unwrap();
             assert!(whole.ends_with(b"\"rows\":{\"n\":0,\"same\":0}}\n\n"), "{whole:?}");
@@ -153,7 +150,7 @@ mod tests {
         sleep(PERIOD * 3).await;
         assert_eq!(looked.load(Relaxed), 2);
         // Who comes then begins anew.
-        let whole = listeners.join().unwrap().recv().await.unwrap();
+        let whole = listeners.join(2).unwrap().recv().await.unwrap();
         assert!(whole.ends_with(b"\"rows\":{\"n\":2,\"same\":0}}\n\n"), "{whole:?}");
     }
 
@@ -161,10 +158,10 @@ mod tests {
     async fn all_end_with_their_address() {
         let (listeners, _) = listeners();
         let ends = EndsEvents(Arc::clone(&listeners));
-        let mut events = listeners.join().unwrap();
+        let mut events = listeners.join(2).unwrap();
         events.recv().await.unwrap();
         drop(ends);
         assert_eq!(events.recv().await, None);
-        assert!(listeners.join().is_none());
+        assert!(listeners.join(2).is_none());
     }
 }

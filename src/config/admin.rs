@@ -37,6 +37,8 @@ pub struct Admin {
     pub audit_log: Option<PathBuf>,
     /// `connections`: open at once, default 256; others wait in the kernel's queue.
     pub connections: usize,
+    /// `events`: listeners of `/events` at once, as each dashboard is, default 32; 503.
+    pub events: usize,
     /// `body`: bytes of a request's body, default 64 KiB; 413.
     pub body: usize,
     /// `timeout`: for a TLS handshake, a request's head and its body, each; default 10 s.
@@ -66,6 +68,7 @@ impl Admin {
             hosts: read_hosts(table),
             audit_log: table.text("audit_log").map(|text| table.path_in(text)),
             connections: table.number("connections", 256, 1..=65_535),
+            events: table.number("events", 32, 0..=10_000),
             body: table.size("body", 64 << 10),
             timeout: table.positive_duration("timeout", Duration::from_secs(10)),
         }

@@ -177,8 +177,9 @@ fn events_follow_a_reload() {
 #[test]
 fn listeners_are_bounded_and_one_that_goes_makes_room() {
     let server = Server::start("1");
-    let daemon = Daemon::start(&Config::to([&server]));
-    let mut listeners: Vec<_> = (0..32).map(|_| Events::open(daemon.admin())).collect();
+    let admin = "[admin]\naddress = \"127.0.0.1:0\"\nevents = 3";
+    let daemon = Daemon::start(&Config::to([&server]).rest(admin));
+    let mut listeners: Vec<_> = (0..3).map(|_| Events::open(daemon.admin())).collect();
     assert_eq!(get(daemon.admin(), "/events").status, 503);
     for events in &mut listeners {
         assert_eq!(events.next()["whole"], true);

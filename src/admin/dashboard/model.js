@@ -1,5 +1,7 @@
 // What is known of the daemon: rows as they come by events, and the last minute of each.
 
+import { bytes, count, duration } from "./draw.js";
+
 /** So many seconds are drawn. */
 export const SECONDS = 60;
 
@@ -174,7 +176,8 @@ export function attention() {
       `#servers?find=${encodeURIComponent(upstream.name)}`);
   }
   for (const [name, check] of Object.entries(model.rest.health?.checks ?? {})) {
-    if (name.startsWith("upstream.")) continue;
+    // These are told above and below.
+    if (name.startsWith("upstream.") || name === "leak_watch") continue;
     const { status, ...more } = check;
     const told = Object.entries(more).map(([key, value]) => `${key.replaceAll("_", " ")} ${plain(value)}`).join(", ");
     add("bad", `${name.replaceAll("_", " ")} is ${status}${told ? `: ${told}` : ""}`, name === "certificates" ? "#certificates" : "#process");
@@ -184,9 +187,7 @@ export function attention() {
     if (tone !== "good") add(tone, `certificate ${file} of ${listener}: ${text}`, "#certificates");
   }
   const leak = model.rest.leak_watch;
-  if (leak?.suspect || leak?.suspects?.length || leak?.leaks?.length) {
-    add("warn", `memory grows at equal load: ${plain(leak.suspect ?? leak.suspects ?? leak.leaks)}`, "#process");
-  }
+  for (const it of leak?.suspects ?? []) add("warn", `a leak? ${suspicion(it)}`, "#process");
   const [rate, errors] = model.total.minute;
   if (rate > 0 && errors >= 0.01) add(errors >= 0.05 ? "bad" : "warn", `${(errors * 100).toFixed(1)} % of the requests of the last minute failed`, "#errors");
   const order = ["bad", "warn", "note"];
@@ -202,6 +203,12 @@ export function certificates() {
 export function whyFailed({ reason, status }) {
   if (!reason) return "answered by the server";
   return status < 500 ? `${reason}, then answered` : reason;
+}
+
+/** What grows at equal load. */
+export function suspicion({ what, unit, per_minute: rate, amount, for_s: seconds }) {
+  const shown = unit === "bytes" ? bytes : count;
+  return `${what} grows by ${shown(rate)} each minute at equal load, to ${shown(amount)}; seen for ${duration(seconds)}`;
 }
 
 /** A value of JSON in plain words. */

@@ -1,7 +1,7 @@
 // The views with tables: servers, routes, errors, caches, certificates, reloads, the process.
 
 import { Table, band, bytes, count, duration, h, millis, percent, rate, setAttribute, setClass, setText, spark, when } from "./draw.js";
-import { certificates, daysLeft, getsRequests, model, plain, stateOf, whyFailed } from "./model.js";
+import { certificates, daysLeft, getsRequests, model, plain, stateOf, suspicion, whyFailed } from "./model.js";
 import { drain, purge, reload, say, showServer } from "./actions.js";
 
 const number = (id, label, value, text, more = {}) =>
@@ -296,16 +296,21 @@ export function processView() {
     for (const { key, list, root } of lists) {
       const value = model.rest[key];
       root.hidden = value === undefined || value === null;
-      if (!root.hidden) figures(list, flat(value));
+      if (!root.hidden) figures(list, key === "leak_watch" ? leaks(value) : flat(value, "", key === "queues" ? "_bytes" : ""));
     }
   });
 }
 
-/** Names and values of an object, also of those within it. */
-function flat(value, before = "") {
+function leaks({ samples, over_s: seconds, suspects = [] }) {
+  const seen = [["samples", samples, ""], ["over", duration(seconds), ""]];
+  return suspects.length ? [...suspects.map((it) => [it.what, suspicion(it), ""]), ...seen] : [["suspects", "none", ""], ...seen];
+}
+
+/** Names and values of an object, also of those within it. `unit` is that of all of them. */
+function flat(value, before = "", unit = "") {
   return Object.entries(value).flatMap(([key, it]) => {
     const name = `${before}${key.replaceAll("_", " ")}`;
-    return it && typeof it === "object" && !Array.isArray(it) && Object.keys(it).length ? flat(it, `${name}, `) : [[name, it, key]];
+    return it && typeof it === "object" && !Array.isArray(it) && Object.keys(it).length ? flat(it, `${name}, `, unit) : [[name, it, key + unit]];
   });
 }
 
@@ -313,7 +318,7 @@ function figures(list, entries) {
   while (list.childElementCount > entries.length) list.lastChild.remove();
   entries.forEach(([name, value, key], index) => {
     const row = list.children[index] ?? list.appendChild(h("div", {}, h("dt"), h("dd")));
-    setText(row.firstChild, name.replace(/ (bytes|ms|seconds)$/, ""));
+    setText(row.firstChild, name.replace(/ (bytes|ms|seconds)\b/, ""));
     setText(row.lastChild, figure(key, value));
   });
 }
