@@ -89,7 +89,14 @@ pub fn run() -> u8 {
         Ok(Command::Check(path)) => check::check(&path),
         Ok(Command::Health { url, admin }) => {
             let alive = admin.token().and_then(|token| health::ask(&url, token.as_deref()));
-            alive.map_or_else(|error| failed(1, &error), |()| 0)
+            match alive {
+                Ok(()) => 0,
+                Err(error) => {
+                    // What asks shows it beside the container's name: the URL comes first.
+                    complain(&format!("{error}\n"));
+                    1
+                }
+            }
         }
         Ok(Command::Purge { admin, body }) => admin.shown("POST", "/purge", &body),
         Ok(Command::CacheExplain { admin, url }) => {
