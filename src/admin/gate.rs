@@ -49,6 +49,12 @@ fn is_own_origin(origin: &str, uri: &Uri, fields: &HeaderMap, hosts: &[String]) 
     bare(authority) == bare(asked) || hosts.contains(&host_of(authority))
 }
 
+/// Whether a browser asks: each sends one of these with a POST. Scripts and `curl -d` need not say
+/// that a body is JSON.
+pub(super) fn is_browser(fields: &HeaderMap) -> bool {
+    fields.contains_key(header::ORIGIN) || fields.contains_key("sec-fetch-site")
+}
+
 /// The host of an authority, in lower case, without its port and brackets.
 fn host_of(authority: &str) -> String {
     let host = match authority.strip_prefix('[').and_then(|it| it.split_once(']')) {

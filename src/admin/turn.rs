@@ -118,7 +118,7 @@ impl Desk {
             let read = timeout(config.timeout, reading).await;
             noted.body = whole(read)?;
             let changes = resource.role == Role::Write && !noted.body.is_empty();
-            if changes && !gate::is_json(&head.headers) {
+            if changes && gate::is_browser(&head.headers) && !gate::is_json(&head.headers) {
                 let error = "the body must be JSON, and say so: add `Content-Type: application/json` \
                              (`curl --json` does)";
                 return Err(Box::new(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, error)));
