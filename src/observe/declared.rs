@@ -1,7 +1,8 @@
-//! What metrics there are: the list that the dashboard, the alerts and the docs are checked against.
+//! What metrics there are: the list that the dashboard, the alerts and the docs are checked
+//! against.
 //!
 //! Owns: one entry per metric, whether it has a series yet or not. May touch: nothing outside this
-//! room. [`super::maker`] writes the list, so that no metric can be left out of it.
+//! room. `maker` writes the list, so that no metric can be left out of it.
 
 use prometheus::{
     core::Collector,

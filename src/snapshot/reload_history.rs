@@ -28,7 +28,7 @@ pub struct PastReload {
     pub cause: &'static str,
     /// The generation that it made, or what was wrong, as `POST /reload` tells it.
     pub outcome: Result<u64, Value>,
-    /// What it changed, as `sheave plan` tells it: the first [`NAMED`].
+    /// What it changed, as `sheave plan` tells it: the first 200.
     pub changes: Vec<Value>,
     /// All changes, those that are not named too.
     pub total: usize,
