@@ -21,7 +21,7 @@ use sheave::{
     proxy::request_head::Forwarding,
     upstream::Server,
 };
-use std::{hint::black_box, net::Ipv4Addr, sync::Arc, time::Instant};
+use std::{hint::black_box, net::Ipv4Addr, sync::Arc};
 
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\n\
     Server: nginx/1.22.1\r\n\
@@ -58,17 +58,9 @@ fn parse() -> RequestHead {
 fn context() -> Context {
     let RequestHead { head, .. } = parse();
     let ip = PeerAddress::Ip(Ipv4Addr::new(192, 0, 2, 7).into());
-    Context {
-        id: RequestIds::new().take(&head.fields, false),
-        head,
-        peer: Arc::new(Peer::new(ip, "https".into(), Some(Box::default()))),
-        told: ToldOfClient::default(),
-        trusted: false,
-        number: 0,
-        country: None,
-        trace: None,
-        started: Instant::now(),
-    }
+    let id = RequestIds::new().take(&head.fields, false);
+    let peer = Arc::new(Peer::new(ip, "https".into(), Some(Box::default())));
+    Context::new(head, peer, (false, ToldOfClient::default()), id)
 }
 
 const LIMITS: HeadLimits = HeadLimits { head: 32 * 1024, fields: 100 };

@@ -169,6 +169,28 @@ pub struct Context {
 }
 
 impl Context {
+    /// A request whose head has just been read. `told` is what a trusted proxy says of the client,
+    /// with whether the peer is one.
+    #[inline]
+    pub fn new(
+        head: Head,
+        peer: Arc<Peer>,
+        (trusted, told): (bool, ToldOfClient),
+        id: RequestId,
+    ) -> Self {
+        Self {
+            head,
+            peer,
+            told,
+            trusted,
+            number: 0,
+            started: Instant::now(),
+            id,
+            country: None,
+            trace: None,
+        }
+    }
+
     /// The client's address.
     pub fn client(&self) -> PeerAddress {
         self.told.client.unwrap_or(self.peer.address)
@@ -363,21 +385,10 @@ pub(crate) mod tests {
             .body(())
             .unwrap()
             .into_parts();
-        Context {
-            country: None,
-            trace: None,
-            peer: Arc::new(Peer::new(
-                PeerAddress::Ip([192, 0, 2, 1].into()),
-                "http".into(),
-                Some(Box::default()),
-            )),
-            told: ToldOfClient::default(),
-            trusted: false,
-            number: 0,
-            started: Instant::now(),
-            id: RequestId::Passed("id-1".into()),
-            head: head.into(),
-        }
+        let address = PeerAddress::Ip([192, 0, 2, 1].into());
+        let peer = Arc::new(Peer::new(address, "http".into(), Some(Box::default())));
+        let told = (false, ToldOfClient::default());
+        Context::new(head.into(), peer, told, RequestId::Passed("id-1".into()))
     }
 
     #[test]

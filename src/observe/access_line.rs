@@ -82,7 +82,7 @@ mod tests {
     use http::{HeaderValue, Request, StatusCode, header};
     use proptest::prelude::*;
     use serde_json::{Value, json};
-    use std::{sync::Arc, time::Instant};
+    use std::sync::Arc;
 
     fn written(
         form: &LineForm,
@@ -97,17 +97,9 @@ mod tests {
         }
         let peer = crate::cidr::PeerAddress::Ip([127, 0, 0, 1].into());
         let peer = Peer::new(peer, "http".into(), None);
-        let context = Context {
-            head: request.into_parts().0.into(),
-            peer: Arc::new(peer),
-            told: crate::message::forwarded::ToldOfClient::default(),
-            trusted: false,
-            number: 0,
-            country: None,
-            trace: None,
-            started: Instant::now(),
-            id: RequestId::Passed("id-1".into()),
-        };
+        let told = (false, crate::message::forwarded::ToldOfClient::default());
+        let head = request.into_parts().0.into();
+        let context = Context::new(head, Arc::new(peer), told, RequestId::Passed("id-1".into()));
         let line = LineFacts {
             context: &context,
             host,

@@ -50,18 +50,9 @@ impl Record {
     ) -> Box<Self> {
         let &Arrival { peer, listener, framed_twice, number, .. } = arrival;
         proxy.live.metrics.in_flight.inc();
-        let (trusted, told) = told_of_client(&snapshot, &head, peer);
-        let context = Context {
-            id: proxy.ids.take(&head.fields, head.present.request_id),
-            head,
-            peer: Arc::clone(peer),
-            told,
-            trusted,
-            number,
-            started: Instant::now(),
-            country: None,
-            trace: None,
-        };
+        let told = told_of_client(&snapshot, &head, peer);
+        let id = proxy.ids.take(&head.fields, head.present.request_id);
+        let context = Context { number, ..Context::new(head, Arc::clone(peer), told, id) };
         let facts = Facts::new(context, listener, framed_twice);
         let mut record = Box::new(Self { proxy, snapshot, facts });
         let Self { proxy, snapshot, facts } = &mut *record;

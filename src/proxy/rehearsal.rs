@@ -1,10 +1,10 @@
 //! The way of a request, without going it: what each step would decide.
 //!
-//! Owns: the order of the steps as in [`super::handle`], each of them by the very code that requests
-//! go through. May touch: [`crate::encode`], [`crate::files`], [`crate::filter`], [`crate::http1`],
-//! [`crate::message`], [`crate::observe`], [`crate::path`], [`crate::route`], [`crate::snapshot`],
-//! [`crate::upstream`]; [`crate::clock`]. No turn is taken, no slot, nothing is counted or logged. [`crate::explain`]
-//! tells it.
+//! Owns: the order of the steps as in [`super::handle`], each of them by the very code that
+//! requests go through. May touch: [`crate::encode`], [`crate::files`], [`crate::filter`],
+//! [`crate::http1`], [`crate::message`], [`crate::observe`], [`crate::path`], [`crate::route`],
+//! [`crate::snapshot`], [`crate::upstream`]; [`crate::clock`]. No turn is taken, no slot, nothing
+//! is counted or logged. [`crate::explain`] tells it.
 
 pub use super::caching::preview::CacheView;
 use super::{
@@ -39,7 +39,7 @@ use crate::{
     upstream::{Preview, Unavailable},
 };
 use http::HeaderMap;
-use std::{borrow::Cow, mem::take, sync::Arc, time::Instant};
+use std::{borrow::Cow, mem::take, sync::Arc};
 
 /// What a request is rehearsed with.
 pub struct RehearsalStage<'a> {
@@ -127,19 +127,10 @@ pub struct ForwardView {
 /// Rehearses a request.
 pub async fn rehearse(stage: &RehearsalStage<'_>, request: Rehearsed) -> Rehearsal {
     let Rehearsed { peer, listener, head, length, framed_twice } = request;
-    let (trusted, told) = told_of_client(stage.snapshot, &head, &peer);
+    let told = told_of_client(stage.snapshot, &head, &peer);
     let ids = RequestIds::new();
-    let context = Context {
-        id: ids.take(&head.fields, head.present.request_id),
-        head,
-        peer,
-        told,
-        trusted,
-        number: 0,
-        started: Instant::now(),
-        country: None,
-        trace: None,
-    };
+    let id = ids.take(&head.fields, head.present.request_id);
+    let context = Context::new(head, peer, told, id);
     let mut facts = Facts::new(context, listener, framed_twice);
     if let Some(terms) = &stage.snapshot.tracing {
         trace::begin(terms, &ids, &mut facts);

@@ -264,7 +264,7 @@ mod tests {
     };
     use bytes::Bytes;
     use proptest::prelude::*;
-    use std::{net::Ipv4Addr, sync::Arc, time::Instant};
+    use std::{net::Ipv4Addr, sync::Arc};
 
     /// Fields that have a rule, and others.
     const LINES: [&str; 18] = [
@@ -300,17 +300,7 @@ mod tests {
         let read = || ToldOfClient::read(&head.fields, &proxies, believed, address);
         let told = if trusted { read() } else { ToldOfClient::default() };
         let id = RequestIds::new().take(&head.fields, trusted);
-        Context {
-            id,
-            head,
-            peer,
-            told,
-            trusted,
-            number: 0,
-            started: Instant::now(),
-            country: None,
-            trace: None,
-        }
+        Context::new(head, peer, (trusted, told), id)
     }
 
     /// What an HTTP/1 server gets, without what is for its connection only.
