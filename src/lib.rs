@@ -22,9 +22,9 @@
 //! | the body flows; its end returns lease and connection | [`message::body::Body`], [`proxy::delivery`] |
 //! | counted and logged | [`proxy::record`] |
 //!
-//! **One type of body** flows in both directions ([`message::body`]). A tunnel is two of them without
-//! an end ([`origin::tunnel`], [`client::http1_tunnel`], [`client::http2_tunnel`]).
-//! Only [`client`] knows which protocol the client speaks, and only [`origin`] which one the server
+//! **One type of body** flows in both directions ([`message::body`]). A tunnel is two of them
+//! without an end ([`origin::tunnel`], [`client::http1_tunnel`], [`client::http2_tunnel`]). Only
+//! [`client`] knows which protocol the client speaks, and only [`origin`] which one the server
 //! speaks.
 //!
 //! # Who owns what
@@ -37,11 +37,12 @@
 //! | [`upstream::Server`] | in-flight count, health, addresses | across reloads |
 //! | [`proxy::Proxy`] | a worker's connections to servers, and its blocks of memory | its worker |
 //!
-//! Imports go strictly down: `cli` → `demo` → `daemon`, `health` → `client` → `admin` → `explain`, `plan` → `proxy` →
-//! `snapshot` → `route`, `otlp` → `filter`, `files`, `origin`, `cache` → `upstream`, `encode` → `observe` → `message`, `tls`,
-//! `task` → `config`, `http1` → `condition` → `template`, `path`, `cidr`, `clock`, `loopback`, `country`,
-//! `credentials`, `protobuf`, `settings`, `units`. Rooms between two arrows do not know each other. `tests/layering.rs` reads this and
-//! holds it.
+//! Imports go strictly down: `cli` → `demo` → `daemon`, `health` → `client` → `admin` → `explain`,
+//! `plan` → `proxy` → `snapshot` → `route`, `otlp` → `filter`, `files`, `origin`, `cache` →
+//! `upstream`, `encode` → `observe` → `message`, `tls`, `task` → `config`, `http1` → `condition` →
+//! `template`, `path`, `cidr`, `clock`, `loopback`, `country`, `credentials`, `protobuf`,
+//! `settings`, `units`. Rooms between two arrows do not know each other. `tests/layering.rs` reads
+//! this and holds it.
 
 pub mod admin;
 pub mod cache;

@@ -1,8 +1,8 @@
 //! Who asks at the admin address, and what they may do.
 //!
 //! Owns: tokens and client certificates. May touch: [`crate::config`], [`crate::settings`],
-//! [`crate::snapshot`]. A token comes as `Authorization: Bearer TOKEN`, or as the password of `Basic`,
-//! which browsers ask people for (RFC 6750 §2.1, RFC 7617).
+//! [`crate::snapshot`]. A token comes as `Authorization: Bearer TOKEN`, or as the password of
+//! `Basic`, which browsers ask people for (RFC 6750 §2.1, RFC 7617).
 
 use super::{ask::Caller, peer::AdminPeer};
 use crate::{

@@ -1,7 +1,7 @@
 //! What the admin address answers with.
 //!
-//! Owns: the one type of an answer's body, and how an answer is made. A body that has no end, as one
-//! of server-sent events, is an [`AdminBody`] too: `StreamBody::new(frames).boxed_unsync()`.
+//! Owns: the one type of an answer's body, and how an answer is made. A body that has no end, as
+//! one of server-sent events, is an [`AdminBody`] too: `StreamBody::new(frames).boxed_unsync()`.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};

@@ -1,8 +1,8 @@
-//! Whether a request may come from where it comes: no page of another site may use a browser to reach
-//! the admin address.
+//! Whether a request may come from where it comes: no page of another site may use a browser to
+//! reach the admin address.
 //!
-//! Owns: `Host` against DNS rebinding, `Origin` and `Sec-Fetch-Site` against forged requests, the type
-//! of a body. May touch: nothing outside this room.
+//! Owns: `Host` against DNS rebinding, `Origin` and `Sec-Fetch-Site` against forged requests, the
+//! type of a body. May touch: nothing outside this room.
 
 use http::{HeaderMap, Method, Uri, header, request::Parts};
 use std::net::IpAddr;

@@ -1,7 +1,8 @@
 //! Who listens to `/events`, and the one task that renders for all of them.
 //!
-//! Owns: both. May touch: [`crate::task`]. Nothing is computed while nobody listens. A listener gets everything first, and then what has changed; one that does not keep up is
-//! dropped, and may come back.
+//! Owns: both. May touch: [`crate::task`]. Nothing is computed while nobody listens. A listener
+//! gets everything first, and then what has changed; one that does not keep up is dropped, and may
+//! come back.
 
 use super::rows::Told;
 use crate::task;

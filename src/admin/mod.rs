@@ -1,10 +1,10 @@
 //! The admin address: metrics, health, reload.
 //!
 //! Owns: its HTTP server, on the control thread. May touch: [`crate::cache`], [`crate::config`],
-//! [`crate::credentials`], [`crate::explain`], [`crate::message`], [`crate::observe`], [`crate::plan`],
-//! [`crate::route`], [`crate::settings`], [`crate::snapshot`], [`crate::task`], [`crate::tls`],
-//! [`crate::upstream`]. It is never on a listener for clients. A request goes `connection` → `turn` →
-//! `access` and `gate` → `resources`.
+//! [`crate::credentials`], [`crate::explain`], [`crate::message`], [`crate::observe`],
+//! [`crate::plan`], [`crate::route`], [`crate::settings`], [`crate::snapshot`], [`crate::task`],
+//! [`crate::tls`], [`crate::upstream`]. It is never on a listener for clients. A request goes
+//! `connection` → `turn` → `access` and `gate` → `resources`.
 
 mod access;
 mod answer;

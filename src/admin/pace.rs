@@ -1,7 +1,7 @@
 //! Refusals are answered slowly, so that nobody tries tokens by the thousand.
 //!
-//! Owns: the next time at which one may be answered. May touch: nothing outside this room. Who shows a
-//! right token never waits here.
+//! Owns: the next time at which one may be answered. May touch: nothing outside this room. Who
+//! shows a right token never waits here.
 
 use std::{
     sync::{Mutex, PoisonError},

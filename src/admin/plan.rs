@@ -1,8 +1,8 @@
 //! `/plan`: what a reload with another config would change.
 //!
 //! Owns: the new text as if it stood where the running config does. May touch: [`crate::config`],
-//! [`crate::plan`], [`crate::snapshot`]. It is read with the daemon's environment and files, so that its errors are those
-//! that a reload would have.
+//! [`crate::plan`], [`crate::snapshot`]. It is read with the daemon's environment and files, so
+//! that its errors are those that a reload would have.
 
 use super::{
     answer::{AdminAnswer, document, refusal},

@@ -1,8 +1,8 @@
 //! `/profile`: where the processor time goes.
 //!
-//! Owns: how long it is looked at, and by whom: one at a time. May touch: nothing outside this room.
-//! The sampler unwinds stacks in a signal's handler, which can crash the process, so it is in a
-//! build only if the feature `profile` is on.
+//! Owns: how long it is looked at, and by whom: one at a time. May touch: nothing outside this
+//! room. The sampler unwinds stacks in a signal's handler, which can crash the process, so it is in
+//! a build only if the feature `profile` is on.
 
 use super::{
     answer::{AdminAnswer, refusal},

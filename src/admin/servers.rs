@@ -1,8 +1,9 @@
 //! `POST /servers`: an operator drains a server, or gives it another weight.
 //!
 //! Owns: what may be asked, and what is told of the outcome. May touch: [`crate::config`],
-//! [`crate::route`], [`crate::upstream`]. What is set lives in the server (`upstream/overruled.rs`):
-//! a drain holds at once, for a weight the control thread builds a snapshot of the running config.
+//! [`crate::route`], [`crate::upstream`]. What is set lives in the server
+//! (`upstream/overruled.rs`): a drain holds at once, for a weight the control thread builds a
+//! snapshot of the running config.
 
 use super::{
     answer::{AdminAnswer, document, refusal},

@@ -1,7 +1,7 @@
 //! One request at the admin address, from its head to its answer.
 //!
-//! Owns: the order in which it is looked at: is there such a path, may it come from there, who asks,
-//! may they, the body; and only then the handler. May touch: [`crate::observe`],
+//! Owns: the order in which it is looked at: is there such a path, may it come from there, who
+//! asks, may they, the body; and only then the handler. May touch: [`crate::observe`],
 //! [`crate::settings`], [`crate::snapshot`].
 
 use super::{

@@ -1,8 +1,8 @@
 //! The cache of responses (RFC 9111).
 //!
 //! Owns: what is stored, by which rules, and who fetches it. May touch: [`crate::encode`],
-//! [`crate::http1`], [`crate::message`], [`crate::settings`], [`crate::task`]. It does not know routes nor requests
-//! under way: [`mod@crate::proxy`] asks it before it asks a server.
+//! [`crate::http1`], [`crate::message`], [`crate::settings`], [`crate::task`]. It does not know
+//! routes nor requests under way: [`mod@crate::proxy`] asks it before it asks a server.
 
 pub mod flight;
 pub mod flights;

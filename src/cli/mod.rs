@@ -1,8 +1,9 @@
 //! The command line.
 //!
 //! Owns: what each command leads to, and what is printed. May touch: [`crate::cidr`],
-//! [`crate::config`], [`crate::daemon`], [`crate::demo`], [`crate::explain`], [`crate::health`], [`crate::plan`],
-//! [`crate::snapshot`], [`crate::upstream`]. `main.rs` turns its answer into the exit code.
+//! [`crate::config`], [`crate::daemon`], [`crate::demo`], [`crate::explain`], [`crate::health`],
+//! [`crate::plan`], [`crate::snapshot`], [`crate::upstream`]. `main.rs` turns its answer into the
+//! exit code.
 
 mod asking;
 mod check;

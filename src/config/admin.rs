@@ -1,7 +1,7 @@
 //! `[admin]`: the address for metrics, health, reload and changes, and who may use it.
 //!
-//! Owns: its keys and what they are by default. May touch: [`crate::settings`]. `admin_access.rs` has
-//! who is known by a token or a certificate.
+//! Owns: its keys and what they are by default. May touch: [`crate::settings`]. `admin_access.rs`
+//! has who is known by a token or a certificate.
 
 use super::{
     ListenAddress, Tls,

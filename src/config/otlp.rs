@@ -1,8 +1,8 @@
 //! `[otlp]`: traces and metrics to a collector.
 //!
 //! Owns: the keys, except for where the collector is. May touch: [`crate::settings`],
-//! [`crate::template`], [`crate::units`]. Next: [`super::otlp_endpoint`] reads the URL, [`super::otlp_attributes`]
-//! what spans tell.
+//! [`crate::template`], [`crate::units`]. Next: [`super::otlp_endpoint`] reads the URL,
+//! [`super::otlp_attributes`] what spans tell.
 
 use super::{
     otlp_attributes::{read_attributes, read_fields, read_patterns, read_resource},

@@ -1,7 +1,7 @@
 //! Where something stands in the config file, and the file itself.
 //!
-//! Owns: the line and the text, which say nothing about what is configured. May touch: nothing outside this
-//! room. `sheave explain` and `sheave plan` tell it.
+//! Owns: the line and the text, which say nothing about what is configured. May touch: nothing
+//! outside this room. `sheave explain` and `sheave plan` tell it.
 
 use std::{path::PathBuf, sync::Arc};
 

@@ -1,8 +1,8 @@
 //! The typed keys of a table: numbers, durations, sizes, choices, templates.
 //!
 //! Owns: one method for each type. It reports a wrong value at its place and returns the default.
-//! May touch: [`crate::condition`], [`crate::template`], [`crate::units`]. Next: the table files call
-//! these.
+//! May touch: [`crate::condition`], [`crate::template`], [`crate::units`]. Next: the table files
+//! call these.
 
 use super::{
     foreign_variables,

@@ -1,10 +1,11 @@
 //! Threads and sockets: the daemon from its start to its stop.
 //!
 //! Owns: the order of starting and stopping. May touch: [`crate::admin`], [`crate::cache`],
-//! [`crate::client`], [`crate::clock`], [`crate::config`], [`crate::http1`], [`crate::message`], [`crate::observe`],
-//! [`crate::origin`], [`crate::otlp`], [`crate::plan`], [`crate::proxy`], [`crate::route`], [`crate::settings`], [`crate::snapshot`],
-//! [`crate::task`], [`crate::tls`], [`crate::upstream`]. [`run`] is what the command line calls;
-//! the thread that calls it becomes the control thread.
+//! [`crate::client`], [`crate::clock`], [`crate::config`], [`crate::http1`], [`crate::message`],
+//! [`crate::observe`], [`crate::origin`], [`crate::otlp`], [`crate::plan`], [`crate::proxy`],
+//! [`crate::route`], [`crate::settings`], [`crate::snapshot`], [`crate::task`], [`crate::tls`],
+//! [`crate::upstream`]. [`run`] is what the command line calls; the thread that calls it becomes
+//! the control thread.
 
 pub mod admin_socket;
 pub mod control;

@@ -1,7 +1,8 @@
 //! Takes a changed config into use, or changes nothing at all.
 //!
 //! Owns: the order of a reload: load, build, bind, and only then swap. May touch:
-//! [`crate::client`], [`crate::config`], [`crate::plan`], [`crate::snapshot`]. Called by [`super::control`].
+//! [`crate::client`], [`crate::config`], [`crate::plan`], [`crate::snapshot`]. Called by
+//! [`super::control`].
 
 use super::{
     StartError,

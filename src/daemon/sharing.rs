@@ -1,7 +1,7 @@
 //! The connections to Redis of the caches that share what they have.
 //!
-//! Owns: a task for each. May touch: [`crate::cache`], [`crate::task`]. A reload keeps those for which
-//! nothing changed. Runs on the control thread.
+//! Owns: a task for each. May touch: [`crate::cache`], [`crate::task`]. A reload keeps those for
+//! which nothing changed. Runs on the control thread.
 
 use crate::{
     cache::{Cache, tiers::redis::SharedTier},

@@ -3,8 +3,9 @@
 //! Owns: what is told of each step, with its place in the config. May touch: [`crate::cidr`],
 //! [`crate::clock`], [`crate::config`], [`crate::encode`], [`crate::http1`], [`crate::message`],
 //! [`crate::observe`], [`crate::proxy`], [`crate::route`], [`crate::settings`],
-//! [`crate::snapshot`], [`crate::upstream`]. The steps themselves are [`crate::proxy::rehearsal`]'s.
-//! The admin address answers with it, and so does the command line for a file.
+//! [`crate::snapshot`], [`crate::upstream`]. The steps themselves are
+//! [`crate::proxy::rehearsal`]'s. The admin address answers with it, and so does the command line
+//! for a file.
 
 pub mod asked;
 mod listener;

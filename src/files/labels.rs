@@ -1,5 +1,5 @@
-//! What the name and the type of a file say about its response: how long it may be kept, and whether
-//! it is to be saved.
+//! What the name and the type of a file say about its response: how long it may be kept, and
+//! whether it is to be saved.
 //!
 //! Owns: those rules. May touch: nothing outside this room. Errors never have these fields: they
 //! are part of a file's description, which only the answers with a file have.

@@ -1,7 +1,7 @@
 //! The access logs: which requests have a line in which of them.
 //!
-//! Owns: that choice. May touch: [`crate::condition`], [`crate::settings`], [`crate::units`]. Lines that are not
-//! written are not formatted either. Next: [`super::log_writer`] writes them.
+//! Owns: that choice. May touch: [`crate::condition`], [`crate::settings`], [`crate::units`]. Lines
+//! that are not written are not formatted either. Next: [`super::log_writer`] writes them.
 
 use super::{
     access_line::LineForm, json_line::ChosenField, line_facts::LineFacts, log_writer::LogWriter,

@@ -1,7 +1,7 @@
 //! The file of the audit: one line of JSON for every change that was asked for.
 //!
-//! Owns: a thread that writes, because a disk may hang. May touch: nothing outside this room. The file is
-//! opened for each line, so it may be moved away at any time.
+//! Owns: a thread that writes, because a disk may hang. May touch: nothing outside this room. The
+//! file is opened for each line, so it may be moved away at any time.
 
 use std::{
     fs::OpenOptions,

@@ -1,8 +1,8 @@
 //! A log's file, and moving it aside when it is large or old.
 //!
-//! Owns: when that is, and the order of renames. May touch: [`crate::settings`]. `access.log` becomes
-//! `access.log.1`, which becomes `access.log.2` before. Each step is one rename, so a line is in
-//! some file at any time. If a step fails, lines go on to the file that is open. Called by
+//! Owns: when that is, and the order of renames. May touch: [`crate::settings`]. `access.log`
+//! becomes `access.log.1`, which becomes `access.log.2` before. Each step is one rename, so a line
+//! is in some file at any time. If a step fails, lines go on to the file that is open. Called by
 //! [`super::log_output`].
 
 use super::log_file::LogFile;

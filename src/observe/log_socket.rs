@@ -1,7 +1,7 @@
 //! A socket that takes the lines of a log: a collector, or a syslog server (RFC 5424).
 //!
-//! Owns: the connection, and what is sent of each line. May touch: [`crate::settings`]. While nobody
-//! takes lines, the writer waits here, and the lines wait in the workers' buffers. Called by
+//! Owns: the connection, and what is sent of each line. May touch: [`crate::settings`]. While
+//! nobody takes lines, the writer waits here, and the lines wait in the workers' buffers. Called by
 //! [`super::log_output`].
 
 use super::log_frames::Frames;

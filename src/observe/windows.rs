@@ -1,10 +1,10 @@
 //! What happened in the last second, minute and five minutes.
 //!
-//! Owns: the steps that windows are made of. May touch: nothing outside this room. Counts only grow;
-//! once a second [`super::sampler`] tells a [`Series`] what they are now. It keeps the difference,
-//! for ten seconds by itself and then as one step among thirty. A step holds only the buckets that
-//! something fell into, so a busy series takes some 4 KiB. All series have the same steps, whose
-//! lengths [`Steps`] has.
+//! Owns: the steps that windows are made of. May touch: nothing outside this room. Counts only
+//! grow; once a second [`super::sampler`] tells a [`Series`] what they are now. It keeps the
+//! difference, for ten seconds by itself and then as one step among thirty. A step holds only the
+//! buckets that something fell into, so a busy series takes some 4 KiB. All series have the same
+//! steps, whose lengths [`Steps`] has.
 
 use super::tally::{Summary, WindowTally};
 use std::{collections::VecDeque, time::Duration};

@@ -1,8 +1,8 @@
 //! One export: a request to the collector, and its answer.
 //!
 //! Owns: the connections to it, and what is told of exports. May touch: [`crate::clock`],
-//! [`crate::http1`], [`crate::message`], [`crate::observe`], [`crate::origin`], [`crate::settings`].
-//! It goes the same way as a request, with connections of its own.
+//! [`crate::http1`], [`crate::message`], [`crate::observe`], [`crate::origin`],
+//! [`crate::settings`]. It goes the same way as a request, with connections of its own.
 
 use super::{
     ExportTerms,

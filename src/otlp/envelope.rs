@@ -1,7 +1,7 @@
 //! What stands around spans and metrics in an export.
 //!
-//! Owns: `ExportTraceServiceRequest` and `ExportMetricsServiceRequest` down to the scope. May touch:
-//! [`crate::protobuf`]. Both have the same numbers of fields.
+//! Owns: `ExportTraceServiceRequest` and `ExportMetricsServiceRequest` down to the scope. May
+//! touch: [`crate::protobuf`]. Both have the same numbers of fields.
 
 use crate::protobuf::{bytes, message, varint};
 

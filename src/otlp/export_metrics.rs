@@ -1,7 +1,7 @@
 //! Sends all metrics, now and then.
 //!
-//! Owns: when. May touch: nothing outside this room. An export that fails is not sent again: the next
-//! one has newer sums. Run on the control thread for the life of the process.
+//! Owns: when. May touch: nothing outside this room. An export that fails is not sent again: the
+//! next one has newer sums. Run on the control thread for the life of the process.
 
 use super::{
     Collector, ExportOrders, answer::ExportVerdict, collector::Signal, envelope::wrap,

@@ -1,7 +1,7 @@
 //! Takes spans out of the queue and sends them.
 //!
-//! Owns: batches, and sending them again. May touch: [`crate::observe`], [`crate::protobuf`]. Run on
-//! the control thread for the life of the process.
+//! Owns: batches, and sending them again. May touch: [`crate::observe`], [`crate::protobuf`]. Run
+//! on the control thread for the life of the process.
 
 use super::{
     Collector, ExportOrders, ExportTerms, answer::ExportVerdict, collector::Signal, envelope::wrap,

@@ -1,8 +1,9 @@
 //! Prometheus's metrics as OTLP's.
 //!
-//! Owns: the translation (opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics).
-//! May touch: [`crate::observe`], [`crate::protobuf`]. Names and labels stay as they are, so that
-//! one alert fits both.
+//! Owns: the translation
+//! (opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics). May touch:
+//! [`crate::observe`], [`crate::protobuf`]. Names and labels stay as they are, so that one alert
+//! fits both.
 
 use crate::{
     observe::key_value,

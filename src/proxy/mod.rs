@@ -1,11 +1,11 @@
 //! One request, from its head to the end of its answer.
 //!
 //! Owns: the order of the steps, all of them in [`begin`] and [`handle`]. May touch:
-//! [`crate::cache`], [`crate::clock`], [`crate::encode`], [`crate::files`], [`crate::filter`], [`crate::http1`],
-//! [`crate::message`], [`crate::observe`], [`crate::origin`], [`crate::path`], [`crate::protobuf`], [`crate::route`],
-//! [`crate::settings`], [`crate::snapshot`], [`crate::task`], [`crate::template`], [`crate::tls`],
-//! [`crate::upstream`]. Called by [`crate::client::service`] and [`crate::client::http1`]; nothing
-//! below calls back up.
+//! [`crate::cache`], [`crate::clock`], [`crate::encode`], [`crate::files`], [`crate::filter`],
+//! [`crate::http1`], [`crate::message`], [`crate::observe`], [`crate::origin`], [`crate::path`],
+//! [`crate::protobuf`], [`crate::route`], [`crate::settings`], [`crate::snapshot`],
+//! [`crate::task`], [`crate::template`], [`crate::tls`], [`crate::upstream`]. Called by
+//! [`crate::client::service`] and [`crate::client::http1`]; nothing below calls back up.
 
 pub mod admission;
 mod attempt_spans;

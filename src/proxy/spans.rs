@@ -2,9 +2,9 @@
 //!
 //! Owns: what is told of a request, by OpenTelemetry's semantic conventions for HTTP servers. May
 //! touch: [`crate::http1`], [`crate::message`], [`crate::observe`], [`crate::protobuf`],
-//! [`crate::route`], [`crate::settings`]. [`super::attempt_spans`] has the attempts. Spans are written as bytes at once:
-//! as the library's messages, a request's spans would cost more than the request (see
-//! docs/decisions/otlp.md).
+//! [`crate::route`], [`crate::settings`]. [`super::attempt_spans`] has the attempts. Spans are
+//! written as bytes at once: as the library's messages, a request's spans would cost more than the
+//! request (see docs/decisions/otlp.md).
 
 use super::{
     attempt_spans::write_attempts,

@@ -1,8 +1,8 @@
 //! The access logs of a config, opened, and the counters of its own.
 //!
 //! Owns: what is taken over from the running config. May touch: [`crate::config`],
-//! [`crate::observe`], [`crate::settings`]; log files. A reload that changes what is in a log, and not where it goes,
-//! keeps its file and its writer. Next: [`super::build`].
+//! [`crate::observe`], [`crate::settings`]; log files. A reload that changes what is in a log, and
+//! not where it goes, keeps its file and its writer. Next: [`super::build`].
 
 use super::{Snapshot, live::Resources};
 use crate::{

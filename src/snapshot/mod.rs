@@ -3,9 +3,9 @@
 //! Owns: the compiled parts of one config. May touch: [`crate::cache`], [`crate::cidr`],
 //! [`crate::clock`], [`crate::config`], [`crate::country`], [`crate::encode`], [`crate::files`],
 //! [`crate::filter`], [`crate::http1`], [`crate::message`], [`crate::observe`], [`crate::origin`],
-//! [`crate::otlp`], [`crate::route`], [`crate::settings`], [`crate::tls`], [`crate::upstream`]. Built by [`build`],
-//! published by [`live`], taken once per request by [`crate::proxy::begin`]; it lives until the last request
-//! that took it has ended.
+//! [`crate::otlp`], [`crate::route`], [`crate::settings`], [`crate::tls`], [`crate::upstream`].
+//! Built by [`build`], published by [`live`], taken once per request by [`crate::proxy::begin`]; it
+//! lives until the last request that took it has ended.
 
 pub mod build;
 mod listening;

@@ -4,9 +4,10 @@
 //!
 //! Newcomers stand in a small queue, a tenth of the whole. Who has been asked for twice when at its
 //! head moves to the main queue, who has not goes and is remembered; if it comes back, it goes to
-//! the main queue at once, as do newcomers while the shelf fills for the first time. So a scan passes through the small queue and pushes out nothing else.
-//! In the main queue, who was asked for since the last time goes to the end again. A hit only
-//! raises a counter, so that many can read at once.
+//! the main queue at once, as do newcomers while the shelf fills for the first time. So a scan
+//! passes through the small queue and pushes out nothing else. In the main queue, who was asked for
+//! since the last time goes to the end again. A hit only raises a counter, so that many can read at
+//! once.
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 

@@ -1,9 +1,9 @@
 //! The response cache on a request's way, before a server is asked.
 //!
 //! Owns: what a request gets: a stored response, somebody else's fetch, or a fetch of its own. May
-//! touch: [`crate::cache`], [`crate::http1`], [`crate::message`], [`crate::route`], [`crate::snapshot`],
-//! [`crate::task`]. Called by [`super::handle`] on routes with a cache. Next: [`together`] waits or
-//! fetches, [`stored`] answers.
+//! touch: [`crate::cache`], [`crate::http1`], [`crate::message`], [`crate::route`],
+//! [`crate::snapshot`], [`crate::task`]. Called by [`super::handle`] on routes with a cache. Next:
+//! [`together`] waits or fetches, [`stored`] answers.
 
 mod fill;
 mod job;

@@ -1,6 +1,7 @@
 //! A file, as the index knows it.
 //!
-//! Owns: when the file goes: with the last who has the object. May touch: nothing outside this room.
+//! Owns: when the file goes: with the last who has the object. May touch: nothing outside this
+//! room.
 
 use super::queue::DiskQueue;
 use crate::cache::store::Weighed;

@@ -1,7 +1,7 @@
 //! What is in Redis, and how it is asked and told.
 //!
-//! Owns: the names of the keys, the scripts, and the forms of the answers. May touch: nothing outside
-//! this room.
+//! Owns: the names of the keys, the scripts, and the forms of the answers. May touch: nothing
+//! outside this room.
 //!
 //! | key | what |
 //! |---|---|

@@ -8,8 +8,8 @@
 //! judges the object. So what Redis has never depends on a message; the news on a channel, and a
 //! question each second, are for what instances have in memory.
 //!
-//! If entries of the log were lost before an instance read them, it purges everything in memory.
-//! If Redis was wiped (a new epoch), nobody does; but each tells again what it purged in the last ten
+//! If entries of the log were lost before an instance read them, it purges everything in memory. If
+//! Redis was wiped (a new epoch), nobody does; but each tells again what it purged in the last ten
 //! minutes.
 
 mod applied;
