@@ -31,6 +31,7 @@ pub(super) use sampling::profile;
 mod sampling {
     use super::{AdminAnswer, Ask, BoxFuture, StatusCode, refusal};
     use crate::admin::answer::whole;
+    use http::{HeaderValue, header::CONTENT_SECURITY_POLICY};
     use pprof::{ProfilerGuardBuilder, Report, protos::Message};
     use std::{
         fmt::Display,
@@ -45,6 +46,10 @@ mod sampling {
     /// Samples in a second of processor time: not a round number, so that they do not fall together
     /// with what is done a hundred times a second.
     const RATE: i32 = 99;
+    /// The flame graph is searched and zoomed by its own script, in an origin of its own: it can ask
+    /// this address for nothing.
+    const GRAPH_POLICY: &str = "sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline'; \
+                                script-src 'unsafe-inline'; frame-ancestors 'none'";
     /// To unwind these can wait for a lock that the interrupted thread holds.
     const LEFT_OUT: [&str; 4] = ["libc", "libgcc", "pthread", "vdso"];
 
@@ -82,13 +87,17 @@ mod sampling {
             RUNS.store(false, SeqCst);
         }
         let taken = told.await.unwrap_or_else(|_| Err("the profile's thread has ended".into()));
-        let kind = match form {
-            ProfileForm::FlameGraph => "image/svg+xml",
-            ProfileForm::Pprof => "application/octet-stream",
-        };
-        match taken {
-            Ok(profile) => whole(StatusCode::OK, kind, profile),
-            Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error),
+        match (taken, form) {
+            (Ok(graph), ProfileForm::FlameGraph) => {
+                let mut answer = whole(StatusCode::OK, "image/svg+xml", graph);
+                let policy = HeaderValue::from_static(GRAPH_POLICY);
+                answer.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+                answer
+            }
+            (Ok(profile), ProfileForm::Pprof) => {
+                whole(StatusCode::OK, "application/octet-stream", profile)
+            }
+            (Err(error), _) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error),
         }
     }
 

@@ -64,6 +64,7 @@ mod otlp;
 mod otlp_spans;
 mod plan;
 mod pools;
+mod profile;
 mod proxy_protocol;
 mod purge;
 mod reload;
