@@ -1,9 +1,11 @@
 //! Asks a running daemon, at its admin address: `sheave health`, `sheave purge` and the like.
 //!
-//! Owns: one small HTTP request over a plain or Unix socket, so that a container image needs no
-//! curl. May touch: nothing outside this room. It does not read the config: a file that is being
-//! edited says nothing about the daemon, which runs on with the one before.
+//! Owns: one small HTTP request over a TCP, TLS or Unix socket, so that a container image needs no
+//! curl. May touch: [`crate::tls`]. It does not read the config: a file that is being edited says
+//! nothing about the daemon, which runs on with the one before.
 
+use crate::tls::to_server::{PreparedTls, ServerTlsWanted, SystemRoots};
+use rustls::{AlertDescription, CertificateError, ClientConnection, StreamOwned};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::{
     io::{self, Read, Write},
@@ -20,32 +22,47 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// What is asked, where no path is written.
 const PATH: &str = "/live";
 
+/// Who asks, and whom it trusts.
+#[derive(Clone, Debug, Default)]
+pub struct HealthCaller {
+    /// What says who asks.
+    pub token: Option<String>,
+    /// The authorities and the own certificate, where TLS is spoken.
+    pub tls: ServerTlsWanted,
+}
+
 /// Whom to ask.
 #[derive(Debug, PartialEq, Eq)]
 enum HealthPlace<'a> {
     /// Host, and port or else 80.
     Tcp(&'a str),
+    /// The same, or else 443.
+    Tls(&'a str),
     /// The file of a Unix socket.
     Unix(&'a str),
 }
 
-/// Whether `url` answers with 2xx; otherwise says why not. `token` says who asks.
-pub fn ask(url: &str, token: Option<&str>) -> Result<(), String> {
-    let bearer = bearer(token)?;
+/// A connection of any of these kinds.
+trait HealthStream: Read + Write {}
+
+impl<T: Read + Write> HealthStream for T {}
+
+/// Whether `url` answers with 2xx; otherwise says why not.
+pub fn ask(url: &str, caller: &HealthCaller) -> Result<(), String> {
+    let bearer = caller.bearer()?;
     let Some((place, path)) = split(url) else {
         return Err(format!(
             "`{url}` is no URL that can be asked: write `{DEFAULT_URL}` or `unix:admin.sock`"
         ));
     };
-    let line = match place {
-        HealthPlace::Tcp(authority) => {
-            connect(authority).and_then(|stream| status_line(stream, authority, path, &bearer))
-        }
-        HealthPlace::Unix(file) => {
-            connect_file(file).and_then(|stream| status_line(stream, "localhost", path, &bearer))
-        }
-    };
-    let line = line.map_err(|error| format!("{url}: {error}"))?;
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: {}\r\nuser-agent: sheave-health\r\n\
+         {bearer}connection: close\r\n\r\n",
+        place.host()
+    );
+    // The status is within the first bytes; the rest is not needed.
+    let head = place.exchange(&request, caller, 1024).map_err(|error| format!("{url}: {error}"))?;
+    let line = head.lines().next().unwrap_or_default();
     match line.split_once(' ') {
         Some((version, status)) if version.starts_with("HTTP/1.") && status.starts_with('2') => {
             Ok(())
@@ -54,48 +71,107 @@ pub fn ask(url: &str, token: Option<&str>) -> Result<(), String> {
     }
 }
 
-/// Sends a request to the admin address `admin`, as `127.0.0.1:9900` or `unix:FILE`, and gives back the
-/// status and the body of the answer. `token` says who asks.
+/// Sends a request to the admin address `admin`, as `127.0.0.1:9900`, `https://HOST:PORT` or
+/// `unix:FILE`, and gives back the status and the body of the answer.
 pub fn send(
     admin: &str,
     method: &str,
     path: &str,
     body: &str,
-    token: Option<&str>,
+    caller: &HealthCaller,
 ) -> Result<(u16, String), String> {
-    let bearer = bearer(token)?;
     let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: localhost\r\nuser-agent: sheave\r\nconnection: close\r\n\
-         {bearer}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+         {}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        caller.bearer()?,
         body.len()
     );
-    let answer = if let Some(file) = admin.strip_prefix("unix:") {
-        connect_file(file).and_then(|stream| whole(stream, &request))
+    let address = admin.trim_end_matches('/');
+    let place = if let Some(file) = admin.strip_prefix("unix:") {
+        HealthPlace::Unix(file)
+    } else if let Some(authority) = address.strip_prefix("https://") {
+        HealthPlace::Tls(authority)
     } else {
-        let authority = admin.strip_prefix("http://").unwrap_or(admin).trim_end_matches('/');
-        connect(authority).and_then(|stream| whole(stream, &request))
+        HealthPlace::Tcp(address.strip_prefix("http://").unwrap_or(address))
     };
-    let answer = answer
+    let answer = place
+        .exchange(&request, caller, 16 * 1024 * 1024)
         .map_err(|error| format!("the daemon's admin address `{admin}` can't be asked: {error}"))?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let status = head.split(' ').nth(1).and_then(|it| it.parse().ok());
-    let status = status.ok_or_else(|| format!("`{admin}` is no admin address of sheave"))?;
+    let status = head.strip_prefix("HTTP/1.").and_then(|it| it.split(' ').nth(1)?.parse().ok());
+    let status = status.ok_or_else(|| {
+        let hint = match place {
+            HealthPlace::Tcp(authority) => {
+                format!(": if it has `[admin.tls]`, write `https://{authority}`")
+            }
+            _ => String::new(),
+        };
+        format!("`{admin}` did not answer as an admin address of sheave does{hint}")
+    })?;
     Ok((status, body.to_owned()))
 }
 
-/// The line of the head that has the token.
-fn bearer(token: Option<&str>) -> Result<String, String> {
-    if token.is_some_and(|it| it.bytes().any(|byte| !byte.is_ascii_graphic())) {
-        return Err("the token has characters that no token has".into());
+impl HealthCaller {
+    /// The line of the head that has the token.
+    fn bearer(&self) -> Result<String, String> {
+        match &self.token {
+            None => Ok(String::new()),
+            Some(token) if token.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                Ok(format!("authorization: Bearer {token}\r\n"))
+            }
+            Some(_) => Err("the token has characters that no token has".into()),
+        }
     }
-    Ok(token.map_or(String::new(), |it| format!("authorization: Bearer {it}\r\n")))
+
+    fn handshake(&self, authority: &str, stream: TcpStream) -> io::Result<impl HealthStream> {
+        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let settings = PreparedTls::read(&self.tls, &SystemRoots::default())
+            .and_then(|it| it.for_server(host))
+            .map_err(io::Error::other)?;
+        let connection = ClientConnection::new(settings.config, settings.name);
+        Ok(StreamOwned::new(connection.map_err(io::Error::other)?, stream))
+    }
 }
 
-fn whole(mut stream: impl Read + Write, request: &str) -> io::Result<String> {
-    stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    stream.take(16 * 1024 * 1024).read_to_end(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+impl HealthPlace<'_> {
+    fn host(&self) -> &str {
+        match self {
+            Self::Tcp(authority) | Self::Tls(authority) => authority,
+            Self::Unix(_) => "localhost",
+        }
+    }
+
+    /// What comes back, up to `limit` bytes; or why nothing does, and what to do.
+    fn exchange(&self, request: &str, caller: &HealthCaller, limit: u64) -> Result<String, String> {
+        self.raw(request, caller, limit).map_err(|error| {
+            let tls = error.get_ref().and_then(|it| it.downcast_ref());
+            let hint = match tls {
+                Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+                    ": name the file of the authority that signed it with `--ca`"
+                }
+                Some(rustls::Error::AlertReceived(AlertDescription::CertificateRequired)) => {
+                    ": show a certificate with `--cert` and `--key`"
+                }
+                _ => "",
+            };
+            format!("{error}{hint}")
+        })
+    }
+
+    fn raw(&self, request: &str, caller: &HealthCaller, limit: u64) -> io::Result<String> {
+        let mut connection: Box<dyn HealthStream> = match *self {
+            Self::Tcp(authority) => Box::new(connect(authority, 80)?),
+            Self::Tls(authority) => {
+                Box::new(caller.handshake(authority, connect(authority, 443)?)?)
+            }
+            Self::Unix(file) => Box::new(connect_file(file)?),
+        };
+        connection.write_all(request.as_bytes())?;
+        let mut answer = Vec::new();
+        connection.take(limit).read_to_end(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
 }
 
 /// The place, and the path or else `/live`. As in nginx, `unix:FILE:/PATH` has both.
@@ -107,34 +183,18 @@ fn split(url: &str) -> Option<(HealthPlace<'_>, &str)> {
         };
         (Some(HealthPlace::Unix(file)).filter(|_| !file.is_empty()), path)
     } else {
-        let rest = url.strip_prefix("http://")?;
+        let secure = url.strip_prefix("https://");
+        let rest = secure.or_else(|| url.strip_prefix("http://"))?;
         let (authority, path) = match rest.find('/') {
             Some(at) => rest.split_at(at),
             None => (rest, PATH),
         };
-        (Some(HealthPlace::Tcp(authority)).filter(|_| !authority.is_empty()), path)
+        let place = if secure.is_some() { HealthPlace::Tls } else { HealthPlace::Tcp };
+        (Some(place(authority)).filter(|_| !authority.is_empty()), path)
     };
     // Nothing may end the line that it is sent in.
     let is_clean = !url.bytes().any(|byte| byte.is_ascii_control() || byte == b' ');
     Some((place.filter(|_| is_clean)?, path))
-}
-
-fn status_line(
-    mut stream: impl Read + Write,
-    authority: &str,
-    path: &str,
-    bearer: &str,
-) -> io::Result<String> {
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nhost: {authority}\r\nuser-agent: sheave-health\r\n\
-         {bearer}connection: close\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes())?;
-    // The status is within the first bytes; the rest is not needed.
-    let mut head = Vec::new();
-    stream.take(1024).read_to_end(&mut head)?;
-    let head = String::from_utf8_lossy(&head);
-    Ok(head.lines().next().unwrap_or_default().to_owned())
 }
 
 fn connect_file(file: &str) -> io::Result<Socket> {
@@ -146,9 +206,9 @@ fn connect_file(file: &str) -> io::Result<Socket> {
 }
 
 /// Tries every address of a name, as `localhost` has two.
-fn connect(authority: &str) -> io::Result<TcpStream> {
+fn connect(authority: &str, port: u16) -> io::Result<TcpStream> {
     let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    let place = if has_port { authority.to_owned() } else { format!("{authority}:80") };
+    let place = if has_port { authority.to_owned() } else { format!("{authority}:{port}") };
     let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in place.to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, PATIENCE) {
@@ -179,7 +239,7 @@ mod tests {
             stream.write_all(answer.as_bytes()).expect("answer");
             String::from_utf8_lossy(&request[..length]).into_owned()
         });
-        let told = ask(&url, None);
+        let told = ask(&url, &HealthCaller::default());
         assert!(server.join().expect("server").starts_with("GET /live HTTP/1.1\r\nhost: 127."));
         told
     }
@@ -203,7 +263,8 @@ mod tests {
             split("http://[::1]:9900/ready?x"),
             Some((HealthPlace::Tcp("[::1]:9900"), "/ready?x"))
         );
-        assert_eq!(split("https://localhost"), None);
+        assert_eq!(split("https://localhost"), Some((HealthPlace::Tls("localhost"), "/live")));
+        assert_eq!(split("ftp://localhost"), None);
         assert_eq!(split("unix:admin.sock"), Some((HealthPlace::Unix("admin.sock"), "/live")));
         assert_eq!(
             split("unix:/run/a.sock:/ready"),

@@ -1,10 +1,13 @@
 //! Asking a running daemon at its admin address.
 //!
-//! Owns: where it is, and the token for it. May touch: [`crate::health`]; the file of the token and
-//! the environment.
+//! Owns: where it is, and what shows who asks. May touch: [`crate::health`], [`crate::tls`]; the
+//! file of the token and the environment.
 
 use super::{complain, failed, print};
-use crate::health;
+use crate::{
+    health::{self, HealthCaller},
+    tls::to_server::ServerTlsWanted,
+};
 use serde_json::Value;
 use std::{fs, path::PathBuf};
 
@@ -16,6 +19,11 @@ const VARIABLE: &str = "SHEAVE_TOKEN";
 pub(super) struct AdminPlace {
     pub(super) address: Option<String>,
     pub(super) token_file: Option<PathBuf>,
+    /// Whose certificates are trusted, where the address is `https://…`.
+    pub(super) ca: Option<PathBuf>,
+    /// Our own chain and key.
+    pub(super) cert: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
 }
 
 impl AdminPlace {
@@ -24,7 +32,18 @@ impl AdminPlace {
         self.address.as_deref().unwrap_or("127.0.0.1:9900")
     }
 
-    pub(super) fn token(&self) -> Result<Option<String>, String> {
+    pub(super) fn caller(&self) -> Result<HealthCaller, String> {
+        let own = match (&self.cert, &self.key) {
+            (Some(cert), Some(key)) => Some((cert.clone(), key.clone())),
+            (Some(_), None) => return Err("`--cert` needs `--key`, its private key".into()),
+            (None, Some(_)) => return Err("`--key` needs `--cert`, its certificate".into()),
+            (None, None) => None,
+        };
+        let tls = ServerTlsWanted { ca: self.ca.clone(), own, ..ServerTlsWanted::default() };
+        Ok(HealthCaller { token: self.token()?, tls })
+    }
+
+    fn token(&self) -> Result<Option<String>, String> {
         let Some(file) = &self.token_file else { return Ok(std::env::var(VARIABLE).ok()) };
         match fs::read_to_string(file) {
             Ok(text) => Ok(Some(text.trim().to_owned())),
@@ -39,7 +58,7 @@ impl AdminPlace {
         path: &str,
         body: &str,
     ) -> Result<(u16, String), String> {
-        health::send(self.address(), method, path, body, self.token()?.as_deref())
+        health::send(self.address(), method, path, body, &self.caller()?)
     }
 
     /// The answer's JSON; or the exit code, once it has been said what is wrong.
@@ -55,13 +74,15 @@ impl AdminPlace {
             200 if !told.is_null() => Ok(told),
             401 | 403 => {
                 let why = told["error"].as_str().unwrap_or("this needs a token");
-                Err(failed(
-                    3,
-                    &format!(
-                        "{}: {why}\n  = hint: name its file with `--token-file`, or set {VARIABLE}",
-                        self.address()
+                let hint = match status {
+                    401 => format!(
+                        "\n  = hint: name the file of a token with `--token-file`, or set {VARIABLE}; or \
+                         show a certificate with `--cert` and `--key`"
                     ),
-                ))
+                    // Who asks is known, and may not.
+                    _ => String::new(),
+                };
+                Err(failed(3, &format!("{}: {why}{hint}", self.address())))
             }
             404 => Err(failed(
                 3,

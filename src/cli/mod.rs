@@ -2,8 +2,8 @@
 //!
 //! Owns: what each command leads to, and what is printed. May touch: [`crate::cidr`],
 //! [`crate::config`], [`crate::daemon`], [`crate::demo`], [`crate::explain`], [`crate::health`],
-//! [`crate::plan`], [`crate::snapshot`], [`crate::upstream`]. `main.rs` turns its answer into the
-//! exit code.
+//! [`crate::plan`], [`crate::snapshot`], [`crate::tls`], [`crate::upstream`]. `main.rs` turns its
+//! answer into the exit code.
 
 mod asking;
 mod check;
@@ -49,11 +49,14 @@ Usage:
 Options:
   -c, --config FILE   default: config/sheave.toml, then /etc/sheave/sheave.toml
   --url URL           what `health` asks, default http://127.0.0.1:9900/live;
-                      unix:FILE or unix:FILE:/PATH for a Unix socket
+                      https://…; unix:FILE or unix:FILE:/PATH for a Unix socket
   --soft              `purge` marks as stale what it would take out
   --admin ADDRESS     of the daemon that is asked, default 127.0.0.1:9900;
-                      unix:FILE for a Unix socket
+                      https://HOST:PORT for TLS, unix:FILE for a Unix socket
   --token-file FILE   has the token for it; without it SHEAVE_TOKEN, if that is set
+  --ca FILE           whose certificates are trusted, in place of the system's
+  --cert FILE         our own certificate for it, with its private key in
+  --key FILE          this file
   --json              `explain`, `plan` and `status` give data
   --exit-code         `plan` ends with 4 if something would change
   --http ADDRESS      the demo's addresses, default 127.0.0.1:8080,
@@ -89,7 +92,7 @@ pub fn run() -> u8 {
         Ok(Command::Run(path)) => ended(daemon::run(&path)),
         Ok(Command::Check(path)) => check::check(&path),
         Ok(Command::Health { url, admin }) => {
-            let alive = admin.token().and_then(|token| health::ask(&url, token.as_deref()));
+            let alive = admin.caller().and_then(|caller| health::ask(&url, &caller));
             match alive {
                 Ok(()) => 0,
                 Err(error) => {

@@ -17,18 +17,21 @@ use std::path::PathBuf;
 /// Where the config is looked for.
 const PLACES: [&str; 2] = ["config/sheave.toml", "/etc/sheave/sheave.toml"];
 
+/// The flags of those that ask a daemon.
+const CALLER: &[&str] = &["token-file", "ca", "cert", "key"];
+
 /// The flags that each command knows.
-const KNOWN: [(&str, &[&str]); 10] = [
-    ("run", &["config"]),
-    ("check", &["config"]),
-    ("health", &["url", "token-file"]),
-    ("purge", &["url", "prefix", "host", "tag", "soft", "admin", "token-file"]),
-    ("cache", &["admin", "token-file"]),
-    ("explain", &["config", "admin", "token-file", "header", "client", "listener", "json"]),
-    ("plan", &["config", "against", "admin", "token-file", "json", "exit-code"]),
-    ("status", &["admin", "token-file", "json", "watch"]),
-    ("demo", &["http", "https", "admin"]),
-    ("help", &[]),
+const KNOWN: [(&str, &[&str], &[&str]); 10] = [
+    ("run", &["config"], &[]),
+    ("check", &["config"], &[]),
+    ("health", &["url"], CALLER),
+    ("purge", &["url", "prefix", "host", "tag", "soft", "admin"], CALLER),
+    ("cache", &["admin"], CALLER),
+    ("explain", &["config", "admin", "header", "client", "listener", "json"], CALLER),
+    ("plan", &["config", "against", "admin", "json", "exit-code"], CALLER),
+    ("status", &["admin", "json", "watch"], CALLER),
+    ("demo", &["http", "https", "admin"], &[]),
+    ("help", &[], &[]),
 ];
 
 /// Options may come before and after the command; the command decides which of them are known.
@@ -61,7 +64,7 @@ pub(super) fn parse(mut arguments: Parser) -> Result<Command, lexopt::Error> {
             Arg::Short('c') => options.flag("config", &mut arguments)?,
             Arg::Short('H') => options.flag("header", &mut arguments)?,
             Arg::Long(name) => {
-                let all = KNOWN.iter().flat_map(|(_, flags)| *flags);
+                let all = KNOWN.iter().flat_map(|(_, flags, caller)| flags.iter().chain(*caller));
                 let Some(known) = all.copied().find(|it| *it == name) else {
                     return Err(Arg::Long(name).unexpected());
                 };
@@ -88,6 +91,9 @@ impl CommandOptions {
         match name {
             "config" => self.config = Some(value.into()),
             "against" => self.against = Some(value.into()),
+            "ca" => self.admin.ca = Some(value.into()),
+            "cert" => self.admin.cert = Some(value.into()),
+            "key" => self.admin.key = Some(value.into()),
             "token-file" => self.admin.token_file = Some(value.into()),
             "http" => self.demo.http = Some(value.parse()?),
             "https" => self.demo.https = Some(value.parse()?),
@@ -117,10 +123,12 @@ impl CommandOptions {
 
     fn command(mut self) -> Result<Command, lexopt::Error> {
         let word = self.command.take().unwrap_or_else(|| "run".into());
-        let Some((_, flags)) = KNOWN.iter().find(|(command, _)| *command == word) else {
+        let Some((_, flags, caller)) = KNOWN.iter().find(|(command, ..)| *command == word) else {
             return Err(format!("unknown command `{word}`").into());
         };
-        if let Some(other) = self.given.iter().find(|it| !flags.contains(it)) {
+        if let Some(other) =
+            self.given.iter().find(|it| !flags.contains(it) && !caller.contains(it))
+        {
             return Err(format!("`--{other}` is not an option of `{word}`").into());
         }
         Ok(match word.as_str() {

@@ -55,7 +55,7 @@ pub fn run(options: &DemoAddresses) -> Result<(), StartError> {
 fn announce(places: &DemoPlaces) {
     let url = format!("http://{}/ready", places.admin.address);
     let begun = Instant::now();
-    while health::ask(&url, None).is_err() {
+    while health::ask(&url, &health::HealthCaller::default()).is_err() {
         if begun.elapsed() > PATIENCE {
             tracing::warn!(%url, "the demo is not ready in time");
             return;

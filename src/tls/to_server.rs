@@ -22,8 +22,8 @@ use std::{
 /// A server has one name, so its store has room for many more sessions than are ever in it.
 const SESSIONS: usize = 8;
 
-/// What is wanted of TLS to a server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What is wanted of TLS to a server. The default trusts the system's authorities.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerTlsWanted {
     /// The authorities that are trusted, in place of the system's.
     pub ca: Option<PathBuf>,

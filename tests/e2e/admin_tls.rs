@@ -4,6 +4,7 @@ use crate::rig::{
     Config, Daemon, Response, Server,
     certs::{self, Kind},
     client::request,
+    daemon::run_to_end,
     secure::Handshake,
     until,
 };
@@ -110,4 +111,69 @@ fn an_open_connection_loses_what_its_certificate_was_verified_with() {
         kept.ask(&request("GET", "/whoami", "", "")).text().contains("\"role\": \"none\"")
     });
     assert_eq!(kept.ask(&request("POST", "/reload", "", "")).status, 401);
+}
+
+/// A command's exit code, output and error. What follows `words` are options of its own.
+fn ran(daemon: &Daemon, words: &str, more: &[&str]) -> (i32, String, String) {
+    let port = daemon.admin().port().to_string();
+    let words: Vec<_> = words.split(' ').chain(more.iter().copied()).collect();
+    let words: Vec<_> = words.iter().map(|it| it.replace("PORT", &port)).collect();
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    let ended = run_to_end(&daemon.path("."), &words);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (ended.status.code().unwrap(), text(&ended.stdout), text(&ended.stderr))
+}
+
+const TRUSTING: [&str; 4] = ["--admin", "https://localhost:PORT", "--ca", "clients.pem"];
+const ANN: [&str; 4] = ["--cert", "ann.pem", "--key", "ann.key"];
+const BOB: [&str; 4] = ["--cert", "bob.pem", "--key", "bob.key"];
+
+#[test]
+fn the_commands_speak_tls_and_show_a_certificate() {
+    let (daemon, _) = scene(&Server::start("1"));
+    std::fs::write(daemon.path("ci.token"), "a-token-to-write-with\n").unwrap();
+    let new = daemon.path("sheave.toml").display().to_string();
+    let plan = format!("plan --config {new}");
+    // `plan` asks what a new file would do, and `purge` does it: both want the role `write`.
+    for (who, planned, purged) in
+        [(&ANN[..], 0, 0), (&["--token-file", "ci.token"], 0, 0), (&BOB, 3, 1)]
+    {
+        let who = [&TRUSTING[..], who].concat();
+        for words in ["status", "explain http://localhost/"] {
+            let (code, shown, error) = ran(&daemon, words, &who);
+            assert!(code == 0 && shown.contains("upstream"), "{words} {who:?}: {shown}{error}");
+        }
+        let (code, _, error) = ran(&daemon, &plan, &who);
+        assert!(code == planned && (code == 0 || error.contains("needs `write`")), "{error}");
+        assert_eq!(ran(&daemon, "purge --tag shoes", &who).0, purged);
+    }
+    let live = "health --url https://localhost:PORT/live --ca clients.pem";
+    assert_eq!(ran(&daemon, live, &[]).0, 0, "a probe needs no role");
+}
+
+#[test]
+fn a_command_that_cannot_ask_by_tls_says_what_to_do() {
+    const UNKNOWN: &str =
+        "UnknownIssuer: name the file of the authority that signed it with `--ca`";
+    let server = Server::start("1");
+    let (daemon, admin) = scene(&server);
+    let trusting = |more: &[&'static str]| [&TRUSTING[..], more].concat();
+    for (words, more, told) in [
+        ("status", &trusting(&[]), "show a certificate with `--cert` and `--key`"),
+        ("status", &TRUSTING[..2].to_vec(), UNKNOWN),
+        ("health --url https://localhost:PORT", &vec![], UNKNOWN),
+        ("status --admin localhost:PORT", &vec![], "has `[admin.tls]`, write `https://localhost:"),
+        ("status", &trusting(&["--cert", "ann.pem"]), "`--cert` needs `--key`"),
+        ("status", &trusting(&["--cert", "ann.pem", "--key", "bob.key"]), "KeyMismatch"),
+        ("status", &trusting(&["--cert", "no.pem", "--key", "ann.key"]), "no.pem"),
+        ("status", &trusting(&["--cert", "mallory.pem", "--key", "mallory.key"]), "alert"),
+    ] {
+        let (code, _, error) = ran(&daemon, words, more);
+        assert!((1..4).contains(&code) && error.contains(told), "{words} {more:?}: {error}");
+    }
+    // Where nobody may come without one.
+    daemon.rewrite_config(&text(&server, &admin.replace("optional", "required")));
+    let told = "CertificateRequired: show a certificate with `--cert` and `--key`";
+    until("certificates to be asked for", || ran(&daemon, "status", &TRUSTING).2.contains(told));
+    assert_eq!(ran(&daemon, "status", &trusting(&ANN)).0, 0);
 }
