@@ -1,8 +1,9 @@
 //! The request that is asked about: from the command line or JSON to the bytes that a client sends.
 //!
-//! Owns: reading URLs as they are, without making them better. May touch: [`crate::cidr`].
+//! Owns: reading URLs as they are, without making them better. May touch: [`crate::cidr`],
+//! [`crate::message`].
 
-use crate::cidr::PeerAddress;
+use crate::{cidr::PeerAddress, message::context::host_name};
 use serde_json::{Value, json};
 
 /// A request that is asked about.
@@ -34,8 +35,8 @@ pub struct UrlParts<'a> {
 impl UrlParts<'_> {
     /// The port.
     pub fn port(&self) -> u16 {
-        let after_name = self.authority.rfind(']').map_or(0, |end| end + 1);
-        let port = self.authority[after_name..].rsplit_once(':').and_then(|it| it.1.parse().ok());
+        let port = self.authority[host_name(self.authority).len()..].strip_prefix(':');
+        let port = port.and_then(|it| it.parse().ok());
         port.unwrap_or(if self.tls { 443 } else { 80 })
     }
 }

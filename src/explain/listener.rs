@@ -1,11 +1,12 @@
 //! Which listener a URL leads to.
 //!
 //! Owns: the choice by name, or by scheme and port. May touch: [`crate::config`],
-//! [`crate::snapshot`].
+//! [`crate::message`], [`crate::snapshot`].
 
 use super::asked::UrlParts;
 use crate::{
     config::{self, ListenAddress},
+    message::context::host_name,
     snapshot::{ListenerParts, Snapshot},
 };
 use std::net::IpAddr;
@@ -58,8 +59,7 @@ fn by_url<'a>(
     url: &UrlParts<'_>,
 ) -> Option<(&'a config::Listener, String)> {
     let fitting: Vec<_> = all.iter().filter(|it| it.tls.is_some() == url.tls).collect();
-    let host = url.authority.rsplit_once(':').map_or(url.authority, |(host, _)| host);
-    let host: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
+    let host: Option<IpAddr> = host_name(url.authority).trim_matches(['[', ']']).parse().ok();
     let address = |it: &config::Listener| match &it.address {
         ListenAddress::Ip(address) => Some(*address),
         ListenAddress::Unix(_) => None,
@@ -80,5 +80,25 @@ fn by_url<'a>(
             ))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn among_several_of_one_port_the_address_decides() {
+        let text = "[listener.four]\naddress = \"127.0.0.1:80\"\n[listener.six]\naddress = \"[::1]:80\"\n\
+                    [[site]]\nroute = [{ respond = { body = \"ok\" } }]\n";
+        let all =
+            config::parse(text, Path::new("t.toml"), &|_| None).expect("valid").config.listeners;
+        for (authority, name) in
+            [("127.0.0.1", "four"), ("127.0.0.1:80", "four"), ("[::1]:80", "six"), ("[::1]", "six")]
+        {
+            let url = UrlParts { tls: false, authority, target: "/" };
+            assert_eq!(by_url(&all, &url).map(|it| &*it.0.name), Some(name), "{authority}");
+        }
     }
 }
