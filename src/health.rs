@@ -1,10 +1,13 @@
 //! Asks a running daemon, at its admin address: `sheave health`, `sheave purge` and the like.
 //!
 //! Owns: one small HTTP request over a TCP, TLS or Unix socket, so that a container image needs no
-//! curl. May touch: [`crate::tls`]. It does not read the config: a file that is being edited says
-//! nothing about the daemon, which runs on with the one before.
+//! curl. May touch: [`crate::message`], [`crate::tls`]. It does not read the config: a file that is
+//! being edited says nothing about the daemon, which runs on with the one before.
 
-use crate::tls::to_server::{PreparedTls, ServerTlsWanted, SystemRoots};
+use crate::{
+    message::context::host_name,
+    tls::to_server::{PreparedTls, ServerTlsWanted, SystemRoots},
+};
 use rustls::{AlertDescription, CertificateError, ClientConnection, StreamOwned};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::{
@@ -50,11 +53,7 @@ impl<T: Read + Write> HealthStream for T {}
 /// Whether `url` answers with 2xx; otherwise says why not.
 pub fn ask(url: &str, caller: &HealthCaller) -> Result<(), String> {
     let bearer = caller.bearer()?;
-    let Some((place, path)) = split(url) else {
-        return Err(format!(
-            "`{url}` is no URL that can be asked: write `{DEFAULT_URL}` or `unix:admin.sock`"
-        ));
-    };
+    let (place, path) = split(url).ok_or_else(|| unasked(url))?;
     let request = format!(
         "GET {path} HTTP/1.1\r\nhost: {}\r\nuser-agent: sheave-health\r\n\
          {bearer}connection: close\r\n\r\n",
@@ -86,14 +85,9 @@ pub fn send(
         caller.bearer()?,
         body.len()
     );
-    let address = admin.trim_end_matches('/');
-    let place = if let Some(file) = admin.strip_prefix("unix:") {
-        HealthPlace::Unix(file)
-    } else if let Some(authority) = address.strip_prefix("https://") {
-        HealthPlace::Tls(authority)
-    } else {
-        HealthPlace::Tcp(address.strip_prefix("http://").unwrap_or(address))
-    };
+    let has_scheme = admin.starts_with("unix:") || admin.contains("://");
+    let url = if has_scheme { admin.to_owned() } else { format!("http://{admin}") };
+    let (place, _) = split(&url).ok_or_else(|| unasked(admin))?;
     let answer = place
         .exchange(&request, caller, 16 * 1024 * 1024)
         .map_err(|error| format!("the daemon's admin address `{admin}` can't be asked: {error}"))?;
@@ -111,6 +105,12 @@ pub fn send(
     Ok((status, body.to_owned()))
 }
 
+fn unasked(place: &str) -> String {
+    format!(
+        "`{place}` can't be asked: write `{DEFAULT_URL}`, `https://HOST:PORT` or `unix:admin.sock`"
+    )
+}
+
 impl HealthCaller {
     /// The line of the head that has the token.
     fn bearer(&self) -> Result<String, String> {
@@ -124,8 +124,7 @@ impl HealthCaller {
     }
 
     fn handshake(&self, authority: &str, stream: TcpStream) -> io::Result<impl HealthStream> {
-        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let host = host_name(authority).trim_start_matches('[').trim_end_matches(']');
         let settings = PreparedTls::read(&self.tls, &SystemRoots::default())
             .and_then(|it| it.for_server(host))
             .map_err(io::Error::other)?;
@@ -207,7 +206,7 @@ fn connect_file(file: &str) -> io::Result<Socket> {
 
 /// Tries every address of a name, as `localhost` has two.
 fn connect(authority: &str, port: u16) -> io::Result<TcpStream> {
-    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let has_port = host_name(authority) != authority;
     let place = if has_port { authority.to_owned() } else { format!("{authority}:{port}") };
     let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in place.to_socket_addrs()? {
@@ -253,6 +252,15 @@ mod tests {
         assert!(asked("").is_err());
     }
 
+    /// Without a port, the last colon is within the address.
+    #[test]
+    fn an_address_of_ipv6_needs_no_port() {
+        let socket = TcpListener::bind("[::1]:0").expect("socket");
+        let port = socket.local_addr().expect("address").port();
+        assert!(connect(&format!("[::1]:{port}"), 1).is_ok());
+        assert!(connect("[::1]", port).is_ok());
+    }
+
     #[test]
     fn urls() {
         assert_eq!(
@@ -264,6 +272,7 @@ mod tests {
             Some((HealthPlace::Tcp("[::1]:9900"), "/ready?x"))
         );
         assert_eq!(split("https://localhost"), Some((HealthPlace::Tls("localhost"), "/live")));
+        assert_eq!(split("https://[::1]"), Some((HealthPlace::Tls("[::1]"), "/live")));
         assert_eq!(split("ftp://localhost"), None);
         assert_eq!(split("unix:admin.sock"), Some((HealthPlace::Unix("admin.sock"), "/live")));
         assert_eq!(

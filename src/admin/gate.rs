@@ -2,8 +2,9 @@
 //! reach the admin address.
 //!
 //! Owns: `Host` against DNS rebinding, `Origin` and `Sec-Fetch-Site` against forged requests, the
-//! type of a body. May touch: nothing outside this room.
+//! type of a body. May touch: [`crate::message`].
 
+use crate::message::context::host_name;
 use http::{HeaderMap, Method, Uri, header, request::Parts};
 use std::net::IpAddr;
 
@@ -57,10 +58,7 @@ pub(super) fn is_browser(fields: &HeaderMap) -> bool {
 
 /// The host of an authority, in lower case, without its port and brackets.
 fn host_of(authority: &str) -> String {
-    let host = match authority.strip_prefix('[').and_then(|it| it.split_once(']')) {
-        Some((host, _)) => host,
-        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
-    };
+    let host = host_name(authority).trim_start_matches('[').trim_end_matches(']');
     host.trim_end_matches('.').to_ascii_lowercase()
 }
 
