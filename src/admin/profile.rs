@@ -53,7 +53,23 @@ mod sampling {
     /// To unwind these can wait for a lock that the interrupted thread holds.
     const LEFT_OUT: [&str; 4] = ["libc", "libgcc", "pthread", "vdso"];
 
-    static RUNS: AtomicBool = AtomicBool::new(false);
+    /// A profile is being taken. The thread that does it owns this, so that it ends with it, however
+    /// that ends.
+    struct ProfileTurn;
+
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+
+    impl ProfileTurn {
+        fn take() -> Option<Self> {
+            (!TAKEN.swap(true, SeqCst)).then_some(Self)
+        }
+    }
+
+    impl Drop for ProfileTurn {
+        fn drop(&mut self) {
+            TAKEN.store(false, SeqCst);
+        }
+    }
 
     /// The form of a profile.
     #[derive(Clone, Copy)]
@@ -72,19 +88,19 @@ mod sampling {
             Ok(wanted) => wanted,
             Err(error) => return refusal(StatusCode::UNPROCESSABLE_ENTITY, &error),
         };
-        if RUNS.swap(true, SeqCst) {
+        let Some(turn) = ProfileTurn::take() else {
             return refusal(StatusCode::CONFLICT, "another profile is being taken");
-        }
+        };
         let (tell, told) = oneshot::channel();
         // Reading the symbols takes seconds, which the control thread has not got.
         let begun = thread::Builder::new().name("profile".into()).spawn(move || {
             let taken = take(Duration::from_secs(seconds), form);
-            RUNS.store(false, SeqCst);
+            drop(turn);
             // Who asked may be gone.
             let _ = tell.send(taken);
         });
-        if begun.is_err() {
-            RUNS.store(false, SeqCst);
+        if let Err(error) = begun {
+            return refusal(StatusCode::INTERNAL_SERVER_ERROR, &said(error));
         }
         let taken = told.await.unwrap_or_else(|_| Err("the profile's thread has ended".into()));
         match (taken, form) {
