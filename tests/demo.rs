@@ -70,6 +70,15 @@ impl Demo {
         found.unwrap_or_else(|| panic!("no URL {end} in\n{}", self.guide))
     }
 
+    /// What the command of the guide that has `word` in it prints.
+    fn ran(&self, word: &str) -> String {
+        let mut lines = self.guide.lines().filter(|line| line.contains(word));
+        let line = lines.next().unwrap_or_else(|| panic!("no{word}in\n{}", self.guide));
+        let ended = Command::new("sh").args(["-c", line]).output().expect("a shell");
+        assert!(ended.status.success(), "{line}: {ended:?}");
+        String::from_utf8(ended.stdout).expect("text")
+    }
+
     fn directory(&self) -> PathBuf {
         Path::new(self.place("config")).parent().expect("directory").to_owned()
     }
@@ -183,6 +192,8 @@ fn the_guide_holds() {
     let spread = demo.spread(200);
     assert_eq!(spread.keys().collect::<Vec<_>>(), ["server 1", "server 3"]);
     // 4. From inside.
+    assert!(demo.ran(" status ").contains("\nservers  "));
+    assert!(demo.ran(" explain ").contains("route     default:/*"));
     assert!(ask(demo.url("/upstreams")).1.contains("\"state\": \"up\""));
     assert!(ask(demo.url("/metrics")).1.contains("\nsheave_upstream_up{"));
     assert!(ask(demo.place("servers")).1.contains(": stopped "));

@@ -4,6 +4,7 @@
 
 use super::{DemoPlace, servers::Servers};
 use std::{
+    env,
     fmt::Write,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
@@ -85,6 +86,8 @@ pub fn guide(places: &DemoPlaces) -> String {
     let (http, https) = (reachable(places.http.address), reachable(places.https.address));
     let (admin, control) = (reachable(places.admin.address), places.servers.control);
     let directory = places.directory.display();
+    let program = env::current_exe().unwrap_or_else(|_| "sheave".into());
+    let program = program.display();
     let mut text = format!(
         "
 sheave is running, in front of three small servers of its own.
@@ -120,7 +123,9 @@ Try, in another terminal:
        curl http://{control}/stop/2
        for i in $(seq 200); do curl -s -o /dev/null -w '%{{http_code}}\n' http://{http}/; done | sort | uniq -c
 
-  4. Look at it from inside.
+  4. Look at it from inside. For a browser, http://{admin} is a dashboard.
+       {program} status --admin {admin}
+       {program} explain http://{http}/any/path --admin {admin}
        curl http://{admin}/upstreams
        curl -s http://{admin}/metrics | grep ^sheave_upstream_up
 
