@@ -156,7 +156,13 @@ fn read_path(table: &Table<'_>, text: &TextValue) -> PathBuf {
     if text.value.is_empty() {
         return path;
     }
-    if path.is_dir() {
+    let (scheme, place) = text.value.split_once(':').unwrap_or_default();
+    if matches!(scheme, "syslog" | "tcp" | "udp" | "unix") {
+        let place = if scheme == "syslog" { format!("udp:{place}") } else { text.value.clone() };
+        let key = if scheme == "syslog" { "syslog" } else { "address" };
+        let message = format!("`{}` is no file", text.value);
+        table.error(text.span.clone(), message, Some(format!("write `{key} = \"{place}\"`")));
+    } else if path.is_dir() {
         let hint =
             format!("write a file in it: `\"{}/access.log\"`", text.value.trim_end_matches('/'));
         table.error(text.span.clone(), format!("`{shown}` is a directory"), Some(hint));
