@@ -58,8 +58,17 @@ pub(super) fn caller(snapshot: &Snapshot, fields: &HeaderMap, peer: &AdminPeer) 
 
 /// Whether a token would help: then 401 asks for one.
 pub(super) fn takes_tokens(config: &Admin, needed: Role) -> bool {
-    let mut all = config.access.iter();
-    all.any(|it| it.role >= needed && matches!(it.proof, Some(AdminProof::Token(_))))
+    proofs(config, needed).any(|it| matches!(it, AdminProof::Token(_)))
+}
+
+/// Whether a client certificate would help.
+pub(super) fn takes_certificates(config: &Admin, needed: Role) -> bool {
+    proofs(config, needed).any(|it| !matches!(it, AdminProof::Token(_)))
+}
+
+fn proofs(config: &Admin, needed: Role) -> impl Iterator<Item = &AdminProof> {
+    let all = config.access.iter().filter(move |it| it.role >= needed);
+    all.filter_map(|it| it.proof.as_ref())
 }
 
 /// Whether it has a token that no page of another site can have: a browser sends none by itself.

@@ -185,6 +185,9 @@ fn lacking(snapshot: &Snapshot, head: &Parts, caller: &Caller, needed: Role) -> 
         Some(name) => {
             format!("`{name}` has the role `{}`, this needs `{needed_name}`", caller.role.name())
         }
+        None if access::takes_certificates(&snapshot.config.admin, needed) => {
+            format!("this needs the role `{needed_name}`: show a client certificate that has it")
+        }
         None => format!(
             "this needs the role `{needed_name}`: add `access` to `[admin]` with a token or a client \
              certificate, or allow it to everybody with `anonymous = \"{needed_name}\"`"

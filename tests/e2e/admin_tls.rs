@@ -171,6 +171,14 @@ fn a_command_that_cannot_ask_by_tls_says_what_to_do() {
         let (code, _, error) = ran(&daemon, words, more);
         assert!((1..4).contains(&code) && error.contains(told), "{words} {more:?}: {error}");
     }
+    // Where no token has the role.
+    let few = admin
+        .replace("{ name = \"ci\", token = \"a-token-to-write-with\", role = \"write\" },\n", "");
+    daemon.rewrite_config(&text(&server, &few));
+    let told = "`write`: show a client certificate that has it";
+    until("who asks without one to be told", || {
+        ran(&daemon, "purge --tag shoes", &TRUSTING).2.contains(told)
+    });
     // Where nobody may come without one.
     daemon.rewrite_config(&text(&server, &admin.replace("optional", "required")));
     let told = "CertificateRequired: show a certificate with `--cert` and `--key`";
