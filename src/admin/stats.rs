@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     observe::{
-        sampler::StatsSampler,
+        sampler::{StatsSampler, WorkerHealth},
         tally::{Summary, WindowTally},
         windows::StatsWindow,
     },
@@ -22,7 +22,7 @@ use crate::{
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use std::collections::HashSet;
+use std::{collections::HashSet, iter::repeat_with};
 
 /// Answers with all of it.
 pub(super) fn stats(Ask { live, .. }: &Ask) -> AdminAnswer {
@@ -126,7 +126,9 @@ fn errors(sampler: &StatsSampler) -> Value {
 }
 
 fn workers(live: &Live, sampler: &StatsSampler) -> Vec<Value> {
-    let workers = live.metrics.workers().into_iter().zip(sampler.workers()).enumerate();
+    // The first sample is taken after a second.
+    let sampled = sampler.workers().chain(repeat_with(WorkerHealth::default));
+    let workers = live.metrics.workers().into_iter().zip(sampled).enumerate();
     let told = workers.map(|(index, (worker, health))| {
         json!({
             "worker": index,

@@ -140,7 +140,8 @@ fn overdue(beat: u64, now: u64) -> Duration {
     Duration::from_millis(now.saturating_sub(beat).saturating_sub(BEAT))
 }
 
-/// How a worker is.
+/// How a worker is; the default is one that no sample has been taken of.
+#[derive(Default)]
 pub struct WorkerHealth {
     /// The part of the last second in which it was busy, 0 to 1.
     pub busy: f64,

@@ -22,6 +22,13 @@ fn named<'a>(list: &'a Value, key: &str, name: &str) -> &'a Value {
 }
 
 #[test]
+fn workers_are_told_before_the_first_sample() {
+    let daemon = Daemon::start(&Config::to([&Server::start("1")]).workers(2));
+    let (_, stats) = daemon.admin_json("/stats");
+    assert_eq!(stats["workers"].as_array().map(Vec::len), Some(2), "{}", stats["workers"]);
+}
+
+#[test]
 fn every_route_upstream_and_server_has_its_windows() {
     let servers = Server::start_several(2);
     servers[0].set_for("/broken", Behaviour::status(500, "no"));
