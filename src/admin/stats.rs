@@ -127,8 +127,8 @@ fn errors(sampler: &StatsSampler) -> Value {
 
 fn workers(live: &Live, sampler: &StatsSampler) -> Vec<Value> {
     // The first sample is taken after a second.
-    let sampled = sampler.workers().chain(repeat_with(WorkerHealth::default));
-    let workers = live.metrics.workers().into_iter().zip(sampled).enumerate();
+    let healths = sampler.workers().chain(repeat_with(WorkerHealth::default));
+    let workers = live.metrics.workers().into_iter().zip(healths).enumerate();
     let told = workers.map(|(index, (worker, health))| {
         json!({
             "worker": index,
