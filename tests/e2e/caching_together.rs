@@ -3,7 +3,7 @@
 
 use crate::{
     caching::{Scene, asking, is_hit, scene, told},
-    rig::{Behaviour, Client, Gate, Response, Step, secure::Http2, until},
+    rig::{Behaviour, Client, Gate, Load, Response, Step, secure::Http2, until},
 };
 use bytes::Bytes;
 use http_body_util::Full;
@@ -83,6 +83,17 @@ fn a_thousand_clients_get_what_is_stale_at_once_while_one_request_is_made() {
     assert!(longest < Duration::from_millis(400), "nobody waits for the server: {longest:?}");
     until("the new one", || scene.get("/").text() == "new");
     assert_eq!(scene.server.request_count(), 1);
+}
+
+/// Some look it up just before it is stored, and would begin a fetch just after.
+#[test]
+fn who_comes_as_it_is_stored_does_not_ask_again() {
+    const URLS: usize = 1_000;
+    let scene = scene("");
+    scene.says(FRESH, "content");
+    let load = Load::on(scene.daemon.http()).connections(16).requests(16 * URLS);
+    load.asking(|number| asking(&format!("/{}", number / 16), "")).run().expect_no_failure();
+    assert_eq!(scene.server.request_count(), URLS);
 }
 
 #[test]

@@ -6,13 +6,13 @@
 use super::{
     CachePlace, Facts, Lookup, Refusal, StoredNow,
     fill::{self, Filled, Job},
-    stored, unix_now,
+    hit, stored, unix_now,
 };
 use crate::{
     cache::{
         flight::{FlightBody, FoundResponse, Reused, Settled, Stage},
         flights::{Joined, Ticket},
-        lookup::{response, variant_key},
+        lookup::{FoundKept, response, variant_key},
         policy::{
             Decision,
             cache_status::{Forwarded, Handled},
@@ -24,7 +24,7 @@ use crate::{
     task,
 };
 use http::{Method, StatusCode};
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 use tokio::sync::oneshot;
 
 /// What came of waiting for somebody else.
@@ -67,6 +67,9 @@ pub(super) async fn wait_or_lead(
     for _ in 0..2 {
         let fetch = match cache.join(key, &request.url, request.host()) {
             Joined::Lead(ticket) => {
+                if let Some(answer) = stored_since(place, facts, request, &stored) {
+                    return answer;
+                }
                 return lead(place, facts, request, (stored, ticket), why).await;
             }
             Joined::Follow(fetch) => fetch,
@@ -79,6 +82,26 @@ pub(super) async fn wait_or_lead(
     }
     let ticket = cache.alone(key, &request.url, request.host());
     lead(place, facts, request, (stored, ticket), why).await
+}
+
+/// The answer from what another worker has stored since this request looked: a fetch is in the
+/// store before nobody can join it any more, so the one that was to be joined may have ended.
+fn stored_since(
+    place: CachePlace<'_>,
+    facts: &mut Facts,
+    request: &Lookup,
+    before: &StoredNow,
+) -> Option<Result<Answer<Body>, Refusal>> {
+    let now = unix_now();
+    let found = place.caching.cache.peek(request.key, &facts.context.head.fields, now);
+    let Some(FoundKept::Response(entry, fresh)) = found.kept else { return None };
+    if before.as_ref().is_some_and(|(it, _)| Arc::ptr_eq(it, &entry)) {
+        return None;
+    }
+    match decide(&fresh, &request.asked, now) {
+        Decision::Validate(_) => None,
+        decision => Some(hit(place, facts, request, (found.key, entry, fresh), (decision, now))),
+    }
 }
 
 /// Waits for somebody else's fetch.
