@@ -15,7 +15,7 @@ use crate::{
 };
 use std::{io, sync::Arc, thread, time::Duration};
 use tokio::{
-    runtime::Builder,
+    runtime::{Builder, Runtime},
     sync::{mpsc, watch},
     task::JoinSet,
     time::interval,
@@ -44,26 +44,21 @@ pub enum WorkerEnd {
 }
 
 /// Starts the worker `index`. `ended` receives how it has ended.
+///
+/// It has its descriptors before any client can use up the last of them.
 pub fn start(
     index: usize,
     live: Arc<Live>,
     orders: Orders,
     ended: mpsc::UnboundedSender<WorkerEnd>,
 ) -> io::Result<()> {
+    let mut builder = Builder::new_current_thread();
+    let runtime = builder.enable_all().max_blocking_threads(DISK_THREADS).build()?;
+    let runtime = OwnRuntime(Some(runtime));
     spawn(index, ended, move || {
-        let runtime = loop {
-            let mut builder = Builder::new_current_thread();
-            match builder.enable_all().max_blocking_threads(DISK_THREADS).build() {
-                Ok(runtime) => break runtime,
-                Err(_) if *orders.stop.borrow() => return,
-                Err(error) => {
-                    tracing::error!(worker = index, %error, "a worker can't start; another try in a second");
-                    thread::sleep(Duration::from_secs(1));
-                }
-            }
-        };
         let counts = live.metrics.worker(index);
-        counts.runs_on(runtime.metrics());
+        let Some(own) = &runtime.0 else { return };
+        counts.runs_on(own.metrics());
         let proxy = Arc::new(Proxy {
             live,
             counts,
@@ -72,10 +67,20 @@ pub fn start(
             cached_date: Date::default(),
             worker: index,
         });
-        runtime.block_on(work(proxy, orders));
-        // A file read that hangs must not delay the end.
-        runtime.shutdown_background();
+        own.block_on(work(proxy, orders));
     })
+}
+
+/// Ends without waiting: a file read that hangs must not delay the end, and the control thread, which
+/// has it if there is no thread for it, must not wait at all.
+struct OwnRuntime(Option<Runtime>);
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// Runs `work` on a thread that reports how it ended, even after a panic.
