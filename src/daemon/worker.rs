@@ -1,14 +1,16 @@
 //! Worker threads: one runtime each, on one core each. No other file knows about cores.
 //!
 //! Owns: the threads, and their replacement when one dies. May touch: [`crate::client`],
-//! [`crate::http1`], [`crate::message`], [`crate::proxy`], [`crate::snapshot`], [`crate::task`].
-//! The listening sockets belong to the listeners, not to the threads.
+//! [`crate::http1`], [`crate::message`], [`crate::origin`], [`crate::proxy`],
+//! [`crate::snapshot`], [`crate::task`]. The listening sockets belong to the listeners, not to the
+//! threads.
 
 use super::lag;
 use crate::{
     client::{accept::accept, listener::Listener},
     http1::{buffers, date::Date},
     message::request_id::RequestIds,
+    origin::pool::Pool,
     proxy::Proxy,
     snapshot::Live,
     task,
@@ -60,9 +62,9 @@ pub fn start(
         let Some(own) = &runtime.0 else { return };
         counts.runs_on(own.metrics());
         let proxy = Arc::new(Proxy {
+            pool: Arc::new(Pool::heeding(live.shortages.clone())),
             live,
             counts,
-            pool: Arc::default(),
             ids: RequestIds::new(),
             cached_date: Date::default(),
             worker: index,

@@ -13,7 +13,11 @@ use crate::upstream::Server;
 use foldhash::fast::FixedState;
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    mem::replace,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 /// How long connections are kept and how many; an upstream's `keepalive*` keys.
@@ -30,10 +34,16 @@ pub struct PoolLimits {
     pub age: u64,
 }
 
+/// How often a worker has wanted a descriptor and had none to give back. Descriptors are the
+/// process's, so all its pools share this, and those that keep connections give some back.
+#[derive(Clone, Debug, Default)]
+pub struct Shortages(Arc<AtomicU64>);
+
 /// Idle connections by server.
 #[derive(Debug, Default)]
 pub struct Pool {
     kept: Mutex<Kept>,
+    shortages: Shortages,
     /// Connections that carry many requests at once.
     pub sessions: Sessions,
 }
@@ -45,6 +55,8 @@ struct Kept {
     /// The most recently used one is last.
     #[expect(clippy::vec_box, reason = "a connection's gear is boxed: it changes hands often")]
     gears: Vec<Box<Gear>>,
+    /// The last of the [`Shortages`] that this pool has heeded.
+    heeded: u64,
 }
 
 /// How many gears are kept: about as many as a busy worker has requests under way.
@@ -60,6 +72,11 @@ struct Idle {
 }
 
 impl Pool {
+    /// An empty one that heeds these.
+    pub fn heeding(shortages: Shortages) -> Self {
+        Self { shortages, ..Self::default() }
+    }
+
     /// The most recently used connection that leads there and is alive, if any.
     pub fn check_out(&self, to: &Destination<'_>, now: u64, thorough: bool) -> Option<Connection> {
         let mut kept = self.lock();
@@ -105,7 +122,7 @@ impl Pool {
         if kept.gears.len() < GEARS {
             kept.gears.push(gear);
         }
-        if worn || limits.idle == 0 {
+        if worn || limits.idle == 0 || self.is_short(&mut kept) {
             return;
         }
         let timeout = link.kept_for.map_or(limits.idle_timeout, |seconds| {
@@ -128,6 +145,9 @@ impl Pool {
     pub fn sweep(&self, now: u64, current: &HashMap<u64, &Server>) -> usize {
         self.sessions.sweep(now, |key| current.contains_key(&key));
         let mut kept = self.lock();
+        if self.is_short(&mut kept) {
+            make_room(&mut kept);
+        }
         kept.by_reach.retain(|key, idle| {
             let Some(server) = current.get(key) else { return false };
             idle.retain_mut(|it| {
@@ -139,19 +159,35 @@ impl Pool {
     }
 
     /// Called when descriptors run out. Closes each server's idle connections except the one that
-    /// was used last, so that the server can still be asked. False if there were no others.
+    /// was used last, so that the server can still be asked. False if there were no others: then
+    /// other workers do the same within a second.
     pub fn make_room(&self) -> bool {
-        let mut room = false;
-        for idle in self.lock().by_reach.values_mut() {
-            room |= idle.len() > 1;
-            idle.drain(..idle.len().saturating_sub(1));
+        let mut kept = self.lock();
+        let room = make_room(&mut kept);
+        if !room {
+            self.shortages.0.fetch_add(1, Relaxed);
         }
         room
+    }
+
+    /// Whether a worker has wanted a descriptor since this was asked last.
+    fn is_short(&self, kept: &mut Kept) -> bool {
+        let before = replace(&mut kept.heeded, self.shortages.0.load(Relaxed));
+        before != kept.heeded
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn make_room(kept: &mut Kept) -> bool {
+    let mut room = false;
+    for idle in kept.by_reach.values_mut() {
+        room |= idle.len() > 1;
+        idle.drain(..idle.len().saturating_sub(1));
+    }
+    room
 }
 
 fn gear(kept: &mut Kept) -> Box<Gear> {

@@ -1,8 +1,8 @@
 //! The one place where the running snapshot is swapped, and what outlives every snapshot.
 //!
 //! Owns: the process's [`ArcSwap`], metrics, clock, TLS tickets and listener ids. May touch:
-//! [`crate::clock`], [`crate::observe`], [`crate::tls`]. A request loads it once; only the control
-//! thread stores.
+//! [`crate::clock`], [`crate::observe`], [`crate::origin`], [`crate::tls`]. A request loads it once;
+//! only the control thread stores.
 
 use super::{Snapshot, reload_history::ReloadHistory, seats::Seats};
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
         leak_watch::LeakWatch, metrics::Metrics, recent_failures::RecentFailures,
         sampler::StatsSampler, span_queue::SpanQueue,
     },
+    origin::pool::Shortages,
     tls::to_server::SystemRoots,
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -50,6 +51,8 @@ pub struct Live {
     pub failures: RecentFailures,
     /// The last reloads.
     pub reloads: ReloadHistory,
+    /// What the workers' pools give descriptors back by.
+    pub shortages: Shortages,
     started: Instant,
     phase: AtomicU8,
     sampler: Mutex<StatsSampler>,
@@ -70,6 +73,7 @@ impl Live {
             spans: Arc::clone(&resources.spans),
             failures: RecentFailures::default(),
             reloads: ReloadHistory::default(),
+            shortages: Shortages::default(),
             started: Instant::now(),
             phase: AtomicU8::new(Phase::Starting as u8),
             sampler: Mutex::default(),

@@ -78,6 +78,27 @@ fn idle_connections_are_given_up_for_want_of_descriptors() {
     assert_eq!((answer.status, answer.body), (200, b"one".to_vec()));
 }
 
+/// Each worker keeps its own connections: one that cannot open any must not wait for those that
+/// another keeps in vain.
+#[test]
+fn idle_connections_of_one_worker_are_given_up_for_another() {
+    let server = Server::start("1");
+    server.set(Behaviour::new([Step::Body, Step::Pause(Duration::from_millis(100)), Step::Name]));
+    let config = Config::to([&server]).workers(2).route("timeouts.connect = \"8s\"");
+    let daemon = Daemon::start(&config);
+    let ask = || http::Request::get("http://localhost/").body(Full::default()).unwrap();
+    // The kernel deals connections out to the workers: of ten, some are the other's.
+    let clients: Vec<_> = (0..10).map(|_| Http2::connect_plain(daemon.http())).collect();
+    for answer in clients[0].send_all((0..20).map(|_| ask()).collect()) {
+        assert_eq!(answer.unwrap().status, 200);
+    }
+    let lowest = (0..1000).find(|n| !daemon.has_descriptor(*n)).unwrap();
+    daemon.shell(&format!("prlimit --pid $0 --nofile={lowest}:"));
+    for client in &clients {
+        assert_eq!(client.send(ask()).unwrap().status, 200);
+    }
+}
+
 fn saying(word: &str) -> Config {
     let route = format!("path = \"/*\"\nrespond = {{ body = \"{word}\" }}\n");
     Config::bare().workers(1).rest(&format!("[[site]]\n[[site.route]]\n{route}"))
