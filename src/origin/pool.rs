@@ -122,7 +122,13 @@ impl Pool {
         if kept.gears.len() < GEARS {
             kept.gears.push(gear);
         }
-        if worn || limits.idle == 0 || self.is_short(&mut kept) {
+        if worn || limits.idle == 0 {
+            return;
+        }
+        let kept = &mut *kept;
+        let idle = kept.by_reach.entry(link.key).or_default();
+        // The last one is kept, as in `make_room`.
+        if !idle.is_empty() && self.is_short(&mut kept.heeded) {
             return;
         }
         let timeout = link.kept_for.map_or(limits.idle_timeout, |seconds| {
@@ -131,7 +137,6 @@ impl Pool {
         });
         let old = if limits.age == 0 { u64::MAX } else { link.opened + limits.age };
         let expires = (now + timeout - jitter(timeout, &link)).min(old);
-        let idle = kept.by_reach.entry(link.key).or_default();
         if idle.len() >= limits.idle {
             // The one that was used longest ago would be closed soonest.
             idle.remove(0);
@@ -145,7 +150,7 @@ impl Pool {
     pub fn sweep(&self, now: u64, current: &HashMap<u64, &Server>) -> usize {
         self.sessions.sweep(now, |key| current.contains_key(&key));
         let mut kept = self.lock();
-        if self.is_short(&mut kept) {
+        if self.is_short(&mut kept.heeded) {
             make_room(&mut kept);
         }
         kept.by_reach.retain(|key, idle| {
@@ -171,9 +176,9 @@ impl Pool {
     }
 
     /// Whether a worker has wanted a descriptor since this was asked last.
-    fn is_short(&self, kept: &mut Kept) -> bool {
-        let before = replace(&mut kept.heeded, self.shortages.0.load(Relaxed));
-        before != kept.heeded
+    fn is_short(&self, heeded: &mut u64) -> bool {
+        let before = replace(heeded, self.shortages.0.load(Relaxed));
+        before != *heeded
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
