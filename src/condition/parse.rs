@@ -281,11 +281,11 @@ fn subject(name: &str) -> Result<Subject, Fault> {
         return Ok(Subject::Text(text.clone()));
     }
     if let Some(header) = name.strip_prefix("header.") {
-        return HeaderName::from_bytes(header.as_bytes())
-            .map(|header| Subject::Text(TextFact::Header(header)))
-            .map_err(|_| {
-                (format!("`{header}` is not a header name"), "write `header.NAME`".into())
-            });
+        return header_name("header.", header).map(|it| Subject::Text(TextFact::Header(it)));
+    }
+    if let Some(header) = name.strip_prefix("response.header.") {
+        let name = header_name("response.header.", header);
+        return name.map(|it| Subject::Text(TextFact::ResponseHeader(it)));
     }
     if let Some(cookie) = name.strip_prefix("cookie.").filter(|it| !it.is_empty()) {
         return Ok(Subject::Text(TextFact::Cookie(cookie.to_owned())));
@@ -305,11 +305,16 @@ fn subject(name: &str) -> Result<Subject, Fault> {
             "the name stands on the left: `status >= 500`".into()
         }
         _ => format!(
-            "known are {}, header.NAME, cookie.NAME",
+            "known are {}, header.NAME, cookie.NAME, response.header.NAME",
             known().collect::<Vec<_>>().join(", ")
         ),
     };
     Err((format!("unknown name `{name}`"), hint))
+}
+
+fn header_name(prefix: &str, written: &str) -> Result<HeaderName, Fault> {
+    HeaderName::from_bytes(written.as_bytes())
+        .map_err(|_| (format!("`{written}` is not a header name"), format!("write `{prefix}NAME`")))
 }
 
 fn amount(of: Amount, value: &str) -> Result<u64, Fault> {

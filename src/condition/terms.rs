@@ -72,6 +72,8 @@ pub enum TextFact {
     Header(HeaderName),
     /// `cookie.NAME`.
     Cookie(String),
+    /// `response.header.NAME`: the first value of the answer's field.
+    ResponseHeader(HeaderName),
 }
 
 /// How two numbers are compared.
@@ -161,6 +163,13 @@ impl Condition {
             None => slow,
         })
     }
+
+    /// The answer's fields that it asks about.
+    pub fn response_headers(&self) -> Vec<&HeaderName> {
+        let mut names = Vec::new();
+        self.0.add_response_headers(&mut names);
+        names
+    }
 }
 
 impl Term {
@@ -171,6 +180,19 @@ impl Term {
             Self::Not(term) => !term.holds(request),
             Self::Amount(of, order, than) => order.holds(request.amount(*of), *than),
             Self::Text(of, relation, with) => relation.holds(&request.text(of), with.as_bytes()),
+        }
+    }
+
+    fn add_response_headers<'a>(&'a self, names: &mut Vec<&'a HeaderName>) {
+        match self {
+            Self::Any(terms) | Self::All(terms) => {
+                for term in terms {
+                    term.add_response_headers(names);
+                }
+            }
+            Self::Not(term) => term.add_response_headers(names),
+            Self::Text(TextFact::ResponseHeader(name), ..) => names.push(name),
+            Self::Amount(..) | Self::Text(..) => {}
         }
     }
 }
@@ -229,6 +251,7 @@ impl fmt::Display for Term {
                 match of {
                     TextFact::Header(name) => write!(f, "header.{name}")?,
                     TextFact::Cookie(name) => write!(f, "cookie.{name}")?,
+                    TextFact::ResponseHeader(name) => write!(f, "response.header.{name}")?,
                     of => f.write_str(word(&TEXTS, of))?,
                 }
                 let with = with.replace('\\', "\\\\").replace('\'', "\\'");

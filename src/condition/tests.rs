@@ -18,6 +18,7 @@ fn text_name(of: &TextFact) -> String {
     match of {
         TextFact::Header(name) => format!("header.{name}"),
         TextFact::Cookie(name) => format!("cookie.{name}"),
+        TextFact::ResponseHeader(name) => format!("response.header.{name}"),
         of => TEXTS.iter().find(|(_, it)| it == of).unwrap().0.to_owned(),
     }
 }
@@ -46,6 +47,7 @@ fn text_fact() -> impl Strategy<Value = TextFact> {
         prop::sample::select(TEXTS.to_vec()).prop_map(|it| it.1),
         "[a-z][a-z-]{0,3}".prop_map(|it| TextFact::Header(it.parse().unwrap())),
         "[a-zA-Z_.]{1,3}".prop_map(TextFact::Cookie),
+        "[a-z][a-z-]{0,3}".prop_map(|it| TextFact::ResponseHeader(it.parse().unwrap())),
     ]
 }
 

@@ -3,11 +3,7 @@
 //! Owns: reading the list. May touch: [`crate::settings`], [`crate::template`]. Next:
 //! [`super::access_log`].
 
-use super::{
-    nearest::nearest,
-    table::Table,
-    tree::{Span, TextValue},
-};
+use super::{nearest::nearest, table::Table, tree::TextValue};
 use crate::{settings::LogField, template::Template};
 use http::HeaderName;
 
@@ -18,6 +14,8 @@ pub enum LineField {
     Known(LogField),
     /// `header.NAME`: a request's field.
     Header(HeaderName),
+    /// `response.header.NAME`: the answer's field.
+    ResponseHeader(HeaderName),
     /// `{ name = "tenant", value = "{header.x-tenant}" }`.
     Template {
         /// Its name in the line.
@@ -33,6 +31,7 @@ impl LineField {
         match self {
             Self::Known(field) => field.name().to_owned(),
             Self::Header(name) => format!("header.{name}"),
+            Self::ResponseHeader(name) => format!("response.header.{name}"),
             Self::Template { name, .. } => name.clone(),
         }
     }
@@ -74,7 +73,10 @@ fn known(table: &Table<'_>, text: &TextValue) -> Option<LineField> {
         return Some(LineField::Known(*field));
     }
     if let Some(header) = written.strip_prefix("header.") {
-        return header_name(table, header, text.span.clone()).map(LineField::Header);
+        return header_name(table, text, header).map(LineField::Header);
+    }
+    if let Some(header) = written.strip_prefix("response.header.") {
+        return header_name(table, text, header).map(LineField::ResponseHeader);
     }
     let hint = match written {
         "path" | "url" | "request" => "did you mean `uri`, which is path and query?".into(),
@@ -85,26 +87,27 @@ fn known(table: &Table<'_>, text: &TextValue) -> Option<LineField> {
                 "a field with variables has a name: `{{ name = \"NAME\", value = \"{written}\" }}`"
             )
         }
-        _ if written.starts_with("response.header.") => {
-            "fields of responses are not kept for the log; those of requests are `header.NAME`"
-                .into()
-        }
         _ => {
             let names = || LogField::NAMED.iter().map(|(name, _)| *name);
             let all = || names().collect::<Vec<_>>().join(", ");
             let nearest = nearest(written, names()).map(|name| format!("did you mean `{name}`?"));
-            nearest.unwrap_or_else(|| format!("known are {}, and header.NAME", all()))
+            nearest.unwrap_or_else(|| {
+                format!("known are {}, header.NAME and response.header.NAME", all())
+            })
         }
     };
     table.error(text.span.clone(), format!("unknown field `{written}`"), Some(hint));
     None
 }
 
-fn header_name(table: &Table<'_>, written: &str, span: Span) -> Option<HeaderName> {
-    let name = HeaderName::from_bytes(written.as_bytes()).ok();
+/// `header` is the end of `written`.
+fn header_name(table: &Table<'_>, written: &TextValue, header: &str) -> Option<HeaderName> {
+    let name = HeaderName::from_bytes(header.as_bytes()).ok();
     if name.is_none() {
-        let hint = Some("write letters, digits and `-`: `\"header.x-tenant\"`".into());
-        table.error(span, format!("`{written}` is not a header name"), hint);
+        let prefix = written.value.strip_suffix(header).unwrap_or_default();
+        let hint = format!("write letters, digits and `-`: `\"{prefix}x-tenant\"`");
+        let message = format!("`{header}` is not a header name");
+        table.error(written.span.clone(), message, Some(hint));
     }
     name
 }

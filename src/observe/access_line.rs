@@ -109,6 +109,7 @@ mod tests {
             attempts: 2,
             upstream_time: Some(took / 2),
             status: StatusCode::NOT_FOUND,
+            response_fields: &[(header::ETAG, (*b"\"7\"").into())],
             sent: u64::MAX,
             received: 0,
             took,
@@ -164,11 +165,13 @@ mod tests {
             ChosenField::Template { begin: json_line::begin("a \"b\""), value: tenant },
             ChosenField::Header { begin: json_line::begin("ua"), name: header::USER_AGENT },
             ChosenField::Header { begin: json_line::begin("none"), name: header::ACCEPT },
+            ChosenField::ResponseHeader { begin: json_line::begin("tag"), name: header::ETAG },
+            ChosenField::ResponseHeader { begin: json_line::begin("age"), name: header::AGE },
             ChosenField::Known(LogField::TlsMs),
             ChosenField::Known(LogField::Status),
             ChosenField::Known(LogField::QueueMs),
         ]));
-        let wanted = r#"{"a \"b\"":"GET \"curl \"8\"\" 127.0.0.1:80","ua":"curl \"8\"","tls_ms":3.000,"status":404,"queue_ms":1.500}"#;
+        let wanted = r#"{"a \"b\"":"GET \"curl \"8\"\" 127.0.0.1:80","ua":"curl \"8\"","tag":"\"7\"","tls_ms":3.000,"status":404,"queue_ms":1.500}"#;
         assert_eq!(String::from_utf8(of(&chosen)).unwrap(), format!("{wanted}\n"));
         let absent = [ChosenField::Known(LogField::ConnectMs)];
         assert_eq!(of(&LineForm::Chosen(Box::new(absent))), b"{}\n");

@@ -27,6 +27,13 @@ pub enum ChosenField {
         /// The field's name.
         name: HeaderName,
     },
+    /// The answer's field.
+    ResponseHeader {
+        /// What comes before the value.
+        begin: Box<str>,
+        /// The field's name.
+        name: HeaderName,
+    },
     /// A text with variables.
     Template {
         /// What comes before the value.
@@ -86,6 +93,11 @@ pub fn write_chosen(
             ChosenField::Known(field) => known(out, *field, line, came),
             ChosenField::Header { begin, name } => {
                 if let Some(value) = line.header(name) {
+                    string(out, begin, value);
+                }
+            }
+            ChosenField::ResponseHeader { begin, name } => {
+                if let Some(value) = line.response_header(name) {
                     string(out, begin, value);
                 }
             }

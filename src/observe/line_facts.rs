@@ -12,6 +12,9 @@ use crate::{
 use http::{HeaderName, StatusCode, Version};
 use std::{borrow::Cow, time::Duration};
 
+/// The first value of an answer's field.
+pub type NotedField = (HeaderName, Box<[u8]>);
+
 /// What is known of a request that has ended, in addition to its [`Context`].
 pub struct LineFacts<'a> {
     /// The request.
@@ -30,6 +33,8 @@ pub struct LineFacts<'a> {
     pub upstream_time: Option<Duration>,
     /// The answer's status.
     pub status: StatusCode,
+    /// Those of its fields that some log or counter asks about: see [`NotedField`].
+    pub response_fields: &'a [NotedField],
     /// Bytes of its body.
     pub sent: u64,
     /// Bytes of the request's body.
@@ -59,6 +64,11 @@ impl LineFacts<'_> {
     /// The first value of a request's field.
     pub fn header(&self, name: &HeaderName) -> Option<&[u8]> {
         self.context.head.fields.get(name)
+    }
+
+    /// The first value of the answer's field, if it is one of those that are asked about.
+    pub fn response_header(&self, name: &HeaderName) -> Option<&[u8]> {
+        self.response_fields.iter().find(|it| it.0 == *name).map(|it| &*it.1)
     }
 
     /// Path and query.
@@ -109,6 +119,9 @@ impl Observed for LineFacts<'_> {
             TextFact::RequestId => self.context.id.as_str(),
             TextFact::Header(name) => return self.header(name).unwrap_or_default().into(),
             TextFact::Cookie(name) => cookie(&head.fields, name).unwrap_or_default(),
+            TextFact::ResponseHeader(name) => {
+                return self.response_header(name).unwrap_or_default().into();
+            }
         };
         text.as_bytes().into()
     }

@@ -164,6 +164,7 @@ mod tests {
             attempts: 2,
             upstream_time: None,
             status: StatusCode::from_u16(status).unwrap(),
+            response_fields: &[],
             sent: 0,
             received: 0,
             took: Duration::from_millis(3),

@@ -11,7 +11,7 @@ use crate::{
         body::BodyError,
         context::{Context, Scope},
     },
-    observe::{outcome::AttemptOutcome, phase_times::PhaseTimes},
+    observe::{line_facts::NotedField, outcome::AttemptOutcome, phase_times::PhaseTimes},
     origin::{Way, dial_times::DialTimes},
     route::{Action, Group, Route},
 };
@@ -62,6 +62,8 @@ pub struct Facts {
     pub tunnel: bool,
     /// The answer's status; `None` before the answer's head.
     pub status: Option<StatusCode>,
+    /// The answer's fields that a log or a counter asks about.
+    pub response_fields: Vec<NotedField>,
     /// Bytes of the answer's body.
     pub sent: u64,
     /// What went wrong.
@@ -134,6 +136,7 @@ impl Facts {
             received: None,
             tunnel: false,
             status: None,
+            response_fields: Vec::new(),
             sent: 0,
             reason: None,
             detail: None,

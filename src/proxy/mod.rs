@@ -54,7 +54,7 @@ use arc_swap::ArcSwapOption;
 use caching::CachePlace;
 use delivery::Delivery;
 use facts::Facts;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use record::{Record, client_closed};
 use refusal::Refusal;
 use std::{borrow::Cow, mem::take, sync::Arc};
@@ -131,7 +131,7 @@ pub async fn handle(mut record: Box<Record>, body: Body) -> Answer<Delivery> {
     answer.map(|body| Delivery::new(body, ahead, record))
 }
 
-/// A trace may keep some of the answer's fields; a route may tell where the time went.
+/// A log or a trace may keep some of the answer's fields; a route may tell where the time went.
 fn note_head(record: &mut Record, answer: &mut Answer<Body>) {
     let Record { snapshot, facts, .. } = record;
     if let Some(terms) = &snapshot.tracing {
@@ -139,6 +139,10 @@ fn note_head(record: &mut Record, answer: &mut Answer<Body>) {
     }
     if facts.route.is_some_and(|it| snapshot.route(it).server_timing) {
         server_timing::add(facts, answer);
+    }
+    if !snapshot.noted_fields.is_empty() {
+        let value = |name: &HeaderName| Some((name.clone(), answer.fields.first(name)?.into()));
+        facts.response_fields = snapshot.noted_fields.iter().filter_map(value).collect();
     }
 }
 

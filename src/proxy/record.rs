@@ -24,7 +24,7 @@ use crate::{
 use http::{StatusCode, header};
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// nginx's number for a client that went away before the answer's head.
@@ -142,29 +142,40 @@ impl Drop for Record {
         if snapshot.access_logs.is_empty() && snapshot.custom.is_none() && !failed {
             return;
         }
-        let (upstream, server) = facts.names(route);
-        let line = LineFacts {
-            context: &facts.context,
-            host: facts.context.head.target.host().as_bytes(),
-            route: route.map_or("", |it| &it.name),
-            upstream,
-            server,
-            attempts: facts.attempts,
-            upstream_time: facts.upstream_time,
-            status,
-            sent: facts.sent,
-            received,
-            took,
-            times: if facts.timed { facts.phases(ended) } else { PhaseTimes::default() },
-            trace_id: facts.context.trace_id(),
-            cache: facts.cache,
-            reason: facts.reason.or_else(|| left_out(facts, route)),
-            detail: facts.detail.as_deref(),
-        };
+        let line = line(facts, route, status, received, (ended, took));
         if failed {
             proxy.live.failures.note(&line);
         }
         snapshot.custom.iter().flatten().for_each(|it| it.count(&line));
         snapshot.access_logs.record(proxy.worker, &line);
+    }
+}
+
+fn line<'a>(
+    facts: &'a Facts,
+    route: Option<&'a Route>,
+    status: StatusCode,
+    received: u64,
+    (ended, took): (Instant, Duration),
+) -> LineFacts<'a> {
+    let (upstream, server) = facts.names(route);
+    LineFacts {
+        context: &facts.context,
+        host: facts.context.head.target.host().as_bytes(),
+        route: route.map_or("", |it| &it.name),
+        upstream,
+        server,
+        attempts: facts.attempts,
+        upstream_time: facts.upstream_time,
+        status,
+        response_fields: &facts.response_fields,
+        sent: facts.sent,
+        received,
+        took,
+        times: if facts.timed { facts.phases(ended) } else { PhaseTimes::default() },
+        trace_id: facts.context.trace_id(),
+        cache: facts.cache,
+        reason: facts.reason.or_else(|| left_out(facts, route)),
+        detail: facts.detail.as_deref(),
     }
 }

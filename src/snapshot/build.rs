@@ -111,9 +111,7 @@ fn assemble(
     let mut listeners = Vec::new();
     for listener in &config.listeners {
         let id = resources.listener_id(&listener.name);
-        if listeners.len() <= id {
-            listeners.resize_with(id + 1, || None);
-        }
+        listeners.resize_with(listeners.len().max(id + 1), || None);
         let sites = sites.remove(listener.name.as_str()).unwrap_or_default();
         let unchanged = unchanged.and_then(|it| it.listener(id));
         listeners[id] =
@@ -131,6 +129,7 @@ fn assemble(
         believed: believed(config.trusted_fields),
         wants_times: access_logs.wants_times() || config.otlp.is_some(),
         access_logs,
+        noted_fields: logs::noted_fields(&config),
         custom: logs::custom_counters(&config, resources),
         export: telemetry::export(&config, previous, &mut reaches).map_err(BuildError::Tls)?,
         tracing: telemetry::tracing(&config, resources),

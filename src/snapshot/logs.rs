@@ -1,11 +1,12 @@
 //! The access logs of a config, opened, and the counters of its own.
 //!
-//! Owns: what is taken over from the running config. May touch: [`crate::config`],
-//! [`crate::observe`], [`crate::settings`]; log files. A reload that changes what is in a log, and
-//! not where it goes, keeps its file and its writer. Next: [`super::build`].
+//! Owns: what is taken over from the running config. May touch: [`crate::condition`],
+//! [`crate::config`], [`crate::observe`], [`crate::settings`]; log files. A reload that changes what
+//! is in a log, and not where it goes, keeps its file and its writer. Next: [`super::build`].
 
 use super::{Snapshot, live::Resources};
 use crate::{
+    condition::Condition,
     config::{self, Config},
     observe::{
         access_line::LineForm,
@@ -16,6 +17,7 @@ use crate::{
     },
     settings::{LogField, LogSink, LogTarget},
 };
+use http::HeaderName;
 use std::{fmt, io, path::PathBuf, sync::Arc};
 
 /// An access log that can't be opened.
@@ -95,12 +97,32 @@ fn form(wanted: &config::AccessLog) -> LineForm {
         match field {
             config::LineField::Known(field) => ChosenField::Known(*field),
             config::LineField::Header(name) => ChosenField::Header { begin, name: name.clone() },
+            config::LineField::ResponseHeader(name) => {
+                ChosenField::ResponseHeader { begin, name: name.clone() }
+            }
             config::LineField::Template { value, .. } => {
                 ChosenField::Template { begin, value: value.clone() }
             }
         }
     };
     LineForm::Chosen(wanted.fields.iter().map(chosen).collect())
+}
+
+/// The answers' fields that a log or a counter asks about, each once.
+pub fn noted_fields(config: &Config) -> Box<[HeaderName]> {
+    let fields = config.access_logs.iter().flat_map(|it| &it.fields).filter_map(|it| match it {
+        config::LineField::ResponseHeader(name) => Some(name),
+        _ => None,
+    });
+    let logs = config.access_logs.iter().flat_map(|it| [&it.when, &it.always]);
+    let conditions = logs.chain(config.custom_counters.iter().map(|it| &it.when)).flatten();
+    let mut noted: Vec<HeaderName> = Vec::new();
+    for name in fields.chain(conditions.flat_map(Condition::response_headers)) {
+        if !noted.contains(name) {
+            noted.push(name.clone());
+        }
+    }
+    noted.into()
 }
 
 /// The counters of `[metrics.custom]`. Those that the previous config has go on counting.

@@ -1,11 +1,11 @@
 //! What is running: everything compiled from one config, immutable.
 //!
 //! Owns: the compiled parts of one config. May touch: [`crate::cache`], [`crate::cidr`],
-//! [`crate::clock`], [`crate::config`], [`crate::country`], [`crate::encode`], [`crate::files`],
-//! [`crate::filter`], [`crate::http1`], [`crate::message`], [`crate::observe`], [`crate::origin`],
-//! [`crate::otlp`], [`crate::route`], [`crate::settings`], [`crate::tls`], [`crate::upstream`].
-//! Built by [`build`], published by [`live`], taken once per request by [`crate::proxy::begin`]; it
-//! lives until the last request that took it has ended.
+//! [`crate::clock`], [`crate::condition`], [`crate::config`], [`crate::country`],
+//! [`crate::encode`], [`crate::files`], [`crate::filter`], [`crate::http1`], [`crate::message`],
+//! [`crate::observe`], [`crate::origin`], [`crate::otlp`], [`crate::route`], [`crate::settings`],
+//! [`crate::tls`], [`crate::upstream`]. Built by [`build`], published by [`live`], taken once per
+//! request by [`crate::proxy::begin`]; it lives until the last request that took it has ended.
 
 pub mod build;
 mod listening;
@@ -32,6 +32,7 @@ use crate::{
     tls::{Certificates, Lifetime, TrustScope},
     upstream::Server,
 };
+use http::HeaderName;
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 /// Databases of countries, one for each file.
@@ -63,6 +64,8 @@ pub struct Snapshot {
     pub databases: Databases,
     /// Whether anybody wants to know where a request's time went.
     pub wants_times: bool,
+    /// The answers' fields that a log or a counter asks about.
+    pub noted_fields: Box<[HeaderName]>,
     /// Counters of the config's own; `None` without any.
     pub custom: Option<Box<[CustomCounter]>>,
     /// Where requests are logged.

@@ -3,8 +3,10 @@
 use crate::rig::{
     Behaviour, Client, Config, Daemon, Gate, Load, Server,
     client::{ask, get, request},
+    secure::Http2,
     until,
 };
+use http_body_util::Full;
 use std::{collections::BTreeSet, fs, thread, time::Duration};
 
 /// Everything is answered by the daemon itself, with a status by the path.
@@ -30,6 +32,44 @@ fn fields_choose_and_order_what_is_in_a_line() {
          \"who \\\"is\\\"\":\"red \\\"7\\\"@localhost/{server}\",\"uri\":\"/a?b\",\"status\":200}}\n"
     );
     assert_eq!(text, wanted);
+}
+
+#[test]
+fn fields_of_the_answer_are_in_lines_conditions_and_counters() {
+    let server = Server::start("1");
+    server.set(Behaviour::raw(
+        "HTTP/1.1 200 OK\r\nX-Order: 7 \"red\"\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\
+         X-Hidden: 1\r\nContent-Length: 2\r\n\r\nok",
+    ));
+    let asked = "response.header.x-order != '' && response.header.x-own == 'us'";
+    let log = format!(
+        "[access_log]\npath = \"access.log\"\nwhen = \"uri != /other\"\nalways = \"{asked}\"\n\
+         sample = \"0%\"\nfields = [\"uri\", \"response.header.x-order\", \
+         \"response.header.Set-Cookie\", \"response.header.x-hidden\"]\n\
+         [metrics.custom.orders]\nwhen = \"{asked}\"\n"
+    );
+    let edits =
+        "response_headers.set = { X-Own = \"us\" }\nresponse_headers.remove = [\"X-Hidden\"]";
+    let own =
+        "path = \"/own\"\nrespond = {}\nresponse_headers.set = { X-Order = \"0\", X-Own = \"us\" }";
+    let daemon =
+        Daemon::start(&Config::to([&server]).route(edits).route_before(own).rest(&log).workers(1));
+    let wanted = |uri: &str| {
+        format!(
+            "{{\"uri\":\"{uri}\",\"response.header.x-order\":\"7 \\\"red\\\"\",\
+             \"response.header.set-cookie\":\"a=1\"}}\n"
+        )
+    };
+    get(daemon.http(), "/first");
+    get(daemon.http(), "/other");
+    get(daemon.http(), "/own");
+    let http2 = http::Request::get("http://localhost/second").body(Full::default()).unwrap();
+    assert_eq!(Http2::connect_plain(daemon.http()).send(http2).unwrap().status, 200);
+    until("three lines", || daemon.access_log().len() == 3);
+    let text = fs::read_to_string(daemon.path("access.log")).unwrap();
+    let own = "{\"uri\":\"/own\",\"response.header.x-order\":\"0\"}\n";
+    assert_eq!(text, [&wanted("/first"), own, &wanted("/second")].concat());
+    assert_eq!(daemon.count("custom_orders_total", &[]), 4);
 }
 
 #[test]
