@@ -81,7 +81,8 @@ fn report(group: &Group, lease: &mut Lease, outcome: Outcome, now: u64) {
         Reported::Noted => {}
         Reported::Ejected { for_ms } => {
             group.metrics.ejected(lease.index());
-            tracing::warn!(upstream, server, for_ms, ?outcome, "server ejected: max_fails reached");
+            let reason = if let Outcome::Failure(reason) = outcome { reason } else { "" };
+            tracing::warn!(upstream, server, reason, for_ms, "server ejected");
         }
         Reported::Readmitted => tracing::info!(upstream, server, "server is back in"),
     }

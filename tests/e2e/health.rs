@@ -109,6 +109,9 @@ fn statuses_in_fail_on_eject_and_others_do_not() {
         assert_eq!(client.get("/503").status, 503, "passed on all the same");
     }
     assert_eq!(ejections(), 1);
+    let first = label(&servers[0]);
+    let why = [("upstream", "app"), ("server", first.as_str()), ("reason", "http_status")];
+    until("the log to say so", || daemon.log.find_message("server ejected", &why).is_some());
 }
 
 #[test]
