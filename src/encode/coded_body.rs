@@ -45,13 +45,13 @@ pub(super) struct CodedBody {
 }
 
 enum Coder {
-    Encoder(Encoder, CodedBytes),
+    Encoder(Encoder, Option<CodedBytes>),
     Decoder(Decoder),
 }
 
 impl CodedBody {
     /// Compresses `body`.
-    pub(super) fn encoding(body: Body, encoder: Encoder, counters: CodedBytes) -> Self {
+    pub(super) fn encoding(body: Body, encoder: Encoder, counters: Option<CodedBytes>) -> Self {
         Self::new(body, Coder::Encoder(encoder, counters))
     }
 
@@ -74,7 +74,7 @@ impl CodedBody {
     /// What the encoder has given.
     fn give(&mut self) -> Polled {
         let data = Bytes::from(take(&mut self.out));
-        if let Some(Coder::Encoder(_, counters)) = &self.coder {
+        if let Some(Coder::Encoder(_, Some(counters))) = &self.coder {
             counters.given.inc_by(data.len() as u64);
         }
         Poll::Ready(Some(Ok(Part::Frame(Frame::data(data)))))
@@ -98,7 +98,9 @@ impl CodedBody {
         match coder {
             Some(Coder::Encoder(encoder, counters)) => {
                 let some = inflow.part.split_to(inflow.part.len().min(STEP));
-                counters.taken.inc_by(some.len() as u64);
+                if let Some(counters) = counters {
+                    counters.taken.inc_by(some.len() as u64);
+                }
                 *unflushed = true;
                 turn.work(|| encoder.encode(&some, out))
             }

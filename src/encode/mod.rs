@@ -43,7 +43,7 @@ pub struct Codings {
     /// Whether a server's coding is undone for clients that do not take it.
     pub decompress: bool,
     /// In the order of [`Coding::ALL`].
-    counters: [CodedBytes; Coding::ALL.len()],
+    counters: Option<[CodedBytes; Coding::ALL.len()]>,
 }
 
 impl Codings {
@@ -53,7 +53,13 @@ impl Codings {
             taken: metrics.compressed.with_label_values(&[coding.name(), "in"]),
             given: metrics.compressed.with_label_values(&[coding.name(), "out"]),
         });
-        Self { compress, decompress, counters }
+        Self { compress, decompress, counters: Some(counters) }
+    }
+
+    /// The same for an answer that nobody gets.
+    #[must_use]
+    pub fn uncounted(&self) -> Self {
+        Self { compress: self.compress.clone(), decompress: self.decompress, counters: None }
     }
 }
 
@@ -112,7 +118,7 @@ fn compressed(
         // There is no memory for it.
         return body;
     };
-    let counters = &codings.counters[coding as usize];
+    let counters = codings.counters.as_ref().map(|it| &it[coding as usize]);
     if let Body::Full(whole) = &body
         && whole.len() <= AT_ONCE
     {
@@ -121,13 +127,15 @@ fn compressed(
         if coded.is_err() || out.len() >= whole.len() {
             return body;
         }
-        counters.taken.inc_by(whole.len() as u64);
-        counters.given.inc_by(out.len() as u64);
+        if let Some(counters) = counters {
+            counters.taken.inc_by(whole.len() as u64);
+            counters.given.inc_by(out.len() as u64);
+        }
         response_fields::coded(fields.map(), Some(coding));
         return Bytes::from(out).into();
     }
     response_fields::coded(fields.map(), Some(coding));
-    Body::stream(CodedBody::encoding(body, encoder, counters.clone()))
+    Body::stream(CodedBody::encoding(body, encoder, counters.cloned()))
 }
 
 /// Takes a server's coding off, if the client does not take it.

@@ -53,15 +53,10 @@ fn script(acts: impl IntoIterator<Item = Act>) -> Body {
     Body::stream(Script(acts.into_iter().collect()))
 }
 
-fn metrics() -> CodedBytes {
-    let counter = |name: &str| IntCounter::new(name, "x").unwrap();
-    CodedBytes { taken: counter("a"), given: counter("b") }
-}
-
 fn encoding(body: Body, coding: Coding, level: u32) -> CodedBody {
     let level =
         CodingLevels { gzip: level.clamp(1, 9), br: level.min(9), zstd: level.clamp(1, 9) as i32 };
-    CodedBody::encoding(body, Encoder::new(coding, level, None, false).unwrap(), metrics())
+    CodedBody::encoding(body, Encoder::new(coding, level, None, false).unwrap(), None)
 }
 
 fn decoding(body: Body, coding: Coding) -> CodedBody {

@@ -31,6 +31,7 @@ use crate::{
 };
 use asked::{AskedRequest, UrlParts};
 use bytes::Bytes;
+use http::header::CONTENT_ENCODING;
 use listener::{ChosenListener, choose};
 use serde_json::{Value, json};
 use std::{net::Ipv4Addr, sync::Arc};
@@ -201,8 +202,9 @@ fn answered(
             [name.as_str().to_owned(), known(&String::from_utf8_lossy(value.as_bytes()))]
         })
         .collect();
+    let is_coded = answer.fields.map().contains_key(CONTENT_ENCODING);
     let body = match &answer.body {
-        Body::Full(bytes) if bytes.len() <= LONGEST_TEXT => {
+        Body::Full(bytes) if bytes.len() <= LONGEST_TEXT && !is_coded => {
             std::str::from_utf8(bytes).ok().map(known)
         }
         _ => None,

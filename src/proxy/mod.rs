@@ -8,6 +8,7 @@
 //! [`crate::client::service`] and [`crate::client::http1`]; nothing below calls back up.
 
 pub mod admission;
+mod answer_head;
 mod attempt_spans;
 mod caching;
 pub mod delivery;
@@ -32,7 +33,7 @@ mod traced;
 mod verdict;
 
 use crate::{
-    encode::{self, CodingWish},
+    encode::{self, CodingWish, Codings},
     files::{self, FileRequest, Files},
     filter::{FilterPlace, Stopped, Verdict},
     http1::{date::Date, fields::Fields, request::Head},
@@ -54,7 +55,7 @@ use arc_swap::ArcSwapOption;
 use caching::CachePlace;
 use delivery::Delivery;
 use facts::Facts;
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use record::{Record, client_closed};
 use refusal::Refusal;
 use std::{borrow::Cow, mem::take, sync::Arc};
@@ -125,25 +126,10 @@ pub async fn handle(mut record: Box<Record>, body: Body) -> Answer<Delivery> {
         Err(refusal) => refuse(&mut record, &refusal),
     };
     record.facts.status.get_or_insert(answer.status);
-    note_head(&mut record, &mut answer);
+    answer_head::note(&mut record, &mut answer);
     // 8. The rest happens while the body is sent; its end ends the record.
     let ahead = answer.ahead;
     answer.map(|body| Delivery::new(body, ahead, record))
-}
-
-/// A log or a trace may keep some of the answer's fields; a route may tell where the time went.
-fn note_head(record: &mut Record, answer: &mut Answer<Body>) {
-    let Record { snapshot, facts, .. } = record;
-    if let Some(terms) = &snapshot.tracing {
-        trace::note_response(facts, terms, &mut answer.fields);
-    }
-    if facts.route.is_some_and(|it| snapshot.route(it).server_timing) {
-        server_timing::add(facts, answer);
-    }
-    if !snapshot.noted_fields.is_empty() {
-        let value = |name: &HeaderName| Some((name.clone(), answer.fields.first(name)?.into()));
-        facts.response_fields = snapshot.noted_fields.iter().filter_map(value).collect();
-    }
 }
 
 async fn route(
@@ -196,16 +182,7 @@ async fn route(
             answer
         }
     };
-    if let Some(pages) = &route.pages {
-        error_page::in_place_of_servers(pages, route, facts, &mut answer);
-    }
-    // 6. The client gets the coding that it takes.
-    if let (Some(codings), Some(wish)) = (&route.codings, &wish) {
-        let Answer { status, fields, body, .. } = &mut answer;
-        *body = encode::apply(codings, wish, *status, fields, take(body));
-    }
-    // 7. The filters see the response, in reverse.
-    show_filters(route, facts, &mut answer);
+    finish(route, facts, route.codings.as_deref().zip(wish.as_deref()), &mut answer);
     Ok(answer)
 }
 
@@ -228,7 +205,22 @@ fn arrive(snapshot: &Snapshot, facts: &mut Facts) -> Result<(u32, Option<String>
     Ok((index, unclean))
 }
 
-fn show_filters(route: &Route, facts: &Facts, answer: &mut Answer<Body>) {
+/// Steps 6 and 7, after the page for an error of a server.
+fn finish(
+    route: &Route,
+    facts: &Facts,
+    coding: Option<(&Codings, &CodingWish)>,
+    answer: &mut Answer<Body>,
+) {
+    if let Some(pages) = &route.pages {
+        error_page::in_place_of_servers(pages, route, facts, answer);
+    }
+    // 6. The client gets the coding that it takes.
+    if let Some((codings, wish)) = coding {
+        let Answer { status, fields, body, .. } = answer;
+        *body = encode::apply(codings, wish, *status, fields, take(body));
+    }
+    // 7. The filters see the response, in reverse.
     if !route.filters.is_empty() {
         let succeeded = is_success(&route.action, answer.status);
         route.filters.response(answer.fields.map(), succeeded, &facts.scope(route));

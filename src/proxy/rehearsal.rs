@@ -10,15 +10,15 @@ pub use super::caching::preview::CacheView;
 use super::{
     admission, arrive,
     caching::preview::preview,
-    ends_here, error_page,
+    ends_here,
     facts::Facts,
-    files,
+    files, finish,
     forward::{asking, key, most, target},
     raw_path,
     record::told_of_client,
     redirect,
     refusal::Refusal,
-    refused, respond, show_filters, trace,
+    refused, respond, trace,
 };
 use crate::{
     clock::Clock,
@@ -73,7 +73,7 @@ pub struct Rehearsal {
     pub path: Option<String>,
     /// What the filters did, in their order.
     pub filters: Vec<FilterView>,
-    /// What the client says of content codings.
+    /// What the client says of content codings, or a fetch for the cache.
     pub wish: CodingWish,
     /// How it ends.
     pub ending: Ending,
@@ -138,7 +138,7 @@ pub async fn rehearse(stage: &RehearsalStage<'_>, request: Rehearsed) -> Rehears
     let mut filters = Vec::new();
     let arrived = arrive(stage.snapshot, &mut facts);
     let path = normalise(raw_path(&facts.context)).ok().map(Cow::into_owned);
-    let wish = CodingWish::by(&facts.context.head);
+    let mut wish = CodingWish::by(&facts.context.head);
     let mut looked_up = Vec::new();
     let ending = match arrived {
         Ok((index, unclean)) => {
@@ -146,7 +146,8 @@ pub async fn rehearse(stage: &RehearsalStage<'_>, request: Rehearsed) -> Rehears
             match pass_filters(stage, route, &mut facts, &mut filters) {
                 Ok(None) => {
                     let unclean = unclean.as_deref();
-                    act(stage, route, &mut facts, (unclean, length), &mut looked_up).await
+                    let asked = (unclean, length, &mut wish);
+                    act(stage, route, &mut facts, asked, &mut looked_up).await
                 }
                 Ok(Some(ending)) => Ok(ending),
                 Err(refusal) => Err(refusal),
@@ -196,12 +197,12 @@ fn pass_filters(
     Ok(None)
 }
 
-/// Step 5.
+/// Steps 5 to 7.
 async fn act(
     stage: &RehearsalStage<'_>,
     route: &Route,
     facts: &mut Facts,
-    (unclean, length): (Option<&str>, Length),
+    (unclean, length, wish): (Option<&str>, Length, &mut CodingWish),
     looked_up: &mut Vec<String>,
 ) -> Result<Ending, Refusal> {
     let mut answer = match &route.action {
@@ -213,12 +214,21 @@ async fn act(
         }
         Action::Forward(_) if admission::ends_here(&mut facts.context) => ends_here(facts)?,
         Action::Forward(action) => {
-            let view = forwarded(stage, (route, action), facts, unclean, length)?;
+            let mut view = forwarded(stage, (route, action), facts, (unclean, length), wish)?;
+            if let Some((answer, None)) = &mut view.answer {
+                end(route, facts, wish, answer);
+            }
             return Ok(Ending::Forwarded(Box::new(view)));
         }
     };
-    show_filters(route, facts, &mut answer);
+    end(route, facts, wish, &mut answer);
     Ok(Ending::Answered { answer, reason: None, looked_up: take(looked_up) })
+}
+
+/// Steps 6 and 7.
+fn end(route: &Route, facts: &Facts, wish: &CodingWish, answer: &mut Answer<Body>) {
+    let codings = route.codings.as_ref().map(|it| it.uncounted());
+    finish(route, facts, codings.as_ref().map(|it| (it, wish)), answer);
 }
 
 /// The same directory without the files in memory, which stay as they are.
@@ -245,8 +255,8 @@ fn forwarded(
     stage: &RehearsalStage<'_>,
     (route, forward): (&Route, &Forward),
     facts: &mut Facts,
-    unclean: Option<&str>,
-    length: Length,
+    (unclean, length): (Option<&str>, Length),
+    wish: &mut CodingWish,
 ) -> Result<ForwardView, Refusal> {
     let bodyless = length == Length::None;
     let mut cache =
@@ -258,6 +268,10 @@ fn forwarded(
     let from_cache = cache.as_mut().and_then(|it| it.answer.take());
     let own = cache.as_mut().and_then(|it| it.fetch.take());
     let asked = own.as_deref().unwrap_or(facts);
+    if own.is_some() {
+        // What is stored has the coding that is chosen without the client's weights.
+        *wish = CodingWish::by(&asked.context.head);
+    }
     let hashed = key(route, forward, asked);
     let upstream = &forward.group.upstream;
     let now = stage.clock.now();
@@ -270,7 +284,7 @@ fn forwarded(
         let server = &upstream.members()[*index].server;
         asking(forward, asked, target.as_deref()).text(server, length)
     });
-    let mut answer = match (from_cache, &choice) {
+    let answer = match (from_cache, &choice) {
         (Some(Ok(answer)), _) => Some((answer, None)),
         (Some(Err(refusal)), _) => {
             Some((refused(stage.snapshot, facts, &refusal), Some(refusal.reason)))
@@ -281,12 +295,6 @@ fn forwarded(
         }
         (None, Ok(_)) => None,
     };
-    if let Some((answer, None)) = &mut answer {
-        if let Some(pages) = &route.pages {
-            error_page::in_place_of_servers(pages, route, facts, answer);
-        }
-        show_filters(route, facts, answer);
-    }
     let key = match &forward.key {
         Key::None => None,
         Key::ClientIp => Some(facts.context.client_text().into_owned()),

@@ -13,12 +13,12 @@ use crate::rig::{
     client::{self, ask},
     eventually,
 };
-use cases::{CaseConfig, CaseRequest};
+use cases::{CaseConfig, CaseRequest, FILES};
 use compare::{Done, disagreement};
 use serde_json::Value;
 use std::{
     collections::HashMap,
-    fs::File,
+    fs::{self, File},
     io::{Read, Seek, SeekFrom},
 };
 
@@ -62,7 +62,7 @@ fn agree(seed: u64) {
     let configs = std::env::var("SHEAVE_EXPLAIN").ok().and_then(|it| it.parse().ok()).unwrap_or(25);
     let mut chance = Chance::new(seed);
     let mut stage = Stage::start(&CaseConfig::simple());
-    let mut forwarded = 0;
+    let (mut forwarded, mut coded, mut files) = (0, 0, 0);
     for round in 0..configs {
         let config = CaseConfig::generate(&mut chance, &stage.addresses());
         stage.take_up(&config);
@@ -72,9 +72,12 @@ fn agree(seed: u64) {
         for (request, (id, told, done)) in requests.iter().zip(told) {
             let done = Done { line: stage.line(&id, &done), ..done };
             forwarded += usize::from(done.response.field("x-server").is_some());
+            coded += usize::from(done.response.field("content-encoding").is_some());
+            files += usize::from(!told["files"].is_null() && done.response.status < 400);
             if let Some(why) = disagreement(&told, &done, request) {
                 eprintln!(
-                    "{why}: {request:?}\n{told:#}\n{}\n{:#}",
+                    "{why}: {request:?}\n{told:#}\n{}\n{}\n{:#}",
+                    done.response.head.raw,
                     done.response.text(),
                     done.line
                 );
@@ -89,17 +92,25 @@ fn agree(seed: u64) {
     // Otherwise the generator makes nothing worth comparing.
     let least = configs * REQUESTS / 6;
     assert!(forwarded >= least, "only {forwarded} requests came to a server");
+    assert!(files >= least / 10, "only {files} requests got a file");
+    assert!(coded >= least / 20, "only {coded} answers were compressed");
 }
 
 impl Stage {
     fn start(config: &CaseConfig) -> Self {
         let servers: Vec<_> = (0..4).map(|i| Server::start(&format!("s{i}"))).collect();
         for (i, server) in servers.iter().enumerate() {
-            let cached = if i % 2 == 0 { "Cache-Control: max-age=600\r\n" } else { "" };
-            server.set(Behaviour::echo_with(&format!("X-Server: {server}\r\n{cached}")));
+            let more = if i % 2 == 0 { "Cache-Control: max-age=600\r\n" } else { "" };
+            let kind = if i < 2 { "Content-Type: text/plain\r\n" } else { "" };
+            server.set(Behaviour::echo_with(&format!("X-Server: {server}\r\n{more}{kind}")));
         }
         let servers = servers.into_iter().chain([Server::dead("dead")]).collect();
         let daemon = Daemon::start_text(&config.text());
+        for (name, text) in FILES {
+            let path = daemon.path("www").join(name);
+            fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+            fs::write(path, text).expect("a file");
+        }
         let admin = Client::connect(daemon.admin());
         let (clients, lines) = (HashMap::new(), HashMap::new());
         Self { daemon, servers, admin, clients, logged: 0, lines, number: 0 }

@@ -4,6 +4,12 @@ use crate::rig::chance::Chance;
 use serde_json::{Value, json};
 use std::{fmt::Write, path::Path};
 
+macro_rules! ten_times {
+    ($text:expr) => {
+        concat!($text, $text, $text, $text, $text, $text, $text, $text, $text, $text)
+    };
+}
+
 const LISTENERS: [&str; 3] = ["a", "b", "c"];
 
 const HOSTS: [&str; 8] = [
@@ -16,6 +22,9 @@ const HOSTS: [&str; 8] = [
     "127.0.0.1",
     "[::1]",
 ];
+
+/// Enough to be compressed by default.
+const LONG: &str = ten_times!(ten_times!("as long as it has to be; "));
 
 const PATHS: [&str; 16] = [
     "/",
@@ -195,7 +204,7 @@ fn route(chance: &mut Chance, number: usize, path: &str) -> String {
             chance.pick(&["\"GET\"", "\"POST\", \"PUT\"", "\"DELETE\"", "\"GET\", \"BREW\""]);
         let _ = writeln!(text, "methods = [{methods}]");
     }
-    match chance.below(8) {
+    match chance.below(10) {
         0 => {
             let to = chance.pick(&[
                 "https://{host}{uri}",
@@ -215,11 +224,24 @@ fn route(chance: &mut Chance, number: usize, path: &str) -> String {
                 "{route} {path} {client_ip} {scheme}",
                 "{cookie.session}",
                 "",
+                LONG,
             ]);
             let status = chance.pick(&[200, 403, 503]);
             let _ = writeln!(text, "respond = {{ status = {status}, body = \"{body}\" }}");
         }
+        2 | 3 => files(chance, &mut text, path),
         _ => forward(chance, &mut text, path),
+    }
+    if chance.one_in(2) {
+        let compress = chance.pick(&[
+            "true",
+            "{ min_size = \"16B\" }",
+            "{ min_size = \"1B\", codings = [\"gzip\", \"zstd\"] }",
+        ]);
+        let _ = writeln!(text, "compress = {compress}");
+    }
+    if chance.one_in(6) {
+        text += "decompress = true\n";
     }
     if chance.one_in(4) {
         text += "response_headers = { set = { x-route = \"{route}\" }, remove = [\"server\"] }\n";
@@ -227,14 +249,59 @@ fn route(chance: &mut Chance, number: usize, path: &str) -> String {
     text
 }
 
-fn forward(chance: &mut Chance, text: &mut String, path: &str) {
-    let _ = writeln!(text, "upstream = \"{}\"", chance.pick(&["u0", "u1", "u2"]));
-    if chance.one_in(3) {
-        let prefix = path.trim_end_matches(['*', '/']);
-        if prefix.starts_with('/') && prefix.len() > 1 {
-            let _ = writeln!(text, "strip_prefix = \"{prefix}\"");
+fn strip_prefix(chance: &mut Chance, text: &mut String, path: &str) {
+    let prefix = path.trim_end_matches(['*', '/']);
+    if chance.one_in(3) && prefix.starts_with('/') && prefix.len() > 1 {
+        let _ = writeln!(text, "strip_prefix = \"{prefix}\"");
+    }
+}
+
+/// What is in the directory `www`.
+pub const FILES: [(&str, &str); 11] = [
+    ("index.html", "<h1>home</h1>"),
+    ("a/index.html", LONG),
+    ("a/x.css", "a{}"),
+    ("b/c", "no type"),
+    ("api/v1", LONG),
+    ("x.css", LONG),
+    ("x.css.gz", "newer, and taken for what it says"),
+    ("y.min.css", LONG),
+    ("a b", "with a space"),
+    ("é", "accented"),
+    (".hidden", "hidden"),
+];
+
+fn files(chance: &mut Chance, text: &mut String, path: &str) {
+    let mut keys = String::from("root = \"www\"");
+    let all = [
+        "cache = false",
+        "precompressed = true",
+        "immutable = true, cache_control = { \"text/css\" = \"max-age=9\", \"*\" = \"no-cache\" }",
+        "download = true",
+        "dotfiles = true",
+    ];
+    for key in all {
+        if chance.one_in(4) {
+            keys.extend([", ", key]);
         }
     }
+    if chance.one_in(3) {
+        keys += chance.pick(&[", listing = \"html\"", ", listing = \"json\""]);
+    }
+    if chance.one_in(4) {
+        keys += chance.pick(&[
+            ", try_files = [\"{path}\", \"/index.html\"]",
+            ", try_files = [\"{path}\", \"{path}.css\", 410]",
+            ", try_files = [\"/{host}\", \"{path}/index.html\"]",
+        ]);
+    }
+    let _ = writeln!(text, "files = {{ {keys} }}");
+    strip_prefix(chance, text, path);
+}
+
+fn forward(chance: &mut Chance, text: &mut String, path: &str) {
+    let _ = writeln!(text, "upstream = \"{}\"", chance.pick(&["u0", "u1", "u2"]));
+    strip_prefix(chance, text, path);
     if chance.one_in(5) {
         let rewrite =
             chance.pick(&["/new{path}", "{path}?q=1", "/{host}{uri}", "/fixed", "/{header.x-key}"]);
@@ -297,7 +364,7 @@ const ODD_SEGMENTS: [&str; 15] = [
     "%62",
 ];
 
-const FIELDS: [(&str, &str); 24] = [
+const FIELDS: [(&str, &str); 29] = [
     ("Cookie", "session=abc; other=1"),
     ("Cookie", "session=def"),
     ("X-Key", "one"),
@@ -320,6 +387,11 @@ const FIELDS: [(&str, &str); 24] = [
     ("Cache-Control", "no-cache"),
     ("Cache-Control", "only-if-cached"),
     ("If-None-Match", "\"x\""),
+    ("If-None-Match", "*"),
+    ("If-Modified-Since", "Fri, 31 Dec 2100 23:59:59 GMT"),
+    ("Accept-Encoding", "zstd, br, gzip"),
+    ("Accept-Encoding", "identity"),
+    ("Range", "bytes=1-,0-0"),
     ("Range", "bytes=0-3"),
     ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
 ];
@@ -364,6 +436,10 @@ impl CaseRequest {
         for _ in 0..chance.below(5) {
             let (name, value) = chance.pick(&FIELDS);
             fields.push((name.into(), value.into()));
+        }
+        if chance.one_in(3) {
+            let codings = chance.pick(&["gzip, deflate, br, zstd", "gzip", "br;q=0.1, gzip", "*"]);
+            fields.push(("Accept-Encoding".into(), codings.into()));
         }
         if chance.one_in(40) {
             fields.push(("Host".into(), "second.example".into()));

@@ -61,11 +61,7 @@ fn answered(told: &Value, done: &Done, request: &CaseRequest) -> Option<String> 
     if !done.line.is_null() && reason != text(&done.line["reason"]) {
         return Some(format!("reason: told {reason}, done {}", done.line["reason"]));
     }
-    let mut fields: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for field in answer["fields"].as_array().into_iter().flatten() {
-        fields.entry(text(&field[0])).or_default().push(text(&field[1]));
-    }
-    for (name, values) in fields {
+    for (name, values) in fields_of(answer) {
         let are = response.head.fields(name);
         // The time may have gone on since.
         let is_timed = matches!(name, "age" | "cache-status");
@@ -73,9 +69,21 @@ fn answered(told: &Value, done: &Done, request: &CaseRequest) -> Option<String> 
             return Some(format!("{name}: told {values:?}, done {are:?}"));
         }
     }
+    let codings = response.head.fields("content-encoding");
+    if !codings.is_empty() && !fields_of(answer).contains_key("content-encoding") {
+        return Some(format!("content-encoding: told none, done {codings:?}"));
+    }
     let body = answer["body"].as_str();
     let other = body.is_some_and(|it| it != response.text()) && request.method != "HEAD";
     other.then(|| format!("body: told {body:?}, done {:?}", response.text()))
+}
+
+fn fields_of(answer: &Value) -> BTreeMap<&str, Vec<&str>> {
+    let mut fields: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for field in answer["fields"].as_array().into_iter().flatten() {
+        fields.entry(text(&field[0])).or_default().push(text(&field[1]));
+    }
+    fields
 }
 
 /// The server that was asked, and what it got.
@@ -106,6 +114,10 @@ fn sent(told: &Value, done: &Done, request: &CaseRequest) -> Option<String> {
             && done.response.status != 304
             && done.response.status != 206)
             .then(|| format!("status: told a server's, done {}", done.response.status));
+    }
+    if let Some(coding) = done.response.field("content-encoding") {
+        // What the server got is in there.
+        return differs("coding", text(&told["coding"]["compress"]), coding);
     }
     let got = Head { raw: done.response.text() };
     let told = Head { raw: text(&told["sent"]["head"]).to_owned() };
