@@ -12,6 +12,10 @@ macro_rules! ten_times {
 
 const LISTENERS: [&str; 3] = ["a", "b", "c"];
 
+/// What the certificate of the listener with TLS is for, and what clients ask it for.
+pub const COVERED: [&str; 2] = [SNI, "*.shop.example"];
+pub const SNI: &str = "a.example";
+
 const HOSTS: [&str; 8] = [
     "c.example",
     "a.example",
@@ -49,6 +53,8 @@ const PATHS: [&str; 16] = [
 #[derive(Clone)]
 pub struct CaseConfig {
     top: String,
+    /// Whether the last listener speaks TLS.
+    secure: bool,
     /// The head of each site, and its routes.
     sites: Vec<(String, Vec<String>)>,
     rest: String,
@@ -58,13 +64,21 @@ impl CaseConfig {
     /// One that is enough to start with.
     pub fn simple() -> Self {
         let route = "respond = { status = 204 }\nname = \"r\"".to_owned();
-        Self { top: String::new(), sites: vec![(String::new(), vec![route])], rest: String::new() }
+        Self {
+            top: String::new(),
+            secure: false,
+            sites: vec![(String::new(), vec![route])],
+            rest: String::new(),
+        }
     }
 
     pub fn text(&self) -> String {
         let mut text = format!("workers = 2\n{}\n", self.top);
         for name in LISTENERS {
             let _ = writeln!(text, "[listener.{name}]\naddress = \"127.0.0.1:0\"");
+        }
+        if self.secure {
+            text += "tls.certificates = [{ cert = \"c.pem\", key = \"c.key\" }]\n";
         }
         text += &self.rest;
         for (head, routes) in &self.sites {
@@ -119,6 +133,9 @@ impl CaseConfig {
                     let _ = writeln!(head, "listeners = [\"{}\"]", chance.pick(&LISTENERS));
                 }
             }
+            if chance.one_in(8) {
+                head += &geo(chance);
+            }
             let routes = (0..=chance.below(5)).map(|_| {
                 number += 1;
                 let path = chance.pick(&PATHS);
@@ -130,7 +147,8 @@ impl CaseConfig {
             }
             (head, routes)
         });
-        Self { top, sites: sites.collect(), rest }
+        let sites = sites.collect();
+        Self { top, secure: chance.one_in(2), sites, rest }
     }
 
     /// Each with one route or site less.
@@ -196,6 +214,15 @@ fn upstream(chance: &mut Chance, name: &str, addresses: &[String]) -> String {
     text + "]\n"
 }
 
+fn geo(chance: &mut Chance) -> String {
+    let keys = chance.pick(&[
+        "allow = [\"GB\"], unknown = \"allow\"",
+        "deny = [\"SE\"]",
+        "deny = [\"GB\"], unknown = \"deny\"",
+    ]);
+    format!("geo = {{ database = \"geo.mmdb\", {keys} }}\n")
+}
+
 fn route(chance: &mut Chance, number: usize, path: &str) -> String {
     let mut text = format!("name = \"r{number}\"\n");
     let _ = writeln!(text, "path = \"{path}\"");
@@ -223,6 +250,7 @@ fn route(chance: &mut Chance, number: usize, path: &str) -> String {
                 "fixed",
                 "{route} {path} {client_ip} {scheme}",
                 "{cookie.session}",
+                "{tls.sni} {tls.version} {tls.cipher}",
                 "",
                 LONG,
             ]);
@@ -243,7 +271,10 @@ fn route(chance: &mut Chance, number: usize, path: &str) -> String {
     if chance.one_in(6) {
         text += "decompress = true\n";
     }
-    if chance.one_in(4) {
+    if chance.one_in(6) {
+        text += &geo(chance);
+        text += "response_headers = { set = { x-country = \"{geo.country}\" } }\n";
+    } else if chance.one_in(4) {
         text += "response_headers = { set = { x-route = \"{route}\" }, remove = [\"server\"] }\n";
     }
     text
@@ -336,6 +367,8 @@ fn segment(chance: &mut Chance) -> &'static str {
 #[derive(Clone, Debug)]
 pub struct CaseRequest {
     pub listener: String,
+    /// Whether by TLS.
+    pub secure: bool,
     pub method: String,
     pub host: String,
     pub target: String,
@@ -364,7 +397,7 @@ const ODD_SEGMENTS: [&str; 15] = [
     "%62",
 ];
 
-const FIELDS: [(&str, &str); 29] = [
+const FIELDS: [(&str, &str); 31] = [
     ("Cookie", "session=abc; other=1"),
     ("Cookie", "session=def"),
     ("X-Key", "one"),
@@ -374,6 +407,8 @@ const FIELDS: [(&str, &str); 29] = [
     ("Accept-Encoding", "gzip, br;q=0.5"),
     ("Authorization", "Bearer x"),
     ("X-Forwarded-For", "192.0.2.1"),
+    ("X-Forwarded-For", "2.125.160.216"),
+    ("X-Forwarded-For", "89.160.20.112"),
     ("X-Forwarded-For", "192.0.2.9, 10.0.0.1, 127.0.0.3"),
     ("X-Forwarded-Proto", "https"),
     ("X-Forwarded-Host", "told.example"),
@@ -397,7 +432,7 @@ const FIELDS: [(&str, &str); 29] = [
 ];
 
 impl CaseRequest {
-    pub fn generate(chance: &mut Chance, _: &CaseConfig) -> Self {
+    pub fn generate(chance: &mut Chance, config: &CaseConfig) -> Self {
         let method = chance.mostly(
             3,
             "GET",
@@ -446,8 +481,10 @@ impl CaseRequest {
         }
         let has_body = matches!(method, "POST" | "PUT" | "PATCH") && chance.one_in(2);
         let body = if has_body { chance.pick(&["short", "longer than ten bytes"]) } else { "" };
+        let listener = chance.pick(&LISTENERS);
         Self {
-            listener: chance.pick(&LISTENERS).into(),
+            listener: listener.into(),
+            secure: config.secure && listener == LISTENERS[2],
             method: method.into(),
             host: host.into(),
             target,
@@ -462,7 +499,7 @@ impl CaseRequest {
         fields.extend(self.sent(id).into_iter().map(|(name, value)| [name, value]));
         json!({
             "method": self.method,
-            "url": format!("http://any{}", self.target),
+            "url": format!("{}://{SNI}{}", if self.secure { "https" } else { "http" }, self.target),
             "fields": fields,
             "listener": self.listener,
         })
