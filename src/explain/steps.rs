@@ -117,6 +117,7 @@ pub(super) fn filter(
     let place = match seen.name {
         "geo" => wanted.geo.as_ref().map(|it| it.place),
         "request_headers" => Some(wanted.request_headers.place),
+        "response_headers" => Some(wanted.response_headers.place),
         _ => None,
     };
     let mut does = changes(&seen.before, &seen.after);
@@ -127,7 +128,11 @@ pub(super) fn filter(
         does.push(format!("finds the client in {country}, and {verdict}"));
     }
     if does.is_empty() {
-        does.push("changes nothing of the request".into());
+        let told = match seen.name {
+            "response_headers" => "edits the response",
+            _ => "changes nothing of the request",
+        };
+        does.push(told.into());
     }
     json!({
         "name": seen.name,

@@ -117,7 +117,7 @@ impl HeaderEdits {
 
 impl Filter for HeaderEdits {
     fn name(&self) -> &'static str {
-        "request_headers"
+        if self.request.is_empty() { "response_headers" } else { "request_headers" }
     }
 
     fn request<'a>(&'a self, context: &'a mut Context, place: FilterPlace<'a>) -> Verdict<'a> {

@@ -54,6 +54,8 @@ cache = \"main\"
 [[site.route]]
 name = \"rest\"
 files = { root = \"public\" }
+response_headers.set = { x-kind = \"file\" }
+compress = { min_size = \"1B\" }
 ";
 
 #[test]
@@ -61,7 +63,7 @@ fn a_page_tells_every_decision() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("sheave.toml"), CONFIG).unwrap();
     fs::create_dir(dir.path().join("public")).unwrap();
-    fs::write(dir.path().join("public/a.css"), "a {}").unwrap();
+    fs::write(dir.path().join("public/a.css"), "a {}".repeat(99)).unwrap();
     let page = |arguments: &[&str]| {
         let (code, text) = run(dir.path(), &[arguments, &["-c", "sheave.toml"]].concat());
         assert_eq!(code, Some(0), "{text}");
@@ -82,8 +84,16 @@ fn a_page_tells_every_decision() {
     insta::assert_snapshot!("explain_forwarded", forwarded);
     insta::assert_snapshot!("explain_redirect", page(&["http://shop.example:8080/old/y"]));
     insta::assert_snapshot!("explain_refused", page(&["DELETE", "http://shop.example:8080/none"]));
-    let files = page(&["http://other.example:8080/a.css"]);
-    assert!(files.contains("public/a.css") && files.contains("answered here with 200"), "{files}");
+    let files = page(&["http://other.example:8080/a.css", "-H", "Accept-Encoding: gzip"]);
+    for told in [
+        "public/a.css",
+        "edits the response",
+        "answered here with 200",
+        "content-encoding: gzip",
+        "x-kind: file",
+    ] {
+        assert!(files.contains(told), "{told}: {files}");
+    }
     let bad_host = page(&["http://shop.example:8080/", "-H", "Host: a b"]);
     assert!(bad_host.contains("answered here with 400, host_invalid"), "{bad_host}");
 }
